@@ -1,0 +1,70 @@
+"""mimverify: one theorem about training two-layer networks, put on trial.
+
+The theorem (arXiv:2511.15120): layer-wise gradient descent learns a generic Gaussian
+multi-index model with Õ(d) samples in Õ(d²) time, if its first layer takes more than O(1)
+steps. See README.md for the two commands and the Python interface.
+"""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from mimverify.errors import DivergenceError, InputError, MimverifyError, TrainerError
+from mimverify.measure import (
+    Recorder,
+    alignment,
+    baseline_predictors,
+    normalised_error,
+    overlaps,
+    principal_cosines,
+    span_recovery,
+    test_errors,
+)
+from mimverify.network import (
+    ACTIVATIONS,
+    LOSSES,
+    Activation,
+    Loss,
+    Network,
+    get_activation,
+    get_loss,
+    symmetric_start,
+)
+from mimverify.problems import LINKS, Dataset, Link, MultiIndexModel, get_link, haar_subspace
+from mimverify.training import LayerwiseTrainer, default_steps, numpy_trainer, torch_trainer
+
+try:
+    __version__ = version("mimverify")
+except PackageNotFoundError:  # a source tree on the path, not installed
+    __version__ = "0+unknown"
+
+__all__ = [
+    "ACTIVATIONS",
+    "LINKS",
+    "LOSSES",
+    "Activation",
+    "Dataset",
+    "DivergenceError",
+    "InputError",
+    "LayerwiseTrainer",
+    "Link",
+    "Loss",
+    "MimverifyError",
+    "MultiIndexModel",
+    "Network",
+    "Recorder",
+    "TrainerError",
+    "alignment",
+    "baseline_predictors",
+    "default_steps",
+    "get_activation",
+    "get_link",
+    "get_loss",
+    "haar_subspace",
+    "normalised_error",
+    "numpy_trainer",
+    "overlaps",
+    "principal_cosines",
+    "span_recovery",
+    "symmetric_start",
+    "test_errors",
+    "torch_trainer",
+]

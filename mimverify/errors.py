@@ -1,0 +1,50 @@
+"""Exceptions that mimverify raises on purpose.
+
+Every message names the argument, the value that was given and what was expected, so
+that the command line can print it alone, on one line, without a traceback.
+"""
+
+from __future__ import annotations
+
+__all__ = ["DivergenceError", "InputError", "MimverifyError", "TrainerError"]
+
+
+class MimverifyError(Exception):
+    """Base of all exceptions raised deliberately by mimverify."""
+
+
+class InputError(MimverifyError, ValueError):
+    """An argument is outside what the called function accepts."""
+
+
+class DivergenceError(MimverifyError, ArithmeticError):
+    """Gradient descent left the finite numbers.
+
+    **Arguments**
+
+    - `step`: the step, counted from 1, whose result is not usable.
+    - `reason`: why, with the figure that shows it.
+    """
+
+    def __init__(self, step: int, reason: str) -> None:
+        super().__init__(f"training diverged at step {step}: {reason}")
+        self.step = step
+        self.reason = reason
+
+
+class TrainerError(MimverifyError):
+    """A trainer under trial could not be used.
+
+    **Arguments**
+
+    - `kind`: one of `KINDS`: what went wrong, for scripts.
+    - `message`: one line for people.
+    """
+
+    KINDS = ("import", "construct", "raised", "shape", "dtype", "non-finite", "timeout", "died")
+
+    def __init__(self, kind: str, message: str) -> None:
+        if kind not in self.KINDS:
+            raise ValueError(f"kind={kind!r}: expected one of {self.KINDS}")
+        super().__init__(message)
+        self.kind = kind

@@ -1,0 +1,16 @@
+"""Measurements of what a trainer learned."""
+
+from mimverify.measure.prediction import baseline_predictors, normalised_error, test_errors
+from mimverify.measure.recorder import Recorder
+from mimverify.measure.subspace import alignment, overlaps, principal_cosines, span_recovery
+
+__all__ = [
+    "Recorder",
+    "alignment",
+    "baseline_predictors",
+    "normalised_error",
+    "overlaps",
+    "principal_cosines",
+    "span_recovery",
+    "test_errors",
+]

@@ -1,0 +1,92 @@
+"""Test error and the baselines that give it meaning. Source: theory.md §7."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.backends import NumpyBackend
+from mimverify.designs.stored import StoredDesign
+from mimverify.errors import InputError
+from mimverify.network.activations import get_activation
+from mimverify.problems.model import Dataset, MultiIndexModel
+from mimverify.problems.streams import Stream
+from mimverify.training.stage2 import train_readout
+from mimverify.validation import array, not_constant
+
+Array = NDArray[np.float64]
+Predictor = Callable[[NDArray[np.floating[Any]]], Any]
+
+
+def normalised_error(prediction: Any, y: Any) -> float:
+    """Mean squared error over the variance of y: 1 is as good as predicting the mean.
+
+    **Raises** `InputError` for constant y, mismatched shapes or entries that are not finite.
+    """
+    y = array("y", y, (None,), dtype="float64")
+    not_constant(y)
+    prediction = array("prediction", prediction, y.shape, dtype="float64")
+    return float(np.mean((prediction - y) ** 2) / np.var(y))
+
+
+def test_errors(
+    model: MultiIndexModel, predictors: Mapping[str, Predictor], *, samples: int = 10_000
+) -> dict[str, float]:
+    """Normalised error of each predictor on one fresh test set, drawn block by block.
+
+    **Arguments**
+
+    - `predictors`: name → function from inputs `(n, d)` to predictions `(n,)`.
+    """
+    labels, outputs = [], {name: [] for name in predictors}  # type: ignore[var-annotated]
+    for _, block in model.blocks(samples, purpose="test"):
+        labels.append(block.y)
+        for name, predict in predictors.items():
+            outputs[name].append(np.asarray(predict(block.X)))
+    y = np.concatenate(labels)
+    return {name: normalised_error(np.concatenate(parts), y) for name, parts in outputs.items()}
+
+
+test_errors.__test__ = False  # type: ignore[attr-defined]  # pytest: not a test
+
+
+def baseline_predictors(
+    model: MultiIndexModel,
+    stage2: Dataset,
+    *,
+    neurons: int = 256,
+    ridge: float = 1e-3,
+    seed: int = 0,
+) -> dict[str, Predictor]:
+    """What a trainer's test error is to be compared with, fitted on stage 2's data.
+
+    `mean`: the labels' mean; `linear`: least squares on (1, x), the shortest solution where
+    n ≤ d; `oracle_subspace`: stage 2's readout on the true hidden features.
+    """
+    X = np.asarray(stage2.X, dtype=np.float64)
+    y = np.asarray(stage2.y, dtype=np.float64)
+    if len(y) == 0:
+        raise InputError("stage2 is empty: expected at least one sample")
+    mean = float(y.mean())
+    centre = X.mean(axis=0)
+    theta = np.linalg.lstsq(X - centre, y - mean, rcond=None)[0]
+    rng = Stream(seed, 0x6F).block(0)
+    # Hidden directions alone see only axes; random ones within the span see the plane.
+    within = rng.standard_normal((max(64, model.rank), model.rank))
+    readout = train_readout(
+        StoredDesign(X, NumpyBackend("float64")),
+        y,
+        within @ model.subspace,
+        activation=get_activation("log-cosh"),
+        neurons=neurons,
+        rng=rng,
+        ridge=ridge,
+    )
+    return {
+        "mean": lambda inputs: np.full(len(inputs), mean),
+        "linear": lambda inputs: mean + (inputs - centre) @ theta,
+        "oracle_subspace": readout.predict,
+    }

@@ -1,0 +1,54 @@
+"""Measurements along a trajectory, taken while the network trains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.measure.subspace import overlaps, principal_cosines
+
+
+@dataclass
+class Recorder:
+    """An observer of stage 1: call it with (t, W).
+
+    **Arguments**
+
+    - `subspace`: U `(r, d)`.
+    - `keep_weights`: also keep every W, `(T + 1, m, d)` in all.
+    - `on_step`: called after each recorded step with the recorder.
+
+    `alignment`, `span_recovery`: lists over t; `overlaps`, `cosines`: lists of `(r,)`
+    arrays; `seconds`: time between one step's end and the next, measuring left out
+    (0 at t = 0).
+    """
+
+    subspace: NDArray[np.float64]
+    keep_weights: bool = False
+    on_step: Callable[[Recorder], None] | None = None
+    alignment: list[float] = field(default_factory=list)
+    span_recovery: list[float] = field(default_factory=list)
+    overlaps: list[NDArray[np.float64]] = field(default_factory=list)
+    cosines: list[NDArray[np.float64]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    weights: list[NDArray[np.floating[Any]]] = field(default_factory=list)
+    _resumed: float | None = None
+
+    def __call__(self, t: int, W: Any) -> None:
+        now = time.perf_counter()
+        self.seconds.append(0.0 if self._resumed is None else now - self._resumed)
+        W = np.array(W) if isinstance(W, np.ndarray) else np.array(W.detach().cpu())
+        self.overlaps.append(overlaps(W, self.subspace))
+        self.alignment.append(float(self.overlaps[-1].sum()))
+        self.cosines.append(principal_cosines(W, self.subspace))
+        self.span_recovery.append(float(self.cosines[-1][-1]))
+        if self.keep_weights:
+            self.weights.append(W)
+        if self.on_step is not None:
+            self.on_step(self)
+        self._resumed = time.perf_counter()

@@ -1,0 +1,18 @@
+"""The two-layer network: activations, losses and its symmetric initialisation."""
+
+from mimverify.network.activations import ACTIVATIONS, Activation, get_activation
+from mimverify.network.initialisation import Network, symmetric_start
+from mimverify.network.losses import LOSSES, Loss, get_loss, huber, pseudo_huber
+
+__all__ = [
+    "ACTIVATIONS",
+    "LOSSES",
+    "Activation",
+    "Loss",
+    "Network",
+    "get_activation",
+    "get_loss",
+    "huber",
+    "pseudo_huber",
+    "symmetric_start",
+]

@@ -1,0 +1,221 @@
+"""Activations with their derivatives, and which of the theorem's assumptions they meet.
+
+Every formula serves NumPy and Torch arrays alike through the array API namespace and is
+written to keep relative accuracy near zero, where stage 1 operates. Source: theory.md §2,
+§3 (E3), §6 (N3).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import scipy.special
+from array_api_compat import array_namespace, is_numpy_array
+
+from mimverify.errors import InputError
+from mimverify.validation import choice
+
+_Function = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation σ.
+
+    **Arguments**
+
+    - `name`, `formula`: for people and for command lines.
+    - `value`, `first`, `second`: σ, σ', σ'' elementwise, shape and dtype kept.
+    - `parity`: `"even"`, `"odd"` or `"none"`.
+    - `smooth`: σ is infinitely differentiable.
+    - `slope_at_zero`, `curvature_at_zero`: σ'(0), σ''(0) (ReLU's slope: the mean of both sides).
+    - `curvature_bound`: sup |σ''| (0 for piecewise linear functions, whose kink is apart).
+    - `gap_order`: order in ε0 to which gradient descent follows power iteration
+      (theory.md E3); `inf` where the two coincide, `None` where E3 does not apply.
+    """
+
+    name: str
+    formula: str
+    value: _Function
+    first: _Function
+    second: _Function
+    parity: str
+    smooth: bool
+    slope_at_zero: float
+    curvature_at_zero: float
+    curvature_bound: float
+    gap_order: float | None
+
+    @property
+    def even(self) -> bool:
+        """σ(−z) = σ(z): needed by antisymmetry (E1)."""
+        return self.parity == "even"
+
+    @property
+    def assumptions(self) -> dict[str, bool]:
+        """The theorem's assumptions on σ (theory.md §2) and whether σ meets them."""
+        return {
+            "smooth": self.smooth,
+            "no slope at zero": self.slope_at_zero == 0,
+            "unit curvature at zero": self.curvature_at_zero == 1,
+        }
+
+    @property
+    def inside_theorem(self) -> bool:
+        """Whether all of `assumptions` hold."""
+        return all(self.assumptions.values())
+
+
+def _log_cosh(z: Any) -> Any:
+    xp = array_namespace(z)
+    size = xp.abs(z)
+    # log cosh z = log(1 + 2 sinh²(z/2)) has no cancellation near 0 but overflows far out.
+    near = xp.log1p(2 * xp.sinh(xp.where(size < 1, size, 0 * size) / 2) ** 2)
+    return xp.where(size < 1, near, size + xp.log1p(xp.exp(-2 * size)) - math.log(2))
+
+
+def _tanh(z: Any) -> Any:
+    return array_namespace(z).tanh(z)
+
+
+def _sech2(z: Any) -> Any:
+    xp = array_namespace(z)
+    decay = xp.exp(-2 * xp.abs(z))
+    return 4 * decay / (1 + decay) ** 2
+
+
+def _identity(z: Any) -> Any:
+    return 1 * z
+
+
+def _ones(z: Any) -> Any:
+    return array_namespace(z).ones_like(z)
+
+
+def _zeros(z: Any) -> Any:
+    return array_namespace(z).zeros_like(z)
+
+
+def _pseudo_huber(z: Any) -> Any:
+    return z**2 / (1 + array_namespace(z).sqrt(1 + z**2))  # √(1+z²) − 1 without cancellation
+
+
+def _pseudo_huber_first(z: Any) -> Any:
+    return z / array_namespace(z).sqrt(1 + z**2)
+
+
+def _pseudo_huber_second(z: Any) -> Any:
+    return (1 + z**2) ** -1.5
+
+
+def _relu(z: Any) -> Any:
+    return array_namespace(z).where(z > 0, z, 0 * z)
+
+
+def _step(z: Any) -> Any:
+    xp = array_namespace(z)
+    return xp.where(z > 0, xp.ones_like(z), xp.zeros_like(z))
+
+
+def _softplus(z: Any) -> Any:
+    xp = array_namespace(z)
+    return _relu(z) + xp.log1p(xp.exp(-xp.abs(z)))
+
+
+def _sigmoid(z: Any) -> Any:
+    return (1 + array_namespace(z).tanh(z / 2)) / 2
+
+
+def _normal_cdf(z: Any) -> Any:
+    if is_numpy_array(z):
+        return scipy.special.ndtr(z)
+    import torch  # only reached with a Torch tensor in hand
+
+    return torch.special.ndtr(z)
+
+
+def _erf(z: Any) -> Any:
+    if is_numpy_array(z):
+        return scipy.special.erf(z)
+    import torch  # only reached with a Torch tensor in hand
+
+    return torch.special.erf(z)
+
+
+def _normal_pdf(z: Any) -> Any:
+    return array_namespace(z).exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
+
+
+def _expm1_minus(z: Any) -> Any:
+    # e^z − 1 − z; near zero the series, since expm1(z) − z cancels.
+    xp = array_namespace(z)
+    series = z**2 / 2 * (1 + z / 3 * (1 + z / 4 * (1 + z / 5 * (1 + z / 6))))
+    return xp.where(xp.abs(z) < 0.01, series, xp.expm1(z) - z)
+
+
+def _sech2_half(z: Any) -> Any:
+    return _sech2(z / 2) / 4
+
+
+def _tanh_second(z: Any) -> Any:
+    return -2 * _tanh(z) * _sech2(z)
+
+
+def _gelu_first(z: Any) -> Any:
+    return _normal_cdf(z) + z * _normal_pdf(z)
+
+
+def _gelu_second(z: Any) -> Any:
+    return (2 - z**2) * _normal_pdf(z)
+
+
+_SQRT2 = math.sqrt(2)
+_GELU_CURVATURE = 2 / math.sqrt(2 * math.pi)
+_TANH_CURVATURE = 4 / (3 * math.sqrt(3))  # 2 t (1 − t²) at t = 1/√3
+
+_ALL = (
+    Activation("log-cosh", "log cosh z", _log_cosh, _tanh, _sech2,
+               "even", True, 0.0, 1.0, 1.0, 2.0),
+    Activation("quadratic", "z²/2", lambda z: z**2 / 2, _identity, _ones,
+               "even", True, 0.0, 1.0, 1.0, math.inf),
+    Activation("pseudo-huber", "√(1 + z²) − 1", _pseudo_huber, _pseudo_huber_first,
+               _pseudo_huber_second, "even", True, 0.0, 1.0, 1.0, 2.0),
+    Activation("relu", "max(z, 0)", _relu, _step, _zeros,
+               "none", False, 0.5, 0.0, 0.0, None),
+    Activation("softplus", "log(1 + e^z)", _softplus, _sigmoid, _sech2_half,
+               "none", True, 0.5, 0.25, 0.25, None),
+    Activation("gelu", "z Φ(z)", lambda z: z * _normal_cdf(z), _gelu_first, _gelu_second,
+               "none", True, 0.5, _GELU_CURVATURE, _GELU_CURVATURE, None),
+    Activation("tanh", "tanh z", _tanh, _sech2, _tanh_second,
+               "odd", True, 1.0, 0.0, _TANH_CURVATURE, None),
+    # Variants without the linear term, for which E3 holds (theory.md §3).
+    Activation("softplus-centred", "log(1 + e^z) − z/2 − log 2",
+               lambda z: _log_cosh(z / 2), lambda z: _tanh(z / 2) / 2, _sech2_half,
+               "even", True, 0.0, 0.25, 0.25, 2.0),
+    Activation("gelu-centred", "z Φ(z) − z/2",
+               lambda z: z * _erf(z / _SQRT2) / 2,
+               lambda z: _erf(z / _SQRT2) / 2 + z * _normal_pdf(z), _gelu_second,
+               "even", True, 0.0, _GELU_CURVATURE, _GELU_CURVATURE, 2.0),
+    Activation("exp-centred", "e^z − 1 − z", _expm1_minus,
+               lambda z: array_namespace(z).expm1(z), lambda z: array_namespace(z).exp(z),
+               "none", True, 0.0, 1.0, math.inf, 1.0),
+)  # fmt: skip
+
+#: Named activations.
+ACTIVATIONS: dict[str, Activation] = {activation.name: activation for activation in _ALL}
+
+
+def get_activation(activation: Activation | str) -> Activation:
+    """The activation of that name (any spelling); an `Activation` is returned as it is.
+
+    **Raises** `InputError` for an unknown name.
+    """
+    if isinstance(activation, Activation):
+        return activation
+    if not isinstance(activation, str):
+        raise InputError(f"activation={activation!r}: expected an Activation or a name")
+    return ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]
+

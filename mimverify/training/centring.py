@@ -1,0 +1,54 @@
+"""The constant output c that a loss fits to the labels. Source: theory.md §2, Centring."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+
+from mimverify.errors import InputError
+from mimverify.network.losses import Loss
+from mimverify.validation import not_constant
+
+
+@dataclass(frozen=True)
+class Centring:
+    """`constant` c, and the mean of l'(c, y) that no c could remove (`offset`)."""
+
+    constant: float = 0.0
+    offset: float = 0.0
+
+
+def fit_constant(loss: Loss, y: NDArray[np.floating[Any]]) -> Centring:
+    """The M-estimate: the root c of mean l'(c, y_i) = 0, in float64.
+
+    Squared: the mean; l1: the median; otherwise the root between the smallest and the
+    largest label, where l' changes sign for any convex loss with its minimum at f = y.
+    Where l' jumps over zero (l1 and labels with atoms) the remaining mean is the
+    `offset`, to be subtracted from l' itself.
+
+    **Raises** `InputError` for constant labels, or a user's loss without a root there.
+    """
+    y = np.asarray(y, dtype=np.float64)
+    not_constant(y)
+
+    def mean(c: float) -> float:
+        return float(np.mean(loss.derivative(np.full_like(y, c), y)))
+
+    if loss.name == "squared":
+        constant = float(y.mean())
+    elif loss.name == "l1":
+        constant = float(np.median(y))
+    else:
+        low, high = float(y.min()), float(y.max())
+        at_low, at_high = mean(low), mean(high)
+        if not (np.isfinite(at_low) and np.isfinite(at_high)) or at_low > 0 or at_high < 0:
+            raise InputError(
+                f"loss={loss.name!r}: mean l'(c, y) is {at_low:g} at c = min y and {at_high:g} "
+                "at c = max y: expected a change from negative to positive"
+            )
+        constant = float(brentq(mean, low, high, xtol=1e-300, rtol=4 * np.finfo(float).eps))
+    return Centring(constant, mean(constant))

@@ -1,0 +1,55 @@
+"""The hand-derived gradient of the loss in the first layer, one pass over the design.
+
+∂L/∂w_j = (1/n) Σ_i l'(c + θ·x_i + f(x_i), y_i) a_j σ'(w_j·x_i + b_j) x_i. Source:
+theory.md §2 (stage 1), §3 (E5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from mimverify.designs.base import Design
+from mimverify.network.activations import Activation
+from mimverify.network.losses import Loss
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What the first layer is trained on, apart from the inputs.
+
+    **Arguments**
+
+    - `loss`: l.
+    - `y`: labels `(n,)`, an array of the backend.
+    - `constant`, `offset`: c, and the part of l' that c cannot remove (`Centring`).
+    - `linear`: θ `(d,)` of a linear part that the network need not learn, or None.
+    """
+
+    loss: Loss
+    y: Any
+    constant: float = 0.0
+    offset: float = 0.0
+    linear: Any | None = None
+
+
+def first_layer_gradient(
+    design: Design, objective: Objective, W: Any, a: Any, b: Any, activation: Activation
+) -> Any:
+    """∇_W L, shape `(m, d)`, without weight decay."""
+    neurons = W.shape[0]
+    V = W
+    if objective.linear is not None:  # θ·x comes out of the same pass as one more row
+        V = array_namespace(W).concat([W, objective.linear[None, :]])
+
+    def residual(P: Any, rows: slice) -> Any:
+        Z = P[:, :neurons] + b
+        output = activation.value(Z) @ a + objective.constant
+        if objective.linear is not None:
+            output = output + P[:, neurons]
+        slope = objective.loss.derivative(output, objective.y[rows]) - objective.offset
+        return slope[:, None] * activation.first(Z) * a
+
+    return design.one_pass(V, residual) / design.n_samples

@@ -1,0 +1,123 @@
+"""Removing the linear part of the labels by regression with the training loss itself.
+
+With σ'(0) ≠ 0 every step adds a multiple of (1/n) Σ T_i x_i to every neuron and swamps a
+small w; after this regression that vector vanishes (theory.md N3). Least squares by
+conjugate gradients for the squared loss, iteratively reweighted for the others, in
+O(nd) a pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, cg
+
+from mimverify.designs.base import Design
+from mimverify.errors import InputError, MimverifyError
+from mimverify.network.losses import Loss
+
+Vector = NDArray[np.float64]
+
+_MAX_REWEIGHTINGS = 200
+
+
+def fit_linear_part(
+    design: Design, y: NDArray[np.floating[Any]], loss: Loss
+) -> tuple[float, NDArray[np.float64]]:
+    """The constant c and θ `(d,)` with Σ_i l'(c + θ·x_i, y_i) (1, x_i) = 0.
+
+    **Arguments**
+
+    - `design`: X, of more rows than columns.
+    - `y`: labels `(n,)`, NumPy.
+    - `loss`: squared, or a Lipschitz loss of the difference with continuous derivative.
+
+    **Raises** `InputError` for n ≤ d + 1 and for l1, whose regression interpolates d
+    labels instead of removing the vector; `MimverifyError` without convergence.
+    """
+    if design.n_samples <= design.dim + 1:
+        raise InputError(
+            f"removing the linear part needs more samples than inputs: n={design.n_samples}, "
+            f"d={design.dim}"
+        )
+    if not loss.smooth:
+        raise InputError(f"loss={loss.name!r}: its regression does not remove the linear part; "
+                         "use a smooth loss such as 'huber'")
+    y = np.asarray(y, dtype=np.float64)
+    regression = _Regression(design, y)
+    ones = np.ones_like(y)
+    solution = regression.solve(ones, np.zeros(design.dim + 1))
+    if loss.name == "squared":
+        return float(solution[0]), solution[1:]
+    # A Lipschitz l' is of order one, so this is relative to the size that the vector
+    # (1/n) Σ T x would have; float32 passes cannot do better than a few of their units.
+    tolerance = 8 * design.backend.unit_roundoff * np.sqrt(design.dim)
+    for _ in range(_MAX_REWEIGHTINGS):
+        residual = regression.predict(solution) - y
+        slope = np.asarray(loss.derivative(residual, np.zeros_like(residual)))
+        scale = max(float(np.sqrt(np.mean(slope**2))), np.finfo(float).tiny)
+        if np.linalg.norm(regression.adjoint(slope)) <= max(tolerance, 1e-12) * scale:
+            return float(solution[0]), solution[1:]
+        # l'(u)/u, continued by its limit l''(0) ≤ curvature bound at u = 0.
+        small = np.abs(residual) < 1e-12
+        weights = np.where(small, 1.0, slope / np.where(small, 1.0, residual))
+        solution = regression.solve(weights, solution)
+    raise MimverifyError(
+        f"the regression with loss {loss.name!r} did not converge in {_MAX_REWEIGHTINGS} "
+        "reweightings; labels with very heavy tails need a larger delta"
+    )
+
+
+class _Regression:
+    """Weighted least squares on (1, X), every product a pass over the design."""
+
+    def __init__(self, design: Design, y: Vector) -> None:
+        self.design, self.y = design, y
+
+    def predict(self, v: Vector) -> Vector:
+        """v_0 + X v_1.. of shape `(n,)`."""
+        directions = self.design.backend.asarray(v[None, 1:])
+        projected = self.design.backend.to_numpy(self.design.project(directions))
+        return v[0] + projected[:, 0].astype(np.float64)
+
+    def adjoint(self, u: Vector) -> Vector:
+        """(1/n) (Σ u_i, Xᵀ u), shape `(d + 1,)`."""
+        backend = self.design.backend
+        column = backend.asarray(u[:, None])
+        nowhere = backend.asarray(np.zeros((1, self.design.dim)))
+        product = backend.to_numpy(self.design.one_pass(nowhere, lambda _, rows: column[rows]))
+        return np.concatenate([[u.mean()], product[0].astype(np.float64) / len(u)])
+
+    def _normal(self, weights: Vector) -> Callable[[Vector], Vector]:
+        backend = self.design.backend
+        column = backend.asarray(weights[:, None])
+
+        def apply(v: Vector) -> Vector:
+            v = np.asarray(v, dtype=np.float64).ravel()
+            total = 0.0
+
+            def rho(P: Any, rows: slice) -> Any:
+                nonlocal total
+                R = (P + float(v[0])) * column[rows]
+                total += float(R.sum())
+                return R
+
+            product = self.design.one_pass(backend.asarray(v[None, 1:]), rho)
+            flat = backend.to_numpy(product)[0].astype(np.float64)
+            return np.concatenate([[total], flat]) / self.design.n_samples
+
+        return apply
+
+    def solve(self, weights: Vector, start: Vector) -> Vector:
+        """argmin Σ weights_i (v_0 + v_1..·x_i − y_i)² by conjugate gradients from `start`."""
+        size = self.design.dim + 1
+        operator = LinearOperator((size, size), matvec=self._normal(weights), dtype=np.float64)
+        # Float32 passes stall at their own rounding; asking for less would loop in vain.
+        rtol = max(1e-12, 8 * self.design.backend.unit_roundoff)
+        solution, _ = cg(
+            operator, self.adjoint(weights * self.y), x0=start, rtol=rtol, maxiter=4 * size
+        )
+        return np.asarray(solution)

@@ -1,0 +1,72 @@
+"""Stage 1: full-batch gradient descent on the first layer. Source: theory.md §2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from mimverify.designs.base import Design
+from mimverify.errors import DivergenceError
+from mimverify.network.activations import Activation
+from mimverify.training.gradient import Objective, first_layer_gradient
+from mimverify.training.schedules import Schedule
+
+#: Called after every step with the step's number (0: the start) and the weights.
+Observer = Callable[[int, Any], None]
+
+
+def train_first_layer(
+    design: Design,
+    objective: Objective,
+    W: Any,
+    a: Any,
+    b: Any,
+    *,
+    activation: Activation,
+    schedule: Schedule,
+    steps: int,
+    observe: Observer | None = None,
+) -> Any:
+    """W after `steps` steps of W ← W − η (∇_W L(W) + β W), shape `(m, d)`.
+
+    **Arguments**
+
+    - `design`, `objective`: inputs, and labels with loss, centring and linear part.
+    - `W`, `a`, `b`: `(m, d)`, `(m,)`, `(m,)`, arrays of the design's backend.
+    - `observe`: sees the weights at t = 0 … steps; it must not change them.
+
+    **Raises** `DivergenceError` at the first step whose weights are not finite, or vanish.
+    """
+    if observe is not None:
+        observe(0, W)
+    for step in range(1, steps + 1):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            G = first_layer_gradient(design, objective, W, a, b, activation)
+            updated = schedule.update(W, G)
+        _check(step, W, G, updated)
+        W = updated
+        if observe is not None:
+            observe(step, W)
+    return W
+
+
+def _check(step: int, W: Any, G: Any, updated: Any) -> None:
+    xp = array_namespace(updated)
+    largest = float(xp.max(xp.abs(updated)))
+    if np.isfinite(largest) and largest > 0:
+        return
+    before, gradient = float(xp.max(xp.abs(W))), float(xp.max(xp.abs(G)))
+    sizes = f"largest weight before it {before:.3g}, largest gradient entry {gradient:.3g}"
+    if largest == 0:
+        reason = (
+            f"all weights vanished ({sizes}); the labels carry no signal for this loss and "
+            "activation, or eta·|a| is too small for the dtype"
+        )
+    elif not np.isfinite(gradient):
+        reason = f"the gradient is not finite ({sizes}); lower eta or the initial norm"
+    else:
+        reason = f"the weights overflowed ({sizes}); lower eta or beta"
+    raise DivergenceError(step, reason)

@@ -1,0 +1,174 @@
+"""Stage 2: the output weights, a ridge regression on frozen random features.
+
+Source: theory.md §2 step 3. The rows of W are normalised and, with redrawn biases, make
+p features φ_k(x) = σ(ŵ_{k mod m}·x + b_k); the output weights minimise
+
+    (1/2n) Σ_i (c + φ(x_i)·a − y_i)² + (ridge/2) ‖a‖²,
+
+c unpenalised, by gradient descent or by its limit in closed form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+
+from mimverify.designs.base import Design
+from mimverify.errors import DivergenceError
+from mimverify.network.activations import Activation
+from mimverify.validation import choice, integer, number
+
+Array = NDArray[np.float64]
+
+READOUTS = ("closed-form", "gradient-descent")
+
+# Rows of features held at once: n × p is never stored.
+_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class Readout:
+    """A trained second layer over frozen directions.
+
+    **Arguments**
+
+    - `directions`: unit rows `(k, d)`, k ≤ m; `linear` θ `(d,)` or None.
+    - `biases`, `weights`: `(p,)`; feature j reads direction j mod k.
+    - `constant`: the intercept.
+    - `activation`: σ.
+    - `iterations`: gradient-descent steps taken, None for the closed form.
+    """
+
+    directions: Array
+    biases: Array
+    weights: Array
+    constant: float
+    activation: Activation
+    linear: Array | None = None
+    iterations: int | None = None
+
+    def predict(self, X: NDArray[np.floating[Any]]) -> Array:
+        """Predictions `(n,)` for inputs `(n, d)`."""
+        V = self.directions if self.linear is None else np.vstack([self.directions, self.linear])
+        return self.predict_projected(X @ V.T.astype(X.dtype))
+
+    def predict_projected(self, P: NDArray[np.floating[Any]]) -> Array:
+        """Predictions from projections on the directions (and then θ): `(n, k)` or `(n, k + 1)`."""
+        out = np.empty(len(P))
+        for start in range(0, len(P), _ROWS):
+            block = np.asarray(P[start : start + _ROWS], dtype=np.float64)
+            phi = _features(block, self.directions.shape[0], self.biases, self.activation)
+            out[start : start + _ROWS] = phi @ self.weights + self.constant
+            if self.linear is not None:
+                out[start : start + _ROWS] += block[:, -1]
+        return out
+
+
+def unit_rows(W: NDArray[np.floating[Any]]) -> Array:
+    """Rows of W at unit length, float64; a neuron that vanished is dropped."""
+    W = np.asarray(W, dtype=np.float64)
+    largest = np.abs(W).max(axis=1)
+    W = W[largest > 0] / largest[largest > 0, None]
+    return np.asarray(W / np.linalg.norm(W, axis=1, keepdims=True))
+
+
+def train_readout(
+    design: Design,
+    y: NDArray[np.floating[Any]],
+    W: NDArray[np.floating[Any]],
+    *,
+    activation: Activation,
+    neurons: int,
+    rng: np.random.Generator,
+    ridge: float = 1e-3,
+    method: str = "closed-form",
+    max_iterations: int = 100_000,
+    tolerance: float = 1e-6,
+    linear: Array | None = None,
+) -> Readout:
+    """Fit the output weights on a *fresh* data set.
+
+    **Arguments**
+
+    - `design`, `y`: stage 2's inputs (through one projection) and labels `(n,)`.
+    - `W`: the learned first layer `(m, d)`.
+    - `neurons`: p; `rng` draws their biases, N(0, 1) as the projections themselves are.
+    - `ridge`: penalty, relative to unit feature variance.
+    - `method`: `"closed-form"`, or `"gradient-descent"` until the gradient is
+      `tolerance` × its first size or `max_iterations` are done.
+    - `linear`: θ, predicted beside the features.
+
+    **Raises** `InputError` for a ridge that is not positive, an unknown method or no neurons.
+    """
+    neurons = integer("readout_neurons", neurons, minimum=1)
+    ridge = number("ridge", ridge, minimum=0.0, exclusive=True)
+    method = choice("readout", method, READOUTS)
+    directions = unit_rows(W)
+    biases = rng.standard_normal(neurons)
+    V = directions if linear is None else np.vstack([directions, linear])
+    P = design.backend.to_numpy(design.project(design.backend.asarray(V)))
+    target = np.asarray(y, dtype=np.float64)
+    if linear is not None:
+        target = target - P[:, -1]
+    mean, gram, cross, intercept = _moments(P, target, directions.shape[0], biases, activation)
+    # A common scale makes the ridge relative: features of unit mean variance.
+    scale = max(float(np.trace(gram)) / neurons, np.finfo(float).tiny)
+    penalty = ridge * scale
+    iterations: int | None = None
+    if method == "closed-form":
+        values, vectors = eigh(gram)
+        weights = vectors @ ((vectors.T @ cross) / (np.maximum(values, 0.0) + penalty))
+    else:
+        weights, iterations = _descend(gram, cross, penalty, max_iterations, tolerance)
+    constant = intercept - float(mean @ weights)
+    return Readout(directions, biases, weights, constant, activation, linear, iterations)
+
+
+def _features(P: Array, k: int, biases: Array, activation: Activation) -> Array:
+    which = np.arange(len(biases)) % k
+    return np.asarray(activation.value(P[:, which] + biases))
+
+
+def _moments(
+    P: NDArray[np.floating[Any]], y: Array, k: int, biases: Array, activation: Activation
+) -> tuple[Array, Array, Array, float]:
+    """Feature mean, centred Gram matrix / n, centred cross moment / n, and mean label."""
+    n, p = len(y), len(biases)
+    offset = None
+    total, gram, cross = np.zeros(p), np.zeros((p, p)), np.zeros(p)
+    intercept = float(y.mean())
+    for start in range(0, n, _ROWS):
+        phi = _features(P[start : start + _ROWS].astype(np.float64), k, biases, activation)
+        if offset is None:  # a shift near the mean: the centring below then cancels little
+            offset = phi.mean(axis=0)
+        phi -= offset
+        total += phi.sum(axis=0)
+        gram += phi.T @ phi
+        cross += phi.T @ (y[start : start + _ROWS] - intercept)
+    mean = total / n
+    gram = gram / n - np.outer(mean, mean)
+    assert offset is not None
+    return mean + offset, gram, cross / n, intercept
+
+
+def _descend(
+    gram: Array, cross: Array, penalty: float, max_iterations: int, tolerance: float
+) -> tuple[Array, int]:
+    """Plain gradient descent on the ridge objective, from zero, at the rate 1/L."""
+    matrix = gram + penalty * np.eye(len(cross))
+    rate = 1.0 / float(np.linalg.norm(matrix, 2))
+    weights = np.zeros_like(cross)
+    goal = tolerance * float(np.linalg.norm(cross))
+    for iteration in range(max_iterations):
+        gradient = matrix @ weights - cross
+        size = float(np.linalg.norm(gradient))
+        if not np.isfinite(size):
+            raise DivergenceError(iteration, "the output weights' gradient is not finite")
+        if size <= goal:
+            return weights, iteration
+        weights = weights - rate * gradient
+    return weights, max_iterations

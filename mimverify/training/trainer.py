@@ -1,0 +1,335 @@
+"""The reference trainer: the theorem's algorithm behind the scikit-learn conventions."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.backends import BACKENDS, Backend, get_backend
+from mimverify.designs.stored import StoredDesign
+from mimverify.errors import InputError
+from mimverify.network.activations import Activation, get_activation
+from mimverify.network.initialisation import Network, symmetric_start
+from mimverify.network.losses import Loss, get_loss
+from mimverify.problems.streams import Stream
+from mimverify.training.centring import Centring, fit_constant
+from mimverify.training.gradient import Objective
+from mimverify.training.linear_part import fit_linear_part
+from mimverify.training.schedules import ConstantRate, ScaleFree, Schedule, default_steps
+from mimverify.training.stage1 import Observer, train_first_layer
+from mimverify.training.stage2 import READOUTS, Readout, train_readout
+from mimverify.validation import array, choice, data, dtype_name, integer, not_constant, number
+
+Array = NDArray[np.floating[Any]]
+
+SCHEDULES = ("scale-free", "constant")
+
+_START, _BIASES = 0x57, 0x62  # keys of the trainer's own random streams
+
+
+class LayerwiseTrainer:
+    """A two-layer network trained layer by layer with plain gradient descent.
+
+    `fit(X, y)` takes the data of both stages stacked: the first half trains the first
+    layer, the second half, which the first layer never saw, the output weights.
+
+    **Arguments** (all by keyword)
+
+    - `backend`, `device`: `"numpy"` or `"torch"`, and a Torch device.
+    - `dtype`: `"float32"`, `"float64"`, or None for that of X.
+    - `neurons`: m, even unless `start` is given.
+    - `readout_neurons`: p, random features of the second stage.
+    - `steps`: T1; None for ceil(log d / log(n/d)) + 2 (needs n > d).
+    - `activation`, `loss`: names or objects. Squared loss is (f − y)²/2.
+    - `schedule`: `"scale-free"` (β = 1/η, the largest neuron keeps norm `init_norm`), or
+      `"constant"` with `eta` and `beta`.
+    - `init_norm`, `output_scale`: ε0 and |a_j| (1/m by default) of the symmetric start.
+    - `start`: a `Network` to start from instead of the symmetric one.
+    - `centre`: fit the constant output first (theory.md §2, Centring).
+    - `remove_linear_part`: regress on x first, with the same loss (theory.md N3).
+    - `ridge`, `readout`: stage 2's penalty, and `"closed-form"` or `"gradient-descent"`.
+    - `random_state`: seed of the start and of stage 2's biases.
+
+    Parameters are checked when they are used, as scikit-learn does. `step` and `features`
+    run *plain* gradient descent on any given network and ignore every argument but
+    `backend` and `device`.
+
+    Source: theory.md §2. **Raises** `InputError` for bad arguments or data,
+    `DivergenceError` when the weights leave the finite numbers.
+    """
+
+    activations = (
+        "log-cosh", "quadratic", "pseudo-huber", "relu", "softplus", "gelu", "tanh",
+        "softplus-centred", "gelu-centred", "exp-centred",
+    )  # fmt: skip
+    losses = ("squared", "l1", "huber", "pseudo-huber", "log-cosh")
+    dtypes = ("float32", "float64")
+
+    def __init__(
+        self,
+        *,
+        backend: str = "numpy",
+        device: str = "cpu",
+        dtype: str | None = None,
+        neurons: int = 64,
+        readout_neurons: int = 256,
+        steps: int | None = None,
+        activation: Activation | str = "log-cosh",
+        loss: Loss | str = "huber",
+        schedule: str = "scale-free",
+        eta: float | None = None,
+        beta: float | None = None,
+        init_norm: float = 1e-2,
+        output_scale: float | None = None,
+        start: Network | None = None,
+        centre: bool = True,
+        remove_linear_part: bool = False,
+        ridge: float = 1e-3,
+        readout: str = "closed-form",
+        random_state: int = 0,
+    ) -> None:
+        self.backend = backend
+        self.device = device
+        self.dtype = dtype
+        self.neurons = neurons
+        self.readout_neurons = readout_neurons
+        self.steps = steps
+        self.activation = activation
+        self.loss = loss
+        self.schedule = schedule
+        self.eta = eta
+        self.beta = beta
+        self.init_norm = init_norm
+        self.output_scale = output_scale
+        self.start = start
+        self.centre = centre
+        self.remove_linear_part = remove_linear_part
+        self.ridge = ridge
+        self.readout = readout
+        self.random_state = random_state
+
+    # -- scikit-learn's conventions ------------------------------------------------------
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments by name."""
+        names = inspect.signature(type(self).__init__).parameters
+        return {name: getattr(self, name) for name in names if name != "self"}
+
+    def set_params(self, **params: Any) -> Self:
+        """Set constructor arguments. **Raises** `InputError` for an unknown one."""
+        known = self.get_params()
+        for name, value in params.items():
+            choice("parameter", name, known)
+            setattr(self, name, value)
+        return self
+
+    def __repr__(self) -> str:
+        defaults = inspect.signature(type(self).__init__).parameters
+        changed = [
+            f"{name}={value!r}"
+            for name, value in self.get_params().items()
+            if value is not defaults[name].default and value != defaults[name].default
+        ]
+        return f"{type(self).__name__}({', '.join(changed)})"
+
+    # -- the two stages -----------------------------------------------------------------
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Train both layers on stacked data `(n, d)`, `(n,)`: half a stage each."""
+        X, y = data(X, y, dtype=self._dtype(X))
+        half = len(y) // 2
+        if half == 0:
+            raise InputError(f"n={len(y)}: expected at least one sample for each of two stages")
+        return self.fit_stages(X[:half], y[:half], X[half:], y[half:])
+
+    def fit_stages(
+        self, X1: Any, y1: Any, X2: Any, y2: Any, *, observe: Observer | None = None
+    ) -> Self:
+        """Train the first layer on `(X1, y1)` and the output weights on `(X2, y2)`.
+
+        `observe(t, W)` sees the first layer `(m, d)` at t = 0 … T1, an array of the backend.
+        """
+        self.fit_first_layer(X1, y1, observe=observe)
+        dtype = self.network_.W.dtype.name
+        X2, y2 = data(X2, y2, dtype=dtype)
+        if X2.shape[1] != self.n_features_in_:
+            raise InputError(f"X2 has {X2.shape[1]} columns: expected d={self.n_features_in_}")
+        self.readout_ = train_readout(
+            StoredDesign(X2, self._backend(dtype)),
+            y2,
+            self.network_.W,
+            activation=get_activation(self.activation),
+            neurons=self.readout_neurons,
+            rng=Stream(self.random_state, _BIASES).block(0),
+            ridge=self.ridge,
+            method=choice("readout", self.readout, READOUTS),
+            linear=self.linear_part_,
+        )
+        return self
+
+    def fit_first_layer(self, X: Any, y: Any, *, observe: Observer | None = None) -> Self:
+        """Stage 1 alone: sets `network_`, `centring_`, `linear_part_` and `steps_`."""
+        X, y = data(X, y, dtype=self._dtype(X))
+        not_constant(y)
+        n, d = X.shape
+        activation, loss, schedule = self._recipe()
+        steps = default_steps(n, d) if self.steps is None else self.steps
+        steps = integer("steps", steps, minimum=0)
+        network = self._start(d, X.dtype.name)
+        backend = self._backend(X.dtype.name)
+        design = StoredDesign(X, backend)
+        centring, linear = self._baseline(design, y, loss)
+        objective = Objective(
+            loss,
+            backend.asarray(y),
+            centring.constant,
+            centring.offset,
+            None if linear is None else backend.asarray(linear),
+        )
+        W = train_first_layer(
+            design,
+            objective,
+            backend.asarray(network.W),
+            backend.asarray(network.a),
+            backend.asarray(network.b),
+            activation=activation,
+            schedule=schedule,
+            steps=steps,
+            observe=observe,
+        )
+        self.network_ = Network(backend.to_numpy(W), network.a, network.b)
+        self.centring_ = centring
+        self.linear_part_ = linear
+        self.steps_ = steps
+        self.n_features_in_ = d
+        return self
+
+    def predict(self, X: Any) -> NDArray[np.float64]:
+        """Predictions `(n,)` for inputs `(n, d)`."""
+        if not hasattr(self, "readout_"):
+            raise InputError("predict: this trainer is not fitted; call fit first")
+        X = array("X", X, (None, self.n_features_in_), dtype=self.network_.W.dtype.name)
+        return self.readout_.predict(X)
+
+    # -- plain gradient descent, step by step ------------------------------------------------
+
+    def step(
+        self,
+        W: Any,
+        a: Any,
+        b: Any,
+        X: Any,
+        y: Any,
+        *,
+        eta: float,
+        beta: float = 0.0,
+        activation: Activation | str = "log-cosh",
+        loss: Loss | str = "squared",
+    ) -> Array:
+        """W − η (∇_W L(W) + β W), shape `(m, d)`: one full-batch step on the first layer."""
+        return self.features(
+            X, y, W, a, b, steps=1, eta=eta, beta=beta, activation=activation, loss=loss
+        )[1]
+
+    def features(
+        self,
+        X: Any,
+        y: Any,
+        W0: Any,
+        a: Any,
+        b: Any,
+        *,
+        steps: int,
+        eta: float,
+        beta: float = 0.0,
+        activation: Activation | str = "log-cosh",
+        loss: Loss | str = "squared",
+    ) -> Array:
+        """The weights `(steps + 1, m, d)` of plain full-batch gradient descent from W0.
+
+        No centring, no symmetric start: any W0 `(m, d)`, a and b `(m,)`, activation, loss,
+        learning rate η and weight decay β.
+        """
+        X, y = data(X, y)
+        steps = integer("steps", steps, minimum=0)
+        network = Network.check(W0, a, b, dim=X.shape[1], dtype=X.dtype.name)
+        backend = self._backend(X.dtype.name)
+        weights = np.empty((steps + 1, *network.W.shape), dtype=X.dtype)
+
+        def observe(t: int, W: Any) -> None:
+            weights[t] = backend.to_numpy(W)
+
+        train_first_layer(
+            StoredDesign(X, backend),
+            Objective(get_loss(loss), backend.asarray(y)),
+            backend.asarray(network.W),
+            backend.asarray(network.a),
+            backend.asarray(network.b),
+            activation=get_activation(activation),
+            schedule=ConstantRate(eta, beta),
+            steps=steps,
+            observe=observe,
+        )
+        return weights
+
+    # -- parts -----------------------------------------------------------------------------
+
+    def _dtype(self, X: Any) -> str | None:
+        if self.dtype is not None:
+            return dtype_name("dtype", self.dtype)
+        return "float32" if str(getattr(X, "dtype", "")).endswith("float32") else "float64"
+
+    def _backend(self, dtype: str) -> Backend:
+        return get_backend(choice("backend", self.backend, BACKENDS), dtype, self.device)
+
+    def _recipe(self) -> tuple[Activation, Loss, Schedule]:
+        activation, loss = get_activation(self.activation), get_loss(self.loss)
+        schedule: Schedule
+        if choice("schedule", self.schedule, SCHEDULES) == "constant":
+            if self.eta is None:
+                raise InputError("schedule='constant': needs eta, the learning rate")
+            schedule = ConstantRate(self.eta, 0.0 if self.beta is None else self.beta)
+        elif self.eta is not None or self.beta is not None:
+            raise InputError(
+                f"eta={self.eta}, beta={self.beta}: the scale-free schedule sets both itself; "
+                "use schedule='constant'"
+            )
+        else:
+            schedule = ScaleFree(number("init_norm", self.init_norm, minimum=0, exclusive=True))
+        return activation, loss, schedule
+
+    def _start(self, d: int, dtype: str) -> Network:
+        if self.start is not None:
+            return Network.check(self.start.W, self.start.a, self.start.b, dim=d, dtype=dtype)
+        return symmetric_start(
+            self.neurons,
+            d,
+            Stream(self.random_state, _START).block(0),
+            norm=self.init_norm,
+            output_scale=self.output_scale,
+            dtype=dtype,
+        )
+
+    def _baseline(
+        self, design: StoredDesign, y: Array, loss: Loss
+    ) -> tuple[Centring, NDArray[np.float64] | None]:
+        """What is fitted before the network: constant output, and linear part if asked."""
+        if self.remove_linear_part:
+            constant, linear = fit_linear_part(design, y, loss)
+            return Centring(constant), linear
+        if self.centre:
+            return fit_constant(loss, y), None
+        return Centring(), None
+
+
+def numpy_trainer(**params: Any) -> LayerwiseTrainer:
+    """The reference trainer on NumPy; `params` as for `LayerwiseTrainer`."""
+    return LayerwiseTrainer(backend="numpy", **params)
+
+
+def torch_trainer(**params: Any) -> LayerwiseTrainer:
+    """The reference trainer on Torch; `params` as for `LayerwiseTrainer`."""
+    return LayerwiseTrainer(backend="torch", **params)

@@ -1,0 +1,553 @@
+"""A trainer in a process of its own, which may hang, crash or print without harm.
+
+`SpawnedTrainer` is a `mimverify.trial.interface.TrainerHandle`. Its worker,
+`mimverify.trial.worker`, is a new interpreter: no fork of a process with threads, no pickle.
+Commands are JSON on a socket, arrays lie in shared memory. The worker leads a session and a
+process group of its own, so that Ctrl-C does not reach it and that the processes it starts
+end with it. POSIX only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import math
+import numbers
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from collections import Counter
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.errors import InputError, TrainerError
+from mimverify.trial.interface import Capabilities, check_call, check_random_state
+from mimverify.trial.worker import Segment, encode
+
+__all__ = ["SpawnedTrainer"]
+
+Array = NDArray[Any]
+
+_LOAD_LIMIT = 60.0  # s; an import of a large library from a cold disk is no hang
+_EXIT_PATIENCE = 1.0  # s; for the exit handlers of the trainer's libraries
+_REAP_LIMIT = 10.0  # s; a killed process ends at once, unless a driver holds it
+_POLL_SLICE = 0.05  # s; between looks at the process where it cannot be polled
+_POLL_MAX = 3600.0  # s; poll() counts milliseconds in an int
+_STRIKES = 2
+_STDERR_TAIL = 2000  # bytes that are searched for a last line
+_STDERR_KEEP = 1 << 20  # bytes of stderr that may pile up between calls
+_MEMORY_KEEP = 1 << 24  # bytes of shared memory kept from one example to the next
+_ALIGNMENT = 64  # bytes; what vector instructions and cache lines like
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+class SpawnedTrainer:
+    """A trainer that runs in a worker process.
+
+    The worker is started at once. After a time-out or a death the next `fresh` or `call`
+    starts another one; a `call` without `fresh` first makes a new trainer with the last
+    `random_state`. A method that hung twice is not called again.
+
+    Arrays that are handed over again and again should be read-only and own their data: as
+    long as the same object is passed for the same argument it is not copied again.
+
+    **Arguments**
+
+    - `spec`: `"module:attribute"`, see `load_source`. The worker can import whatever this
+      process can, and from the current directory first.
+    - `time_limit`: seconds that one call may take. Import and construction may take 60 s if
+      that is more.
+    - `threads`: threads for BLAS, OpenMP and Torch in the worker; None leaves their defaults.
+
+    **Raises** `InputError` for bad arguments; `TrainerError`, as all its methods may, of the
+    kinds of `load_source`, `new_trainer` and `call`, and `"timeout"` and `"died"`.
+    """
+
+    def __init__(self, spec: str, *, time_limit: float, threads: int | None = None) -> None:
+        self._name = spec
+        self._limit = _checked_limit(time_limit)
+        self._threads = _checked_threads(threads)
+        self._random_state: int | None = None
+        self._closed = False
+        self._constructed = False
+        self._strikes: Counter[str] = Counter()
+        self._worker: _Worker | None = None
+        self._finalizer: weakref.finalize[Any, Any] | None = None
+        try:
+            self._capabilities = self._construct()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the running worker, None if there is none."""
+        return None if self._worker is None else self._worker.pid
+
+    def fresh(self, random_state: int | None) -> None:
+        """Replace the trainer by a new one, in a new worker if the last one ended.
+
+        **Raises** `TrainerError` of kind `"import"`, `"construct"`, `"timeout"` or `"died"`;
+        `InputError` for a seed that is not one or a closed handle.
+        """
+        self._check_open()
+        check_random_state(random_state)
+        self._random_state = random_state
+        self._construct()
+
+    def call(
+        self, method: str, arrays: Mapping[str, Array], options: Mapping[str, Any]
+    ) -> Array | None:
+        """As `mimverify.trial.interface.call`, which the worker runs.
+
+        **Raises** what that raises, and `TrainerError` of kind `"timeout"` or `"died"`.
+        """
+        self._check_open()
+        check_call(method, arrays, options)
+        if method not in self._capabilities.methods:
+            raise InputError(f"method={method!r}: {self._name} does not offer it")
+        self._refuse_after_strikes(f"{method}()")
+        if not self._constructed:
+            self._construct()
+        worker = self._running()
+        message = {
+            "op": "call",
+            "method": method,
+            "arrays": worker.inbox.put(arrays),
+            "options": dict(options),
+        }
+        result = self._request(f"{method}()", message, self._limit)
+        if result is None:
+            return None
+        return np.array(worker.outbox.view(result["dtype"], result["shape"], result["offset"]))
+
+    def close(self) -> None:
+        """End the worker, and whatever it started. May be called again."""
+        self._closed = True
+        self._drop_worker(_EXIT_PATIENCE)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise InputError(f"trainer={self._name!r}: its handle is closed")
+
+    def _construct(self) -> Capabilities:
+        """A new trainer in the worker, with the last `random_state`."""
+        self._constructed = False
+        worker = self._running()
+        worker.forget()
+        message = {"op": "fresh", "random_state": self._random_state}
+        described = self._request(f"the construction of {self._name}", message, self._load_limit)
+        self._constructed = True
+        return Capabilities.from_json(described)
+
+    @property
+    def _load_limit(self) -> float:
+        return max(self._limit, _LOAD_LIMIT)
+
+    def _running(self) -> _Worker:
+        """The worker; a new one, with the source imported, if there is none."""
+        if self._worker is None:
+            self._refuse_after_strikes(f"the import of {self._name}")
+            self._worker = _Worker(self._threads)
+            # A handle that is dropped without close() must not leave a process behind. The
+            # callback may not refer to the handle, or that would never be dropped.
+            self._finalizer = weakref.finalize(self, self._worker.stop)
+            message = {
+                "op": "load",
+                "spec": self._name,
+                "path": _search_path(),
+                "pythonpath": os.environ.get("PYTHONPATH"),
+                "threads": self._threads,
+            }
+            try:
+                self._request(f"the import of {self._name}", message, self._load_limit)
+            except BaseException:
+                self._drop_worker()  # a worker without a source is of no use
+                raise
+        return self._worker
+
+    def _request(self, what: str, message: Mapping[str, Any], limit: float) -> Any:
+        """Send a request to the running worker and return its result.
+
+        Whatever ends the exchange early also ends the worker, since a reply that nobody
+        waited for would be taken for the answer to the next request.
+        """
+        assert self._worker is not None
+        self._refuse_after_strikes(what)
+        try:
+            line = encode(message)
+        except TypeError as error:
+            raise InputError(f"options={message.get('options')!r}: {error}") from error
+        try:
+            reply = self._worker.exchange(what, line, limit)
+        except BaseException as error:
+            if isinstance(error, TrainerError) and error.kind == "timeout":
+                self._strikes[what] += 1
+            self._drop_worker()
+            raise
+        failure = reply.get("error")
+        if failure is None:
+            return reply["result"]
+        if failure["kind"] == "input":
+            raise InputError(failure["message"])
+        raise TrainerError(failure["kind"], failure["message"])
+
+    def _refuse_after_strikes(self, what: str) -> None:
+        if self._strikes[what] >= _STRIKES:
+            raise TrainerError("timeout", f"{what} hung twice before; not called again")
+
+    def _drop_worker(self, patience: float = 0.0) -> None:
+        self._constructed = False
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.stop(patience)
+        if self._finalizer is not None:
+            self._finalizer.detach()
+            self._finalizer = None
+
+    def __enter__(self) -> SpawnedTrainer:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _checked_limit(time_limit: float) -> float:
+    real = isinstance(time_limit, numbers.Real) and not isinstance(time_limit, bool)
+    if not real or not math.isfinite(time_limit) or time_limit <= 0:
+        raise InputError(f"time_limit={time_limit!r}: expected a positive number of seconds")
+    return float(time_limit)
+
+
+def _checked_threads(threads: int | None) -> int | None:
+    if threads is None:
+        return None
+    if not isinstance(threads, numbers.Integral) or isinstance(threads, bool) or threads < 1:
+        raise InputError(f"threads={threads!r}: expected None or a positive integer")
+    return int(threads)
+
+
+def _search_path() -> list[str]:
+    """Where this process looks for modules, the current directory first.
+
+    Entries are made absolute if they are directories; others are marks of import hooks,
+    which must stay as they are.
+    """
+    entries: list[str] = []
+    with contextlib.suppress(OSError):  # the current directory was deleted
+        entries.append(os.getcwd())
+    for entry in sys.path:
+        if isinstance(entry, str) and entry:
+            entries.append(os.path.abspath(entry) if os.path.exists(entry) else entry)
+    return list(dict.fromkeys(entries))
+
+
+def _environment(threads: int | None) -> dict[str, str]:
+    environment = dict(os.environ)
+    environment["PYTHONPATH"] = os.pathsep.join(_search_path())
+    if threads is not None:
+        environment.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+    return environment
+
+
+class _Inbox:
+    """What goes to the worker: a slot of shared memory for every name of an argument.
+
+    Slots do not overlap, so what lies in one stays there while others change.
+    """
+
+    def __init__(self, segment: Segment) -> None:
+        self._segment = segment
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget the slots and the arrays in them."""
+        self._slots: dict[str, tuple[int, int]] = {}  # name: (offset, capacity)
+        self._held: dict[str, Array] = {}
+        self._end = 0
+
+    def put(self, arrays: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
+        """Copy `arrays` into shared memory, those excepted that lie there already.
+
+        **Returns** where each one lies, in the words of `Segment.view`.
+        """
+        for name, array in arrays.items():
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
+                raise InputError(f"{name}={array!r}: expected an array of real numbers")
+        if any(name in self._slots and array.nbytes > self._slots[name][1]
+               for name, array in arrays.items()):  # fmt: skip
+            self.clear()  # rather than moving slots: sizes change with the example only
+        for name, array in arrays.items():
+            if name not in self._slots:
+                self._slots[name] = (self._end, array.nbytes)
+                self._end += math.ceil(array.nbytes / _ALIGNMENT) * _ALIGNMENT
+        self._segment.reserve(self._end)
+        return {name: self._put_one(name, array) for name, array in arrays.items()}
+
+    def _put_one(self, name: str, array: Array) -> dict[str, Any]:
+        place: dict[str, Any] = {
+            "dtype": array.dtype.str,
+            "shape": array.shape,
+            "offset": self._slots[name][0],
+        }
+        if self._held.get(name) is not array or not _is_frozen(array):
+            self._held.pop(name, None)  # the slot no longer holds what it did
+            np.copyto(self._segment.view(**place), array)
+            if _is_frozen(array):
+                # The reference keeps another array from taking this one's identity.
+                self._held[name] = array
+        return place
+
+
+def _is_frozen(array: Array) -> bool:
+    """Whether the contents of `array` cannot change: it is read-only, and so is what it is a
+    view of."""
+    owner: object = array
+    while isinstance(owner, np.ndarray):
+        if owner.flags.writeable:
+            return False
+        if owner.base is None:
+            return True
+        owner = owner.base
+    try:
+        with memoryview(owner) as buffer:  # type: ignore[arg-type]
+            return buffer.readonly
+    except (TypeError, ValueError, BufferError):  # it does not say
+        return False
+
+
+class _Worker:
+    """A running worker process and the descriptors that lead to it."""
+
+    def __init__(self, threads: int | None) -> None:
+        self._owner = os.getpid()
+        self._stopped = False
+        self._reaped_elsewhere = False
+        self._stderr_start = 0
+        with contextlib.ExitStack() as stack:
+            self._channel, theirs = map(stack.enter_context, socket.socketpair())
+            self._stderr = stack.enter_context(tempfile.TemporaryFile())
+            # Appending, the worker goes on at the new end when the file is cut.
+            fcntl.fcntl(self._stderr, fcntl.F_SETFL, os.O_RDWR | os.O_APPEND)
+            inbox_fd, outbox_fd = _anonymous_file(stack), _anonymous_file(stack)
+            self._memory = (Segment(inbox_fd), Segment(outbox_fd))
+            for segment in self._memory:
+                stack.callback(segment.unmap)
+            self.inbox, self.outbox = _Inbox(self._memory[0]), self._memory[1]
+            self._process = self._spawn((theirs.fileno(), inbox_fd, outbox_fd), threads)
+            theirs.close()
+            self._pidfd = _open_pidfd(self._process.pid, stack)
+            self._poll = select.poll()
+            self._poll.register(self._channel, select.POLLIN)
+            if self._pidfd is not None:
+                self._poll.register(self._pidfd, select.POLLIN)
+            self._resources = stack.pop_all()
+
+    def _spawn(self, passed: tuple[int, ...], threads: int | None) -> subprocess.Popen[bytes]:
+        # The kernel's notice of a parent's death is one of its thread's death: only the
+        # main thread is sure to last as long as the process.
+        in_main_thread = threading.current_thread() is threading.main_thread()
+        arguments = [*passed, self._owner if in_main_thread else 0]
+        return subprocess.Popen(
+            [sys.executable, "-W", "ignore", "-m", "mimverify.trial.worker", *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=self._stderr,
+            start_new_session=True,
+            pass_fds=passed,
+            env=_environment(threads),
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def forget(self) -> None:
+        """Between examples: release arrays, and memory that only a large one needed."""
+        self.inbox.clear()
+        for segment in self._memory:
+            segment.trim(_MEMORY_KEEP)
+
+    def exchange(self, what: str, line: bytes, limit: float) -> dict[str, Any]:
+        """Send a line and return the reply to it.
+
+        **Raises** `TrainerError`: no reply within `limit` seconds, or the worker ended. The
+        worker is of no more use after any exception.
+        """
+        if self._has_exited():
+            raise self._death("between calls")
+        self._mark_stderr()
+        deadline = time.monotonic() + limit
+        reply = b""
+        try:
+            self._channel.sendall(line)
+            while not reply.endswith(b"\n"):
+                if not self._wait_readable(deadline):
+                    message = f"{what} did not return within {limit:g} s"
+                    raise TrainerError("timeout", message)
+                received = self._channel.recv(1 << 16)
+                if not received:
+                    raise ConnectionResetError
+                reply += received
+            decoded: dict[str, Any] = json.loads(reply)
+        except (ConnectionError, json.JSONDecodeError) as error:
+            raise self._death(f"during {what}") from error
+        return decoded
+
+    def _wait_readable(self, deadline: float) -> bool:
+        """Wait for a reply: False past the deadline, `ConnectionResetError` if none can come.
+
+        The socket alone does not tell: a process that the trainer forked may hold it open.
+        """
+        longest = _POLL_MAX if self._pidfd is not None else _POLL_SLICE
+        while (left := deadline - time.monotonic()) > 0:
+            ready = {fd for fd, _ in self._poll.poll(math.ceil(1000 * min(left, longest)))}
+            if self._channel.fileno() in ready:
+                return True
+            if self._has_exited():
+                # Its last words may have come after the poll.
+                if self._channel.fileno() in {fd for fd, _ in self._poll.poll(0)}:
+                    return True
+                raise ConnectionResetError
+        return False
+
+    def _has_exited(self) -> bool:
+        """Whether the process has ended. It is not reaped: until `stop` does that, its id
+        cannot be given to another process or group."""
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        try:
+            return os.waitid(os.P_PID, self._process.pid, options) is not None
+        except ChildProcessError:  # somebody else reaped it, and freed its id
+            self._reaped_elsewhere = True
+            return True
+
+    def _wait_exit(self, patience: float) -> bool:
+        deadline = time.monotonic() + patience
+        while not self._has_exited():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            if self._pidfd is None:
+                time.sleep(min(left, _POLL_SLICE))
+            else:
+                select.select([self._pidfd], [], [], left)
+        return True
+
+    def _death(self, when: str) -> TrainerError:
+        """How the worker ended; ends it for good."""
+        ended_itself = self._wait_exit(_EXIT_PATIENCE)  # the socket closes a moment earlier
+        last_line = self._last_line()
+        self.stop()
+        how = _how_it_ended(self._process.returncode) if ended_itself else "closed its connection"
+        message = f"the worker {how} {when}"
+        if last_line:
+            message += f"; the last line of its stderr: {last_line}"
+        return TrainerError("died", message)
+
+    def _mark_stderr(self) -> None:
+        """Note where the output of the next call begins; cut what came before if it is long."""
+        descriptor = self._stderr.fileno()
+        self._stderr_start = os.fstat(descriptor).st_size
+        if self._stderr_start > _STDERR_KEEP:
+            os.ftruncate(descriptor, 0)
+            self._stderr_start = 0
+
+    def _last_line(self) -> str:
+        descriptor = self._stderr.fileno()
+        size = os.fstat(descriptor).st_size
+        start = max(self._stderr_start, size - _STDERR_TAIL)
+        text = os.pread(descriptor, _STDERR_TAIL, start).decode(errors="replace")
+        lines = text.strip().splitlines()
+        return lines[-1].strip()[:200] if lines else ""
+
+    def stop(self, patience: float = 0.0) -> None:
+        """End the process and its group, reap it and close all descriptors.
+
+        **Arguments**
+
+        - `patience`: seconds the worker has to leave by itself. Not for one that is busy.
+        """
+        if self._stopped:
+            return
+        self._stopped = True
+        try:
+            if os.getpid() == self._owner:  # a fork of this process owns only its descriptors
+                self._end_process(patience)
+        finally:
+            self._resources.close()
+
+    def _end_process(self, patience: float) -> None:
+        try:
+            if patience > 0:
+                with contextlib.suppress(OSError):
+                    self._channel.shutdown(socket.SHUT_RDWR)
+                self._wait_exit(patience)
+        finally:
+            # Even if the worker has left: processes that it started may be there yet.
+            self._has_exited()
+            if not self._reaped_elsewhere:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_REAP_LIMIT)
+
+
+def _anonymous_file(stack: contextlib.ExitStack) -> int:
+    """Descriptor of a file without a name, in memory where the system can."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("mimverify")
+        stack.callback(os.close, descriptor)
+        return descriptor
+    return stack.enter_context(tempfile.TemporaryFile()).fileno()
+
+
+def _open_pidfd(pid: int, stack: contextlib.ExitStack) -> int | None:
+    """A descriptor that becomes readable when the process ends; None where there is none."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:  # a real-time signal
+        name = str(-code)
+    return f"ended by signal {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
