@@ -461,9 +461,7 @@ def _checked(method: str, value: object, expected: tuple[int, ...]) -> Array:
 def _first_bad(method: str, array: Array, finite: NDArray[np.bool_]) -> str:
     bad = ~finite
     index = np.unravel_index(int(np.argmax(bad)), array.shape)
-    place = ", ".join(
-        f"{axis} {i}" for axis, i in zip(SIGNATURES[method].axes, index, strict=True)
-    )
+    place = ", ".join(f"{axis} {i}" for axis, i in zip(SIGNATURES[method].axes, index, strict=True))
     count = f"{np.count_nonzero(bad)} of {array.size} values are not finite"
     return f"{method}() returned {array[index]} at {place} ({count})"
 

@@ -1,0 +1,17 @@
+"""Tests with stated error bounds. Nothing here knows about training."""
+
+from mimverify.statistics.binomial import SequentialBinomial
+from mimverify.statistics.uniformity import (
+    UniformityTest,
+    dkw_radius,
+    null_overlap_cdf,
+    uniformity_test,
+)
+
+__all__ = [
+    "SequentialBinomial",
+    "UniformityTest",
+    "dkw_radius",
+    "null_overlap_cdf",
+    "uniformity_test",
+]

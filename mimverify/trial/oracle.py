@@ -1,0 +1,117 @@
+"""The independent float64 oracle of one gradient step.
+
+This is the second, deliberately separate implementation of theory.md §2 and §3: textbook
+formulas, no blocks, no backends, nothing imported from the trainer under `mimverify.training`
+or from `mimverify.network`. A trial compares a trainer with it; the tests compare it with
+automatic differentiation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erf, expit
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class OracleActivation:
+    """σ, σ' and sup|σ''| (`curvature`, the kink of ReLU left out)."""
+
+    value: Callable[[Array], Array]
+    first: Callable[[Array], Array]
+    curvature: float
+    kink: bool = False
+
+
+@dataclass(frozen=True)
+class OracleLoss:
+    """ψ with l'(f, y) = ψ(f − y), non-decreasing, and sup ψ' (jumps left out)."""
+
+    derivative: Callable[[Array], Array]
+    curvature: float
+    jump: bool = False
+
+
+def _phi(z: Array) -> Array:
+    return np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+
+
+def _cdf(z: Array) -> Array:
+    return (1 + erf(z / np.sqrt(2))) / 2
+
+
+def _log_cosh(z: Array) -> Array:
+    return np.logaddexp(z, -z) - np.log(2)
+
+
+ORACLE_ACTIVATIONS: dict[str, OracleActivation] = {
+    "log-cosh": OracleActivation(_log_cosh, np.tanh, 1.0),
+    "quadratic": OracleActivation(lambda z: z * z / 2, lambda z: z, 1.0),
+    "pseudo-huber": OracleActivation(lambda z: np.hypot(1, z) - 1, lambda z: z / np.hypot(1, z), 1),
+    "relu": OracleActivation(
+        lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(float), 0.0, kink=True
+    ),
+    "softplus": OracleActivation(lambda z: np.logaddexp(0, z), expit, 0.25),
+    "gelu": OracleActivation(lambda z: z * _cdf(z), lambda z: _cdf(z) + z * _phi(z), 0.8),
+    "tanh": OracleActivation(np.tanh, lambda z: 1 - np.tanh(z) ** 2, 0.77),
+    "softplus-centred": OracleActivation(
+        lambda z: np.logaddexp(0, z) - z / 2 - np.log(2), lambda z: expit(z) - 0.5, 0.25
+    ),
+    "gelu-centred": OracleActivation(
+        lambda z: z * (_cdf(z) - 0.5), lambda z: _cdf(z) - 0.5 + z * _phi(z), 0.8
+    ),
+    "exp-centred": OracleActivation(lambda z: np.exp(z) - 1 - z, np.expm1, np.inf),
+}
+
+ORACLE_LOSSES: dict[str, OracleLoss] = {
+    "squared": OracleLoss(lambda u: u, 1.0),
+    "l1": OracleLoss(np.sign, 0.0, jump=True),
+    "huber": OracleLoss(lambda u: np.minimum(np.maximum(u, -1), 1), 1.0),
+    "pseudo-huber": OracleLoss(lambda u: u / np.hypot(1, u), 1.0),
+    "log-cosh": OracleLoss(np.tanh, 1.0),
+}
+
+
+def exact_step(
+    W: Any,
+    a: Any,
+    b: Any,
+    X: Any,
+    y: Any,
+    *,
+    eta: float,
+    beta: float,
+    activation: str,
+    loss: str,
+) -> Array:
+    """W − η (∇_W L(W) + β W) in float64, shape `(m, d)`.
+
+    L(W) = (1/n) Σ_i l(Σ_j a_j σ(w_j·x_i + b_j), y_i).
+    """
+    W, a, b, X, y = (np.asarray(v, dtype=np.float64) for v in (W, a, b, X, y))
+    sigma, psi = ORACLE_ACTIVATIONS[activation], ORACLE_LOSSES[loss]
+    P = X @ W.T + b
+    slope = psi.derivative(sigma.value(P) @ a - y)
+    gradient = np.einsum("i,j,ij,id->jd", slope, a, sigma.first(P), X, optimize=True) / len(y)
+    return np.asarray(W - eta * (gradient + beta * W))
+
+
+def exact_trajectory(W: Any, a: Any, b: Any, X: Any, y: Any, *, steps: int, **options: Any) -> Array:
+    """The weights `(steps + 1, m, d)` of `steps` exact steps from W."""
+    weights = [np.asarray(W, dtype=np.float64)]
+    for _ in range(steps):
+        weights.append(exact_step(weights[-1], a, b, X, y, **options))
+    return np.array(weights)
+
+
+def label_covariance(X: Any, y: Any, *, loss: str) -> Array:
+    """H = (1/n) Σ_i T_i x_i x_iᵀ, shape `(d, d)`, with T_i = −l'(0, y_i)."""
+    X, y = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
+    T = -ORACLE_LOSSES[loss].derivative(-y)
+    return np.asarray((X.T * T) @ X / len(y))

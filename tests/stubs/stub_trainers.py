@@ -1,0 +1,190 @@
+"""Trainers that behave well and badly, for the tests of the two handles.
+
+`Scripted.step` takes its cue from `activation`, so that one worker can play many parts.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def hang() -> None:
+    """Sleep, deaf to polite requests."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    pid_file = os.environ.get("STUB_PID_FILE")
+    if pid_file:
+        with open(f"{pid_file}.part", "w", encoding="utf-8") as stream:
+            stream.write(str(os.getpid()))
+        os.rename(f"{pid_file}.part", pid_file)
+    time.sleep(60)
+
+
+def grandchild() -> None:
+    """Start a process that outlives a worker which is killed alone, then hang."""
+    code = "import time; time.sleep(60)"
+    child = subprocess.Popen([sys.executable, "-S", "-c", code])
+    with open(os.environ["STUB_PID_FILE"], "w", encoding="utf-8") as stream:
+        stream.write(str(child.pid))
+    time.sleep(60)
+
+
+def fork_and_die() -> None:
+    """Leave a child behind that holds the worker's socket open."""
+    if os.fork() == 0:
+        time.sleep(60)
+        os._exit(0)
+    os._exit(4)
+
+
+def chatter() -> None:
+    """Fill any pipe that nobody reads."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.write("blah " * 300_000)
+        stream.flush()
+    os.write(1, b'{"result": null}\n')
+
+
+def last_words() -> None:
+    print("first line", file=sys.stderr)
+    print("assertion failed in kernel 7", file=sys.stderr)
+    os.abort()
+
+
+def interrupt_parent() -> None:
+    os.kill(os.getppid(), signal.SIGINT)
+    time.sleep(60)
+
+
+CUES: dict[str, Callable[[], object]] = {
+    "hang": hang,
+    "grandchild": grandchild,
+    "fork-and-die": fork_and_die,
+    "fork": os.fork,
+    "chatter": chatter,
+    "last-words": last_words,
+    "interrupt-parent": interrupt_parent,
+    "segfault": lambda: ctypes.string_at(0),
+    "exit": lambda: os._exit(3),
+    "sys-exit": lambda: sys.exit("enough"),
+    "warn": lambda: warnings.warn("careful", stacklevel=1),
+}
+
+
+class Scripted:
+    """Does what `activation` says, then returns (1 - eta) W."""
+
+    activations: ClassVar[list[str]] = ["square", *CUES]
+    losses = ("squared",)
+    dtypes: ClassVar[list[str]] = ["float32", "float64"]
+    random_state: int | None = None
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def step(
+        self, W: Array, a: Array, b: Array, X: Array, y: Array, *,
+        eta: float, beta: float, activation: str, loss: str,
+    ) -> Any:  # fmt: skip
+        self.calls += 1
+        if activation == "raise":
+            raise ValueError(f"eta={eta} is too large\nsecond line")
+        if activation == "interrupt":
+            raise KeyboardInterrupt
+        if activation == "shape":
+            return W.T
+        if activation == "nan":
+            W[1, 2] = np.nan
+            return W
+        if activation == "mutate":
+            for array in (W, a, b, X, y):
+                array[...] = -1
+            return W
+        if activation == "sum":  # shows which X has arrived
+            return np.full_like(W, X.sum())
+        CUES.get(activation, lambda: None)()
+        W *= 1 - eta
+        return W
+
+    def features(
+        self, X: Array, y: Array, W0: Array, a: Array, b: Array, *,
+        steps: int, eta: float, beta: float, activation: str, loss: str,
+    ) -> Array:  # fmt: skip
+        return np.stack([W0 * (1 - eta) ** t for t in range(steps + 1)])
+
+    def fit(self, X: Array, y: Array) -> Scripted:
+        self.mean = y.mean()
+        return self
+
+    def predict(self, X: Array) -> Array:
+        """The seed, the number of calls, what `fit` has seen and some of the environment."""
+        facts = [
+            -1 if self.random_state is None else self.random_state,
+            self.calls,
+            getattr(self, "mean", -1.0),
+            int(os.environ.get("OMP_NUM_THREADS", "-1")),
+            int(os.environ.get("PYTHONPATH", "") == "/stub/path"),
+        ]
+        return np.resize(facts, (len(X), 1))
+
+
+class TorchTrainer:
+    """Returns a tensor that requires grad: W plus the number of threads."""
+
+    def __init__(self) -> None:
+        import torch
+
+        self.torch = torch
+
+    def step(self, W: Array, a: Array, b: Array, X: Array, y: Array, **options: Any) -> Any:
+        weights = self.torch.tensor(W, requires_grad=True)
+        return weights + self.torch.get_num_threads()
+
+
+class SlowToConstruct:
+    def __init__(self) -> None:
+        hang()
+
+    def predict(self, X: Array) -> Array:
+        return X[:, 0]
+
+
+class BadDeclaration:
+    losses = "squared"
+
+    def predict(self, X: Array) -> Array:
+        return X[:, 0]
+
+
+class NeedsArguments:
+    def __init__(self, width: int) -> None:
+        self.width = width
+
+    def predict(self, X: Array) -> Array:
+        return X[:, 0]
+
+
+class Nothing:
+    """No trainer at all."""
+
+
+def factory() -> Scripted:
+    return Scripted()
+
+
+nested = SimpleNamespace(deeper=SimpleNamespace(Trainer=Scripted))
+instance = Scripted()
