@@ -2,6 +2,7 @@
 
 from mimverify.measure.prediction import baseline_predictors, normalised_error, test_errors
 from mimverify.measure.recorder import Recorder
+from mimverify.measure.reduction import reduce_model
 from mimverify.measure.subspace import alignment, overlaps, principal_cosines, span_recovery
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "normalised_error",
     "overlaps",
     "principal_cosines",
+    "reduce_model",
     "span_recovery",
     "test_errors",
 ]

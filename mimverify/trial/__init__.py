@@ -1,0 +1,63 @@
+"""The trial of a trainer: claims, procedures and verdicts.
+
+What the suite (`properties/`) and adopters' own test suites may import is listed here.
+"""
+
+from mimverify.trial.adapter import (
+    STANDARD_ACTIVATIONS,
+    STANDARD_DTYPES,
+    STANDARD_LOSSES,
+    TrainerUnderTrial,
+)
+from mimverify.trial.cases import ExactCase, LearningCase, choices, exact_cases, learning_cases
+from mimverify.trial.claim import CLAIM_SET_VERSION, Claim, claim, load_claims, suite_path
+from mimverify.trial.envelope import accumulate, lipschitz, step_envelope, unit_roundoff
+from mimverify.trial.interface import Capabilities, InProcessTrainer, TrainerHandle
+from mimverify.trial.learning import EVEN_ACTIVATIONS, first_layer, readout_error, samples
+from mimverify.trial.ledger import Ledger
+from mimverify.trial.oracle import exact_step, exact_trajectory, label_covariance
+from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES, Profile, get_profile
+from mimverify.trial.trial import Trial
+from mimverify.trial.verdict import ClaimFailed, Inconclusive, NotApplicable, Status, Verdict
+
+__all__ = [
+    "CLAIM_SET_VERSION",
+    "EVEN_ACTIVATIONS",
+    "FALSE_ALARM_BUDGET",
+    "PROFILES",
+    "STANDARD_ACTIVATIONS",
+    "STANDARD_DTYPES",
+    "STANDARD_LOSSES",
+    "Capabilities",
+    "Claim",
+    "ClaimFailed",
+    "ExactCase",
+    "InProcessTrainer",
+    "Inconclusive",
+    "LearningCase",
+    "Ledger",
+    "NotApplicable",
+    "Profile",
+    "Status",
+    "TrainerHandle",
+    "TrainerUnderTrial",
+    "Trial",
+    "Verdict",
+    "accumulate",
+    "choices",
+    "claim",
+    "exact_cases",
+    "exact_step",
+    "exact_trajectory",
+    "first_layer",
+    "get_profile",
+    "label_covariance",
+    "learning_cases",
+    "lipschitz",
+    "load_claims",
+    "readout_error",
+    "samples",
+    "step_envelope",
+    "suite_path",
+    "unit_roundoff",
+]

@@ -1,0 +1,92 @@
+# Needs GNU make and Python 3.11 or newer; the rest is installed into .venv on first use.
+# `make` lists what there is. ARGS is passed on: make test ARGS="-k links -x"
+
+PYTHON ?= python3
+ARGS   ?=
+
+VENV  := .venv
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ASV   := asv_benchmarks/asv.conf.json
+
+# Isolated build environments (pip's, and `build`'s) see constraints only through the environment: pip before 25.3
+# reads the first of these, later ones the second. Relative, since pip splits the values at spaces.
+$(STAMP) wheel: export PIP_CONSTRAINT := constraints.txt
+$(STAMP) wheel: export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+##@ Set-up
+.PHONY: help venv
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## make .venv, with everything the other targets need (about a minute, once)
+
+# The stamp holds the place that the environment was made for. It is redone when half-made (no stamp), moved (another
+# place), or without a Python that starts (one since upgraded or removed).
+ifneq ($(shell $(BIN)/python -c "print('starts')" 2>/dev/null):$(shell cat $(STAMP) 2>/dev/null),starts:$(CURDIR))
+.PHONY: $(STAMP)
+endif
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("mimverify needs Python 3.11 or newer; name one: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo "setting up $(VENV) (about a minute)"
+	@rm -f $@
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[dev,bench,sklearn]'
+	@pwd -P > $@
+
+##@ Trial
+.PHONY: check
+check: $(STAMP) ## put both reference trainers on trial (quick profile) and print the report
+	$(BIN)/mimverify check --profile quick $(ARGS)
+
+##@ Development
+.PHONY: test test-deep lint type format
+test: $(STAMP) ## tests of mimverify itself
+	$(BIN)/python -m pytest $(ARGS)
+
+test-deep: $(STAMP) ## the long statistical tests that `make test` leaves out
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+lint: $(STAMP) ## ruff: lint and format
+	$(BIN)/ruff check $(ARGS) .
+	$(BIN)/ruff format --check .
+
+type: $(STAMP) ## mypy
+	$(BIN)/mypy $(ARGS)
+
+format: $(STAMP) ## rewrite the sources as `make lint` wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+##@ Release and measurement
+.PHONY: wheel smoke bench ci
+wheel: $(STAMP) ## sdist, and the wheel built from it, into dist/
+	@rm -rf dist
+	$(BIN)/python -m build $(ARGS)
+
+smoke: wheel ## install the wheel into an empty environment and use it from another folder
+	PYTHON="$(PYTHON)" bash .ci/smoke.sh dist/*.whl
+
+# asv insists on a machine description in the home folder; it gets a home of its own.
+bench: $(STAMP) ## run each benchmark once, here and now (make bench ARGS="--bench Step")
+	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export HOME="$$home" && \
+	$(BIN)/asv machine --config $(ASV) --yes >/dev/null && \
+	$(BIN)/asv run --config $(ASV) --environment "existing:$(CURDIR)/$(BIN)/python" \
+	  --quick --dry-run --show-stderr $(ARGS)
+
+ci: ## all that CI does
+	bash .ci/run
+
+.PHONY: clean distclean
+clean: ## remove what was built, and the caches
+	rm -rf build dist .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## and .venv, and the benchmarks' environments and results
+	rm -rf $(VENV) asv_benchmarks/env asv_benchmarks/html asv_benchmarks/results

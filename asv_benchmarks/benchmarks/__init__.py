@@ -1,0 +1,1 @@
+"""Performance history of mimverify, measured by asv."""

@@ -1,0 +1,45 @@
+"""Fresh inputs seen only through a few directions. Source: theory.md §7.
+
+What labels and network see of a *fresh* Gaussian input is (U x, W x): a Gaussian vector in
+the span of the rows of U and W. Stage 2 and the test error therefore need no d-dimensional
+data: the same model in coordinates of that span has exactly the same law.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.problems.model import MultiIndexModel
+from mimverify.validation import array
+
+
+def reduce_model(model: MultiIndexModel, W: Any) -> tuple[MultiIndexModel, NDArray[np.float64]]:
+    """The model and weights in coordinates of their common span.
+
+    **Arguments**
+
+    - `model`: with subspace U `(r, d)`.
+    - `W`: weights `(m, d)` that were learned from data independent of what the reduced
+      model will draw.
+
+    Returns a model of dimension k ≤ min(r + m, d), with the same link, noise and seed, and
+    weights `(m, k)`. The span is factored by QR: with symmetric pairs of neurons the
+    covariance of (U x, W x) is singular and has no Cholesky factor.
+    """
+    W = array("W", W, (None, model.dim), dtype="float64")
+    stacked = np.vstack([model.subspace, W])
+    if stacked.shape[0] >= model.dim:
+        return model, W
+    triangle = np.linalg.qr(stacked.T, mode="r").T  # (r + m, k): rows in orthonormal coordinates
+    r = model.rank
+    reduced = MultiIndexModel(
+        model.link,
+        triangle.shape[1],
+        subspace=triangle[:r],
+        noise=model.noise,
+        seed=model.seed,
+    )
+    return reduced, triangle[r:]

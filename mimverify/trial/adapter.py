@@ -1,0 +1,106 @@
+"""A trainer's capabilities, as the claims use them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.trial.interface import TrainerHandle
+from mimverify.trial.verdict import NotApplicable
+
+__all__ = ["STANDARD_ACTIVATIONS", "STANDARD_DTYPES", "STANDARD_LOSSES", "TrainerUnderTrial"]
+
+#: What a trainer that declares nothing is asked to do.
+STANDARD_ACTIVATIONS = (
+    "log-cosh", "quadratic", "pseudo-huber", "relu", "softplus", "gelu", "tanh"
+)  # fmt: skip
+STANDARD_LOSSES = ("squared", "l1", "huber", "pseudo-huber", "log-cosh")
+STANDARD_DTYPES = ("float64", "float32")
+
+Array = NDArray[np.floating[Any]]
+
+
+class TrainerUnderTrial:
+    """Methods of a trainer behind its handle, one derived from another where possible."""
+
+    def __init__(self, handle: TrainerHandle) -> None:
+        self.handle = handle
+        self.methods = handle.capabilities.methods
+        declared = handle.capabilities
+        self.activations = declared.activations or STANDARD_ACTIVATIONS
+        self.losses = declared.losses or STANDARD_LOSSES
+        self.dtypes = declared.dtypes or STANDARD_DTYPES
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Keys of `claim.CAPABILITIES` that the trainer has."""
+        found = set()
+        if self.methods & {"features", "step"}:
+            found.add("first layer")
+        if self.methods >= {"fit", "predict"}:
+            found.add("regression")
+        return frozenset(found)
+
+    def supported(
+        self, activations: Sequence[str], losses: Sequence[str], dtypes: Sequence[str]
+    ) -> Iterator[tuple[str, str, str]]:
+        """(activation, loss, dtype) of the given ones that the trainer supports.
+
+        **Raises** `NotApplicable` where there is none.
+        """
+        offers = (
+            ("activation", activations, self.activations),
+            ("loss", losses, self.losses),
+            ("dtype", dtypes, self.dtypes),
+        )
+        common = []
+        for kind, wanted, offered in offers:
+            both = [name for name in wanted if name in offered]
+            if not both:
+                raise NotApplicable(
+                    f"needs one of the {kind}s {', '.join(wanted)}; the trainer declares "
+                    f"{', '.join(offered)}"
+                )
+            common.append(both)
+        for activation in common[0]:
+            for loss in common[1]:
+                for dtype in common[2]:
+                    yield activation, loss, dtype
+
+    def fresh(self, seed: int) -> None:
+        """A new trainer whose `random_state`, if it has one, is `seed`."""
+        self.handle.fresh(seed)
+
+    def step(self, W: Array, a: Array, b: Array, X: Array, y: Array, **options: Any) -> Array:
+        """One step from W `(m, d)`: by `step`, or as the first of `features`."""
+        if "step" in self.methods:
+            return self._call("step", {"W": W, "a": a, "b": b, "X": X, "y": y}, options)
+        return self.features(W, a, b, X, y, steps=1, **options)[1]
+
+    def features(
+        self, W: Array, a: Array, b: Array, X: Array, y: Array, *, steps: int, **options: Any
+    ) -> Array:
+        """The weights `(steps + 1, m, d)` from W: by `features`, or step by step."""
+        if "features" in self.methods:
+            arrays = {"X": X, "y": y, "W0": W, "a": a, "b": b}
+            return self._call("features", arrays, {"steps": steps, **options})
+        weights = [np.array(W)]
+        for _ in range(steps):
+            weights.append(self.step(weights[-1], a, b, X, y, **options))
+        return np.array(weights)
+
+    def fit(self, X: Array, y: Array) -> None:
+        """Train on the data of both stages, stacked."""
+        self.handle.call("fit", {"X": X, "y": y}, {})
+
+    def predict(self, X: Array) -> Array:
+        """Predictions `(n,)`."""
+        return self._call("predict", {"X": X}, {})
+
+    def _call(self, method: str, arrays: dict[str, Array], options: dict[str, Any]) -> Array:
+        result = self.handle.call(method, arrays, options)
+        assert result is not None  # only fit returns nothing
+        return result

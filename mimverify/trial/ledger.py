@@ -1,0 +1,31 @@
+"""The error ledger: one false-alarm budget for a run, split over its decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mimverify.trial.claim import Claim
+from mimverify.trial.profile import FALSE_ALARM_BUDGET, Profile
+
+__all__ = ["Ledger"]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Shares of the false-alarm budget (Bonferroni: their sum is the budget).
+
+    The split counts *all* statistical claims, selected or not, so that a claim decides the
+    same alone and in company.
+    """
+
+    share: float
+    budget: float
+
+    @classmethod
+    def split(
+        cls, claims: Iterable[Claim], profile: Profile, budget: float = FALSE_ALARM_BUDGET
+    ) -> Ledger:
+        """Equal shares for every statistical decision of a whole run under `profile`."""
+        decisions = sum(claim.decisions for claim in claims) * profile.statistical_examples
+        return cls(budget / max(1, decisions), budget)

@@ -1,0 +1,49 @@
+"""How thorough a trial is: named profiles."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mimverify.validation import choice
+
+__all__ = ["FALSE_ALARM_BUDGET", "PROFILES", "Profile", "get_profile"]
+
+#: Probability that a *correct* trainer fails any statistical claim in a whole run, at most.
+FALSE_ALARM_BUDGET = 1e-6
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A size of trial.
+
+    **Arguments**
+
+    - `exact_examples`, `statistical_examples`: Hypothesis configurations per claim.
+    - `trials`: most seeds spent on one statistical decision before it is inconclusive.
+    - `null_samples`: independent runs behind each test of a null law.
+    - `false_pass`: probability of passing although the event has at most the lower
+      probability (see `SequentialBinomial`).
+    - `seconds`: time for the whole run of one trainer; what is left then is inconclusive.
+    - `call_seconds`: time limit of one call of the trainer.
+    """
+
+    name: str
+    exact_examples: int
+    statistical_examples: int
+    trials: int
+    null_samples: int
+    false_pass: float
+    seconds: float
+    call_seconds: float
+
+
+PROFILES: dict[str, Profile] = {
+    "quick": Profile("quick", 4, 1, 100, 256, 1e-3, 55.0, 15.0),
+    "standard": Profile("standard", 20, 3, 200, 512, 1e-4, 290.0, 30.0),
+    "deep": Profile("deep", 100, 12, 500, 2048, 1e-6, 3600.0, 120.0),
+}
+
+
+def get_profile(name: str) -> Profile:
+    """The profile of that name. **Raises** `InputError` for an unknown one."""
+    return PROFILES[choice("profile", name, PROFILES)]

@@ -1,0 +1,222 @@
+"""One claim on trial against one trainer."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import hypothesis
+import numpy as np
+from hypothesis.strategies import SearchStrategy
+from numpy.typing import NDArray
+
+from mimverify.statistics import SequentialBinomial
+from mimverify.trial.adapter import TrainerUnderTrial
+from mimverify.trial.claim import CAPABILITIES, Claim
+from mimverify.trial.ledger import Ledger
+from mimverify.trial.profile import Profile
+from mimverify.trial.verdict import ClaimFailed, Inconclusive, NotApplicable
+
+__all__ = ["Trial"]
+
+Case = TypeVar("Case")
+
+#: An event that should happen "nearly always" and one that happens "at most half the time":
+#: the two hypotheses of the binomial decisions. The claims choose events whose probability,
+#: for a correct trainer, is far above `USUALLY` (tests/test_calibration.py measures it).
+HALF, USUALLY = 0.5, 0.9
+
+
+class Trial:
+    """What a claim's procedure works with.
+
+    **Arguments**
+
+    - `claim`, `trainer`, `profile`, `ledger`: who, what, how thoroughly, at which risk.
+    - `seed`: the run's seed; every example's seed derives from it, the claim and the example.
+    - `deadline`: `time.monotonic()` after which the rest is inconclusive, or None.
+
+    `statistic` and `evidence` collect what the verdict reports.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        trainer: TrainerUnderTrial,
+        *,
+        profile: Profile,
+        ledger: Ledger,
+        seed: int = 0,
+        deadline: float | None = None,
+    ) -> None:
+        self.claim, self.trainer, self.profile, self.ledger = claim, trainer, profile, ledger
+        self.seed, self.deadline = seed, deadline
+        self.statistic: float | None = None
+        self.evidence: dict[str, Any] = {}
+        self.case: Any = None
+
+    # -- running ---------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Try the claim. Returns if it passed.
+
+        **Raises** `ClaimFailed`, `Inconclusive`, `NotApplicable`, or the `TrainerError` of a
+        trainer that cannot be used.
+        """
+        if self.claim.needs not in self.trainer.capabilities:
+            offered = ", ".join(f"{name}()" for name in sorted(self.trainer.methods))
+            raise NotApplicable(
+                f"needs {CAPABILITIES[self.claim.needs]}; the trainer offers {offered}"
+            )
+        if not self.claim.exact:
+            self.evidence["false_alarm_share"] = self.ledger.share
+            self.evidence["false_alarm_budget"] = self.ledger.budget
+        self.claim.procedure(self)
+
+    def for_each(self, cases: SearchStrategy[Case], check: Callable[[Case], None]) -> None:
+        """Call `check` with configurations that Hypothesis draws, a fresh trainer for each.
+
+        The draws depend on the claim, the run's seed and the profile alone. The first
+        failure ends the claim; it is not shrunk, so that seeds cannot be hunted for.
+        """
+        exact = self.claim.exact
+        examples = self.profile.exact_examples if exact else self.profile.statistical_examples
+        done = 0
+        failure: Exception | None = None
+
+        def body(case: Case) -> None:
+            nonlocal done, failure
+            if failure is not None:  # Hypothesis repeats a failing example; we know the outcome
+                raise failure
+            self.case = case
+            try:
+                self.check_time()
+                self.trainer.fresh(self.seed_of(case))
+                check(case)
+            except Exception as error:
+                failure = error
+                raise
+            done += 1
+            self.evidence["examples"] = done
+
+        settings = hypothesis.settings(
+            max_examples=examples,
+            database=None,
+            deadline=None,
+            derandomize=False,
+            phases=[hypothesis.Phase.generate],
+            suppress_health_check=list(hypothesis.HealthCheck),
+            report_multiple_bugs=False,
+            print_blob=False,
+            verbosity=hypothesis.Verbosity.quiet,
+        )
+        drawn = hypothesis.seed(self.seed_of("hypothesis"))(
+            settings(hypothesis.given(cases)(body))
+        )
+        drawn()
+        self.case = None
+
+    def check_time(self) -> None:
+        """**Raises** `Inconclusive` once the claim's share of the profile's time is spent."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise Inconclusive("its share of the profile's time was spent before a decision")
+
+    def seed_of(self, *what: Any) -> int:
+        """A 32-bit seed from the run's seed, the claim and `what` (a case, an index, …)."""
+        text = repr((self.seed, self.claim.id, *what))
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
+
+    # -- deciding --------------------------------------------------------------------------
+
+    def fail(self, message: str) -> None:
+        """The trainer contradicts the claim."""
+        raise ClaimFailed(message)
+
+    def within(
+        self,
+        what: str,
+        got: NDArray[Any],
+        expected: NDArray[Any],
+        bound: NDArray[Any] | float,
+        **context: Any,
+    ) -> None:
+        """Exact decision: |got − expected| ≤ bound, entry by entry.
+
+        The verdict's statistic is the largest error as a fraction of its bound. **Raises**
+        `ClaimFailed` naming the worst entry, by step and neuron where `what` has them.
+        """
+        error = np.abs(np.asarray(got, dtype=np.float64) - expected)
+        ratio = error / np.maximum(bound, np.finfo(np.float64).tiny)
+        worst = float(np.max(ratio)) if np.size(ratio) else 0.0
+        self.evidence["statistic"] = "largest error as a fraction of the rounding envelope"
+        self.evidence["comparisons"] = self.evidence.get("comparisons", 0) + 1
+        self.statistic = worst if self.statistic is None else max(self.statistic, worst)
+        if worst <= 1:
+            return
+        index = np.unravel_index(int(np.argmax(ratio)), np.shape(ratio))
+        place = f"[{', '.join(str(int(k)) for k in index)}]" if index else ""
+        self.evidence["first_divergence"] = {"tensor": what, "index": [int(k) for k in index]}
+        self.evidence["configuration"] = {**context, "case": repr(self.case)}
+        settings = ", ".join(f"{key}={value}" for key, value in context.items())
+        self.fail(
+            f"{what}{place}: off by {float(error[index]):.3g} where rounding allows "
+            f"{float(np.broadcast_to(bound, np.shape(ratio))[index]):.3g} ({settings})"
+        )
+
+    def decide(self, what: str, event: Callable[[int], bool]) -> None:
+        """Statistical decision: `event(seed)` happens for nearly all independent seeds.
+
+        A sequential test between P ≥ 0.9 (claimed) and P ≤ 0.5. A trainer for which
+        P ≥ 0.9 fails with probability at most the ledger's share; one for which P ≤ 0.5
+        passes with probability at most the profile's `false_pass`.
+
+        **Raises** `ClaimFailed`, or `Inconclusive` after the profile's number of trials.
+        """
+        self.decide_all({what: True}, lambda seed: {what: event(seed)})
+
+    def decide_all(self, events: dict[str, Any], outcomes: Callable[[int], dict[str, bool]]) -> None:
+        """Several decisions as in `decide` on the same runs; each key of `events` names one.
+
+        All must be decided; the first that fails ends the claim.
+        """
+        tests = {
+            name: SequentialBinomial(
+                HALF, USUALLY, alpha=self.ledger.share, beta=self.profile.false_pass
+            )
+            for name in events
+        }
+        case = self.case
+        for index in range(self.profile.trials):
+            self.check_time()
+            seed = self.seed_of(case, index)
+            self.trainer.fresh(seed)
+            happened = outcomes(seed)
+            for name, test in tests.items():
+                test.observe(happened[name])
+            self._tell(tests, case)
+            for name, test in tests.items():
+                if test.decision == "low":
+                    self.fail(
+                        f"{name}: happened in {test.successes} of {test.trials} runs "
+                        f"(at most {test.alpha:.1g} false alarms; {case})"
+                    )
+            if all(test.decision == "high" for test in tests.values()):
+                return
+        open_ones = [name for name, test in tests.items() if test.decision is None]
+        raise Inconclusive(f"{self.profile.trials} runs did not decide: {'; '.join(open_ones)}")
+
+    def _tell(self, tests: dict[str, SequentialBinomial], case: Any) -> None:
+        self.evidence["statistic"] = "smallest fraction of runs in which the claimed event happened"
+        self.evidence["case"] = repr(case)
+        self.evidence["runs"] = max(test.trials for test in tests.values())
+        self.evidence["caught"] = (
+            f"an event of probability ≤ {HALF} passes with probability ≤ {self.profile.false_pass:g}"
+        )
+        self.evidence["events"] = {
+            name: {"happened": test.successes, "of": test.trials, "decision": test.decision}
+            for name, test in tests.items()
+        }
+        lowest = min(test.successes / test.trials for test in tests.values())
+        self.statistic = lowest
