@@ -1,0 +1,5 @@
+"""The command line: `mimverify train | check | claims`."""
+
+from mimverify.cli.app import main
+
+__all__ = ["main"]

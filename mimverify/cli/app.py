@@ -1,0 +1,82 @@
+"""The entry point: commands, exit codes, signals.
+
+Exit codes: 0 nothing failed; 1 a claim failed or errored; 2 wrong usage or input; 130 and
+143 after Ctrl-C and SIGTERM, with what was finished reported.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from mimverify.errors import DivergenceError, MimverifyError
+
+_COMMANDS = {
+    "train": "mimverify.cli.train",
+    "check": "mimverify.cli.check",
+    "claims": "mimverify.cli.claims",
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports a command's module when it is used: `--help` need not load Torch."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(_COMMANDS[name]), name)
+        return command
+
+
+@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="mimverify", prog_name="mimverify")
+def app() -> None:
+    """Put a trainer on trial against arXiv:2511.15120: layer-wise gradient descent learns
+    Gaussian multi-index models with Õ(d) samples, in more than O(1) steps."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app.main(args=arguments, prog_name="mimverify", standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        _complain(error.format_message())
+        code = 2
+    except DivergenceError as error:  # the input was fine; the run was not
+        _complain(str(error))
+        code = 1
+    except MimverifyError as error:
+        _complain(str(error))
+        code = 2
+    except (KeyboardInterrupt, click.Abort):
+        _complain("interrupted")
+        code = _interrupted
+    except BrokenPipeError:  # `mimverify … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+_interrupted = 128 + signal.SIGINT
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    global _interrupted  # noqa: PLW0603 - the exit code outlives the handler
+    _interrupted = 128 + signal.SIGTERM
+    raise KeyboardInterrupt
+
+
+def _complain(message: str) -> None:
+    click.echo(f"Error: {' '.join(message.split())}", err=True)

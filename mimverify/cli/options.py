@@ -1,0 +1,85 @@
+"""Options and output that several commands share."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from threadpoolctl import threadpool_limits
+
+from mimverify.errors import InputError
+from mimverify.trial.verdict import jsonable
+
+json_option = click.option(
+    "--json",
+    "json_path",
+    metavar="FILE",
+    help="Write the result as JSON; '-' prints it, and nothing else, on standard output.",
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True,
+    help="Everything random derives from it.",
+)  # fmt: skip
+threads_option = click.option(
+    "--threads", type=click.IntRange(min=1), default=None,
+    help="Threads of every library's pool (default: the libraries' own).",
+)  # fmt: skip
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+@contextmanager
+def thread_limit(threads: int | None) -> Iterator[None]:
+    """Limit every thread pool of this process and of those it starts."""
+    if threads is None:
+        yield
+        return
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    import torch  # its pool is not among those that threadpoolctl finds on every platform
+
+    torch.set_num_threads(threads)
+    with threadpool_limits(threads):
+        yield
+
+
+def write_json(path: str, record: dict[str, Any]) -> None:
+    """Write strict JSON (null, never NaN) to a file, whole or not at all, or to '-'."""
+    text = json.dumps(jsonable(record), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    if path == "-":
+        click.echo(text, nl=False)
+        return
+    write_whole(Path(path), text.encode())
+
+
+def check_writable(argument: str, path: str | None) -> None:
+    """Refuse an output path before the work is done rather than after. Raises `InputError`."""
+    if path is None or path == "-":
+        return
+    folder = Path(path).resolve().parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise InputError(f"{argument}={path!r}: {folder} is not a folder that can be written to")
+    if Path(path).is_dir():
+        raise InputError(f"{argument}={path!r}: is a folder, expected a file")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Replace the file at `path` in one step; an interruption leaves the old one."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+    finally:
+        partial.unlink(missing_ok=True)
