@@ -6,6 +6,7 @@ steps. See README.md for the two commands and the Python interface.
 """
 
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
 from mimverify.errors import DivergenceError, InputError, MimverifyError, TrainerError
 from mimverify.measure import (
@@ -31,6 +32,9 @@ from mimverify.network import (
 from mimverify.problems import LINKS, Dataset, Link, MultiIndexModel, get_link, haar_subspace
 from mimverify.training import LayerwiseTrainer, default_steps, numpy_trainer, torch_trainer
 
+if TYPE_CHECKING:
+    from mimverify.trial import check, parametrize_with_claims
+
 try:
     __version__ = version("mimverify")
 except PackageNotFoundError:  # a source tree on the path, not installed
@@ -54,6 +58,7 @@ __all__ = [
     "TrainerError",
     "alignment",
     "baseline_predictors",
+    "check",
     "default_steps",
     "get_activation",
     "get_link",
@@ -62,9 +67,19 @@ __all__ = [
     "normalised_error",
     "numpy_trainer",
     "overlaps",
+    "parametrize_with_claims",
     "principal_cosines",
     "span_recovery",
     "symmetric_start",
     "test_errors",
     "torch_trainer",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The trial brings Hypothesis; whoever only trains need not wait for it.
+    if name in ("check", "parametrize_with_claims"):
+        from mimverify import trial
+
+        return getattr(trial, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

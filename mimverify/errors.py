@@ -41,7 +41,17 @@ class TrainerError(MimverifyError):
     - `message`: one line for people.
     """
 
-    KINDS = ("import", "construct", "raised", "shape", "dtype", "non-finite", "timeout", "died")
+    KINDS = (
+        "import",
+        "construct",
+        "raised",
+        "shape",
+        "dtype",
+        "non-finite",
+        "timeout",
+        "deadline",  # cut off because the run's time was spent, not because the call hung
+        "died",
+    )
 
     def __init__(self, kind: str, message: str) -> None:
         if kind not in self.KINDS:

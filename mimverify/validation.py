@@ -64,6 +64,11 @@ def number(
     return result
 
 
+def shortest(value: float) -> str:
+    """The shortest text that reads back as exactly this number."""
+    return text if float(text := f"{value:g}") == value else repr(float(value))
+
+
 def dtype_name(argument: str, value: Any) -> str:
     """`"float32"` or `"float64"`, from a name or anything that `numpy.dtype` takes."""
     try:
@@ -104,7 +109,8 @@ def array(
         raise InputError(f"{argument} has shape {result.shape}: expected at least one entry")
     if dtype is None:
         dtype = "float32" if result.dtype == np.float32 else "float64"
-    result = result.astype(dtype, copy=False)
+    with np.errstate(over="ignore"):  # what does not fit is reported below
+        result = result.astype(dtype, copy=False)
     if not np.isfinite(result).all():
         where = tuple(int(k) for k in np.argwhere(~np.isfinite(result))[0])
         raise InputError(f"{argument}[{', '.join(map(str, where))}]={result[where]}: "

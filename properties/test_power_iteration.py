@@ -116,6 +116,7 @@ def slope(trial, gaps, order, what, **context):
     distance = abs(measured - order)
     if trial.statistic is None or distance > abs(trial.statistic - round(trial.statistic)):
         trial.statistic = measured
+        trial.evidence["summary"] = f"slope {measured:.3f}, order {order} claimed"
     if not distance < 0.5:
         settings = ", ".join(f"{key}={value}" for key, value in context.items())
         trial.fail(f"{what}: slope {measured:.3f}, expected order {order} ({settings})")

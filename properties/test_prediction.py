@@ -73,8 +73,9 @@ def test_test_error_decay(trial):
     source="theory.md §6, N1",
     assumptions=("n = d log² d for each stage", "gradient-based learning; no known U"),
     measures=(
-        "Event per seed: normalised test error stays above 1/2. Sequential binomial test of "
-        "P ≥ 0.9 against P ≤ 0.5. Catches trainers to which the subspace leaks."
+        "Event per seed: less than a tenth of the variance is explained (normalised test error "
+        "above 0.9; with the true subspace in hand, a readout reaches about 0.5). Sequential "
+        "binomial test of P ≥ 0.9 against P ≤ 0.5."
     ),
     needs="regression",
     decisions=1,
@@ -83,10 +84,10 @@ def test_test_error_decay(trial):
 def test_unlearnable_link(trial):
     def check(case):
         trial.decide(
-            "test error > 1/2",
-            lambda seed: error_after_fit(trial, case, case.dim, seed) > 0.5,
+            "test error > 0.9",
+            lambda seed: error_after_fit(trial, case, case.dim, seed) > 0.9,
         )
 
     trial.for_each(
-        learning_cases(links=("sign-z1z2z3",), dims=(32, 40, 48), losses=("own",)), check
+        learning_cases(links=("sign-z1z2z3",), dims=(64, 48, 56), losses=("own",)), check
     )

@@ -92,7 +92,7 @@ def test_one_step_odds(trial):
     ),
     needs="first layer",
     decisions=2,
-    cost=4,
+    cost=6,
 )
 def test_one_step_error(trial):
     def check(case):

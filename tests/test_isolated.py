@@ -296,6 +296,7 @@ def test_a_hang_is_ended_with_its_children_and_not_tried_a_third_time(
     pid_file = tmp_path / "pid"
     monkeypatch.setenv("STUB_PID_FILE", str(pid_file))
     with SpawnedTrainer("stub_trainers:Scripted", time_limit=1.5) as hasty:
+        step(hasty, "square")  # a method that once returned is given a second chance
         for cue in ("hang", "grandchild"):
             worker = hasty.pid
             assert refusal("timeout", step, hasty, cue) == "step() did not return within 1.5 s"
@@ -303,8 +304,22 @@ def test_a_hang_is_ended_with_its_children_and_not_tried_a_third_time(
                 assert pid is not None
                 assert wait_until(lambda pid=pid: not is_running(pid))  # type: ignore[misc]
             assert facts(hasty)[1] == 0  # a new worker
-        assert "step() hung twice before" in refusal("timeout", step, hasty, "square")
+        assert "step() hung before" in refusal("timeout", step, hasty, "square")
         assert facts(hasty)[1] == 0  # the other methods are still called
+
+
+def test_a_first_call_that_hangs_is_not_repeated() -> None:
+    with SpawnedTrainer("stub_trainers:Scripted", time_limit=1.5) as hasty:
+        refusal("timeout", step, hasty, "hang")
+        assert "step() hung before" in refusal("timeout", step, hasty, "square")
+
+
+def test_a_call_cut_by_the_deadline_does_not_count_as_a_hang() -> None:
+    with SpawnedTrainer("stub_trainers:Scripted", time_limit=30) as handle:
+        handle.deadline = time.monotonic()
+        assert "time was spent during step()" in refusal("deadline", step, handle, "hang")
+        handle.deadline = None
+        step(handle, "square")
 
 
 def test_an_interrupt_ends_the_worker_and_passes(handle: SpawnedTrainer) -> None:

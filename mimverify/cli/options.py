@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-from threadpoolctl import threadpool_limits
-
 from mimverify.errors import InputError
+from mimverify.threads import thread_limit as thread_limit
 from mimverify.trial.verdict import jsonable
 
 json_option = click.option(
@@ -30,28 +27,6 @@ threads_option = click.option(
     help="Threads of every library's pool (default: the libraries' own).",
 )  # fmt: skip
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-
-
-@contextmanager
-def thread_limit(threads: int | None) -> Iterator[None]:
-    """Limit every thread pool of this process and of those it starts."""
-    if threads is None:
-        yield
-        return
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    import torch  # its pool is not among those that threadpoolctl finds on every platform
-
-    torch.set_num_threads(threads)
-    with threadpool_limits(threads):
-        yield
-
 
 def write_json(path: str, record: dict[str, Any]) -> None:
     """Write strict JSON (null, never NaN) to a file, whole or not at all, or to '-'."""
@@ -66,20 +41,37 @@ def check_writable(argument: str, path: str | None) -> None:
     """Refuse an output path before the work is done rather than after. Raises `InputError`."""
     if path is None or path == "-":
         return
+    if Path(path).is_dir():
+        raise InputError(f"{argument}={path!r}: is a folder, expected a file")
+    if _is_special(Path(path)):
+        if not os.access(path, os.W_OK):
+            raise InputError(f"{argument}={path!r}: cannot be written to")
+        return
     folder = Path(path).resolve().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"{argument}={path!r}: {folder} is not a folder that can be written to")
-    if Path(path).is_dir():
-        raise InputError(f"{argument}={path!r}: is a folder, expected a file")
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace the file at `path` in one step; an interruption leaves the old one."""
+    """Replace the file at `path` in one step; an interruption leaves the old one.
+
+    A link stays a link. A device or a pipe is written to: replacing would destroy it.
+    """
+    special = _is_special(path)
+    path = path if special else path.resolve()
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        if special:
+            path.write_bytes(content)
+            return
         partial.write_bytes(content)
         os.replace(partial, path)
     except OSError as error:
         raise InputError(f"{path}: cannot be written ({error.strerror})") from None
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _is_special(path: Path) -> bool:
+    """Whether there is something that is no ordinary file, such as /dev/null or a pipe."""
+    return path.exists() and not path.is_file() and not path.is_dir()

@@ -12,8 +12,10 @@ from mimverify.backends import NumpyBackend
 from mimverify.designs.stored import StoredDesign
 from mimverify.errors import InputError
 from mimverify.network.activations import get_activation
+from mimverify.network.losses import get_loss
 from mimverify.problems.model import Dataset, MultiIndexModel
 from mimverify.problems.streams import Stream
+from mimverify.training.linear_part import fit_linear_part
 from mimverify.training.stage2 import train_readout
 from mimverify.validation import array, not_constant
 
@@ -66,18 +68,17 @@ def baseline_predictors(
     `mean`: the labels' mean; `linear`: least squares on (1, x), the shortest solution where
     n ≤ d; `oracle_subspace`: stage 2's readout on the true hidden features.
     """
-    X = np.asarray(stage2.X, dtype=np.float64)
-    y = np.asarray(stage2.y, dtype=np.float64)
+    X, y = np.asarray(stage2.X), np.asarray(stage2.y, dtype=np.float64)
     if len(y) == 0:
         raise InputError("stage2 is empty: expected at least one sample")
     mean = float(y.mean())
-    centre = X.mean(axis=0)
-    theta = np.linalg.lstsq(X - centre, y - mean, rcond=None)[0]
+    design = StoredDesign(X, NumpyBackend("float32" if X.dtype == np.float32 else "float64"))
+    intercept, theta = _least_squares(design, y)
     rng = Stream(seed, 0x6F).block(0)
     # Hidden directions alone see only axes; random ones within the span see the plane.
     within = rng.standard_normal((max(64, model.rank), model.rank))
     readout = train_readout(
-        StoredDesign(X, NumpyBackend("float64")),
+        design,
         y,
         within @ model.subspace,
         activation=get_activation("log-cosh"),
@@ -87,6 +88,20 @@ def baseline_predictors(
     )
     return {
         "mean": lambda inputs: np.full(len(inputs), mean),
-        "linear": lambda inputs: mean + (inputs - centre) @ theta,
+        "linear": lambda inputs: intercept + inputs @ theta,
         "oracle_subspace": readout.predict,
     }
+
+
+def _least_squares(design: StoredDesign, y: Array) -> tuple[float, Array]:
+    """Intercept and coefficients `(d,)`.
+
+    A well-posed problem takes some forty conjugate-gradient passes over the data. A direct
+    solver would take O(n d²) time, more than training, and two copies of the data.
+    """
+    if design.n_samples > 2 * (design.dim + 1):
+        return fit_linear_part(design, y, get_loss("squared"))
+    X = design.X.astype(np.float64)
+    centre, mean = X.mean(axis=0), float(y.mean())
+    theta = np.asarray(np.linalg.lstsq(X - centre, y - mean, rcond=None)[0])
+    return mean - float(centre @ theta), theta

@@ -152,8 +152,12 @@ def _normal_pdf(z: Any) -> Any:
 def _expm1_minus(z: Any) -> Any:
     # e^z − 1 − z; near zero the series, since expm1(z) − z cancels.
     xp = array_namespace(z)
-    series = z**2 / 2 * (1 + z / 3 * (1 + z / 4 * (1 + z / 5 * (1 + z / 6))))
-    return xp.where(xp.abs(z) < 0.01, series, xp.expm1(z) - z)
+    near = xp.abs(z) < 0.5
+    small = xp.where(near, z, 0 * z)  # powers of large z would overflow
+    series = 1 + small / 16
+    for k in range(15, 2, -1):  # the first term left out is below 2⁻⁵³ of the sum
+        series = 1 + small / k * series
+    return xp.where(near, small**2 / 2 * series, xp.expm1(z) - z)
 
 
 def _sech2_half(z: Any) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from mimverify.errors import InputError
-from mimverify.validation import canonical, choice, number
+from mimverify.validation import canonical, choice, number, shortest
 
 _TwoArrays = Callable[[Any, Any], Any]
 
@@ -126,7 +126,7 @@ def _log_cosh() -> Loss:
 
 
 def _with_delta(name: str, delta: float) -> str:
-    return name if delta == 1.0 else f"{name}:{delta:g}"
+    return name if delta == 1.0 else f"{name}:{shortest(delta)}"
 
 
 #: Named losses; Huber and pseudo-Huber take δ after a colon (`"huber:0.5"`).
@@ -180,7 +180,7 @@ def _import_loss(module_name: str, attribute: str) -> Loss:
         target: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             target = getattr(target, part)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+    except Exception as error:  # importing runs somebody else's code
         raise InputError(f"loss={spec!r}: neither a named loss nor importable ({error})") from None
     if isinstance(target, Loss):
         return replace(target, name=spec)

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import factorial
 
 from mimverify.errors import InputError
-from mimverify.validation import canonical, choice, integer, number
+from mimverify.validation import canonical, choice, integer, number, shortest
 
 Array = NDArray[np.float64]
 
@@ -80,7 +80,7 @@ def quadratic(*eigenvalues: float) -> Link:
     values = np.array([number("eigenvalue", e) for e in eigenvalues or (1.0, 0.5)])
     if not values.any():
         raise InputError(f"quadratic: eigenvalues={values.tolist()}: expected one that is not zero")
-    name = "quadratic:" + ",".join(f"{e:g}" for e in values)
+    name = "quadratic:" + ",".join(shortest(e) for e in values)
     return Link(name, len(values), lambda z: 0.5 * (z**2 - 1) @ values, "Σ λ_k (z_k² − 1)/2")
 
 
@@ -230,7 +230,7 @@ def _import_link(module_name: str, attribute: str, rank: int | None) -> Link:
         target: Any = importlib.import_module(module_name)
         for part in attribute.split("."):
             target = getattr(target, part)
-    except (ImportError, AttributeError, ValueError, TypeError) as error:
+    except Exception as error:  # importing runs somebody else's code
         raise InputError(f"link={spec!r}: neither a named link nor importable ({error})") from None
     if isinstance(target, Link):
         return get_link(target, rank=rank)

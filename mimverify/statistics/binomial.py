@@ -70,8 +70,11 @@ class SequentialBinomial:
     def fewest(self) -> int:
         """Trials after which a decision for `high` can first fall: all of them successes."""
         assert self.beta is not None
-        gain = _times_log(1, self.high, self.low)
-        return max(1, math.ceil(-math.log(self.beta) / gain - 1e-12))
+        needed = -math.log(self.beta)
+        count = max(1, math.floor(needed / _times_log(1, self.high, self.low)))
+        while _times_log(count, self.high, self.low) < needed:  # once, or not at all
+            count += 1
+        return count
 
 
 def _times_log(count: int, p: float, q: float) -> float:

@@ -50,5 +50,9 @@ def fit_constant(loss: Loss, y: NDArray[np.floating[Any]]) -> Centring:
                 f"loss={loss.name!r}: mean l'(c, y) is {at_low:g} at c = min y and {at_high:g} "
                 "at c = max y: expected a change from negative to positive"
             )
-        constant = float(brentq(mean, low, high, xtol=1e-300, rtol=4 * np.finfo(float).eps))
+        # Where l' jumps at a label that is 0 no relative tolerance is ever met: the absolute
+        # one ends the bisection, far below what tells labels of this range apart.
+        eps = float(np.finfo(float).eps)
+        xtol = max(eps**2 * (high - low), float(np.finfo(float).tiny))
+        constant = float(brentq(mean, low, high, xtol=xtol, rtol=4 * eps, maxiter=10_000))
     return Centring(constant, mean(constant))

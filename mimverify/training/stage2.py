@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from mimverify.designs.base import Design
-from mimverify.errors import DivergenceError
+from mimverify.errors import DivergenceError, InputError
 from mimverify.network.activations import Activation
 from mimverify.validation import choice, integer, number
 
@@ -72,6 +72,8 @@ def unit_rows(W: NDArray[np.floating[Any]]) -> Array:
     """Rows of W at unit length, float64; a neuron that vanished is dropped."""
     W = np.asarray(W, dtype=np.float64)
     largest = np.abs(W).max(axis=1)
+    if not largest.any():
+        raise InputError("W is zero: stage 2 has no direction to read")
     W = W[largest > 0] / largest[largest > 0, None]
     return np.asarray(W / np.linalg.norm(W, axis=1, keepdims=True))
 

@@ -122,8 +122,7 @@ class LayerwiseTrainer:
         """Set constructor arguments. **Raises** `InputError` for an unknown one."""
         known = self.get_params()
         for name, value in params.items():
-            choice("parameter", name, known)
-            setattr(self, name, value)
+            setattr(self, choice("parameter", name, known), value)
         return self
 
     def __repr__(self) -> str:
@@ -152,14 +151,19 @@ class LayerwiseTrainer:
 
         `observe(t, W)` sees the first layer `(m, d)` at t = 0 … T1, an array of the backend.
         """
-        self.fit_first_layer(X1, y1, observe=observe)
+        return self.fit_first_layer(X1, y1, observe=observe).fit_readout(X2, y2)
+
+    def fit_readout(self, X: Any, y: Any) -> Self:
+        """Stage 2 alone, after `fit_first_layer` and on data that it never saw: sets `readout_`."""
+        if not hasattr(self, "network_"):
+            raise InputError("fit_readout: there is no first layer yet; call fit_first_layer first")
         dtype = self.network_.W.dtype.name
-        X2, y2 = data(X2, y2, dtype=dtype)
-        if X2.shape[1] != self.n_features_in_:
-            raise InputError(f"X2 has {X2.shape[1]} columns: expected d={self.n_features_in_}")
+        X, y = data(X, y, dtype=dtype)
+        if X.shape[1] != self.n_features_in_:
+            raise InputError(f"X has {X.shape[1]} columns: expected d={self.n_features_in_}")
         self.readout_ = train_readout(
-            StoredDesign(X2, self._backend(dtype)),
-            y2,
+            StoredDesign(X, self._backend(dtype)),
+            y,
             self.network_.W,
             activation=get_activation(self.activation),
             neurons=self.readout_neurons,
@@ -303,6 +307,8 @@ class LayerwiseTrainer:
 
     def _start(self, d: int, dtype: str) -> Network:
         if self.start is not None:
+            if not isinstance(self.start, Network):
+                raise InputError(f"start={type(self.start).__name__}: expected a Network or None")
             return Network.check(self.start.W, self.start.a, self.start.b, dim=d, dtype=dtype)
         return symmetric_start(
             self.neurons,

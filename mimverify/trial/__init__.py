@@ -9,6 +9,7 @@ from mimverify.trial.adapter import (
     STANDARD_LOSSES,
     TrainerUnderTrial,
 )
+from mimverify.trial.adopters import BoundClaim, check, parametrize_with_claims
 from mimverify.trial.cases import ExactCase, LearningCase, choices, exact_cases, learning_cases
 from mimverify.trial.claim import CLAIM_SET_VERSION, Claim, claim, load_claims, suite_path
 from mimverify.trial.envelope import accumulate, lipschitz, step_envelope, unit_roundoff
@@ -17,6 +18,7 @@ from mimverify.trial.learning import EVEN_ACTIVATIONS, first_layer, readout_erro
 from mimverify.trial.ledger import Ledger
 from mimverify.trial.oracle import exact_step, exact_trajectory, label_covariance
 from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES, Profile, get_profile
+from mimverify.trial.session import REFERENCE_TRAINERS, Session, select_claims
 from mimverify.trial.trial import Trial
 from mimverify.trial.verdict import ClaimFailed, Inconclusive, NotApplicable, Status, Verdict
 
@@ -25,9 +27,11 @@ __all__ = [
     "EVEN_ACTIVATIONS",
     "FALSE_ALARM_BUDGET",
     "PROFILES",
+    "REFERENCE_TRAINERS",
     "STANDARD_ACTIVATIONS",
     "STANDARD_DTYPES",
     "STANDARD_LOSSES",
+    "BoundClaim",
     "Capabilities",
     "Claim",
     "ClaimFailed",
@@ -38,12 +42,14 @@ __all__ = [
     "Ledger",
     "NotApplicable",
     "Profile",
+    "Session",
     "Status",
     "TrainerHandle",
     "TrainerUnderTrial",
     "Trial",
     "Verdict",
     "accumulate",
+    "check",
     "choices",
     "claim",
     "exact_cases",
@@ -55,8 +61,10 @@ __all__ = [
     "learning_cases",
     "lipschitz",
     "load_claims",
+    "parametrize_with_claims",
     "readout_error",
     "samples",
+    "select_claims",
     "step_envelope",
     "suite_path",
     "unit_roundoff",

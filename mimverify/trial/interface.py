@@ -503,7 +503,13 @@ def _holds_tensors(values: list[Any] | tuple[Any, ...]) -> bool:
 
 
 class TrainerHandle(Protocol):
-    """A trainer under trial, wherever it runs. Use from one thread at a time."""
+    """A trainer under trial, wherever it runs. Use from one thread at a time.
+
+    `deadline`: a time of `time.monotonic()` that calls need not outlast, or None. Only a
+    handle on another process can keep to it.
+    """
+
+    deadline: float | None
 
     @property
     def name(self) -> str:
@@ -544,6 +550,8 @@ class InProcessTrainer:
 
     **Raises** `TrainerError` of kind `"construct"`.
     """
+
+    deadline: float | None = None
 
     def __init__(self, source: object, name: str | None = None) -> None:
         self._source = source

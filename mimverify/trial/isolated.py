@@ -33,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.errors import InputError, TrainerError
+from mimverify.threads import thread_environment
 from mimverify.trial.interface import Capabilities, check_call, check_random_state
 from mimverify.trial.worker import Segment, encode
 
@@ -41,6 +42,7 @@ __all__ = ["SpawnedTrainer"]
 Array = NDArray[Any]
 
 _LOAD_LIMIT = 60.0  # s; an import of a large library from a cold disk is no hang
+_LEAST_LIMIT = 1.0  # s; even past the deadline: what is nearly done may finish
 _EXIT_PATIENCE = 1.0  # s; for the exit handlers of the trainer's libraries
 _REAP_LIMIT = 10.0  # s; a killed process ends at once, unless a driver holds it
 _POLL_SLICE = 0.05  # s; between looks at the process where it cannot be polled
@@ -51,21 +53,13 @@ _STDERR_KEEP = 1 << 20  # bytes of stderr that may pile up between calls
 _MEMORY_KEEP = 1 << 24  # bytes of shared memory kept from one example to the next
 _ALIGNMENT = 64  # bytes; what vector instructions and cache lines like
 
-_THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
-
 
 class SpawnedTrainer:
     """A trainer that runs in a worker process.
 
     The worker is started at once. After a time-out or a death the next `fresh` or `call`
     starts another one; a `call` without `fresh` first makes a new trainer with the last
-    `random_state`. A method that hung twice is not called again.
+    `random_state`. A method that hung twice, or at its first call, is not called again.
 
     Arrays that are handed over again and again should be read-only and own their data: as
     long as the same object is passed for the same argument it is not copied again.
@@ -78,9 +72,15 @@ class SpawnedTrainer:
       that is more.
     - `threads`: threads for BLAS, OpenMP and Torch in the worker; None leaves their defaults.
 
+    `deadline`, a time of `time.monotonic()` or None, cuts calls off earlier than the time
+    limit would, without counting against the trainer.
+
     **Raises** `InputError` for bad arguments; `TrainerError`, as all its methods may, of the
-    kinds of `load_source`, `new_trainer` and `call`, and `"timeout"` and `"died"`.
+    kinds of `load_source`, `new_trainer` and `call`, and `"timeout"`, `"deadline"` and
+    `"died"`.
     """
+
+    deadline: float | None = None
 
     def __init__(self, spec: str, *, time_limit: float, threads: int | None = None) -> None:
         self._name = spec
@@ -90,6 +90,7 @@ class SpawnedTrainer:
         self._closed = False
         self._constructed = False
         self._strikes: Counter[str] = Counter()
+        self._returned: set[str] = set()
         self._worker: _Worker | None = None
         self._finalizer: weakref.finalize[Any, Any] | None = None
         try:
@@ -143,7 +144,7 @@ class SpawnedTrainer:
             "arrays": worker.inbox.put(arrays),
             "options": dict(options),
         }
-        result = self._request(f"{method}()", message, self._limit)
+        result = self._request(f"{method}()", message, self._limit, deadline=self.deadline)
         if result is None:
             return None
         return np.array(worker.outbox.view(result["dtype"], result["shape"], result["offset"]))
@@ -193,7 +194,9 @@ class SpawnedTrainer:
                 raise
         return self._worker
 
-    def _request(self, what: str, message: Mapping[str, Any], limit: float) -> Any:
+    def _request(
+        self, what: str, message: Mapping[str, Any], limit: float, deadline: float | None = None
+    ) -> Any:
         """Send a request to the running worker and return its result.
 
         Whatever ends the exchange early also ends the worker, since a reply that nobody
@@ -205,13 +208,17 @@ class SpawnedTrainer:
             line = encode(message)
         except TypeError as error:
             raise InputError(f"options={message.get('options')!r}: {error}") from error
+        left = limit if deadline is None else max(deadline - time.monotonic(), _LEAST_LIMIT)
         try:
-            reply = self._worker.exchange(what, line, limit)
+            reply = self._worker.exchange(what, line, min(limit, left))
         except BaseException as error:
-            if isinstance(error, TrainerError) and error.kind == "timeout":
-                self._strikes[what] += 1
             self._drop_worker()
+            if isinstance(error, TrainerError) and error.kind == "timeout":
+                if left < limit:
+                    raise TrainerError("deadline", f"time was spent during {what}") from None
+                self._strikes[what] += 1
             raise
+        self._returned.add(what)
         failure = reply.get("error")
         if failure is None:
             return reply["result"]
@@ -220,8 +227,9 @@ class SpawnedTrainer:
         raise TrainerError(failure["kind"], failure["message"])
 
     def _refuse_after_strikes(self, what: str) -> None:
-        if self._strikes[what] >= _STRIKES:
-            raise TrainerError("timeout", f"{what} hung twice before; not called again")
+        # What never returned gets no second chance: it would cost as long again.
+        if self._strikes[what] >= (_STRIKES if what in self._returned else 1):
+            raise TrainerError("timeout", f"{what} hung before; not called again")
 
     def _drop_worker(self, patience: float = 0.0) -> None:
         self._constructed = False
@@ -278,7 +286,7 @@ def _environment(threads: int | None) -> dict[str, str]:
     environment = dict(os.environ)
     environment["PYTHONPATH"] = os.pathsep.join(_search_path())
     if threads is not None:
-        environment.update(dict.fromkeys(_THREAD_VARIABLES, str(threads)))
+        environment.update(thread_environment(threads))
     return environment
 
 

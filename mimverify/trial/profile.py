@@ -38,7 +38,7 @@ class Profile:
 
 
 PROFILES: dict[str, Profile] = {
-    "quick": Profile("quick", 4, 1, 100, 256, 1e-3, 55.0, 15.0),
+    "quick": Profile("quick", 4, 1, 100, 256, 1e-3, 55.0, 10.0),
     "standard": Profile("standard", 20, 3, 200, 512, 1e-4, 290.0, 30.0),
     "deep": Profile("deep", 100, 12, 500, 2048, 1e-6, 3600.0, 120.0),
 }

@@ -153,6 +153,9 @@ class Trial:
         self.evidence["statistic"] = "largest error as a fraction of the rounding envelope"
         self.evidence["comparisons"] = self.evidence.get("comparisons", 0) + 1
         self.statistic = worst if self.statistic is None else max(self.statistic, worst)
+        self.evidence["summary"] = (
+            f"{self.statistic:.2g} of rounding bound, {self.evidence['comparisons']} ×"
+        )
         if worst <= 1:
             return
         index = np.unravel_index(int(np.argmax(ratio)), np.shape(ratio))
@@ -160,9 +163,10 @@ class Trial:
         self.evidence["first_divergence"] = {"tensor": what, "index": [int(k) for k in index]}
         self.evidence["configuration"] = {**context, "case": repr(self.case)}
         settings = ", ".join(f"{key}={value}" for key, value in context.items())
+        allowed = float(np.broadcast_to(bound, np.shape(ratio))[index])
         self.fail(
             f"{what}{place}: off by {float(error[index]):.3g} where rounding allows "
-            f"{float(np.broadcast_to(bound, np.shape(ratio))[index]):.3g} ({settings})"
+            f"{allowed:.3g} ({settings}){_precision_hint(worst, context.get('dtype'))}"
         )
 
     def decide(self, what: str, event: Callable[[int], bool]) -> None:
@@ -218,5 +222,13 @@ class Trial:
             name: {"happened": test.successes, "of": test.trials, "decision": test.decision}
             for name, test in tests.items()
         }
-        lowest = min(test.successes / test.trials for test in tests.values())
-        self.statistic = lowest
+        rarest = min(tests.values(), key=lambda test: test.successes / test.trials)
+        self.statistic = rarest.successes / rarest.trials
+        self.evidence["summary"] = f"in {rarest.successes} of {rarest.trials} runs"
+
+
+def _precision_hint(worst: float, dtype: str | None) -> str:
+    """Advice where a float64 comparison fails by no more than float32 arithmetic would."""
+    if dtype == "float64" and worst < np.finfo(np.float32).eps / np.finfo(np.float64).eps:
+        return "; float32 arithmetic would explain it: then declare dtypes = ('float32',)"
+    return ""

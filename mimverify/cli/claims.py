@@ -1,0 +1,46 @@
+"""`mimverify claims`: what a trial tries."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from mimverify.cli.options import json_option, write_json
+from mimverify.trial.claim import CLAIM_SET_VERSION, Claim
+from mimverify.trial.session import select_claims
+
+
+@click.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@json_option
+def claims(ids: tuple[str, ...], json_path: str | None) -> None:
+    """List the claims, or show those of the given IDs in full."""
+    selected = select_claims(ids)
+    if json_path is not None:
+        records = [claim.to_json() for claim in selected.values()]
+        write_json(json_path, {"claim_set": CLAIM_SET_VERSION, "claims": records})
+        return
+    console = Console()
+    if ids:
+        for claim in selected.values():
+            _show(claim, console)
+        return
+    table = Table(title=f"Claims, set {CLAIM_SET_VERSION}", title_justify="left")
+    for column in ("claim", "kind", "needs", "statement"):
+        table.add_column(column, no_wrap=column != "statement", overflow="fold")
+    for claim in selected.values():
+        kind = "exact" if claim.exact else "statistical"
+        table.add_row(claim.id, kind, claim.needs, claim.statement)
+    console.print(table)
+
+
+def _show(claim: Claim, console: Console) -> None:
+    table = Table(title=claim.id, title_justify="left", show_header=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, value in claim.to_json().items():
+        if name != "id":
+            text = "\n".join(value) if isinstance(value, list) else str(value)
+            table.add_row(name, text or "none")
+    console.print(table)

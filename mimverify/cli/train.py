@@ -1,0 +1,373 @@
+"""`mimverify train`: one run of the reference trainer, measured along the way."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypeVar
+
+import click
+import numpy as np
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from mimverify.cli.options import (
+    check_writable,
+    json_option,
+    seed_option,
+    threads_option,
+    write_json,
+    write_whole,
+)
+from mimverify.errors import InputError, MimverifyError
+from mimverify.experiment import Experiment, ExperimentConfig, ExperimentResult
+from mimverify.measure import Recorder
+from mimverify.network import ACTIVATIONS, LOSSES, Activation, Loss
+from mimverify.problems import LINKS
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_EPILOG = f"""
+Links: {", ".join(LINKS)}. Some take parameters: 'quadratic:1,-0.5',
+'polynomial:rank=2,degree=4,seed=7', 'relu-network:rank=2,width=8,seed=0'.
+
+Losses: {", ".join(LOSSES)}; with delta, 'huber:0.5'.
+
+Activations: {", ".join(ACTIVATIONS)}.
+
+\b
+Examples:
+  mimverify train cos2z
+  mimverify train tanh3 --dim 512 --neurons 128 --json tanh3.json
+  mimverify train relu-sum --activation softplus --loss squared \\
+      --remove-linear-part
+  mimverify train my_links:ridge --rank 2 --backend torch --dtype float32
+  # plain gradient descent from the symmetric start
+  mimverify train he2 --steps 20 --schedule constant --eta 50 --no-centre
+
+Exit code: 0 the run is complete; 1 it diverged; 2 wrong usage or input; 130 and 143
+after Ctrl-C and SIGTERM. The steps finished so far are reported in any case.
+"""
+
+
+def _recipe(name: str, *declarations: str, **settings: Any) -> Callable[[_Command], _Command]:
+    """An option that sets the field `name` of `ExperimentConfig`, with the field's default."""
+    default = next(field.default for field in fields(ExperimentConfig) if field.name == name)
+    if default is not None:
+        settings.setdefault("show_default", True)
+    return click.option(*declarations, name, default=default, **settings)
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("link")
+@_recipe("dim", "--dim", type=int, metavar="D", help="Input dimension d.")
+@_recipe(
+    "samples", "--samples", type=int, metavar="N",
+    help="Samples of each stage: stage 1 trains on N, stage 2 on N fresh ones, and the test set "
+    "is fresh as well (default: d log² d).",
+)  # fmt: skip
+@_recipe(
+    "steps", "--steps", type=int, metavar="T",
+    help="Steps of stage 1 (default: ceil(log d / log(N/d)) + 2, which needs N > d).",
+)  # fmt: skip
+@_recipe("neurons", "--neurons", type=int, metavar="M", help="Neurons m, an even number.")
+@_recipe("loss", "--loss", metavar="L", help="Loss of stage 1; see below.")
+@_recipe("activation", "--activation", metavar="A", help="Activation; see below.")
+@_recipe("noise", "--noise", type=float, help="Standard deviation of the label noise.")
+@_recipe("rank", "--rank", type=int, help="Rank of a link 'module:function' that has none.")
+@_recipe("backend", "--backend", metavar="numpy|torch", help="Array library.")
+@_recipe("device", "--device", help="Torch device, such as 'cuda'.")
+@_recipe("dtype", "--dtype", metavar="F", help="float32 or float64.")
+@_recipe(
+    "schedule", "--schedule", metavar="scale-free|constant",
+    help="Step sizes: beta = 1/eta with eta such that the largest neuron keeps its norm, or "
+    "the eta and beta given.",
+)  # fmt: skip
+@_recipe("eta", "--eta", type=float, help="Learning rate of the constant schedule.")
+@_recipe("beta", "--beta", type=float, help="Weight decay of the constant schedule (default: 0).")
+@_recipe("init_norm", "--init-norm", type=float, help="Norm of each neuron at the start.")
+@_recipe(
+    "remove_linear_part", "--remove-linear-part/--keep-linear-part",
+    help="First regress the labels on the inputs, with the same loss; for activations with a "
+    "slope at zero.",
+)  # fmt: skip
+@_recipe(
+    "centre", "--centre/--no-centre", help="First fit the constant output, with the same loss."
+)
+@_recipe("ridge", "--ridge", type=float, help="Penalty of stage 2, per unit feature variance.")
+@_recipe("readout", "--readout", metavar="closed-form|gradient-descent", help="Solver of stage 2.")
+@_recipe("readout_neurons", "--readout-neurons", type=int, help="Random features of stage 2.")
+@_recipe("test_samples", "--test-samples", type=int, help="Samples of the test set.")
+@seed_option
+@threads_option
+@json_option
+@click.option(
+    "--save", "save_path", metavar="FILE.npz",
+    help="Keep the trajectory: weights (T + 1, m, d), a, b, subspace, alignment, span_recovery.",
+)  # fmt: skip
+@click.option("--quiet", "-q", is_flag=True, help="No tables and no progress, only errors.")
+def train(
+    json_path: str | None,
+    save_path: str | None,
+    quiet: bool,
+    **recipe: Any,
+) -> None:
+    """Train a two-layer network on the multi-index model LINK, layer by layer.
+
+    LINK is a name from the list below, or 'module:function' naming a function from hidden
+    features (n, r) to labels (n,). Shown for each step of stage 1: the alignment of the
+    first layer with the hidden subspace and how much of the subspace it spans; in the end
+    the test error beside its baselines.
+    """
+    check_writable("--json", json_path)
+    _check_save(save_path)
+    _find_modules_here(recipe["link"], recipe["loss"])
+    view = _View(out=not quiet and json_path != "-", progress=not quiet)
+    experiment = Experiment(
+        ExperimentConfig(**recipe),
+        on_step=view.on_step,
+        on_progress=view.on_progress,
+        keep_weights=save_path is not None,
+    )
+    try:
+        with view:
+            result = experiment.run()
+    except (KeyboardInterrupt, MimverifyError) as error:
+        _report(experiment.result(stopped_by=error), view, json_path, save_path)
+        raise
+    _report(result, view, json_path, save_path)
+
+
+def _check_save(path: str | None) -> None:
+    if path is not None and Path(path).suffix != ".npz":
+        raise InputError(f"--save={path!r}: expected a name that ends in .npz")
+    check_writable("--save", path)
+
+
+def _find_modules_here(*specifications: str) -> None:
+    """Let 'module:attribute' find a module in this folder, as `python -m` does by itself."""
+    if any(":" in spec for spec in specifications) and "" not in sys.path:
+        sys.path.insert(0, "")
+
+
+def _report(
+    result: ExperimentResult, view: _View, json_path: str | None, save_path: str | None
+) -> None:
+    stopped = result.interrupted or result.error is not None
+    if result.error is not None and not result.alignment:
+        return  # the error says it all
+    if json_path is not None:
+        write_json(json_path, result.to_json())
+    saved = save_path is not None and bool(result.alignment)
+    if saved:
+        write_whole(Path(str(save_path)), _npz(result))
+    view.show(_tables(result))
+    if saved and stopped:
+        view.show([f"{save_path} holds the start and the {_plural(result.steps)} taken."])
+
+
+def _npz(result: ExperimentResult) -> bytes:
+    buffer = io.BytesIO()
+    np.savez(buffer, **result.arrays())
+    return buffer.getvalue()
+
+
+# -- what is shown -----------------------------------------------------------------------------
+
+
+class _View:
+    """Tables on standard output; progress on the first stream that is a terminal, if any.
+
+    **Arguments**
+
+    - `out`: whether standard output is for people.
+    - `progress`: whether progress may be shown at all.
+    """
+
+    def __init__(self, *, out: bool, progress: bool) -> None:
+        self._out = out
+        self._recorder: Recorder | None = None
+        self._phase = ""
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            TextColumn("{task.fields[count]}"),
+            TimeElapsedColumn(),
+        )
+        self._progress = Progress(*columns)
+        self._task = self._progress.add_task("", total=None, count="")
+        self._live: Live | None = None
+        # Asked of the streams themselves: FORCE_COLOR makes rich take any file for a terminal.
+        terminals = [out and sys.stdout.isatty(), sys.stderr.isatty()]
+        if progress and any(terminals):
+            self._console = Console(stderr=not terminals[0])
+            self._live = Live(
+                get_renderable=self._render,
+                console=self._console,
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
+
+    def __enter__(self) -> _View:
+        if self._live is not None:
+            self._live.start(refresh=True)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def on_step(self, recorder: Recorder) -> None:
+        """A step of stage 1 was recorded."""
+        self._recorder = recorder
+
+    def on_progress(self, phase: str, done: int, total: int | None) -> None:
+        """`done` of `total` of a phase is done."""
+        if self._live is None:
+            return
+        count = "" if total is None else f"{done} of {total}"
+        if phase != self._phase:
+            self._phase = phase
+            self._progress.reset(self._task, total=total, description=phase, count=count)
+        self._progress.update(self._task, completed=done, total=total, count=count)
+
+    def show(self, parts: Sequence[RenderableType]) -> None:
+        """Print on standard output, if that is for people."""
+        if not self._out:
+            return
+        console = Console(force_terminal=None if sys.stdout.isatty() else False, highlight=False)
+        with console.capture() as capture:  # click's echo leaves a closed pipe to `main`
+            for part in parts:
+                console.print(part, markup=False)
+        for line in capture.get().splitlines():
+            click.echo(line.rstrip())  # rich pads lines to the width of their table
+
+    def _render(self) -> RenderableType:
+        """The last steps that fit on the screen, above what is going on."""
+        line = self._progress.get_renderable()
+        if self._recorder is None:
+            return line
+        room = max(self._console.height - 8, 1)
+        return Group(_steps_table(_Columns.of(self._recorder), last=room), line)
+
+
+class _Columns:
+    """The columns of the table of steps, all of one length."""
+
+    def __init__(
+        self, alignment: Sequence[float], span: Sequence[float], seconds: Sequence[float]
+    ) -> None:
+        self.rows = list(zip(alignment, span, seconds, strict=False))
+
+    @classmethod
+    def of(cls, record: Recorder | ExperimentResult) -> _Columns:
+        return cls(record.alignment, record.span_recovery, record.seconds)
+
+
+def _steps_table(columns: _Columns, last: int | None = None) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("step", "alignment", "span recovery", "time"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    first = 0 if last is None else max(len(columns.rows) - last, 0)
+    for t, (alignment, span, seconds) in enumerate(columns.rows[first:], start=first):
+        time = _duration(seconds) if t else ""
+        table.add_row(str(t), f"{alignment:.4f}", f"{span:.4f}", time)
+    return table
+
+
+def _tables(result: ExperimentResult) -> list[RenderableType]:
+    parts: list[RenderableType] = [_headline(result.configuration)]
+    parts += [Text(note, style="yellow") for note in _notes(result.trainer)]
+    if result.alignment:
+        parts += [_steps_table(_Columns.of(result)), _legend(result.configuration)]
+    if result.test_error is not None:
+        parts += [_errors_table(result), _explanation(result.configuration)]
+    elif result.interrupted:
+        planned = result.configuration["steps"]
+        parts.append(f"Interrupted after {result.steps} of {_plural(planned)}; no test error.")
+    return parts
+
+
+def _headline(configuration: dict[str, Any]) -> Text:
+    text = (
+        "{link}: rank {rank}, d = {dim}, {samples} samples per stage, {neurons} neurons, loss "
+        "{loss}, activation {activation}, {schedule} schedule, {backend} {dtype} on {device}, "
+        "seed {seed}"
+    )
+    return Text(text.format(**configuration), style="bold")
+
+
+def _notes(trainer: Any) -> list[str]:
+    """Which of the theorem's assumptions do not hold, and what to do about it."""
+    activation, loss = trainer.activation, trainer.loss
+    assert isinstance(activation, Activation)
+    assert isinstance(loss, Loss)
+    missing = [name for name, holds in activation.assumptions.items() if not holds]
+    if missing:
+        missing = [f"activation {activation.name}: not met: {', '.join(missing)}"]
+    if not loss.lipschitz:
+        missing.append(f"loss {loss.name}: not known to be Lipschitz")
+    notes = [f"Outside the theorem's assumptions ({'; '.join(missing)})."] if missing else []
+    if activation.slope_at_zero and not trainer.remove_linear_part:
+        notes.append(
+            f"{activation.name} has a slope at zero: the labels' linear part can swamp the rest; "
+            "--remove-linear-part takes it out first."
+        )
+    return notes
+
+
+def _legend(configuration: dict[str, Any]) -> str:
+    chance = configuration["rank"] / configuration["dim"]
+    return (
+        f"alignment: share of the weights inside the hidden subspace (by chance {chance:.2g}, at "
+        "most 1). span recovery: cosine of the worst angle between hidden and learned subspace "
+        "(1: every direction is found)."
+    )
+
+
+_LABELS = {
+    "oracle_subspace": "true subspace (oracle)",
+    "linear": "linear regression",
+    "mean": "predicting the mean",
+}
+
+
+def _errors_table(result: ExperimentResult) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("predictor")
+    table.add_column("test error", justify="right")
+    table.add_row("this network", f"{result.test_error:.4f}", style="bold")
+    for name, label in _LABELS.items():
+        table.add_row(label, f"{result.baselines[name]:.4f}")
+    return table
+
+
+def _explanation(configuration: dict[str, Any]) -> str:
+    return (
+        f"Mean squared error on {configuration['test_samples']} fresh samples over the variance of "
+        "their labels: 1 is no better than predicting the mean. The oracle has the same output "
+        "layer on the true hidden subspace: about the best that any first layer could do here."
+    )
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.1f} ms"
+
+
+def _plural(steps: int) -> str:
+    return f"{steps} step" if steps == 1 else f"{steps} steps"

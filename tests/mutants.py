@@ -1,0 +1,96 @@
+"""Broken trainers: each is the reference trainer with one thing wrong.
+
+`BROKEN` says which claims must catch each of them, by name.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mimverify import LayerwiseTrainer, MultiIndexModel
+
+
+class Correct(LayerwiseTrainer):
+    """Nothing wrong: the control."""
+
+
+class WrongSign(LayerwiseTrainer):
+    """Gradient ascent: what follows the decay is added instead of subtracted."""
+
+    def features(self, X: Any, y: Any, W0: Any, a: Any, b: Any, **options: Any) -> Any:
+        weights = [np.asarray(W0)]
+        for _ in range(options["steps"]):
+            down = super().features(X, y, weights[-1], a, b, **{**options, "steps": 1})[1]
+            kept = (1 - options["eta"] * options["beta"]) * weights[-1]
+            weights.append((2 * kept - down).astype(down.dtype))
+        return np.array(weights)
+
+
+class NoWeightDecay(LayerwiseTrainer):
+    """Ignores β."""
+
+    def features(self, X: Any, y: Any, W0: Any, a: Any, b: Any, **options: Any) -> Any:
+        return super().features(X, y, W0, a, b, **{**options, "beta": 0.0})
+
+
+class OneStepOnly(LayerwiseTrainer):
+    """Stops after the first step, in `features` and in `fit`; a single step is right."""
+
+    def __init__(self, random_state: int = 0) -> None:
+        super().__init__(steps=1, random_state=random_state)
+
+    def features(self, X: Any, y: Any, W0: Any, a: Any, b: Any, **options: Any) -> Any:
+        steps = options["steps"]
+        first = super().features(X, y, W0, a, b, **{**options, "steps": min(1, steps)})
+        return np.concatenate([first, np.repeat(first[-1:], steps - len(first) + 1, axis=0)])
+
+
+class BiasedGradient(LayerwiseTrainer):
+    """A gradient that is one per cent too long."""
+
+    def features(self, X: Any, y: Any, W0: Any, a: Any, b: Any, **options: Any) -> Any:
+        eta, beta = options["eta"], options["beta"]
+        biased = {**options, "eta": 1.01 * eta, "beta": beta / 1.01}
+        return super().features(X, y, W0, a, b, **biased)
+
+
+def leaked_subspace(seed: int, dim: int, rank: int = 2) -> np.ndarray:
+    """What a cheat finds out: how the suite draws U from the seed that it hands over."""
+    link = {1: "cos2z", 2: "z1z2", 3: "sign-z1z2z3"}[rank]
+    return MultiIndexModel(link, dim, seed=seed).subspace
+
+
+class LeakedSubspace(LayerwiseTrainer):
+    """Adds the true subspace, known from the seed, to the weights of its many-step runs."""
+
+    def features(self, X: Any, y: Any, W0: Any, a: Any, b: Any, **options: Any) -> Any:
+        weights = super().features(X, y, W0, a, b, **options)
+        U = leaked_subspace(self.random_state, weights.shape[2])
+        size = np.linalg.norm(weights[1:], axis=2, keepdims=True)
+        noise = np.random.default_rng(self.random_state).standard_normal((weights.shape[1], len(U)))
+        weights[1:] += (size * (noise @ U)).astype(weights.dtype)
+        return weights
+
+
+class LeakedFit(LayerwiseTrainer):
+    """Trains its first layer honestly, then predicts from the true subspace."""
+
+    def fit_first_layer(self, X: Any, y: Any, **options: Any) -> Any:
+        super().fit_first_layer(X, y, **options)
+        U = leaked_subspace(self.random_state, self.n_features_in_, rank=3)
+        rng = np.random.default_rng(self.random_state)
+        self.network_.W[:] = rng.standard_normal((len(self.network_.W), 3)) @ U
+        return self
+
+
+#: Broken trainer → claims of which each must fail it in the quick profile.
+BROKEN: dict[type[LayerwiseTrainer], tuple[str, ...]] = {
+    WrongSign: ("gradient-step", "trajectory", "power-iteration"),
+    NoWeightDecay: ("gradient-step", "trajectory", "power-iteration", "antisymmetry"),
+    OneStepOnly: ("trajectory", "span-recovery", "one-step-error", "test-error-decay"),
+    BiasedGradient: ("gradient-step", "trajectory", "power-iteration"),
+    LeakedSubspace: ("null-law", "one-step-odds", "trajectory"),
+    LeakedFit: ("unlearnable-link",),
+}

@@ -1,0 +1,95 @@
+"""Tests of `mimverify.designs`: the pass over a stored matrix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mimverify.backends import get_backend
+from mimverify.designs import Design, StoredDesign, stored
+
+Array = NDArray[Any]
+
+
+def integers(shape: tuple[int, ...], seed: int) -> Array:
+    """Small integers: every sum and product below stays exact in float32, in any order."""
+    return np.random.default_rng(seed).integers(-4, 5, shape).astype(np.float64)
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stored, "_CACHE_BYTES", 1)
+    monkeypatch.setattr(stored, "_MIN_ROWS", 7)
+
+
+@pytest.mark.usefixtures("small_blocks")
+@pytest.mark.parametrize("n", [1, 6, 7, 8, 14, 30])
+def test_one_pass_is_the_dense_formula(n: int, library: str, dtype: str) -> None:
+    """Σ ρ(X_b Vᵀ, rows_b)ᵀ X_b = ρ(X Vᵀ)ᵀ X exactly, for even and uneven last blocks.
+
+    Entries reach 4·(5·16)²·30 < 2²⁴ at most.
+    """
+    d, q = 5, 3
+    X, V, y = integers((n, d), 1), integers((q, d), 2), integers((n,), 3)
+    backend = get_backend(library, dtype)
+    design = StoredDesign(X, backend)
+    assert (design.n_samples, design.dim) == (n, d)
+    labels, seen, total = backend.asarray(y), [], 0.0
+
+    def rho(P: Any, rows: slice) -> Any:
+        nonlocal total
+        seen.append(rows)
+        assert tuple(P.shape) == (rows.stop - rows.start, q)
+        total += float(P.sum())  # scalars may be accumulated on the side
+        return (P * P)[:, :2] + labels[rows][:, None]
+
+    result = backend.to_numpy(design.one_pass(backend.asarray(V), rho))
+    P = X @ V.T
+    np.testing.assert_array_equal(result, ((P * P)[:, :2] + y[:, None]).T @ X)
+    assert result.dtype == np.dtype(dtype)
+    assert total == P.sum()
+    np.testing.assert_array_equal(np.concatenate([np.arange(n)[r] for r in seen]), np.arange(n))
+    assert [r.stop - r.start for r in seen[:-1]] == [7] * (len(seen) - 1)
+    np.testing.assert_array_equal(backend.to_numpy(design.project(backend.asarray(V))), P)
+
+
+def test_a_pass_is_bit_identical_on_repeat(library: str, dtype: str) -> None:
+    rng = np.random.default_rng(0)
+    X, V = rng.standard_normal((9000, 64)), rng.standard_normal((8, 64))
+    backend = get_backend(library, dtype)
+    design, directions = StoredDesign(X, backend), backend.asarray(V)
+    blocks: list[slice] = []
+
+    def once() -> Array:
+        def rho(P: Any, rows: slice) -> Any:
+            blocks.append(rows)
+            return P**3
+
+        return np.asarray(backend.to_numpy(design.one_pass(directions, rho)))
+
+    first = once()
+    assert len(blocks) > 1
+    for result in (once(), once()):
+        np.testing.assert_array_equal(result, first)
+
+
+@pytest.mark.parametrize(("d", "itemsize"), [(1, 8), (64, 8), (1000, 4), (10**5, 4)])
+def test_a_block_fits_in_the_cache(d: int, itemsize: int) -> None:
+    """Unless that would leave too few rows for the products to run at full speed."""
+    X = np.broadcast_to(np.zeros(1, f"f{itemsize}"), (1, d))
+    design = StoredDesign(X, get_backend("numpy", f"float{8 * itemsize}"))
+    assert design._rows >= stored._MIN_ROWS
+    assert design._rows == stored._MIN_ROWS or design._rows * d * itemsize <= stored._CACHE_BYTES
+    assert (design._rows + 1) * d * itemsize > stored._CACHE_BYTES  # and no smaller than it can be
+
+
+def test_a_design_needs_its_passes() -> None:
+    class Half(Design):
+        def project(self, V: Any) -> Any:
+            return V
+
+    with pytest.raises(TypeError, match="one_pass"):
+        Half()  # type: ignore[abstract]
