@@ -1,10 +1,8 @@
-"""A trainer's own test suite: each claim that applies is a test. Run `pytest` in this folder."""
+"""A trainer's own test suite, in which every claim is a test: run `pytest` in this folder."""
 
-from numpy_trainer import Trainer
-
-from mimverify import parametrize_with_claims
+import mimverify
 
 
-@parametrize_with_claims(Trainer)
-def test_claim(claim):
+@mimverify.parametrize_with_claims("numpy_trainer:Trainer")
+def test_theorem(claim):
     claim()

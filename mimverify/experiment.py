@@ -486,15 +486,16 @@ def memory_needed(config: ExperimentConfig, *, keep_weights: bool = False) -> in
     """Bytes at the peak, roughly, of a resolved configuration.
 
     The inputs `(n, d)` of one stage at a time, with one byte an entry for the check that
-    they are finite; their projections on the neurons; the weights; stage 2's Gram matrix;
-    the test set's labels and predictions.
+    they are finite; two copies of their projections on the neurons, or on the oracle's
+    directions; the weights; stage 2's Gram matrix; the test set's labels and predictions.
     """
     n, d, m, p = config.samples, config.dim, config.neurons, config.readout_neurons
     assert n is not None
     assert config.steps is not None
     size = np.dtype(config.dtype).itemsize
     copies = 4 + (2 * (config.steps + 1) if keep_weights else 0)
-    training = n * d * (size + 1) + n * m * size + copies * m * d * size
+    directions = max(m, 64)  # as many as `baseline_predictors` gives the oracle at least
+    training = n * d * (size + 1) + 2 * n * directions * size + copies * m * d * size
     return training + 8 * (4 * p * p + 8 * config.test_samples)
 
 

@@ -275,7 +275,7 @@ REFUSED = [
     ({"remove_linear_part": True, "centre": False}, "one of the two"),
     ({"remove_linear_part": True, "loss": "l1"}, "loss='l1'"),
     ({"remove_linear_part": True, "samples": 17}, "samples=17"),
-    ({"dim": 10**6, "samples": None, "steps": None}, r"1\.7 PB of memory, this machine has"),
+    ({"dim": 10**6, "samples": None, "steps": None}, r"1\.72 PB of memory, this machine has"),
 ]
 
 

@@ -292,8 +292,8 @@ def test_accumulated_radius_bounds_trajectories(activation: str, loss: str, dtyp
         ]
         for run in runs:
             assert (np.linalg.norm(run - exact, axis=(1, 2)) <= radius).all()
-        # Non-vacuous: far below what training itself changes, in either dtype.
-        assert radius[1] < np.linalg.norm(exact[1] - exact[0]) or get_loss(loss).smooth is False
+        if (activation, loss) in SMOOTH:  # the worst case of float32 is still far below a step
+            assert radius[1] < 1e-2 * np.linalg.norm(exact[1] - exact[0])
         assert (np.linalg.norm(runs[0] - runs[1], axis=(1, 2)) <= 2 * radius).all()
 
 

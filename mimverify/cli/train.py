@@ -241,10 +241,14 @@ class _View:
         if self._live is None:
             return
         count = "" if total is None else f"{done} of {total}"
-        if phase != self._phase:
-            self._phase = phase
-            self._progress.reset(self._task, total=total, description=phase, count=count)
-        self._progress.update(self._task, completed=done, total=total, count=count)
+        if phase == self._phase:
+            self._progress.update(self._task, completed=done, count=count)
+            return
+        self._phase = phase
+        self._progress.reset(
+            self._task, completed=done, total=total, description=phase, count=count
+        )
+        self._live.refresh()  # a phase without an end in sight may be one long call
 
     def show(self, parts: Sequence[RenderableType]) -> None:
         """Print on standard output, if that is for people."""

@@ -42,7 +42,7 @@ class Recorder:
     def __call__(self, t: int, W: Any) -> None:
         now = time.perf_counter()
         self.seconds.append(0.0 if self._resumed is None else now - self._resumed)
-        W = np.array(W) if isinstance(W, np.ndarray) else np.array(W.detach().cpu())
+        W = np.array(W) if isinstance(W, np.ndarray) else np.array(W.detach().cpu().numpy())
         self.overlaps.append(overlaps(W, self.subspace))
         self.alignment.append(float(self.overlaps[-1].sum()))
         self.cosines.append(principal_cosines(W, self.subspace))

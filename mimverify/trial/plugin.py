@@ -50,10 +50,10 @@ class _Run:
         descriptor = config.getoption("trial_events")
         self.events: TextIO | None = None if descriptor is None else os.fdopen(descriptor, "w")
 
-    def tell(self, kind: str, **record: Any) -> None:
+    def tell(self, event: str, **record: Any) -> None:
         """Write one event for the process that started this one."""
         if self.events is not None:
-            self.events.write(json.dumps({"event": kind, **record}, allow_nan=False) + "\n")
+            self.events.write(json.dumps({"event": event, **record}, allow_nan=False) + "\n")
             self.events.flush()
 
 

@@ -1,0 +1,368 @@
+"""The machinery of a trial: statuses, seeds, shares of time and risk, the claims' records."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mimverify
+from mimverify import InputError, numpy_trainer
+from mimverify.errors import MimverifyError, TrainerError
+from mimverify.trial import (
+    PROFILES,
+    Claim,
+    ClaimFailed,
+    Inconclusive,
+    InProcessTrainer,
+    Ledger,
+    NotApplicable,
+    Session,
+    Status,
+    TrainerUnderTrial,
+    Trial,
+    Verdict,
+    choices,
+    claim,
+    exact_cases,
+    load_claims,
+    select_claims,
+    suite_path,
+)
+from mimverify.trial.expectations import read_expected_failures
+from mimverify.trial.verdict import jsonable
+
+QUICK = PROFILES["quick"]
+
+
+def make_claim(procedure, *, decisions=0, needs="first layer"):
+    @claim(id="stub", statement="s", source="here", measures="m", needs=needs, decisions=decisions)
+    def decorated(trial):
+        procedure(trial)
+
+    return decorated.claim
+
+
+def make_trial(procedure=lambda trial: None, *, seed=0, deadline=None, profile=QUICK, **options):
+    return Trial(
+        make_claim(procedure, **options),
+        TrainerUnderTrial(InProcessTrainer(numpy_trainer)),
+        profile=profile,
+        ledger=Ledger.split(load_claims().values(), profile),
+        seed=seed,
+        deadline=deadline,
+    )
+
+
+def raiser(error):
+    def procedure(trial):
+        raise error
+
+    return procedure
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ClaimFailed("off by 3"), Status.FAILED),
+        (NotApplicable("needs fit"), Status.NOT_APPLICABLE),
+        (Inconclusive("time"), Status.INCONCLUSIVE),
+        (TrainerError("raised", "step() raised"), Status.ERROR),
+        (TrainerError("deadline", "time was spent"), Status.INCONCLUSIVE),
+        (MimverifyError("W is zero"), Status.ERROR),
+        (ZeroDivisionError("oops"), Status.ERROR),
+    ],
+)
+def test_every_outcome_has_its_status(error, status):
+    with Session(numpy_trainer) as session:
+        verdict = session.verdict(make_claim(raiser(error)))
+        assert verdict.status is status
+        assert verdict.message
+        assert session.verdict(make_claim(lambda trial: None)).status is Status.PASSED
+
+
+def test_expected_failures_are_told_from_failures_and_from_passes():
+    with Session(numpy_trainer, expected_failures={"stub": "known"}) as session:
+        failed = session.verdict(make_claim(raiser(ClaimFailed("off by 3"))))
+        passed = session.verdict(make_claim(lambda trial: None))
+        error = session.verdict(make_claim(raiser(TrainerError("raised", "boom"))))
+    assert failed.status is Status.EXPECTED_FAILURE
+    assert "known" in failed.message
+    assert "off by 3" in failed.message
+    assert passed.status is Status.FAILED
+    assert "passed unexpectedly" in passed.message
+    assert error.status is Status.ERROR  # an expected failure is no licence to crash
+
+
+def test_a_missing_capability_is_not_applicable_never_a_pass():
+    class OnlyFits:
+        def fit(self, X, y): ...
+
+        def predict(self, X):
+            return np.zeros(len(X))
+
+    with Session(OnlyFits) as session:
+        verdict = session.verdict(load_claims()["trajectory"])
+    assert verdict.status is Status.NOT_APPLICABLE
+    assert "features() or step()" in verdict.message
+    assert "fit(), predict()" in verdict.message
+
+
+def test_undeclared_names_are_not_applicable():
+    class OnlyTanh:
+        activations = ("tanh",)
+
+        def step(self, W, a, b, X, y, **options):
+            raise AssertionError("must not be called")
+
+    with Session(OnlyTanh) as session:
+        verdict = session.verdict(load_claims()["power-iteration"])
+    assert verdict.status is Status.NOT_APPLICABLE
+    assert "quadratic" in verdict.message
+    assert "tanh" in verdict.message
+
+
+def test_shares_of_risk_sum_to_the_budget():
+    claims = load_claims().values()
+    for profile in PROFILES.values():
+        ledger = Ledger.split(claims, profile, 1e-4)
+        total = ledger.share * profile.statistical_examples * sum(c.decisions for c in claims)
+        assert total == pytest.approx(1e-4)
+
+
+def test_shares_of_time_sum_to_what_is_left():
+    with Session(numpy_trainer) as session:
+        shares = [session._share(claim, 10.0) for claim in session.claims.values()]
+        # Each share is a part of what is left, so handing out 10 s at every turn gives the
+        # last claim all of it, and the first its cost's part.
+        costs = [claim.cost for claim in session.claims.values()]
+        assert shares[0] == pytest.approx(10 * costs[0] / sum(costs))
+        assert shares[-1] == pytest.approx(10.0)
+
+
+def test_a_spent_deadline_is_inconclusive():
+    trial = make_trial(deadline=time.monotonic() - 1)
+    with pytest.raises(Inconclusive):
+        trial.for_each(exact_cases(), lambda case: None)
+    assert "examples" not in trial.evidence
+
+
+def drawn(**options):
+    cases = []
+    trial = make_trial(**options)
+    trial.for_each(exact_cases(), cases.append)
+    return cases
+
+
+def test_configurations_depend_on_seed_and_profile_alone():
+    assert drawn() == drawn()
+    assert len(drawn()) == QUICK.exact_examples
+    assert drawn(seed=1)[1:] != drawn()[1:]
+
+
+def test_configurations_are_those_of_another_process_under_ci_settings(tmp_path):
+    code = (
+        "from mimverify import numpy_trainer\n"
+        "from mimverify.trial import *\n"
+        "CONSTANT = 77777; OTHER = 3.25  # what Hypothesis would mine from local code\n"
+        "c = load_claims()['trajectory']\n"
+        "t = Trial(c, TrainerUnderTrial(InProcessTrainer(numpy_trainer)), profile=PROFILES['quick'],"
+        " ledger=Ledger.split([c], PROFILES['quick']))\n"
+        "found = []\n"
+        "t.for_each(exact_cases(), found.append)\n"
+        "print(repr([found, t.seed_of(found[0], 3)]))\n"
+    )
+    trial = Trial(
+        load_claims()["trajectory"],
+        TrainerUnderTrial(InProcessTrainer(numpy_trainer)),
+        profile=QUICK,
+        ledger=Ledger.split(load_claims().values(), QUICK),
+    )
+    here = []
+    trial.for_each(exact_cases(), here.append)
+    root = str(Path(mimverify.__file__).parents[1])
+    environment = os.environ | {"CI": "1", "PYTHONPATH": root, "PYTHONHASHSEED": "7"}
+    (tmp_path / "local.py").write_text(code)
+    done = subprocess.run(
+        [sys.executable, "local.py"], cwd=tmp_path, env=environment, capture_output=True, text=True,
+        check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == repr([here, trial.seed_of(here[0], 3)])
+
+
+def test_a_failing_example_is_not_run_again_and_not_shrunk():
+    calls = []
+
+    def check(case):
+        calls.append(case)
+        if len(calls) == 2:
+            raise ClaimFailed("second")
+
+    with pytest.raises(ClaimFailed, match="second"):
+        make_trial().for_each(exact_cases(), check)
+    assert len(calls) == 2
+
+
+def test_choices_reach_every_option_nearly_equally():
+    trial = make_trial(profile=replace(QUICK, exact_examples=400))
+    seen: list[int] = []
+    trial.for_each(choices(range(5)), seen.append)
+    # Hypothesis skips repeated draws, so counts are no binomial sample; all must occur.
+    assert set(seen) == set(range(5))
+
+
+def test_within_names_the_worst_entry_and_hints_at_float32():
+    trial = make_trial()
+    expected = np.zeros((2, 3))
+    got = expected.copy()
+    got[1, 2] = 1e-8
+    trial.within("W", expected, expected, 1e-16, dtype="float64")
+    with pytest.raises(ClaimFailed, match=r"W\[1, 2\]: off by 1e-08 .*declare dtypes"):
+        trial.within("W", got, expected, 1e-16, dtype="float64")
+    got[1, 2] = 1.0
+    with pytest.raises(ClaimFailed) as failure:
+        trial.within("W", got, expected, 1e-16, dtype="float64")
+    assert "declare" not in str(failure.value)
+    assert trial.statistic == pytest.approx(1e16)
+
+
+def test_decide_stops_early_both_ways_and_gives_up():
+    sure, never = make_trial(decisions=1), make_trial(decisions=1)
+    sure.case = never.case = "case"
+    sure.decide("always", lambda seed: True)
+    # ln(1000)/ln(0.9/0.5) = 11.75: the twelfth success decides.
+    assert sure.evidence["runs"] == 12
+    with pytest.raises(ClaimFailed, match="happened in 0 of"):
+        never.decide("never", lambda seed: False)
+    undecided = make_trial(decisions=1)
+    flips = iter(range(10_000))
+    with pytest.raises(Inconclusive, match="did not decide"):
+        undecided.decide("between", lambda seed: next(flips) % 4 != 0)
+    assert undecided.evidence["runs"] == QUICK.trials
+
+
+def test_every_run_of_a_decision_has_its_own_seed():
+    seeds: list[int] = []
+    trial = make_trial(decisions=1)
+    trial.decide("always", lambda seed: not seeds.append(seed))
+    assert len(set(seeds)) == len(seeds)
+
+
+def test_verdicts_survive_json():
+    verdict = Verdict("a", Status.FAILED, "m", 0.5, {"x": np.float64(np.nan), "k": np.int64(3)})
+    text = json.dumps(verdict.to_json(), allow_nan=False)
+    back = Verdict.from_json(json.loads(text))
+    assert back.status is Status.FAILED
+    assert back.evidence == {"x": None, "k": 3}
+    assert jsonable(float("inf")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("null-law\n", "expected 'claim-id: reason'"),
+        (": reason\n", "expected 'claim-id: reason'"),
+        ("a: b\n# c\n\na: d\n", ":4: claim 'a' is listed twice"),
+    ],
+)
+def test_expectation_files_are_checked_line_by_line(tmp_path, text, complaint):
+    path = tmp_path / "expected.txt"
+    path.write_text(text)
+    with pytest.raises(InputError, match=complaint):
+        read_expected_failures(path)
+
+
+def test_expectation_file(tmp_path):
+    path = tmp_path / "expected.txt"
+    path.write_text("# why\n\nnull-law: labels are shuffled: always\n")
+    assert read_expected_failures(path) == {"null-law": "labels are shuffled: always"}
+    with pytest.raises(InputError, match="cannot be read"):
+        read_expected_failures(tmp_path / "missing.txt")
+
+
+def test_claims_are_complete_records():
+    claims = load_claims()
+    assert {"gradient-step", "antisymmetry", "span-recovery", "null-law"} <= set(claims)
+    for name, record in claims.items():
+        assert isinstance(record, Claim)
+        assert name == record.id
+        for text in (record.statement, record.source, record.measures):
+            assert text
+        assert json.dumps(record.to_json(), allow_nan=False)
+    assert [c for c in claims.values() if c.exact]
+    assert [c for c in claims.values() if not c.exact]
+
+
+def test_selection_keeps_the_suites_order_and_refuses_unknown_ids():
+    names = list(load_claims())
+    assert list(select_claims([names[3], names[1]])) == [names[1], names[3]]
+    assert list(select_claims(None)) == names
+    with pytest.raises(InputError, match="did you mean 'null-law'"):
+        select_claims(["null-lw"])
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, path
+            yield str(node.module)
+
+
+def test_the_suite_imports_only_the_public_interface():
+    allowed = {"mimverify", "mimverify.trial", "mimverify.statistics", "numpy"}
+    for path in suite_path().glob("*.py"):
+        assert set(imports(path)) <= allowed, path
+
+
+def test_the_package_imports_nothing_of_suite_tests_or_benchmarks():
+    package = Path(mimverify.__file__).parent
+    for path in package.rglob("*.py"):
+        if "_properties" in path.parts:
+            continue
+        roots = {name.partition(".")[0] for name in imports(path)}
+        assert not roots & {"properties", "tests", "asv_benchmarks", "pickle"}, path
+
+
+def test_check_from_python_with_an_object():
+    report = mimverify.check(numpy_trainer(), claims=["weak-feedback", "power-iteration"])
+    assert report.exit_code == 0
+    assert [v.id for v in report.trainers[0].verdicts] == ["power-iteration", "weak-feedback"]
+    assert json.dumps(report.to_json(), allow_nan=False)
+    with pytest.raises(InputError, match="profile"):
+        mimverify.check(numpy_trainer, profile="hasty")
+    with pytest.raises(TrainerError, match="no trainer"):
+        mimverify.check(object())
+
+
+def test_parametrize_with_claims_serves_an_adopters_suite(tmp_path):
+    (tmp_path / "test_mine.py").write_text(
+        "import mimverify\n"
+        "from mimverify import numpy_trainer\n"
+        "class Broken(mimverify.LayerwiseTrainer):\n"
+        "    def features(self, *args, **options):\n"
+        "        return super().features(*args, **{**options, 'beta': 0.0})\n"
+        "@mimverify.parametrize_with_claims(numpy_trainer, claims=['power-iteration'])\n"
+        "def test_good(claim):\n"
+        "    claim()\n"
+        "@mimverify.parametrize_with_claims(Broken, claims=['power-iteration', 'weak-feedback'],\n"
+        "    expected_failures={'weak-feedback': 'no decay'})\n"
+        "def test_broken(claim):\n"
+        "    claim()\n"
+    )
+    root = str(Path(mimverify.__file__).parents[1])
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": root}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "1 failed, 1 passed, 1 xfailed" in done.stdout, done.stdout
+    assert "--claim power-iteration" in done.stdout
