@@ -75,7 +75,7 @@ class TorchBackend(Backend):
 
         super().__init__(dtype, device)
         try:
-            torch.empty(0, device=device)
+            torch.empty(0, device=device).cpu()  # 'meta' gives nothing back
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(f"device={device!r}: Torch cannot use it ({reason})") from None

@@ -106,7 +106,7 @@ def test_trajectory(trial):
         "over twice the accumulated rounding radius; fails above 1."
     ),
     needs="first layer",
-    cost=1,
+    cost=3,
 )
 def test_backends_agree(trial):
     peers = {"numpy": numpy_trainer(), "torch": torch_trainer()}

@@ -128,11 +128,11 @@ def test_one_step_error(trial):
         "lift, and the floor falls like d/n."
     ),
     source="theory.md §4, D4; abstract: 'eliminates finite-sample noise'",
-    assumptions=("Λ non-degenerate", "E T = 0", "n/d = 16 and 64"),
+    assumptions=("Λ non-degenerate", "E T = 0", "n/d = 32 and 128"),
     measures=(
-        "Events per seed: 1 − A falls over t = 1, 2, 3 at n/d = 64; it changes by less than a "
-        "factor 2 from t = 8 to 16 at n/d = 16; the floor's exponent in d/n between n/d = 16 "
-        "and 64 lies in (1/2, 3/2). Sequential binomial tests of P ≥ 0.9 against P ≤ 0.5."
+        "Events per seed: 1 − A falls over t = 1, 2, 3 at n/d = 128; it changes by less than a "
+        "factor 2 from t = 8 to 16 at n/d = 32; the floor's exponent in d/n between n/d = 32 "
+        "and 128 lies in (1/2, 3/2). Sequential binomial tests of P ≥ 0.9 against P ≤ 0.5."
     ),
     needs="first layer",
     decisions=3,
@@ -148,7 +148,7 @@ def test_error_decay(trial):
         def outcomes(seed):
             model = MultiIndexModel(case.link, case.dim, seed=seed)
             errors = []
-            for ratio in (16, 64):
+            for ratio in (32, 128):
                 weights = first_layer(
                     trial.trainer, model, ratio * case.dim, loss=case.loss,
                     steps=16, neurons=16, seed=seed,
@@ -165,4 +165,4 @@ def test_error_decay(trial):
 
         trial.decide_all({falls: True, floor: True, scaling: True}, outcomes)
 
-    trial.for_each(learning_cases(links=WELL_CONDITIONED, dims=(48, 64)), check)
+    trial.for_each(learning_cases(links=WELL_CONDITIONED, dims=(96, 112)), check)

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 Array = NDArray[np.float64]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Arrays in these tests are tiny: more threads would only wait for each other."""
+    with threadpool_limits(1):
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(1)
+        yield
 
 
 @pytest.fixture(params=["numpy", "torch"])
@@ -124,6 +134,7 @@ def gradient_rounding() -> Callable[..., Array]:
         )
         operations = sum(X.shape) + len(a) + 20
         u = float(np.finfo(dtype).eps) / 2
-        return np.asarray(2 * operations * u * np.abs(a)[:, None] * (residual.T @ np.abs(X)) / len(y))
+        terms_of_sum = np.abs(a)[:, None] * (residual.T @ np.abs(X)) / len(y)
+        return np.asarray(2 * operations * u * terms_of_sum)
 
     return bound

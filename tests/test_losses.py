@@ -27,7 +27,7 @@ from mimverify.training import LayerwiseTrainer
 from mimverify.trial import STANDARD_LOSSES
 from mimverify.trial.oracle import ORACLE_LOSSES
 
-Array = NDArray[np.floating[Any]]
+Array = NDArray[Any]
 SPECS = ("squared", "l1", "huber", "huber:0.3", "pseudo-huber", "pseudo-huber:2.5", "log-cosh")
 
 #: Units of roundoff for formulas of at most six operations, a library function counted twice.
@@ -88,9 +88,7 @@ def test_derivative_of_the_value(spec: str) -> None:
     assert ((gradient - derivative).abs() <= 2 * UNITS * 2.0**-53 * scale).all()
 
 
-def test_derivative_keeps_library_dtype_and_broadcasts(
-    spec: str, library: str, dtype: str
-) -> None:
+def test_derivative_keeps_library_dtype_and_broadcasts(spec: str, library: str, dtype: str) -> None:
     f, y = (v.astype(dtype) for v in points())
     derivative = get_loss(spec).derivative
     if library == "torch":
@@ -280,21 +278,22 @@ def test_symmetric_start(neurons: int, dtype: str) -> None:
     np.testing.assert_array_equal(network.b, np.zeros(neurons))
     # Normalising costs d + 3 roundings, the cast one more of its dtype.
     norms = np.linalg.norm(network.W.astype(float), axis=1)
-    np.testing.assert_allclose(norms, 0.3, rtol=10 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(norms, 0.3, rtol=10 * float(np.finfo(dtype).eps))
     assert len(np.unique(network.W, axis=0)) == half
 
 
 def test_symmetric_start_scale_and_refusals() -> None:
     rng = np.random.default_rng(0)
     assert symmetric_start(4, 3, rng, output_scale=2.0).a.tolist() == [2, 2, -2, -2]
-    for options, message in [
+    cases: list[tuple[dict[str, Any], str]] = [
         ({"neurons": 3}, "neurons=3: the symmetric start needs an even number"),
         ({"neurons": 0}, "neurons=0"),
         ({"norm": 0.0}, "norm=0.0"),
         ({"norm": np.inf}, "norm=inf"),
         ({"output_scale": -1}, "output_scale=-1"),
-    ]:
-        arguments: dict[str, Any] = {"neurons": 4, **options}
+    ]
+    for options, message in cases:
+        arguments = {"neurons": 4, **options}
         with pytest.raises(InputError, match=re.escape(message)):
             symmetric_start(arguments.pop("neurons"), 3, rng, **arguments)
 

@@ -30,7 +30,7 @@ from mimverify.problems import (
 from mimverify.problems.streams import Stream
 from mimverify.statistics import null_overlap_cdf, uniformity_test
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 U64 = 2.0**-53
 
 
@@ -88,7 +88,7 @@ def test_a_data_set_is_a_prefix_of_any_larger_one(noise: float) -> None:
 
 
 def label_rounding(X: Array) -> float:
-    """For z1 z2 + noise: each z errs by at most d u Σ|x_k u_k| ≤ d u ‖x‖, z1 z2 by 2‖x‖ times that."""
+    """z1 z2 + noise: each z errs by d u Σ|x_k u_k| ≤ d u ‖x‖ at most, z1 z2 by 2‖x‖ times that."""
     size = float(np.linalg.norm(X, axis=1).max())
     return 4 * X.shape[1] * U64 * size**2
 

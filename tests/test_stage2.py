@@ -15,7 +15,7 @@ from mimverify.errors import InputError
 from mimverify.network import get_activation
 from mimverify.training import Readout, stage2, train_readout
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 N, D, P = 250, 6, 12
 
 
@@ -27,26 +27,32 @@ def problem() -> tuple[Array, Array, Array]:
     return X, np.cos(2 * X[:, 0]) + 0.1 * rng.standard_normal(N) + 3, W
 
 
-def fit(X: Array, y: Array, W: Array, library: str = "numpy", dtype: str = "float64",
-        activation: str = "log-cosh", seed: int = 0, neurons: int = P, **options: Any) -> Readout:  # fmt: skip
+def fit(
+    X: Array,
+    y: Array,
+    W: Array,
+    library: str = "numpy",
+    dtype: str = "float64",
+    *,
+    neurons: int = P,
+    **options: Any,
+) -> Readout:
     return train_readout(
         StoredDesign(X, get_backend(library, dtype)),
         y,
         W,
-        activation=get_activation(activation),
+        activation=get_activation("log-cosh"),
         neurons=neurons,
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(0),
         **options,
     )
 
 
-def features(X: Array, W: Array, seed: int = 0) -> Array:
+def features(X: Array, W: Array) -> Array:
     """φ_k(x) = log cosh(ŵ_{k mod m}·x + b_k), b_k ~ N(0, 1), as the docstring has it."""
-    biases = np.random.default_rng(seed).standard_normal(P)
+    biases = np.random.default_rng(0).standard_normal(P)
     units = W / np.linalg.norm(W, axis=1, keepdims=True)
-    return np.stack(
-        [np.log(np.cosh(X @ units[k % len(W)] + biases[k])) for k in range(P)], axis=1
-    )
+    return np.stack([np.log(np.cosh(X @ units[k % len(W)] + biases[k])) for k in range(P)], axis=1)
 
 
 def penalty_of(phi: Array, ridge: float) -> float:
@@ -123,7 +129,7 @@ def test_gradient_descent_converges_to_the_closed_form(goal: float, library: str
     assert 0 < descent.iterations < 100_000
     phi = features(X, W)
     centred = phi - phi.mean(axis=0)
-    first = np.linalg.norm(centred.T @ (y - y.mean()) / N)
+    first = float(np.linalg.norm(centred.T @ (y - y.mean()) / N))
     gradient = centred.T @ (centred @ descent.weights - (y - y.mean())) / N
     gradient = gradient + penalty_of(phi, ridge) * descent.weights
     rounding = tolerance(phi, y, ridge)
@@ -149,7 +155,7 @@ def test_gradient_descent_stops_at_its_limit() -> None:
         weights = weights - gradient / np.linalg.norm(matrix, 2)
     # Three contractions, each a product with a matrix known to γ_{n+p} of its norm.
     error = np.linalg.norm(short.weights - weights)
-    assert error <= 3 * 8 * (N + P) * 2.0**-53 * max(1, np.linalg.norm(weights)) * P
+    assert error <= 3 * 8 * (N + P) * 2.0**-53 * max(1.0, float(np.linalg.norm(weights))) * P
 
 
 def test_only_directions_of_neurons_count(library: str) -> None:
@@ -181,7 +187,7 @@ def test_duplicate_neurons_differ_by_their_biases(library: str) -> None:
 
 def test_constant_features_do_no_harm(library: str) -> None:
     """ReLU neurons that never fire: the readout is the mean, without a division by zero."""
-    X, y, W = problem()
+    X, y, _ = problem()
     X = -np.abs(X)
     for method in ("closed-form", "gradient-descent"):
         readout = train_readout(
@@ -261,7 +267,7 @@ def test_float32_inputs(library: str) -> None:
     phi = features(X.astype(float), W.astype(float))
     eps = (D + 2) * 2.0**-24 * np.linalg.norm(X, axis=1).max()
     room = 4 * np.linalg.norm(phi, 2) / np.sqrt(N) * np.sqrt(P) * eps
-    room *= max(np.linalg.norm(wide.weights), float(np.std(y))) / penalty_of(phi, 0.1)
+    room *= max(float(np.linalg.norm(wide.weights)), float(np.std(y))) / penalty_of(phi, 0.1)
     gap = np.linalg.norm(readout.weights - wide.weights)
     assert gap <= room < 0.1 * np.linalg.norm(wide.weights)
 

@@ -1,4 +1,4 @@
-"""Tests of `mimverify.statistics`: the error rates that it promises, computed exactly where possible."""
+"""Tests of `mimverify.statistics`: the error rates that it promises, exactly where possible."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 import re
@@ -48,13 +49,15 @@ from mimverify.trial import (
     unit_roundoff,
 )
 
-Array = NDArray[np.floating[Any]]
+Array = NDArray[Any]
 U64 = 2.0**-53
 EVEN = ("log-cosh", "quadratic", "pseudo-huber", "softplus-centred", "gelu-centred")
 LOSSES = ("squared", "l1", "huber", "huber:0.3", "pseudo-huber", "pseudo-huber:2", "log-cosh")
 
 
-def sample(n: int = 60, d: int = 6, dtype: str = "float64", link: str = "cos2z") -> tuple[Array, Array]:
+def sample(
+    n: int = 60, d: int = 6, dtype: str = "float64", link: str = "cos2z"
+) -> tuple[Array, Array]:
     data = MultiIndexModel(link, d, noise=0.3, seed=11).sample(n, dtype=dtype)
     return data.X, data.y
 
@@ -101,8 +104,8 @@ def test_huber_fits_the_m_estimate() -> None:
     """Between mean and median, found independently on a grid of sign changes."""
     y = labels()
     c = fit_constant(get_loss("huber"), y).constant
-    grid = np.linspace(np.median(y), y.mean(), 100_001)
-    slopes = np.clip(grid[:, None] - y[None, ::1], -1, 1).mean(axis=1)
+    grid = np.linspace(np.median(y), y.mean(), 2001)
+    slopes = np.clip(grid[:, None] - y, -1, 1).mean(axis=1)
     assert slopes[0] < 0 < slopes[-1]
     k = int(np.searchsorted(slopes, 0))
     assert grid[k - 1] - 1e-12 <= c <= grid[k] + 1e-12
@@ -117,7 +120,7 @@ def test_constant_is_shift_equivariant(loss: str, shift: float) -> None:
     y = labels()
     moved = fit_constant(get_loss(loss), y + shift)
     room = 10 * (len(y) + 10) * U64 * (abs(shift) + 40)
-    assert moved.constant == pytest.approx(fit_constant(get_loss(loss), y).constant + shift, abs=room)
+    assert abs(moved.constant - shift - fit_constant(get_loss(loss), y).constant) <= room
 
 
 @pytest.mark.parametrize("loss", ["squared", "l1", "huber", "log-cosh"])
@@ -156,7 +159,7 @@ def test_jumps_of_a_user_s_loss(atom: float) -> None:
     assert centring.constant == pytest.approx(atom, abs=1e-15)
     slopes = quantile_loss(0.3).derivative(np.full_like(y, centring.constant), y)
     assert slopes.mean() - centring.offset == pytest.approx(0, abs=60 * U64)
-    assert abs(centring.offset) > 0.05
+    assert abs(centring.offset) > 0.03  # at the atom (7 − 9)/60, else more
 
 
 def test_constants_refused() -> None:
@@ -253,7 +256,7 @@ def test_linear_part_refused(library: str) -> None:
         fit_linear_part(design, y, get_loss("squared"))
     X, y = regression_data(n=30)
     design = StoredDesign(X, get_backend(library, "float64"))
-    with pytest.raises(InputError, match="loss='l1'.*use a smooth loss such as 'huber'"):
+    with pytest.raises(InputError, match=r"loss='l1'.*use a smooth loss such as 'huber'"):
         fit_linear_part(design, y, get_loss("l1"))
     with pytest.raises(MimverifyError, match="did not converge"):
         fit_linear_part(design, y, Loss("mine", lambda f, y: 1.0 + 0 * (f - y)))
@@ -283,7 +286,8 @@ def test_scale_free_rate(size: float, library: str, dtype: str) -> None:
     relative = 8 * unit_roundoff(dtype)
     if size == 1e-44 and dtype == "float32":
         relative = 2.0**-149 / 1e-44
-    np.testing.assert_allclose(updated, [[-0.06, -0.08], [0, 0.02]], rtol=relative, atol=0.1 * relative)
+    error = np.abs(updated - np.array([[-0.06, -0.08], [0, 0.02]]))
+    assert error.max() <= 0.1 * relative
     with pytest.raises(InputError, match="norm=0"):
         ScaleFree(0)
 
@@ -324,38 +328,38 @@ def test_antisymmetry(activation: str, loss: str, library: str, dtype: str) -> N
     the envelope for each at every step, magnified by κ."""
     X, y = sample(dtype=dtype)
     start = symmetric_start(6, 6, np.random.default_rng(0), norm=0.5, dtype=dtype)
+    sigma = get_activation(activation)
     options = scale_free_options(start.a, X, y, activation, loss)
+    options["eta"] /= sigma.curvature_at_zero
+    options["beta"] = 1 / options["eta"]
     trainer = LayerwiseTrainer(backend=library)
     weights = trainer.features(X, y, start.W, start.a, start.b, steps=5, **options)
     W = weights.astype(np.float64)
-    assert np.linalg.norm(W[-1]) > 1e-3
     allowed = 0.0
-    sigma = get_activation(activation)
     for t in range(6):
+        assert allowed < 0.5 * np.linalg.norm(W[t])  # it could fail
         defect = np.linalg.norm(W[t, 3:] - (-1.0) ** t * W[t, :3])
         assert defect <= allowed
         output = sigma.value(X.astype(float) @ W[t].T) @ start.a.astype(float)
         reach = np.linalg.norm(X, axis=1).max() * np.abs(sigma.first(X @ W[t].T)).max()
         assert np.abs(output).max() <= np.abs(start.a).max() * 3 * (reach * allowed + 1e-13)
-        local = step_envelope(
-            W[t], start.a, start.b, X, y, dtype=dtype, reach=allowed, **options
-        )
+        local = step_envelope(W[t], start.a, start.b, X, y, dtype=dtype, reach=allowed, **options)
         kappa = lipschitz(W[t], start.a, start.b, X, y, **options)
         allowed = kappa * allowed + 2 * float(np.linalg.norm(local))
 
 
 @pytest.mark.parametrize("loss", ["squared", "l1", "huber", "pseudo-huber", "log-cosh"])
 def test_quadratic_activation_is_power_iteration(loss: str, library: str, dtype: str) -> None:
-    """E2: w_j(T) = (η a_j H)ᵀ w_j(0), within the accumulated radius (twice: the powers round too)."""
+    """E2: w_j(T) = (η a_j H)ᵀ w_j(0), within the radius (twice: the powers round too)."""
     X, y = sample(dtype=dtype)
     start = symmetric_start(4, 6, np.random.default_rng(0), norm=0.5, dtype=dtype)
     options = scale_free_options(start.a, X, y, "quadratic", loss)
     H = label_covariance(X, y, loss=loss)
     powers = [start.W.astype(np.float64)]
-    for _ in range(6):
+    for _ in range(4):
         powers.append(options["eta"] * start.a.astype(float)[:, None] * (powers[-1] @ H))
     weights = LayerwiseTrainer(backend=library).features(
-        X, y, start.W, start.a, start.b, steps=6, **options
+        X, y, start.W, start.a, start.b, steps=4, **options
     )
     radius = 2 * accumulate(powers, start.a, start.b, X, y, dtype=dtype, **options)
     assert (np.linalg.norm(weights - np.array(powers), axis=(1, 2)) <= radius).all()
@@ -372,10 +376,8 @@ def stage1(
     centring = fit_constant(get_loss(loss), y)
     start = symmetric_start(4, 6, np.random.default_rng(0), norm=norm, dtype=dtype)
     design = StoredDesign(X, backend)
-    objective = Objective(
-        get_loss(loss), backend.asarray(y), centring.constant, centring.offset
-    )
-    weights = []
+    objective = Objective(get_loss(loss), backend.asarray(y), centring.constant, centring.offset)
+    weights: list[Array] = []
 
     def record(t: int, W: Any) -> None:
         assert t == len(weights)
@@ -406,7 +408,7 @@ def test_scale_free_is_constant_rate_with_inverse_decay(library: str) -> None:
     a, b = backend.asarray(start.a), backend.asarray(start.b)
     for t in range(4):
         W = backend.asarray(weights[t])
-        common = {"activation": activation, "steps": 1}
+        common: dict[str, Any] = {"activation": activation, "steps": 1}
         moved = backend.to_numpy(
             train_first_layer(design, objective, W, a, b, schedule=ConstantRate(1.0), **common)
         )
@@ -453,8 +455,8 @@ def test_divergence_names_the_reason(library: str) -> None:
     X, y = sample()
     W, a, b = general_network()
     trainer = LayerwiseTrainer(backend=library)
-    with pytest.raises(DivergenceError, match=r"step 1: the weights overflowed .*lower eta or beta"):
-        trainer.step(W * 1e10, a, b, X, y, eta=0.0 + 1e308, beta=1.0, loss="l1")
+    with pytest.raises(DivergenceError, match=r"step 1: the weights overflowed .*lower eta or"):
+        trainer.step(W * 1e10, a, b, X, y, eta=1e308, beta=1.0, loss="l1")
     with pytest.raises(DivergenceError, match=r"step 1: the gradient is not finite"):
         trainer.step(W * 1e200, a, b, X, y, eta=1.0, activation="quadratic")
     # ReLU neurons that never fire have no gradient; with β = 1/η nothing is left.
@@ -506,7 +508,8 @@ def test_backends_follow_one_trajectory(activation: str, loss: str, dtype: str) 
     W, a, b = general_network(dtype=dtype)
     options: dict[str, Any] = {"eta": 0.3, "beta": 0.1, "activation": activation, "loss": loss}
     runs = [
-        make().features(X, y, W, a, b, steps=6, **options) for make in (numpy_trainer, torch_trainer)
+        LayerwiseTrainer(backend=name).features(X, y, W, a, b, steps=6, **options)
+        for name in ("numpy", "torch")
     ]
     exact = exact_trajectory(W, a, b, X, y, steps=6, **options)
     radius = accumulate(exact, a, b, X, y, dtype=dtype, **options)
@@ -534,27 +537,24 @@ def test_features_ignore_the_trainer_s_arguments(library: str) -> None:
     X, y = sample()
     W, a, b = general_network()
     plain = LayerwiseTrainer(backend=library).step(W, a, b, X, y, eta=0.5)
-    other = LayerwiseTrainer(
-        backend=library, activation="relu", loss="l1", remove_linear_part=True, steps=9, dtype="float32"
-    ).step(W, a, b, X, y, eta=0.5)
-    np.testing.assert_array_equal(plain, other)
-    defaults = {"beta": 0.0, "activation": "log-cosh", "loss": "squared"}
-    np.testing.assert_array_equal(
-        plain, LayerwiseTrainer(backend=library).step(W, a, b, X, y, eta=0.5, **defaults)  # type: ignore[arg-type]
-    )
+    unlike: dict[str, Any] = {"activation": "relu", "loss": "l1", "steps": 9, "dtype": "float32"}
+    other = LayerwiseTrainer(backend=library, remove_linear_part=True, **unlike)
+    np.testing.assert_array_equal(plain, other.step(W, a, b, X, y, eta=0.5))
+    defaults: dict[str, Any] = {"beta": 0.0, "activation": "log-cosh", "loss": "squared"}
+    np.testing.assert_array_equal(plain, other.step(W, a, b, X, y, eta=0.5, **defaults))
 
 
 def test_arguments_are_not_written_to(library: str) -> None:
     X, y = sample()
     W, a, b = general_network()
-    copies = [v.copy() for v in (X, y, W, a, b)]
+    before = [v.copy() for v in (X, y, W, a, b)]
     for v in (X, y, W, a, b):
         v.setflags(write=False)
     trainer = LayerwiseTrainer(backend=library, neurons=4, readout_neurons=8)
     trainer.features(X, y, W, a, b, steps=2, eta=0.5)
     trainer.fit(X, y).predict(X)
-    for v, copy in zip((X, y, W, a, b), copies, strict=True):
-        np.testing.assert_array_equal(v, copy)
+    for v, kept in zip((X, y, W, a, b), before, strict=True):
+        np.testing.assert_array_equal(v, kept)
 
 
 # --- the trainer ----------------------------------------------------------------------
@@ -563,7 +563,7 @@ SMALL: dict[str, Any] = {"neurons": 6, "readout_neurons": 12, "ridge": 0.1}
 
 
 def small(library: str = "numpy", **options: Any) -> LayerwiseTrainer:
-    return LayerwiseTrainer(backend=library, **{**SMALL, **options})
+    return LayerwiseTrainer(**{"backend": library, **SMALL, **options})
 
 
 @pytest.mark.parametrize(
@@ -630,14 +630,19 @@ def test_prediction_is_checked() -> None:
     with pytest.raises(InputError, match="this trainer is not fitted; call fit first"):
         trainer.predict(np.ones((2, 6)))
     X, y = sample()
+    with pytest.raises(InputError, match="there is no first layer yet"):
+        trainer.fit_readout(X, y)
     trainer.fit_first_layer(X, y)
     with pytest.raises(InputError, match="not fitted"):
         trainer.predict(X)
     trainer.fit(X, y)
-    for wrong, message in [(X[:, :5], "expected (*, 6)"), (X[0], "(6,)"), (X * np.nan, "X[0, 0]=nan")]:
+    with pytest.raises(InputError, match="not fitted"):  # the readout was another first layer's
+        copy.copy(trainer).fit_first_layer(X, -y).predict(X)
+    cases = [(X[:, :5], "expected (*, 6)"), (X[0], "(6,)"), (X * np.nan, "X[0, 0]=nan")]
+    for wrong, message in cases:
         with pytest.raises(InputError, match=re.escape(message)):
             trainer.predict(wrong)
-    with pytest.raises(InputError, match="X2 has 5 columns: expected d=6"):
+    with pytest.raises(InputError, match="X has 5 columns: expected d=6"):
         trainer.fit_stages(X, y, X[:, :5], y)
 
 
@@ -666,8 +671,8 @@ def test_fit_follows_the_recipe(remove: bool, library: str) -> None:
     X, y = sample(link="relu-sum")
     start = Network(*general_network())
     trainer = small(
-        library, start=start, activation="softplus", schedule="constant", eta=0.3, beta=0.2, steps=3,
-        remove_linear_part=remove,
+        library, start=start, activation="softplus", remove_linear_part=remove,
+        schedule="constant", eta=0.3, beta=0.2, steps=3,
     ).fit_first_layer(X, y)  # fmt: skip
     backend = get_backend(library, "float64")
     design, loss = StoredDesign(X, backend), get_loss("huber")
@@ -762,11 +767,11 @@ def test_lists_and_tensors_are_taken(library: str) -> None:
 def scale_free_radius(weights: Array, start: Network, X: Array, y: Array, dtype: str) -> float:
     """How far another correct run of a scale-free stage 1 can be from `weights` at its end.
 
-    A step is W' = −ε0 G/max‖G_j‖ = S(W) with η = ε0/max‖G_j‖, β = 1/η: `accumulate`'s recursion, with
-    twice its local error and slope, since the quotient's numerator and denominator both vary.
+    A step is W' = −ε0 G/max‖G_j‖ = S(W) with η = ε0/max‖G_j‖, β = 1/η: `accumulate`'s recursion,
+    with twice its local error and slope, since the quotient's numerator and denominator both vary.
     """
     eps0, radius = float(np.linalg.norm(weights[0], axis=1).max()), 0.0
-    for W, following in zip(weights[:-1], weights[1:], strict=True):
+    for W in weights[:-1]:
         rate = exact_rate(W, start, X, y, eps0)
         options: dict[str, Any] = {
             "eta": rate, "beta": 1 / rate, "activation": "log-cosh", "loss": "huber",
@@ -774,7 +779,6 @@ def scale_free_radius(weights: Array, start: Network, X: Array, y: Array, dtype:
         arrays = (start.a, start.b, X, y)
         local = step_envelope(W, *arrays, dtype=dtype, reach=radius, **options)
         radius = 2 * (lipschitz(W, *arrays, **options) * radius + float(np.linalg.norm(local)))
-        assert np.linalg.norm(following) > 0
     return radius
 
 
@@ -797,10 +801,11 @@ def test_backends_agree_on_fit_and_predict() -> None:
     for library in ("numpy", "torch"):
         weights: list[Array] = []
         trainer = small(library, steps=3, centre=False)
-        trainer.fit_stages(
-            X[:100], y[:100], X[100:], y[100:],
-            observe=lambda t, W, kept=weights: kept.append(np.asarray(W).copy()),
-        )  # fmt: skip
+
+        def keep(t: int, W: Any, kept: list[Array] = weights) -> None:
+            kept.append(np.asarray(W).copy())
+
+        trainer.fit_stages(X[:100], y[:100], X[100:], y[100:], observe=keep)
         trainers.append(trainer)
         trajectories.append(np.array(weights))
     start = trainers[0].network_
@@ -809,9 +814,7 @@ def test_backends_agree_on_fit_and_predict() -> None:
     smallest = np.linalg.norm(trajectories[0][-1], axis=1).min()
     assert gap <= radius < 1e-6 * smallest
     readout, p = trainers[0].readout_, 12
-    phi = readout.activation.value(
-        (X @ readout.directions.T)[:, np.arange(p) % 6] + readout.biases
-    )
+    phi = readout.activation.value((X @ readout.directions.T)[:, np.arange(p) % 6] + readout.biases)
     lengths = np.linalg.norm(X, axis=1)
     eps = (2 * radius / smallest + 30 * U64) * lengths.max()
     penalty = 0.1 * phi[100:].var(axis=0).mean()
@@ -834,7 +837,7 @@ def test_get_and_set_params() -> None:
     assert trainer.set_params(steps=3, loss="huber") is trainer
     assert (trainer.steps, trainer.loss) == (3, "huber")
     assert LayerwiseTrainer(**trainer.get_params()).get_params() == trainer.get_params()
-    with pytest.raises(InputError, match="parameter='stepz': .*did you mean 'steps'"):
+    with pytest.raises(InputError, match=r"parameter='stepz': .*did you mean 'steps'"):
         trainer.set_params(stepz=3)
     # Another spelling of a parameter sets that parameter, as everywhere else.
     trainer.set_params(Random_State=7)
@@ -852,13 +855,13 @@ def test_repr_shows_what_differs_from_the_defaults() -> None:
 def test_sklearn_clones() -> None:
     X, y = sample()
     fitted = small(loss="l1", steps=2, start=Network(*general_network())).fit(X, y)
-    copy = clone(fitted)
-    assert type(copy) is LayerwiseTrainer
-    assert not hasattr(copy, "readout_")
+    fresh = clone(fitted)
+    assert type(fresh) is LayerwiseTrainer
+    assert not hasattr(fresh, "readout_")
     for name, value in fitted.get_params().items():
         if name != "start":
-            assert copy.get_params()[name] == value
-    np.testing.assert_array_equal(copy.fit(X, y).predict(X), fitted.predict(X))
+            assert fresh.get_params()[name] == value
+    np.testing.assert_array_equal(fresh.fit(X, y).predict(X), fitted.predict(X))
 
 
 def test_declared_capabilities_work() -> None:

@@ -47,7 +47,7 @@ def test_choice_names_argument_value_and_nearest() -> None:
         "loss='hubber': expected one of huber, l1 (did you mean 'huber'?)",
         choice, "loss", "hubber", ["huber", "l1"],
     )  # fmt: skip
-    with pytest.raises(InputError, match="expected one of huber, l1$"):
+    with pytest.raises(InputError, match=r"expected one of huber, l1$"):
         choice("loss", "zzz", ["huber", "l1"])
     for value in (None, 3, ["huber"], b"huber"):
         refused("loss=", choice, "loss", value, ["huber", "l1"])
@@ -100,7 +100,7 @@ def test_shortest_text_is_short() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("value", ["float32", np.float32, np.dtype("float32"), np.ones(1, "f4").dtype])
+@pytest.mark.parametrize("value", ["float32", "f4", "single", np.float32, np.dtype("float32")])
 def test_dtype_names(value: Any) -> None:
     assert dtype_name("dtype", value) == "float32"
 
@@ -232,7 +232,7 @@ def test_torch_backend_detaches() -> None:
 
 @pytest.mark.parametrize("name", BACKENDS)
 def test_unit_roundoff(name: str) -> None:
-    # u is the largest relative error of rounding: 1 + u rounds to 1 (ties to even), 1 + 2u does not.
+    # The largest relative error of rounding: 1 + u rounds to 1 (ties to even), 1 + 2u does not.
     for dtype in (np.float32, np.float64):
         u = dtype(get_backend(name, dtype.__name__).unit_roundoff)
         assert dtype(1) + u == 1

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from mimverify.errors import InputError
 from mimverify.threads import thread_limit as thread_limit
 from mimverify.trial.verdict import jsonable

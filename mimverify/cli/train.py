@@ -176,7 +176,8 @@ def _report(
 
 def _npz(result: ExperimentResult) -> bytes:
     buffer = io.BytesIO()
-    np.savez(buffer, **result.arrays())
+    arrays: dict[str, Any] = dict(result.arrays())
+    np.savez(buffer, **arrays)
     return buffer.getvalue()
 
 

@@ -205,6 +205,7 @@ class LayerwiseTrainer:
             observe=observe,
         )
         self.network_ = Network(backend.to_numpy(W), network.a, network.b)
+        self.__dict__.pop("readout_", None)  # it belonged to another first layer
         self.centring_ = centring
         self.linear_part_ = linear
         self.steps_ = steps

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from mimverify.threads import thread_limit
 from mimverify.trial.claim import Claim
 from mimverify.trial.profile import FALSE_ALARM_BUDGET
 from mimverify.trial.report import Report, TrainerReport
@@ -21,6 +22,7 @@ def check(
     claims: Iterable[str] | None = None,
     expected_failures: Mapping[str, str] | None = None,
     budget: float = FALSE_ALARM_BUDGET,
+    threads: int | None = 1,
 ) -> Report:
     """Put a trainer on trial and return the report.
 
@@ -30,17 +32,23 @@ def check(
       nothing can stop a call that hangs; or `"module:attribute"`, run in a worker process
       that is killed at the time limit.
     - `profile`, `seed`, `claims`, `expected_failures`, `budget`: see `Session`.
+    - `threads`: of this process's and the worker's libraries while the trial lasts; a
+      trial's problems are too small for more than one. None leaves them alone.
 
     **Raises** `TrainerError` where the trainer cannot be made, `InputError` for arguments.
     """
-    with Session(
-        trainer,
-        profile=profile,
-        seed=seed,
-        claims=claims,
-        expected_failures=expected_failures,
-        budget=budget,
-    ) as session:
+    with (
+        thread_limit(threads),
+        Session(
+            trainer,
+            profile=profile,
+            seed=seed,
+            claims=claims,
+            expected_failures=expected_failures,
+            budget=budget,
+            threads=threads,
+        ) as session,
+    ):
         outcome = TrainerReport(
             session.handle.name, capabilities=session.handle.capabilities.to_json()
         )
@@ -57,13 +65,17 @@ class BoundClaim:
     (not applicable, inconclusive) or xfailed (an expected failure).
     """
 
-    def __init__(self, claim: Claim, session: Callable[[], Session]) -> None:
-        self.claim, self._session = claim, session
+    def __init__(
+        self, claim: Claim, session: Callable[[], Session], threads: int | None = 1
+    ) -> None:
+        self.claim, self._session, self._threads = claim, session, threads
 
     def __call__(self) -> None:
         from mimverify.trial.plugin import conclude  # pytest is only needed from here on
 
-        conclude(self._session().verdict(self.claim))
+        with thread_limit(self._threads):
+            verdict = self._session().verdict(self.claim)
+        conclude(verdict)
 
     def __repr__(self) -> str:
         return f"<claim {self.claim.id}>"
@@ -76,6 +88,7 @@ def parametrize_with_claims(
     seed: int = 0,
     claims: Iterable[str] | None = None,
     expected_failures: Mapping[str, str] | None = None,
+    threads: int | None = 1,
 ) -> Any:
     """Parametrise a test with every claim, for adopters' own pytest suites:
 
@@ -98,6 +111,7 @@ def parametrize_with_claims(
                     seed=seed,
                     claims=claims,
                     expected_failures=expected_failures,
+                    threads=threads,
                 )
             )
         return made[0]
@@ -105,7 +119,7 @@ def parametrize_with_claims(
     return pytest.mark.parametrize(
         "claim",
         [
-            pytest.param(BoundClaim(claim, session), id=name)
+            pytest.param(BoundClaim(claim, session, threads), id=name)
             for name, claim in select_claims(claims).items()
         ],
     )

@@ -122,7 +122,7 @@ def conclude(verdict: Verdict) -> None:
     """Raise the pytest outcome of a verdict; return for a pass."""
     if verdict.status is Status.PASSED:
         return
-    text = f"{verdict.status}: {verdict.message}"
+    text = f"{verdict.id}: {verdict.status}: {verdict.message}"
     if verdict.status is Status.EXPECTED_FAILURE:
         pytest.xfail(text)
     if verdict.status.bad:
