@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from mimverify.errors import DivergenceError, InputError, MimverifyError, TrainerError
+from mimverify.experiment import Experiment, ExperimentConfig, ExperimentResult, run_experiment
 from mimverify.measure import (
     Recorder,
     alignment,
@@ -16,6 +17,7 @@ from mimverify.measure import (
     normalised_error,
     overlaps,
     principal_cosines,
+    reduce_model,
     span_recovery,
     test_errors,
 )
@@ -30,7 +32,13 @@ from mimverify.network import (
     symmetric_start,
 )
 from mimverify.problems import LINKS, Dataset, Link, MultiIndexModel, get_link, haar_subspace
-from mimverify.training import LayerwiseTrainer, default_steps, numpy_trainer, torch_trainer
+from mimverify.training import (
+    LayerwiseTrainer,
+    default_samples,
+    default_steps,
+    numpy_trainer,
+    torch_trainer,
+)
 
 if TYPE_CHECKING:
     from mimverify.trial import check, parametrize_with_claims
@@ -47,6 +55,9 @@ __all__ = [
     "Activation",
     "Dataset",
     "DivergenceError",
+    "Experiment",
+    "ExperimentConfig",
+    "ExperimentResult",
     "InputError",
     "LayerwiseTrainer",
     "Link",
@@ -59,6 +70,7 @@ __all__ = [
     "alignment",
     "baseline_predictors",
     "check",
+    "default_samples",
     "default_steps",
     "get_activation",
     "get_link",
@@ -69,6 +81,8 @@ __all__ = [
     "overlaps",
     "parametrize_with_claims",
     "principal_cosines",
+    "reduce_model",
+    "run_experiment",
     "span_recovery",
     "symmetric_start",
     "test_errors",

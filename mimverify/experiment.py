@@ -25,7 +25,7 @@ from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.problems.model import Dataset, MultiIndexModel
 from mimverify.threads import thread_limit
-from mimverify.training.schedules import default_steps
+from mimverify.training.schedules import default_samples, default_steps
 from mimverify.training.stage2 import READOUTS
 from mimverify.training.trainer import SCHEDULES, LayerwiseTrainer
 from mimverify.validation import choice, dtype_name, integer, number
@@ -208,20 +208,6 @@ def _size(argument: str, value: Any, *, minimum: int = 1) -> int:
     if count > 10**15:
         raise InputError(f"{argument}={count}: too large for any machine")
     return count
-
-
-def default_samples(dim: int) -> int:
-    """n = ⌊d log² d⌋, the Õ(d) of theory.md §7.
-
-    **Raises** `InputError` where that is below one sample (d ≤ 2).
-    """
-    samples = int(dim * np.log(dim) ** 2)
-    if samples < 1:
-        raise InputError(
-            f"dim={dim}: the default number of samples, d log² d, is below 1; "
-            "give the samples explicitly"
-        )
-    return samples
 
 
 def run_experiment(

@@ -54,7 +54,9 @@ def number(
     argument: str, value: Any, *, minimum: float = -math.inf, exclusive: bool = False
 ) -> float:
     """A finite real number, at least (or, `exclusive`, above) `minimum`."""
-    bound = "" if minimum == -math.inf else f" {'above' if exclusive else 'of at least'} {minimum:g}"
+    bound = (
+        "" if minimum == -math.inf else f" {'above' if exclusive else 'of at least'} {minimum:g}"
+    )
     expected = f"expected a finite number{bound}"
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InputError(f"{argument}={value!r}: {expected}")
@@ -72,7 +74,7 @@ def shortest(value: float) -> str:
 def dtype_name(argument: str, value: Any) -> str:
     """`"float32"` or `"float64"`, from a name or anything that `numpy.dtype` takes."""
     try:
-        name = np.dtype(value).name
+        name = str(np.dtype(value).name)
     except TypeError:
         name = str(value)
     if name not in DTYPES:
@@ -113,8 +115,10 @@ def array(
         result = result.astype(dtype, copy=False)
     if not np.isfinite(result).all():
         where = tuple(int(k) for k in np.argwhere(~np.isfinite(result))[0])
-        raise InputError(f"{argument}[{', '.join(map(str, where))}]={result[where]}: "
-                         "expected finite entries only")
+        raise InputError(
+            f"{argument}[{', '.join(map(str, where))}]={result[where]}: "
+            "expected finite entries only"
+        )
     return result
 
 

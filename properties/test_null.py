@@ -25,7 +25,7 @@ from mimverify.trial import claim, first_layer, learning_cases
 def test_null_law(trial):
     def check(case):
         steps, n = 4, 4 * case.dim
-        overlaps = {1: [], steps: []}
+        overlaps: dict[int, list[float]] = {1: [], steps: []}
         for index in range(trial.profile.null_samples):
             trial.check_time()
             seed = trial.seed_of(case, index)

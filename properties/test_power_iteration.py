@@ -8,7 +8,6 @@ from mimverify.trial import (
     accumulate,
     claim,
     exact_cases,
-    exact_trajectory,
     label_covariance,
     lipschitz,
     step_envelope,

@@ -1,7 +1,7 @@
 """Test error of the trainer as a black box (abstract; theory.md §6 N1, §7)."""
 
-from mimverify import MultiIndexModel, normalised_error
-from mimverify.trial import claim, learning_cases, samples
+from mimverify import MultiIndexModel, default_samples, normalised_error
+from mimverify.trial import claim, learning_cases
 
 WELL_CONDITIONED = ("he2-mix", "z1z2", "quadratic:1,-0.8")
 TEST_SAMPLES = 4096
@@ -11,7 +11,7 @@ def error_after_fit(trial, case, dim, seed):
     """Normalised test error after `fit` on both stages' data, stacked, d log² d rows each."""
     dtype = next(name for name in ("float64", "float32") if name in trial.trainer.dtypes)
     model = MultiIndexModel(case.link, dim, seed=seed)
-    data = model.sample(2 * samples(dim), dtype=dtype)
+    data = model.sample(2 * default_samples(dim), dtype=dtype)
     trial.trainer.fresh(seed)
     trial.trainer.fit(data.X, data.y)
     test = model.sample(TEST_SAMPLES, purpose="test", dtype=dtype)
@@ -20,7 +20,9 @@ def error_after_fit(trial, case, dim, seed):
 
 @claim(
     id="test-error",
-    statement="With n = d log² d samples for each stage, more than half of the variance is explained.",
+    statement=(
+        "With n = d log² d samples for each stage, more than half of the variance is explained."
+    ),
     source="abstract: 'agnostically learn the target … using Õ(d) samples'; theory.md §7",
     assumptions=("r ≥ 2", "Λ non-degenerate, κ ≤ 2", "one fixed set of hyper-parameters"),
     measures=(
@@ -60,8 +62,10 @@ def test_test_error_decay(trial):
     def check(case):
         trial.decide(
             f"error at d = {4 * case.dim} below that at d = {case.dim}",
-            lambda seed: error_after_fit(trial, case, 4 * case.dim, seed)
-            < error_after_fit(trial, case, case.dim, seed),
+            lambda seed: (
+                error_after_fit(trial, case, 4 * case.dim, seed)
+                < error_after_fit(trial, case, case.dim, seed)
+            ),
         )
 
     trial.for_each(learning_cases(links=WELL_CONDITIONED, dims=(24,), losses=("own",)), check)

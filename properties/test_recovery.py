@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mimverify import MultiIndexModel, alignment, default_steps, span_recovery
-from mimverify.trial import claim, first_layer, learning_cases, readout_error, samples
+from mimverify import MultiIndexModel, alignment, default_samples, default_steps, span_recovery
+from mimverify.trial import claim, first_layer, learning_cases, readout_error
 
 WELL_CONDITIONED = ("he2-mix", "z1z2", "quadratic:1,-0.8")
 
@@ -25,7 +25,7 @@ WELL_CONDITIONED = ("he2-mix", "z1z2", "quadratic:1,-0.8")
 )
 def test_span_recovery(trial):
     def check(case):
-        n = samples(case.dim)
+        n = default_samples(case.dim)
         steps = default_steps(n, case.dim)
 
         def recovered(seed):
@@ -80,15 +80,16 @@ def test_one_step_odds(trial):
 @claim(
     id="one-step-error",
     statement=(
-        "At n = d log² d the test error after one step rises with d, while after T1 steps it "
-        "falls."
+        "At n = d log² d the test error after one step rises with d, while after T1 steps it falls."
     ),
-    source="abstract: 'optimal results can only be achieved if the first layer is trained for "
-    "more than O(1) steps'; theory.md §7",
+    source=(
+        "abstract: 'optimal results can only be achieved if the first layer is trained for more "
+        "than O(1) steps'; theory.md §7"
+    ),
     assumptions=("Λ non-degenerate, κ ≤ 2", "reference stage 2 on fresh data"),
     measures=(
-        "Events per seed, between d = 32 (mean of four) and 256: the one-step error rises; the T1-step "
-        "error falls. Sequential binomial tests of P ≥ 0.9 against P ≤ 0.5."
+        "Events per seed, between d = 32 (mean of four) and 256: the one-step error rises; the "
+        "T1-step error falls. Sequential binomial tests of P ≥ 0.9 against P ≤ 0.5."
     ),
     needs="first layer",
     decisions=2,
@@ -100,7 +101,7 @@ def test_one_step_error(trial):
 
         def errors(case, dim, seed):
             """Test errors after one step and after T1 steps."""
-            n = samples(dim)
+            n = default_samples(dim)
             model = MultiIndexModel(case.link, dim, seed=seed)
             weights = first_layer(
                 trial.trainer, model, n, loss=case.loss,
@@ -111,9 +112,8 @@ def test_one_step_error(trial):
         def outcomes(seed):
             # Small problems vary most from seed to seed, and cost least: average a few.
             small = [errors(case, case.dim, trial.seed_of(seed, k)) for k in range(4)]
-            (one, many), (one_large, many_large) = np.mean(small, axis=0), errors(
-                case, 8 * case.dim, seed
-            )
+            (one, many) = np.mean(small, axis=0)
+            (one_large, many_large) = errors(case, 8 * case.dim, seed)
             return {rises: one_large > one, falls: many_large < many}
 
         trial.decide_all({rises: True, falls: True}, outcomes)

@@ -276,7 +276,7 @@ WRONG = [
     (["cos2z", "--save=nowhere/run.npz"], "nowhere"),
     (["cos2z", "--json=nowhere/run.json"], "nowhere"),
     (["cos2z", "--json=."], "is a folder"),
-    (["no_such_module:link"], "No module named"),
+    (["no_such_module:link"], "there is no module"),
 ]
 
 

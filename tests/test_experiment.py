@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from mimverify import default_samples
 from mimverify import experiment as room
 from mimverify.errors import DivergenceError, InputError
 from mimverify.experiment import (
@@ -18,7 +19,6 @@ from mimverify.experiment import (
     Experiment,
     ExperimentConfig,
     ExperimentResult,
-    default_samples,
     memory_needed,
     run_experiment,
 )

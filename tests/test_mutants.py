@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from mimverify import LayerwiseTrainer
 from mimverify.trial import PROFILES, Session, Status, load_claims
-from mutants import BROKEN, Correct, LayerwiseTrainer
+from mutants import BROKEN, Correct
 
 # The quick profile's decisions, whatever else this machine is doing meanwhile.
 UNHURRIED = replace(PROFILES["quick"], seconds=1e6)
@@ -44,7 +45,7 @@ def test_the_first_divergent_step_and_neuron_are_named() -> None:
 class StopsAfterTwo(LayerwiseTrainer):
     """Right for two steps, then it stands still."""
 
-    def features(self, X, y, W0, a, b, **options):  # type: ignore[no-untyped-def]
+    def features(self, X, y, W0, a, b, **options):
         weights = super().features(X, y, W0, a, b, **options)
         weights[3:] = weights[min(2, len(weights) - 1)]
         return weights

@@ -179,6 +179,23 @@ def test_correct_trainers_stay_within(
             assert relative_to_envelope(step, arrays, **options) <= 1
 
 
+def test_the_most_naive_summation_stays_within() -> None:
+    """Row after row in float32, equal terms whose roundings add up, is correct too."""
+    n = 3000
+    W, a, b = (np.ones(shape, np.float32) for shape in ((1, 1), 1, 1))
+    X, y = np.full((n, 1), 0.1, np.float32), np.zeros(n, np.float32)
+    options: dict[str, Any] = {"activation": "quadratic", "loss": "squared"}
+    P = X[0] * W[0] + b
+    term = (P * P / 2) * P * X[0]
+    total = np.zeros(1, np.float32)
+    for _ in range(n):
+        total = total + term
+    step = W - total / np.float32(n)
+    assert step.dtype == np.float32
+    ratio = relative_to_envelope(step, (W, a, b, X, y), eta=1.0, beta=0.0, **options)
+    assert 0.1 < ratio <= 1  # and no other order comes as near
+
+
 @pytest.mark.parametrize(("activation", "loss"), SMOOTH)
 def test_a_biased_gradient_exceeds_it(activation: str, loss: str) -> None:
     """A gradient that is 1 % too long, in float64, in every network."""

@@ -168,6 +168,8 @@ def test_only_directions_of_neurons_count(library: str) -> None:
     np.testing.assert_array_equal(other.directions, base.directions)
     np.testing.assert_array_equal(other.weights, base.weights)
     assert other.constant == base.constant
+    # Squares of these leave the range of float64.
+    np.testing.assert_array_equal(fit(X, y, W * 2.0**-700, library).weights, base.weights)
     tiny = fit(X, y, (W * 1e-30).astype(np.float32), library)  # squares underflow in float32
     # float32 rounds each entry of a unit row by 2⁻²⁴ of itself.
     assert np.abs(tiny.directions - base.directions).max() <= 2 * 2.0**-24

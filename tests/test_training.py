@@ -33,6 +33,7 @@ from mimverify.training import (
     Objective,
     ScaleFree,
     Schedule,
+    default_samples,
     default_steps,
     fit_constant,
     fit_linear_part,
@@ -310,6 +311,14 @@ def test_default_steps_needs_more_samples_than_inputs() -> None:
     for n in (99, 100):
         with pytest.raises(InputError, match=f"n={n}, d=100: .* give the steps explicitly"):
             default_steps(n, 100)
+
+
+def test_default_samples() -> None:
+    for d in (3, 64, 1000):
+        assert default_samples(d) == math.floor(d * math.log(d) ** 2)
+    for d in (1, 2):  # 2 log² 2 = 0.96
+        with pytest.raises(InputError, match=f"dim={d}: .* give the samples explicitly"):
+            default_samples(d)
 
 
 # --- stage 1: exact statements --------------------------------------------------------

@@ -60,9 +60,15 @@ def test_integers_accepted(value: Any) -> None:
     assert type(result) is int
 
 
-@pytest.mark.parametrize("value", [True, np.True_, 2.0, np.float64(2), "2", None, 1, 4, 10**30])
+@pytest.mark.parametrize("value", [2.0, np.float64(2), "2", None, [2], 1, 4, 10**30])
 def test_integers_refused(value: Any) -> None:
     refused("k=", integer, "k", value, minimum=2, maximum=3)
+
+
+def test_booleans_are_no_numbers() -> None:
+    refused("k=True: expected an integer", integer, "k", True, minimum=0)
+    refused("k=np.True_: expected an integer", integer, "k", np.True_, minimum=0)
+    refused("k=True: expected a finite number", number, "k", True, minimum=0)
 
 
 def test_integer_bound_in_message() -> None:

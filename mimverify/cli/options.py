@@ -10,8 +10,7 @@ from typing import Any
 import click
 
 from mimverify.errors import InputError
-from mimverify.threads import thread_limit as thread_limit
-from mimverify.trial.verdict import jsonable
+from mimverify.strict_json import jsonable
 
 json_option = click.option(
     "--json",

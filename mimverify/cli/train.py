@@ -129,7 +129,6 @@ def train(
     """
     check_writable("--json", json_path)
     _check_save(save_path)
-    _find_modules_here(recipe["link"], recipe["loss"])
     view = _View(out=not quiet and json_path != "-", progress=not quiet)
     experiment = Experiment(
         ExperimentConfig(**recipe),
@@ -150,12 +149,6 @@ def _check_save(path: str | None) -> None:
     if path is not None and Path(path).suffix != ".npz":
         raise InputError(f"--save={path!r}: expected a name that ends in .npz")
     check_writable("--save", path)
-
-
-def _find_modules_here(*specifications: str) -> None:
-    """Let 'module:attribute' find a module in this folder, as `python -m` does by itself."""
-    if any(":" in spec for spec in specifications) and "" not in sys.path:
-        sys.path.insert(0, "")
 
 
 def _report(

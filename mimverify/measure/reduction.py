@@ -33,7 +33,9 @@ def reduce_model(model: MultiIndexModel, W: Any) -> tuple[MultiIndexModel, NDArr
     stacked = np.vstack([model.subspace, W])
     if stacked.shape[0] >= model.dim:
         return model, W
-    triangle = np.linalg.qr(stacked.T, mode="r").T  # (r + m, k): rows in orthonormal coordinates
+    triangle = np.asarray(
+        np.linalg.qr(stacked.T, mode="r")
+    ).T  # (r + m, k): rows in orthonormal coordinates
     r = model.rank
     reduced = MultiIndexModel(
         model.link,

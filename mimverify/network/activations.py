@@ -222,4 +222,3 @@ def get_activation(activation: Activation | str) -> Activation:
     if not isinstance(activation, str):
         raise InputError(f"activation={activation!r}: expected an Activation or a name")
     return ACTIVATIONS[choice("activation", activation, ACTIVATIONS)]
-

@@ -7,7 +7,6 @@ Source: theory.md §1, §2.
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from mimverify.errors import InputError
+from mimverify.importing import load_attribute
 from mimverify.validation import canonical, choice, number, shortest
 
 _TwoArrays = Callable[[Any, Any], Any]
@@ -63,9 +63,7 @@ def _difference(
 
 
 def _squared() -> Loss:
-    return _difference(
-        "squared", lambda u: u**2 / 2, lambda u: u, curvature_bound=1.0
-    )
+    return _difference("squared", lambda u: u**2 / 2, lambda u: u, curvature_bound=1.0)
 
 
 def _l1() -> Loss:
@@ -161,7 +159,7 @@ def get_loss(loss: Loss | str) -> Loss:
     name = known.get(canonical(head))
     if name is None:
         if parameter:
-            return _import_loss(head, parameter)
+            return _import_loss(loss)
         choice("loss", loss, LOSSES)  # raises, with the nearest name
         raise AssertionError("unreachable")
     if not parameter:
@@ -174,13 +172,10 @@ def get_loss(loss: Loss | str) -> Loss:
         raise InputError(f"loss={loss!r}: expected a positive number after the colon") from None
 
 
-def _import_loss(module_name: str, attribute: str) -> Loss:
-    spec = f"{module_name}:{attribute}"
+def _import_loss(spec: str) -> Loss:
     try:
-        target: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            target = getattr(target, part)
-    except Exception as error:  # importing runs somebody else's code
+        target: Any = load_attribute("loss", spec)
+    except InputError as error:
         raise InputError(f"loss={spec!r}: neither a named loss nor importable ({error})") from None
     if isinstance(target, Loss):
         return replace(target, name=spec)

@@ -8,10 +8,9 @@ Source of the named links: theory.md §5–§7.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from scipy.special import factorial
 
 from mimverify.errors import InputError
+from mimverify.importing import load_attribute
 from mimverify.validation import canonical, choice, integer, number, shortest
 
 Array = NDArray[np.float64]
@@ -121,13 +121,11 @@ def relu_network(rank: int = 2, width: int = 8, seed: int = 0) -> Link:
     w /= np.linalg.norm(w, axis=1, keepdims=True)
     b, c = rng.standard_normal(width), rng.standard_normal(width) / np.sqrt(width)
     name = f"relu-network:rank={rank},width={width},seed={seed}"
-    return Link(
-        name, rank, lambda z: np.maximum(z @ w.T + b, 0.0) @ c, "Σ c_k relu(w_k·z + b_k)"
-    )
+    return Link(name, rank, lambda z: np.maximum(z @ w.T + b, 0.0) @ c, "Σ c_k relu(w_k·z + b_k)")
 
 
 def _sign_product(z: Array) -> Array:
-    return np.prod(np.sign(z), axis=1)
+    return np.asarray(np.prod(np.sign(z), axis=1))
 
 
 #: Named links: each entry builds a `Link` from the parameters after the colon.
@@ -191,7 +189,7 @@ def get_link(link: Link | str, *, rank: int | None = None) -> Link:
         if canonical(head) in known:
             resolved = _build(known[canonical(head)], parameters)
         elif parameters:
-            return _import_link(head, parameters, rank)
+            return _import_link(link, rank)
         else:
             choice("link", link, LINKS)  # raises, with the nearest name
             raise AssertionError("unreachable")
@@ -224,16 +222,13 @@ def _build(name: str, parameters: str) -> Link:
     return factory(*positional, **named)
 
 
-def _import_link(module_name: str, attribute: str, rank: int | None) -> Link:
-    spec = f"{module_name}:{attribute}"
+def _import_link(spec: str, rank: int | None) -> Link:
     try:
-        target: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            target = getattr(target, part)
-    except Exception as error:  # importing runs somebody else's code
+        target: Any = load_attribute("link", spec)
+    except InputError as error:
         raise InputError(f"link={spec!r}: neither a named link nor importable ({error})") from None
     if isinstance(target, Link):
-        return get_link(target, rank=rank)
+        return get_link(replace(target, name=spec), rank=rank)
     if not callable(target):
         raise InputError(f"link={spec!r}: expected a callable, got {type(target).__name__}")
     found = getattr(target, "rank", rank)
@@ -241,4 +236,6 @@ def _import_link(module_name: str, attribute: str, rank: int | None) -> Link:
         raise InputError(f"link={spec!r}: has no attribute `rank`; give the rank explicitly")
     if rank is not None and found != rank:
         raise InputError(f"rank={rank}: link {spec} has rank {found}")
-    return Link(spec, integer("rank", found, minimum=1), target, getattr(target, "__doc__", "") or "")
+    return Link(
+        spec, integer("rank", found, minimum=1), target, getattr(target, "__doc__", "") or ""
+    )

@@ -58,7 +58,7 @@ class MultiIndexModel:
         self.link = get_link(link, rank=rank)
         self.dim = integer("dim", dim, minimum=1)
         self.noise = number("noise", noise, minimum=0.0)
-        self.seed = integer("seed", seed, minimum=0)
+        self.seed = integer("seed", seed, minimum=0, maximum=2**32 - 1)
         if subspace is None:
             rng = Stream(self.seed, _SUBSPACE).block(0)
             self.subspace = haar_subspace(self.link.rank, self.dim, rng)
@@ -94,9 +94,7 @@ class MultiIndexModel:
     ) -> Iterator[tuple[slice, Dataset]]:
         """The float64 row blocks of `sample(n, …)` one after the other."""
         for index, rows in enumerate(row_blocks(n)):
-            yield rows, self.block(
-                index, rows.stop - rows.start, purpose=purpose, seed=seed
-            )
+            yield rows, self.block(index, rows.stop - rows.start, purpose=purpose, seed=seed)
 
     def block(
         self, index: int, rows: int, *, purpose: str = "stage1", seed: int | None = None

@@ -22,7 +22,8 @@ class Stream:
     """A reproducible family of independent generators, one per block of rows."""
 
     def __init__(self, seed: int, *purpose: int) -> None:
-        entropy = [integer("seed", seed, minimum=0), *purpose]
+        # A larger seed would be split into words and share keys with smaller ones.
+        entropy = [integer("seed", seed, minimum=0, maximum=2**32 - 1), *purpose]
         self._key = np.random.SeedSequence(entropy).generate_state(2, np.uint64)
 
     def block(self, index: int) -> np.random.Generator:

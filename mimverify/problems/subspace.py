@@ -36,4 +36,4 @@ def check_subspace(U: Any, rank: int, dim: int) -> NDArray[np.float64]:
     defect = float(np.abs(U @ U.T - np.eye(rank)).max())
     if defect > 1e-6:  # float32 rounding of orthonormal rows stays an order below
         raise InputError(f"subspace: rows are not orthonormal (|U Uᵀ − I| = {defect:.2g})")
-    return U
+    return np.asarray(U)

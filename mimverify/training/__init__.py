@@ -3,7 +3,13 @@
 from mimverify.training.centring import Centring, fit_constant
 from mimverify.training.gradient import Objective, first_layer_gradient
 from mimverify.training.linear_part import fit_linear_part
-from mimverify.training.schedules import ConstantRate, ScaleFree, Schedule, default_steps
+from mimverify.training.schedules import (
+    ConstantRate,
+    ScaleFree,
+    Schedule,
+    default_samples,
+    default_steps,
+)
 from mimverify.training.stage1 import train_first_layer
 from mimverify.training.stage2 import Readout, train_readout
 from mimverify.training.trainer import LayerwiseTrainer, numpy_trainer, torch_trainer
@@ -16,6 +22,7 @@ __all__ = [
     "Readout",
     "ScaleFree",
     "Schedule",
+    "default_samples",
     "default_steps",
     "first_layer_gradient",
     "fit_constant",

@@ -44,8 +44,10 @@ def fit_linear_part(
             f"d={design.dim}"
         )
     if not loss.smooth:
-        raise InputError(f"loss={loss.name!r}: its regression does not remove the linear part; "
-                         "use a smooth loss such as 'huber'")
+        raise InputError(
+            f"loss={loss.name!r}: its regression does not remove the linear part; "
+            "use a smooth loss such as 'huber'"
+        )
     y = np.asarray(y, dtype=np.float64)
     centre = float(y.mean())  # a large common part would cost digits in every pass
     y = y - centre
@@ -82,7 +84,7 @@ class _Regression:
         """v_0 + X v_1.. of shape `(n,)`."""
         directions = self.design.backend.asarray(v[None, 1:])
         projected = self.design.backend.to_numpy(self.design.project(directions))
-        return v[0] + projected[:, 0].astype(np.float64)
+        return np.asarray(v[0] + projected[:, 0].astype(np.float64))
 
     def adjoint(self, u: Vector) -> Vector:
         """(1/n) (Σ u_i, Xᵀ u), shape `(d + 1,)`."""

@@ -74,3 +74,17 @@ def default_steps(n: int, d: int) -> int:
             f"n={n}, d={d}: the default number of steps needs n > d; give the steps explicitly"
         )
     return math.ceil(math.log(d) / math.log(n / d)) + 2
+
+
+def default_samples(dim: int) -> int:
+    """n = ⌊d log² d⌋, the Õ(d) of theory.md §7.
+
+    **Raises** `InputError` where that is below one sample (d ≤ 2).
+    """
+    samples = int(dim * math.log(dim) ** 2)
+    if samples < 1:
+        raise InputError(
+            f"dim={dim}: the default number of samples, d log² d, is below 1; "
+            "give the samples explicitly"
+        )
+    return samples

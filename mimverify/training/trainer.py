@@ -20,7 +20,7 @@ from mimverify.training.gradient import Objective
 from mimverify.training.linear_part import fit_linear_part
 from mimverify.training.schedules import ConstantRate, ScaleFree, Schedule, default_steps
 from mimverify.training.stage1 import Observer, train_first_layer
-from mimverify.training.stage2 import READOUTS, Readout, train_readout
+from mimverify.training.stage2 import READOUTS, train_readout
 from mimverify.validation import array, choice, data, dtype_name, integer, not_constant, number
 
 Array = NDArray[np.floating[Any]]
@@ -235,9 +235,10 @@ class LayerwiseTrainer:
         loss: Loss | str = "squared",
     ) -> Array:
         """W − η (∇_W L(W) + β W), shape `(m, d)`: one full-batch step on the first layer."""
-        return self.features(
+        weights = self.features(
             X, y, W, a, b, steps=1, eta=eta, beta=beta, activation=activation, loss=loss
-        )[1]
+        )
+        return np.asarray(weights[1])
 
     def features(
         self,

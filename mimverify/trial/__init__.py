@@ -14,7 +14,7 @@ from mimverify.trial.cases import ExactCase, LearningCase, choices, exact_cases,
 from mimverify.trial.claim import CLAIM_SET_VERSION, Claim, claim, load_claims, suite_path
 from mimverify.trial.envelope import accumulate, lipschitz, step_envelope, unit_roundoff
 from mimverify.trial.interface import Capabilities, InProcessTrainer, TrainerHandle
-from mimverify.trial.learning import EVEN_ACTIVATIONS, first_layer, readout_error, samples
+from mimverify.trial.learning import EVEN_ACTIVATIONS, first_layer, readout_error
 from mimverify.trial.ledger import Ledger
 from mimverify.trial.oracle import exact_step, exact_trajectory, label_covariance
 from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES, Profile, get_profile
@@ -63,7 +63,6 @@ __all__ = [
     "load_claims",
     "parametrize_with_claims",
     "readout_error",
-    "samples",
     "select_claims",
     "step_envelope",
     "suite_path",

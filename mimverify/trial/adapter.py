@@ -78,7 +78,7 @@ class TrainerUnderTrial:
         """One step from W `(m, d)`: by `step`, or as the first of `features`."""
         if "step" in self.methods:
             return self._call("step", {"W": W, "a": a, "b": b, "X": X, "y": y}, options)
-        return self.features(W, a, b, X, y, steps=1, **options)[1]
+        return np.asarray(self.features(W, a, b, X, y, steps=1, **options)[1])
 
     def features(
         self, W: Array, a: Array, b: Array, X: Array, y: Array, *, steps: int, **options: Any

@@ -19,7 +19,7 @@ from typing import Any
 from mimverify.errors import InputError, MimverifyError
 from mimverify.validation import choice
 
-__all__ = ["CLAIM_SET_VERSION", "CAPABILITIES", "Claim", "claim", "load_claims", "suite_path"]
+__all__ = ["CAPABILITIES", "CLAIM_SET_VERSION", "Claim", "claim", "load_claims", "suite_path"]
 
 #: Version of the set of claims; reports carry it. Raise it when a claim is added, removed or
 #: decides differently.

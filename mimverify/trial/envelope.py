@@ -95,7 +95,8 @@ def step_envelope(
     G_abs = R_abs.T @ X_abs / n
     G_err = R_err.T @ X_abs / n + _gamma(n + 3, u) * G_abs
     return np.asarray(
-        eta * G_err + 6 * u * ((1 + eta * beta) * np.abs(W) + eta * G_abs)
+        eta * G_err
+        + 6 * u * ((1 + eta * beta) * np.abs(W) + eta * G_abs)
         + 4 * float(np.finfo(dtype).tiny)
     )
 
@@ -104,9 +105,7 @@ def _variation(function: Any, at: Array, radius: Array) -> Array:
     """Largest change of a locally monotone function within `radius` of `at`."""
     centre = function(at)
     return np.asarray(
-        np.maximum(
-            np.abs(function(at + radius) - centre), np.abs(function(at - radius) - centre)
-        )
+        np.maximum(np.abs(function(at + radius) - centre), np.abs(function(at - radius) - centre))
     )
 
 
@@ -121,13 +120,13 @@ def lipschitz(
     beta: float,
     activation: str,
     loss: str,
-    weighted: float | None = None,
 ) -> float:
     """A Lipschitz constant κ (Frobenius norm) of the exact step near W, jumps left out.
 
     The derivative of the step is (1 − ηβ) minus η times a weighted second moment for each
     neuron and the feedback through f:
-    κ = |1 − ηβ| + η max|a_j| sup|σ''| ‖Σ|l'_i| x_i x_iᵀ/n‖ + η sup ψ' max_i Σ_j (a_j σ'_ij)² ‖XᵀX/n‖.
+    κ = |1 − ηβ| + η max|a_j| sup|σ''| ‖Σ|l'_i| x_i x_iᵀ/n‖
+        + η sup ψ' max_i Σ_j (a_j σ'_ij)² ‖XᵀX/n‖.
     """
     W, a, b, X, y = (np.asarray(v, dtype=np.float64) for v in (W, a, b, X, y))
     sigma, psi = ORACLE_ACTIVATIONS[activation], ORACLE_LOSSES[loss]
@@ -137,7 +136,7 @@ def lipschitz(
     if not np.isfinite(curvature):  # e^z − 1 − z: σ'' = e^z on the range in use, with margin
         curvature = float(np.exp(min(np.abs(P).max() + 1.0, 700.0)))
     n = len(y)
-    own = np.linalg.norm((X.T * slope) @ X / n, 2) if weighted is None else weighted
+    own = np.linalg.norm((X.T * slope) @ X / n, 2)
     feedback = float(((sigma.first(P) * a) ** 2).sum(axis=1).max())
     return float(
         abs(1 - eta * beta)
@@ -146,7 +145,9 @@ def lipschitz(
     )
 
 
-def accumulate(weights: Any, a: Any, b: Any, X: Any, y: Any, *, dtype: Any, **options: Any) -> Array:
+def accumulate(
+    weights: Any, a: Any, b: Any, X: Any, y: Any, *, dtype: Any, **options: Any
+) -> Array:
     """R_t for t = 0 … T: how far a correct trajectory can be from `weights` `(T + 1, m, d)`.
 
     `weights` is the exact trajectory; `options` are those of `step_envelope`.

@@ -17,10 +17,8 @@ process that may hang or crash.
 from __future__ import annotations
 
 import copy
-import difflib
 import importlib
 import inspect
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.errors import InputError, TrainerError
+from mimverify.importing import load_attribute, summarise
 
 __all__ = [
     "SIGNATURES",
@@ -44,7 +43,6 @@ __all__ = [
     "describe",
     "load_source",
     "new_trainer",
-    "summarise",
 ]
 
 Array = NDArray[Any]
@@ -140,85 +138,18 @@ def _names(value: object) -> tuple[str, ...] | None:
     return tuple(value)
 
 
-def summarise(error: BaseException) -> str:
-    """One line for an exception: its type and the first line of its message."""
-    name = type(error).__name__
-    try:
-        lines = str(error).strip().splitlines()
-    except Exception:  # somebody else's __str__ is somebody else's code
-        lines = []
-    return f"{name}: {lines[0][:300]}" if lines else name
-
-
 # --- Finding a trainer ----------------------------------------------------------------
 
 
 def load_source(spec: str) -> object:
-    """The object that `spec` names.
+    """The trainer that `spec`, `"module:attribute"`, names: see `load_attribute`.
 
-    **Arguments**
-
-    - `spec`: `"module:attribute"`; both may be dotted. The current directory is importable,
-      as under `python -m`, and stays so: a trainer may import its neighbours late.
-
-    **Raises** `TrainerError` of kind `"import"`: the form is wrong, a module is missing (the
-    message names the one that is), the module raises, or it has no such attribute.
+    **Raises** `TrainerError` of kind `"import"` where that raises `InputError`.
     """
-    module_name, attribute = _split_spec(spec)
-    _make_current_directory_importable()
-    importlib.invalidate_caches()
     try:
-        found: object = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise TrainerError("import", _missing_module(module_name, error)) from error
-    except (Exception, SystemExit) as error:
-        message = f"importing {module_name!r} raised {summarise(error)}"
-        raise TrainerError("import", message) from error
-    path = module_name
-    for part in attribute.split("."):
-        found, path = _attribute(found, part, path), f"{path}.{part}"
-    return found
-
-
-def _split_spec(spec: str) -> tuple[str, str]:
-    module_name, colon, attribute = spec.partition(":") if isinstance(spec, str) else ("", "", "")
-    hint = ""
-    if "/" in module_name or module_name.endswith(".py"):
-        hint = " (the name of a module, not the path of a file)"
-    elif colon and all(module_name.split(".")) and all(map(str.isidentifier, attribute.split("."))):
-        return module_name, attribute
-    message = f"trainer={spec!r}: expected 'module:attribute', as in 'mypackage.train:Trainer'"
-    raise TrainerError("import", message + hint)
-
-
-def _make_current_directory_importable() -> None:
-    try:
-        here = os.getcwd()
-    except OSError:  # the directory was deleted; what is importable without it still is
-        return
-    if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
-
-
-def _missing_module(module_name: str, error: ModuleNotFoundError) -> str:
-    missing = error.name
-    if not missing:  # raised by hand
-        return f"importing {module_name!r} raised {summarise(error)}"
-    if module_name == missing or module_name.startswith(f"{missing}."):
-        return f"there is no module {missing!r} in the current directory or on sys.path"
-    return f"importing {module_name!r} needs the module {missing!r}, which cannot be found"
-
-
-def _attribute(owner: object, name: str, path: str) -> object:
-    try:
-        return getattr(owner, name)
-    except AttributeError as error:
-        close = difflib.get_close_matches(name, dir(owner), n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise TrainerError("import", f"{path!r} has no attribute {name!r}{hint}") from error
-    except Exception as error:
-        message = f"reading {name!r} from {path!r} raised {summarise(error)}"
-        raise TrainerError("import", message) from error
+        return load_attribute("trainer", spec)
+    except InputError as error:
+        raise TrainerError("import", str(error)) from error
 
 
 # --- A fresh trainer for every example ------------------------------------------------

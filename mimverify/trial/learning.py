@@ -18,7 +18,7 @@ from mimverify.trial.adapter import TrainerUnderTrial
 from mimverify.trial.cases import frozen
 from mimverify.trial.oracle import label_covariance
 
-__all__ = ["EVEN_ACTIVATIONS", "first_layer", "readout_error", "samples"]
+__all__ = ["EVEN_ACTIVATIONS", "first_layer", "readout_error"]
 
 Array = NDArray[np.floating[Any]]
 
@@ -28,11 +28,6 @@ EVEN_ACTIVATIONS = ("log-cosh", "pseudo-huber", "quadratic")
 _START, _READOUT = 3, 4  # purposes of the seeds drawn here
 _READOUT_NEURONS = 128
 _TEST_SAMPLES = 4096
-
-
-def samples(dim: int) -> int:
-    """n = d log² d, the Õ(d) at which the claims on recovery are tried."""
-    return int(dim * np.log(dim) ** 2)
 
 
 @dataclass(frozen=True)

@@ -39,15 +39,15 @@ class OracleLoss:
 
 
 def _phi(z: Array) -> Array:
-    return np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+    return np.asarray(np.exp(-z * z / 2) / np.sqrt(2 * np.pi))
 
 
 def _cdf(z: Array) -> Array:
-    return (1 + erf(z / np.sqrt(2))) / 2
+    return np.asarray((1 + erf(z / np.sqrt(2))) / 2)
 
 
 def _log_cosh(z: Array) -> Array:
-    return np.logaddexp(z, -z) - np.log(2)
+    return np.asarray(np.logaddexp(z, -z) - np.log(2))
 
 
 ORACLE_ACTIVATIONS: dict[str, OracleActivation] = {
@@ -102,7 +102,9 @@ def exact_step(
     return np.asarray(W - eta * (gradient + beta * W))
 
 
-def exact_trajectory(W: Any, a: Any, b: Any, X: Any, y: Any, *, steps: int, **options: Any) -> Array:
+def exact_trajectory(
+    W: Any, a: Any, b: Any, X: Any, y: Any, *, steps: int, **options: Any
+) -> Array:
     """The weights `(steps + 1, m, d)` of `steps` exact steps from W."""
     weights = [np.asarray(W, dtype=np.float64)]
     for _ in range(steps):

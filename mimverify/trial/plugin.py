@@ -156,5 +156,3 @@ def trial() -> Iterator[None]:
 def _claim_of(item: pytest.Item) -> Claim | None:
     claim = getattr(getattr(item, "function", None), "claim", None)
     return claim if isinstance(claim, Claim) else None
-
-

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import platform
-import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from xml.etree import ElementTree
 
 import hypothesis
 import numpy as np
@@ -148,9 +148,7 @@ def _junit_suite(root: ElementTree.Element, trainer: TrainerReport) -> None:
         properties = ElementTree.SubElement(case, "properties")
         facts = {"status": verdict.status, "value": verdict.statistic, **verdict.evidence}
         for name, value in facts.items():
-            ElementTree.SubElement(
-                properties, "property", name=name, value=_printable(str(value))
-            )
+            ElementTree.SubElement(properties, "property", name=name, value=_printable(str(value)))
         tag = {Status.PASSED: None, Status.FAILED: "failure", Status.ERROR: "error"}.get(
             verdict.status, "skipped"
         )

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mimverify.trial.claim import suite_path
 from mimverify.threads import thread_environment
+from mimverify.trial.claim import suite_path
 from mimverify.trial.expectations import read_expected_failures
 from mimverify.trial.profile import FALSE_ALARM_BUDGET
 from mimverify.trial.report import TrainerReport
@@ -133,11 +133,15 @@ def _command(trainer: str, options: SuiteOptions, events: int) -> list[str]:
 def _environment(scratch: Path) -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     # One thread for the suite itself (see the plugin); the trainer's are set by `threads`.
-    return environment | thread_environment(1) | {
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "HYPOTHESIS_STORAGE_DIRECTORY": str(scratch / "hypothesis"),
-    }
+    return (
+        environment
+        | thread_environment(1)
+        | {
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HYPOTHESIS_STORAGE_DIRECTORY": str(scratch / "hypothesis"),
+        }
+    )
 
 
 def _note(event: dict[str, Any], report: TrainerReport, on_event: OnEvent | None) -> None:

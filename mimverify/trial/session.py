@@ -8,9 +8,10 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from mimverify.errors import InputError, MimverifyError, TrainerError
+from mimverify.importing import summarise
 from mimverify.trial.adapter import TrainerUnderTrial
 from mimverify.trial.claim import Claim, load_claims
-from mimverify.trial.interface import InProcessTrainer, TrainerHandle, summarise
+from mimverify.trial.interface import InProcessTrainer, TrainerHandle
 from mimverify.trial.isolated import SpawnedTrainer
 from mimverify.trial.ledger import Ledger
 from mimverify.trial.profile import FALSE_ALARM_BUDGET, Profile, get_profile

@@ -112,9 +112,7 @@ class Trial:
             print_blob=False,
             verbosity=hypothesis.Verbosity.quiet,
         )
-        drawn = hypothesis.seed(self.seed_of("hypothesis"))(
-            settings(hypothesis.given(cases)(body))
-        )
+        drawn = hypothesis.seed(self.seed_of("hypothesis"))(settings(hypothesis.given(cases)(body)))
         drawn()
         self.case = None
 
@@ -180,7 +178,9 @@ class Trial:
         """
         self.decide_all({what: True}, lambda seed: {what: event(seed)})
 
-    def decide_all(self, events: dict[str, Any], outcomes: Callable[[int], dict[str, bool]]) -> None:
+    def decide_all(
+        self, events: dict[str, Any], outcomes: Callable[[int], dict[str, bool]]
+    ) -> None:
         """Several decisions as in `decide` on the same runs; each key of `events` names one.
 
         All must be decided; the first that fails ends the claim.
@@ -216,7 +216,8 @@ class Trial:
         self.evidence["case"] = repr(case)
         self.evidence["runs"] = max(test.trials for test in tests.values())
         self.evidence["caught"] = (
-            f"an event of probability ≤ {HALF} passes with probability ≤ {self.profile.false_pass:g}"
+            f"an event of probability ≤ {HALF} passes with probability ≤ "
+            f"{self.profile.false_pass:g}"
         )
         self.evidence["events"] = {
             name: {"happened": test.successes, "of": test.trials, "decision": test.decision}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-import numpy as np
+from mimverify.strict_json import jsonable
 
-__all__ = ["ClaimFailed", "Inconclusive", "NotApplicable", "Status", "Verdict", "jsonable"]
+__all__ = ["ClaimFailed", "Inconclusive", "NotApplicable", "Status", "Verdict"]
 
 
 class Status(StrEnum):
@@ -28,15 +27,15 @@ class Status(StrEnum):
         return self in (Status.FAILED, Status.ERROR)
 
 
-class ClaimFailed(AssertionError):
+class ClaimFailed(AssertionError):  # noqa: N818 - a verdict, not an error
     """The trainer contradicts the claim; the message says where and by how much."""
 
 
-class Inconclusive(Exception):
+class Inconclusive(Exception):  # noqa: N818 - a verdict, not an error
     """The time or the trials ran out before a decision."""
 
 
-class NotApplicable(Exception):
+class NotApplicable(Exception):  # noqa: N818 - a verdict, not an error
     """The trainer lacks what the claim needs, or the claim's assumptions do not hold."""
 
 
@@ -73,18 +72,3 @@ class Verdict:
     def from_json(cls, record: dict[str, Any]) -> Verdict:
         """The verdict that `to_json` wrote."""
         return cls(**{**record, "status": Status(record["status"])})
-
-
-def jsonable(value: Any) -> Any:
-    """`value` in strict JSON's terms: numpy scalars unwrapped, NaN and infinities as null."""
-    if isinstance(value, dict):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset, np.ndarray)):
-        return [jsonable(item) for item in value]
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value)
-    if isinstance(value, (int, np.integer)):
-        return int(value)
-    if isinstance(value, (float, np.floating)):
-        return float(value) if math.isfinite(value) else None
-    return value if value is None else str(value)

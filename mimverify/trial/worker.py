@@ -26,7 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.errors import InputError, TrainerError
-from mimverify.trial.interface import call, describe, load_source, new_trainer, summarise
+from mimverify.importing import summarise
+from mimverify.trial.interface import call, describe, load_source, new_trainer
 
 __all__ = ["Segment", "encode", "main"]
 
