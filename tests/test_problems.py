@@ -446,7 +446,7 @@ def test_links_pass_through() -> None:
         (("he2", 3), {"noise": np.nan}, "noise=nan"),
         (("he2", 3), {"seed": -1}, "seed=-1"),
         (("he2", 3), {"seed": None}, "seed=None"),
-        (("he2", 3), {"seed": 2**32}, "seed=4294967296"),  # keys would collide with smaller seeds'
+        (("he2", 3), {"seed": 2**32}, "seed=4294967296"),  # keys would collide with smaller seeds
         (("he2", 3), {"rank": 2}, "rank=2: link he2 has rank 1"),
         (("hee2", 3), {}, "did you mean 'he2'"),
     ],
