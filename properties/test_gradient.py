@@ -127,7 +127,7 @@ def test_backends_agree(trial):
                 other = peer.features(X, y, W, a, b, steps=case.steps, **options)
                 distance = np.linalg.norm(weights.astype(float) - other, axis=(1, 2))
                 trial.within(
-                    f"‖W_t − W_t({name})‖", distance, 0.0 * distance, 2 * radius,
+                    f"‖W_t − W_t({name})‖ at t = {{}}", distance, 0.0 * distance, 2 * radius,
                     dtype=dtype, **options,
                 )  # fmt: skip
 

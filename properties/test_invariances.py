@@ -105,7 +105,7 @@ def test_equivariance(trial):
                 # Rotating the plain result back in float64 errs by a few of its own units.
                 slack = 1e-15 * case.dim * np.linalg.norm(expected, axis=(1, 2))
                 trial.within(
-                    f"{name}: ‖difference‖ at t = ", distance, 0 * distance,
+                    f"{name}: ‖difference‖ at t = {{}}", distance, 0 * distance,
                     radius + other + slack, dtype=dtype, **options,
                 )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mimverify import MultiIndexModel
+from mimverify import MultiIndexModel, alignment
 from mimverify.statistics import null_overlap_cdf, uniformity_test
 from mimverify.trial import claim, first_layer, learning_cases
 
@@ -37,8 +37,7 @@ def test_null_law(trial):
                 labels=other.sample(n).y,
             )  # fmt: skip
             for t in overlaps:
-                w = weights[t, 0].astype(np.float64)
-                overlaps[t].append(np.sum((model.subspace @ (w / np.linalg.norm(w))) ** 2))
+                overlaps[t].append(alignment(weights[t, :1], model.subspace))
         for t, values in overlaps.items():
             law = null_overlap_cdf(values, rank=model.rank, dim=case.dim)
             test = uniformity_test(np.clip(law, 0, 1), alpha=trial.ledger.share)

@@ -10,6 +10,7 @@ from mimverify.trial import (
     exact_cases,
     label_covariance,
     lipschitz,
+    settings_text,
     step_envelope,
 )
 
@@ -65,7 +66,7 @@ def test_antisymmetry(trial):
                 kappa = lipschitz(weights[t], a, b, X, y, **options)
                 allowed.append(kappa * allowed[-1] + 2 * float(np.linalg.norm(local)))
             trial.within(
-                "‖w_{j+m/2} − (−1)^t w_j‖ at t = ", defect, 0 * defect, np.array(allowed),
+                "‖w_{j+m/2} − (−1)^t w_j‖ at t = {}", defect, 0 * defect, np.array(allowed),
                 dtype=dtype, **options,
             )  # fmt: skip
 
@@ -101,7 +102,7 @@ def test_power_iteration(trial):
             # The radius also covers the rounding of the matrix powers themselves.
             radius = 2 * accumulate(powers, a, b, X, y, dtype=dtype, **options)
             trial.within(
-                "‖W_t − (η a H)^t W_0‖ at t = ", distance, 0 * distance, radius,
+                "‖W_t − (η a H)^t W_0‖ at t = {}", distance, 0 * distance, radius,
                 dtype=dtype, **options,
             )  # fmt: skip
 
@@ -117,8 +118,9 @@ def slope(trial, gaps, order, what, **context):
         trial.statistic = measured
         trial.evidence["summary"] = f"slope {measured:.3f}, order {order} claimed"
     if not distance < 0.5:
-        settings = ", ".join(f"{key}={value}" for key, value in context.items())
-        trial.fail(f"{what}: slope {measured:.3f}, expected order {order} ({settings})")
+        trial.fail(
+            f"{what}: slope {measured:.3f}, expected order {order} ({settings_text(context)})"
+        )
 
 
 @claim(

@@ -19,7 +19,7 @@ from mimverify.trial.ledger import Ledger
 from mimverify.trial.oracle import exact_step, exact_trajectory, label_covariance
 from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES, Profile, get_profile
 from mimverify.trial.session import REFERENCE_TRAINERS, Session, select_claims
-from mimverify.trial.trial import Trial
+from mimverify.trial.trial import Trial, settings_text
 from mimverify.trial.verdict import ClaimFailed, Inconclusive, NotApplicable, Status, Verdict
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "parametrize_with_claims",
     "readout_error",
     "select_claims",
+    "settings_text",
     "step_envelope",
     "suite_path",
     "unit_roundoff",

@@ -93,7 +93,12 @@ class Session:
         self._trainer = TrainerUnderTrial(self.handle)
         self._spec = trainer if isinstance(trainer, str) else None
         self._spent = time.monotonic() - started
-        self._waiting = {name: claim.cost for name, claim in self.claims.items()}
+        # Claims that do not apply take no time, and are to leave theirs to the others.
+        self._waiting = {
+            name: claim.cost
+            for name, claim in self.claims.items()
+            if claim.needs in self._trainer.capabilities
+        }
 
     def verdict(self, claim: Claim) -> Verdict:
         """Try one claim."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import hypothesis
@@ -19,7 +19,7 @@ from mimverify.trial.ledger import Ledger
 from mimverify.trial.profile import Profile
 from mimverify.trial.verdict import ClaimFailed, Inconclusive, NotApplicable
 
-__all__ = ["Trial"]
+__all__ = ["Trial", "settings_text"]
 
 Case = TypeVar("Case")
 
@@ -66,10 +66,7 @@ class Trial:
         trainer that cannot be used.
         """
         if self.claim.needs not in self.trainer.capabilities:
-            offered = ", ".join(f"{name}()" for name in sorted(self.trainer.methods))
-            raise NotApplicable(
-                f"needs {CAPABILITIES[self.claim.needs]}; the trainer offers {offered}"
-            )
+            raise NotApplicable(f"needs {CAPABILITIES[self.claim.needs]}")
         if not self.claim.exact:
             self.evidence["false_alarm_share"] = self.ledger.share
             self.evidence["false_alarm_budget"] = self.ledger.budget
@@ -143,7 +140,8 @@ class Trial:
         """Exact decision: |got − expected| ≤ bound, entry by entry.
 
         The verdict's statistic is the largest error as a fraction of its bound. **Raises**
-        `ClaimFailed` naming the worst entry, by step and neuron where `what` has them.
+        `ClaimFailed` naming the worst entry; its index stands where `what` has `{}`, or
+        behind it.
         """
         error = np.abs(np.asarray(got, dtype=np.float64) - expected)
         ratio = error / np.maximum(bound, np.finfo(np.float64).tiny)
@@ -157,14 +155,14 @@ class Trial:
         if worst <= 1:
             return
         index = np.unravel_index(int(np.argmax(ratio)), np.shape(ratio))
-        place = f"[{', '.join(str(int(k)) for k in index)}]" if index else ""
+        place = ", ".join(str(int(k)) for k in index)
+        where = what.replace("{}", place) if "{}" in what else f"{what}[{place}]" if place else what
         self.evidence["first_divergence"] = {"tensor": what, "index": [int(k) for k in index]}
         self.evidence["configuration"] = {**context, "case": repr(self.case)}
-        settings = ", ".join(f"{key}={value}" for key, value in context.items())
         allowed = float(np.broadcast_to(bound, np.shape(ratio))[index])
         self.fail(
-            f"{what}{place}: off by {float(error[index]):.3g} where rounding allows "
-            f"{allowed:.3g} ({settings}){_precision_hint(worst, context.get('dtype'))}"
+            f"{where}: off by {float(error[index]):.3g} where rounding allows {allowed:.3g} "
+            f"({settings_text(context)}){_precision_hint(worst, context.get('dtype'))}"
         )
 
     def decide(self, what: str, event: Callable[[int], bool]) -> None:
@@ -226,6 +224,14 @@ class Trial:
         rarest = min(tests.values(), key=lambda test: test.successes / test.trials)
         self.statistic = rarest.successes / rarest.trials
         self.evidence["summary"] = f"in {rarest.successes} of {rarest.trials} runs"
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """`name=value, …` with numbers at a readable length."""
+    return ", ".join(
+        f"{name}={value:.6g}" if isinstance(value, float) else f"{name}={value}"
+        for name, value in settings.items()
+    )
 
 
 def _precision_hint(worst: float, dtype: str | None) -> str:
