@@ -5,7 +5,6 @@ multi-index model with Õ(d) samples in Õ(d²) time, if its first layer takes m
 steps. See README.md for the two commands and the Python interface.
 """
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from mimverify.errors import DivergenceError, InputError, MimverifyError, TrainerError
@@ -39,14 +38,10 @@ from mimverify.training import (
     numpy_trainer,
     torch_trainer,
 )
+from mimverify.version import __version__
 
 if TYPE_CHECKING:
     from mimverify.trial import check, parametrize_with_claims
-
-try:
-    __version__ = version("mimverify")
-except PackageNotFoundError:  # a source tree on the path, not installed
-    __version__ = "0+unknown"
 
 __all__ = [
     "ACTIVATIONS",
@@ -67,6 +62,7 @@ __all__ = [
     "Network",
     "Recorder",
     "TrainerError",
+    "__version__",
     "alignment",
     "baseline_predictors",
     "check",

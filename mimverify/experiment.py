@@ -29,6 +29,7 @@ from mimverify.training.schedules import default_samples, default_steps
 from mimverify.training.stage2 import READOUTS
 from mimverify.training.trainer import SCHEDULES, LayerwiseTrainer
 from mimverify.validation import choice, dtype_name, integer, number
+from mimverify.version import __version__
 
 #: Names of the baselines, as in `baseline_predictors`.
 BASELINES = ("mean", "linear", "oracle_subspace")
@@ -516,10 +517,8 @@ def _threads() -> int:
 def _versions(backend: str) -> dict[str, str]:
     import scipy
 
-    import mimverify  # here, since the package may well import this module first
-
     versions = {
-        "mimverify": mimverify.__version__,
+        "mimverify": __version__,
         "numpy": np.__version__,
         "scipy": scipy.__version__,
         "python": platform.python_version(),

@@ -35,12 +35,7 @@ def test_gradient_step(trial):
         ):
             X, y = case.data(seed, dtype)
             W, a, b = case.general_network(seed, dtype)
-            options = {
-                "eta": 0.5 * case.neurons,
-                "beta": 0.3 / case.neurons,
-                "activation": activation,
-                "loss": loss,
-            }
+            options = case.options((W, a, b), (X, y), activation, loss)
             trial.within(
                 "W",
                 trial.trainer.step(W, a, b, X, y, **options),
@@ -74,12 +69,7 @@ def test_trajectory(trial):
         ):
             X, y = case.data(seed, dtype)
             W, a, b = case.general_network(seed, dtype)
-            options = {
-                "eta": 0.25 * case.neurons,
-                "beta": 0.2 / case.neurons,
-                "activation": activation,
-                "loss": loss,
-            }
+            options = case.options((W, a, b), (X, y), activation, loss)
             weights = trial.trainer.features(W, a, b, X, y, steps=case.steps, **options)
             trial.within("W_0", weights[0], W, 0.0, dtype=dtype, **options)
             for t in range(case.steps):

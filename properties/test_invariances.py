@@ -66,12 +66,7 @@ def test_equivariance(trial):
             X = on_grid(X)
             W, a, b = case.general_network(seed, dtype)
             W = on_grid(W)
-            options = {
-                "eta": 0.25 * case.neurons,
-                "beta": 0.2 / case.neurons,
-                "activation": activation,
-                "loss": loss,
-            }
+            options = case.options((W, a, b), (X, y), activation, loss)
 
             def run(W, a, b, X, y, steps=case.steps, options=options):
                 return trial.trainer.features(W, a, b, X, y, steps=steps, **options)
@@ -137,12 +132,7 @@ def test_one_pass(trial):
         ):
             X, y = case.data(seed, dtype)
             W, a, b = case.general_network(seed, dtype)
-            options = {
-                "eta": 0.5 * case.neurons,
-                "beta": 0.3 / case.neurons,
-                "activation": activation,
-                "loss": loss,
-            }
+            options = case.options((W, a, b), (X, y), activation, loss)
             whole = trial.trainer.step(W, a, b, X, y, **options)
             allowed = step_envelope(W, a, b, X, y, dtype=dtype, **options)
             total = np.zeros(W.shape)

@@ -20,6 +20,8 @@ from mimverify.errors import MimverifyError, TrainerError
 from mimverify.strict_json import jsonable
 from mimverify.trial import (
     PROFILES,
+    STANDARD_ACTIVATIONS,
+    STANDARD_LOSSES,
     Claim,
     ClaimFailed,
     ExactCase,
@@ -35,6 +37,7 @@ from mimverify.trial import (
     choices,
     claim,
     exact_cases,
+    exact_trajectory,
     load_claims,
     select_claims,
     suite_path,
@@ -128,6 +131,38 @@ def test_undeclared_names_are_not_applicable():
     assert verdict.status is Status.NOT_APPLICABLE
     assert "quadratic" in verdict.message
     assert "tanh" in verdict.message
+
+
+def test_a_trainer_is_called_with_its_own_spelling():
+    class Spells:
+        activations = ("LogCosh", "quadratic")
+        losses = ("Squared",)
+
+        def step(self, W, a, b, X, y, *, eta, beta, activation, loss):
+            assert (activation, loss) in {("LogCosh", "Squared"), ("quadratic", "Squared")}
+            name = {"LogCosh": "log-cosh"}.get(activation, activation)
+            return numpy_trainer().step(
+                W, a, b, X, y, eta=eta, beta=beta, activation=name, loss="squared"
+            )
+
+    with Session(Spells) as session:
+        for name in ("gradient-step", "power-iteration"):
+            verdict = session.verdict(load_claims()[name])
+            assert verdict.status is Status.PASSED, verdict
+
+
+def test_configurations_do_not_diverge_by_themselves():
+    def check(case):
+        seed = trial.seed_of(case)
+        network, data = case.general_network(seed, "float64"), case.data(seed, "float64")
+        for activation in STANDARD_ACTIVATIONS:
+            for loss in STANDARD_LOSSES:
+                options = case.options(network, data, activation, loss)
+                weights = exact_trajectory(*network, *data, steps=case.steps, **options)
+                assert np.abs(weights).max() <= 4 * np.abs(weights[0]).max()
+
+    trial = make_trial(profile=replace(QUICK, exact_examples=30))
+    trial.for_each(exact_cases(steps=(4, 6)), check)
 
 
 def test_shares_of_risk_sum_to_the_budget():

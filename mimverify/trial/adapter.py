@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.trial.interface import TrainerHandle
 from mimverify.trial.verdict import NotApplicable
+from mimverify.validation import canonical
 
 __all__ = ["STANDARD_ACTIVATIONS", "STANDARD_DTYPES", "STANDARD_LOSSES", "TrainerUnderTrial"]
 
@@ -30,9 +32,22 @@ class TrainerUnderTrial:
         self.handle = handle
         self.methods = handle.capabilities.methods
         declared = handle.capabilities
-        self.activations = declared.activations or STANDARD_ACTIVATIONS
-        self.losses = declared.losses or STANDARD_LOSSES
-        self.dtypes = declared.dtypes or STANDARD_DTYPES
+        # A trainer is called with its own spelling of a name ("logcosh"), the oracle with ours.
+        self._spelling: dict[str, str] = {}
+        self.activations = self._canonical(declared.activations, ACTIVATIONS, STANDARD_ACTIVATIONS)
+        self.losses = self._canonical(declared.losses, LOSSES, STANDARD_LOSSES)
+        self.dtypes = self._canonical(declared.dtypes, STANDARD_DTYPES, STANDARD_DTYPES)
+
+    def _canonical(
+        self, declared: tuple[str, ...] | None, known: Iterable[str], default: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """The declared names in mimverify's spelling; unknown ones stay as they are."""
+        if declared is None:
+            return default
+        ours = {canonical(name): name for name in known}
+        names = [ours.get(canonical(name), name) for name in declared]
+        self._spelling |= dict(zip(names, declared, strict=True))
+        return tuple(names)
 
     @property
     def capabilities(self) -> frozenset[str]:
@@ -52,17 +67,17 @@ class TrainerUnderTrial:
         **Raises** `NotApplicable` where there is none.
         """
         offers = (
-            ("activation", activations, self.activations),
-            ("loss", losses, self.losses),
-            ("dtype", dtypes, self.dtypes),
+            ("activations", activations, self.activations),
+            ("losses", losses, self.losses),
+            ("dtypes", dtypes, self.dtypes),
         )
         common = []
-        for kind, wanted, offered in offers:
+        for plural, wanted, offered in offers:
             both = [name for name in wanted if name in offered]
             if not both:
                 raise NotApplicable(
-                    f"needs one of the {kind}s {', '.join(wanted)}; the trainer declares "
-                    f"{', '.join(offered)}"
+                    f"needs one of {', '.join(wanted)}; the trainer declares as {plural} "
+                    f"{', '.join(offered) or 'none'}"
                 )
             common.append(both)
         for activation in common[0]:
@@ -101,6 +116,10 @@ class TrainerUnderTrial:
         return self._call("predict", {"X": X}, {})
 
     def _call(self, method: str, arrays: dict[str, Array], options: dict[str, Any]) -> Array:
-        result = self.handle.call(method, arrays, options)
+        spelled = {
+            key: self._spelling.get(value, value) if isinstance(value, str) else value
+            for key, value in options.items()
+        }
+        result = self.handle.call(method, arrays, spelled)
         assert result is not None  # only fit returns nothing
         return result

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from mimverify.network import symmetric_start
 from mimverify.problems import MultiIndexModel, get_link
+from mimverify.trial.oracle import exact_step
 
 __all__ = ["ExactCase", "LearningCase", "choices", "exact_cases", "learning_cases"]
 
@@ -72,11 +73,40 @@ class ExactCase:
         b = 0.5 * rng.standard_normal(self.neurons)
         return W.astype(dtype), a.astype(dtype), b.astype(dtype)
 
+    def options(
+        self,
+        network: tuple[Array, Array, Array],
+        data: tuple[Array, Array],
+        activation: str,
+        loss: str,
+    ) -> dict[str, Any]:
+        """η, β, σ and l for the general network: rates at which every term counts.
+
+        η is halved until the exact trajectory keeps its size: with some activations and
+        losses gradient descent itself diverges, which is no fault of a trainer.
+        """
+        options = {"beta": 0.3 / self.neurons, "activation": activation, "loss": loss}
+        eta = 0.5 * self.neurons
+        while not _keeps_its_size(network, data, self.steps, eta=eta, **options):
+            eta /= 2
+        return {"eta": eta, **options}
+
     def symmetric_network(self, seed: int, dtype: str) -> tuple[Array, Array, Array]:
         """W, a and b of the symmetric start."""
         rng = np.random.default_rng([seed, 2])
         network = symmetric_start(self.neurons, self.dim, rng, norm=self.norm, dtype=dtype)
         return network.W, network.a, network.b
+
+
+def _keeps_its_size(
+    network: tuple[Array, Array, Array], data: tuple[Array, Array], steps: int, **options: Any
+) -> bool:
+    W = network[0]
+    for _ in range(steps):
+        W = exact_step(W, *network[1:], *data, **options)
+        if not np.abs(W).max() <= 4 * np.abs(network[0]).max():
+            return False
+    return True
 
 
 def frozen(array: Array) -> Array:

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-import mimverify
 from mimverify.trial.claim import CLAIM_SET_VERSION
 from mimverify.trial.verdict import Status, Verdict
+from mimverify.version import __version__
 
 __all__ = ["Report", "TrainerReport", "print_verdicts"]
 
@@ -104,7 +104,7 @@ class Report:
             "false_alarm_budget": self.budget,
             "interrupted": self.interrupted,
             "versions": {
-                "mimverify": mimverify.__version__,
+                "mimverify": __version__,
                 "python": platform.python_version(),
                 "numpy": np.__version__,
                 "hypothesis": hypothesis.__version__,
