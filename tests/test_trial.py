@@ -246,12 +246,11 @@ def test_a_failing_example_is_not_run_again_and_not_shrunk():
     assert len(calls) == 2
 
 
-def test_choices_reach_every_option_nearly_equally():
+def test_every_configuration_is_tried_once():
     trial = make_trial(profile=replace(QUICK, exact_examples=400))
     seen: list[int] = []
     trial.for_each(choices(range(5)), seen.append)
-    # Hypothesis skips repeated draws, so counts are no binomial sample; all must occur.
-    assert set(seen) == set(range(5))
+    assert sorted(seen) == list(range(5))
 
 
 def test_within_names_the_worst_entry_and_hints_at_float32():

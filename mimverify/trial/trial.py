@@ -80,13 +80,16 @@ class Trial:
         """
         exact = self.claim.exact
         examples = self.profile.exact_examples if exact else self.profile.statistical_examples
-        done = 0
+        seen: list[Case] = []
         failure: Exception | None = None
 
         def body(case: Case) -> None:
-            nonlocal done, failure
+            nonlocal failure
             if failure is not None:  # Hypothesis repeats a failing example; we know the outcome
                 raise failure
+            if case in seen:  # other Booleans, the same configuration, hence the same seeds
+                hypothesis.reject()
+            seen.append(case)
             self.case = case
             try:
                 self.check_time()
@@ -95,8 +98,7 @@ class Trial:
             except Exception as error:
                 failure = error
                 raise
-            done += 1
-            self.evidence["examples"] = done
+            self.evidence["examples"] = len(seen)
 
         settings = hypothesis.settings(
             max_examples=examples,
