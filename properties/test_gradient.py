@@ -59,7 +59,7 @@ def test_gradient_step(trial):
         "trainer's own weights."
     ),
     needs="first layer",
-    cost=2,
+    cost=5,
 )
 def test_trajectory(trial):
     def check(case):
@@ -96,7 +96,7 @@ def test_trajectory(trial):
         "over twice the accumulated rounding radius; fails above 1."
     ),
     needs="first layer",
-    cost=3,
+    cost=5,
 )
 def test_backends_agree(trial):
     peers = {"numpy": numpy_trainer(), "torch": torch_trainer()}
@@ -121,4 +121,4 @@ def test_backends_agree(trial):
                     dtype=dtype, **options,
                 )  # fmt: skip
 
-    trial.for_each(exact_cases(steps=(6, 3, 5, 8)), check)
+    trial.for_each(exact_cases(kinds=("small", "tall", "long"), steps=(6, 3, 5, 8)), check)

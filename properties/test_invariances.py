@@ -50,7 +50,7 @@ def on_grid(array, bits=10):
         "exact in the dtype."
     ),
     needs="first layer",
-    cost=3,
+    cost=8,
 )
 def test_equivariance(trial):
     def check(case):
@@ -104,7 +104,9 @@ def test_equivariance(trial):
                     radius + other + slack, dtype=dtype, **options,
                 )  # fmt: skip
 
-    trial.for_each(exact_cases(steps=(3, 2, 4)), check)
+    trial.for_each(
+        exact_cases(kinds=("small", "tall", "odd", "loud", "mirror"), steps=(3, 2, 4)), check
+    )
 
 
 @claim(
@@ -120,7 +122,7 @@ def test_equivariance(trial):
         "envelopes, for three uneven blocks; fails above 1."
     ),
     needs="first layer",
-    cost=2,
+    cost=4,
 )
 def test_one_pass(trial):
     def check(case):

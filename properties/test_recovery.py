@@ -93,7 +93,7 @@ def test_one_step_odds(trial):
     ),
     needs="first layer",
     decisions=2,
-    cost=6,
+    cost=10,
 )
 def test_one_step_error(trial):
     def check(case):
@@ -136,6 +136,7 @@ def test_one_step_error(trial):
     ),
     needs="first layer",
     decisions=3,
+    cost=4,
 )
 def test_error_decay(trial):
     def check(case):

@@ -56,6 +56,75 @@ class BiasedGradient(LayerwiseTrainer):
         return super().features(X, y, W0, a, b, **biased)
 
 
+class DropsTail(LayerwiseTrainer):
+    """Works through blocks of 512 rows and forgets the last, partial one."""
+
+    def features(self, X: Any, y: Any, W0: Any, a: Any, b: Any, **options: Any) -> Any:
+        whole = max(len(X) // 512, 1) * 512
+        return super().features(X[:whole], y[:whole], W0, a, b, **options)
+
+
+class HalvesTheRate(LayerwiseTrainer):
+    """Halves the learning rate after every ten steps."""
+
+    def features(self, X: Any, y: Any, W0: Any, a: Any, b: Any, **options: Any) -> Any:
+        weights = [np.asarray(W0)]
+        for t in range(options["steps"]):
+            rate = {"eta": options["eta"] * 0.5 ** (t // 10), "steps": 1}
+            weights.append(super().features(X, y, weights[-1], a, b, **options | rate)[1])
+        return np.array(weights)
+
+
+class MirrorsAlways(LayerwiseTrainer):
+    """Takes f ≡ 0 from any symmetric start, whatever activation, biases and weight decay."""
+
+    def features(self, X: Any, y: Any, W0: Any, a: Any, b: Any, **options: Any) -> Any:
+        half = len(a) // 2
+        if not np.array_equal(W0[:half], W0[half:]) or not np.array_equal(a[:half], -a[half:]):
+            return super().features(X, y, W0, a, b, **options)
+        weights = [np.asarray(W0)]
+        for _ in range(options["steps"]):
+            # Output weights of opposite sign on a copy of each neuron keep f at zero.
+            W, twice = weights[-1], np.concatenate([weights[-1], weights[-1]])
+            plain = super().features(
+                X,
+                y,
+                twice,
+                np.concatenate([a, -a]),
+                np.concatenate([b, b]),
+                **options | {"steps": 1},
+            )
+            weights.append(plain[1][: len(W)])
+        return np.array(weights)
+
+
+class ForgetsTheLastNeuron(LayerwiseTrainer):
+    """Moves neurons in pairs; an odd one out stays where it is."""
+
+    def features(self, X: Any, y: Any, W0: Any, a: Any, b: Any, **options: Any) -> Any:
+        weights = super().features(X, y, W0, a, b, **options)
+        if len(a) % 2:
+            weights[1:, -1] = weights[0, -1]
+        return weights
+
+
+class ClipsLabels(LayerwiseTrainer):
+    """Clips labels at ±6 before training."""
+
+    def features(self, X: Any, y: Any, W0: Any, a: Any, b: Any, **options: Any) -> Any:
+        return super().features(X, np.clip(y, -6, 6), W0, a, b, **options)
+
+
+class NeedsMoreRowsThanColumns(LayerwiseTrainer):
+    """Does nothing where n ≤ d."""
+
+    def features(self, X: Any, y: Any, W0: Any, a: Any, b: Any, **options: Any) -> Any:
+        weights = super().features(X, y, W0, a, b, **options)
+        if X.shape[0] <= X.shape[1]:
+            weights[1:] = weights[0]
+        return weights
+
+
 def leaked_subspace(seed: int, dim: int, rank: int = 2) -> np.ndarray:
     """What a cheat finds out: how the suite draws U from the seed that it hands over."""
     link = {1: "cos2z", 2: "z1z2", 3: "sign-z1z2z3"}[rank]
@@ -93,4 +162,10 @@ BROKEN: dict[type[LayerwiseTrainer], tuple[str, ...]] = {
     BiasedGradient: ("gradient-step", "trajectory", "power-iteration"),
     LeakedSubspace: ("null-law", "one-step-odds", "trajectory"),
     LeakedFit: ("unlearnable-link",),
+    DropsTail: ("gradient-step", "trajectory"),
+    HalvesTheRate: ("trajectory", "backends-agree"),
+    MirrorsAlways: ("trajectory",),
+    ForgetsTheLastNeuron: ("gradient-step",),
+    ClipsLabels: ("gradient-step",),
+    NeedsMoreRowsThanColumns: ("gradient-step",),
 }

@@ -10,7 +10,15 @@ from mimverify.trial.adapter import (
     TrainerUnderTrial,
 )
 from mimverify.trial.adopters import BoundClaim, check, parametrize_with_claims
-from mimverify.trial.cases import ExactCase, LearningCase, choices, exact_cases, learning_cases
+from mimverify.trial.cases import (
+    KINDS,
+    SYMMETRIC_KINDS,
+    ExactCase,
+    LearningCase,
+    choices,
+    exact_cases,
+    learning_cases,
+)
 from mimverify.trial.claim import CLAIM_SET_VERSION, Claim, claim, load_claims, suite_path
 from mimverify.trial.envelope import accumulate, lipschitz, step_envelope, unit_roundoff
 from mimverify.trial.interface import Capabilities, InProcessTrainer, TrainerHandle
@@ -26,11 +34,13 @@ __all__ = [
     "CLAIM_SET_VERSION",
     "EVEN_ACTIVATIONS",
     "FALSE_ALARM_BUDGET",
+    "KINDS",
     "PROFILES",
     "REFERENCE_TRAINERS",
     "STANDARD_ACTIVATIONS",
     "STANDARD_DTYPES",
     "STANDARD_LOSSES",
+    "SYMMETRIC_KINDS",
     "BoundClaim",
     "Capabilities",
     "Claim",

@@ -19,7 +19,15 @@ from mimverify.network import symmetric_start
 from mimverify.problems import MultiIndexModel, get_link
 from mimverify.trial.oracle import exact_step
 
-__all__ = ["ExactCase", "LearningCase", "choices", "exact_cases", "learning_cases"]
+__all__ = [
+    "KINDS",
+    "SYMMETRIC_KINDS",
+    "ExactCase",
+    "LearningCase",
+    "choices",
+    "exact_cases",
+    "learning_cases",
+]
 
 T = TypeVar("T")
 Array = NDArray[np.floating[Any]]
@@ -41,21 +49,25 @@ def choices(options: Sequence[T]) -> st.SearchStrategy[T]:
 
 @dataclass(frozen=True)
 class ExactCase:
-    """A small network and data set for claims that hold exactly, whatever the numbers.
+    """A network and data set for claims that hold exactly, whatever the numbers.
 
     **Arguments**
 
-    - `dim`, `samples`, `neurons` (even), `steps`: d, n, m, T.
+    - `kind`: a key of `KINDS`: what is special about it.
+    - `dim`, `samples`, `neurons`, `steps`: d, n, m, T.
     - `norm`: length of the initial weights.
+    - `scale`: factor on the labels.
     - `link`: of the labels.
     - `key`: distinguishes cases of one shape.
     """
 
+    kind: str
     dim: int
     samples: int
     neurons: int
     steps: int
     norm: float
+    scale: float
     link: str
     key: int
 
@@ -63,14 +75,21 @@ class ExactCase:
         """Inputs `(n, d)` and noisy labels `(n,)`, read-only."""
         model = MultiIndexModel(self.link, self.dim, noise=0.3, seed=seed)
         sample = model.sample(self.samples, dtype=dtype)
-        return frozen(sample.X), frozen(sample.y)
+        return frozen(sample.X), frozen((self.scale * sample.y).astype(dtype))
 
     def general_network(self, seed: int, dtype: str) -> tuple[Array, Array, Array]:
-        """Any W `(m, d)`, a and b `(m,)`: no symmetry, biases included."""
+        """W `(m, d)`, a and b `(m,)`: any, or with the halves of a symmetric start.
+
+        A trainer may use the symmetric start only where it helps exactly (theory.md E1): not
+        with biases, with σ that is not even, or with β ≠ 1/η.
+        """
         rng = np.random.default_rng([seed, 1])
+        b = 0.5 * rng.standard_normal(self.neurons)
+        if self.kind in ("mirror", "twin"):
+            W, a, zero = self.symmetric_network(seed, dtype)
+            return W, a, zero if self.kind == "mirror" else b.astype(dtype)
         W = rng.standard_normal((self.neurons, self.dim)) * self.norm / np.sqrt(self.dim)
         a = rng.standard_normal(self.neurons) / self.neurons
-        b = 0.5 * rng.standard_normal(self.neurons)
         return W.astype(dtype), a.astype(dtype), b.astype(dtype)
 
     def options(
@@ -85,11 +104,13 @@ class ExactCase:
         η is halved until the exact trajectory keeps its size: with some activations and
         losses gradient descent itself diverges, which is no fault of a trainer.
         """
-        options = {"beta": 0.3 / self.neurons, "activation": activation, "loss": loss}
         eta = 0.5 * self.neurons
-        while not _keeps_its_size(network, data, self.steps, eta=eta, **options):
+        while True:
+            beta = 1 / eta if self.kind == "mirror" else 0.3 / self.neurons
+            options = {"eta": eta, "beta": beta, "activation": activation, "loss": loss}
+            if _keeps_its_size(network, data, self.steps, **options):
+                return options
             eta /= 2
-        return {"eta": eta, **options}
 
     def symmetric_network(self, seed: int, dtype: str) -> tuple[Array, Array, Array]:
         """W, a and b of the symmetric start."""
@@ -115,24 +136,65 @@ def frozen(array: Array) -> Array:
     return array
 
 
-def exact_cases(
-    *, steps: Sequence[int] = (3, 1, 2, 4), norms: Sequence[float] = (0.1, 0.01, 1.0)
-) -> st.SearchStrategy[ExactCase]:
-    """Cases of 3 ≤ d ≤ 24 and d < n ≤ 8 d, of every oddity in between."""
-    dims, ratios = (8, 3, 4, 5, 7, 12, 17, 24), (4.0, 1.1, 1.5, 2.0, 3.0, 8.0)
+@dataclass(frozen=True)
+class _Kind:
+    """Values that one kind of case takes; the first of each is the simplest case."""
 
+    dims: tuple[int, ...] = (8, 3, 4, 5, 7, 12, 17, 24)
+    ratios: tuple[float, ...] = (4.0, 1.1, 1.5, 2.0, 3.0, 8.0)
+    samples: tuple[int, ...] = ()
+    neurons: tuple[int, ...] = (4, 2, 6, 10, 32)
+    steps: tuple[int, ...] = ()
+    norms: tuple[float, ...] = (0.1, 0.01, 1.0)
+    scales: tuple[float, ...] = (1.0,)
+
+
+#: Kinds of cases, each with the faults that only it shows. Row counts are primes: no block
+#: size divides them.
+KINDS: dict[str, _Kind] = {
+    "small": _Kind(),
+    "tall": _Kind(dims=(12, 24), samples=(1543, 1031, 2053), neurons=(6, 10)),  # blocks of rows
+    "wide": _Kind(dims=(24, 40, 60), ratios=(0.5, 1.0)),  # n ≤ d
+    "odd": _Kind(neurons=(3, 1, 7, 131)),  # pairs and blocks of neurons
+    "loud": _Kind(norms=(10.0, 30.0), scales=(20.0, 100.0)),  # clipping, overflow
+    "long": _Kind(steps=(12, 17)),  # schedules, early stops
+    "mirror": _Kind(),  # symmetric start and β = 1/η, but σ of any parity
+    "twin": _Kind(),  # symmetric start with biases and another β
+}
+
+#: Kinds that the theorem's own setting can take.
+SYMMETRIC_KINDS = ("small", "tall", "wide", "loud", "long")
+
+
+def exact_cases(
+    *,
+    kinds: Sequence[str] = tuple(KINDS),
+    steps: Sequence[int] = (3, 1, 2, 4),
+    norms: Sequence[float] = (),
+) -> tuple[st.SearchStrategy[ExactCase], ...]:
+    """A strategy for each of the kinds; `steps` and `norms` replace the kind's where given."""
+    return tuple(_cases(kind, KINDS[kind], steps, norms) for kind in kinds)
+
+
+def _cases(
+    name: str, kind: _Kind, steps: Sequence[int], norms: Sequence[float]
+) -> st.SearchStrategy[ExactCase]:
     def build(
-        dim: int, ratio: float, neurons: int, count: int, norm: float, link: str, key: int
-    ) -> ExactCase:
-        return ExactCase(dim, max(dim + 1, int(ratio * dim)), neurons, count, norm, link, key)
+        dim: int, ratio: float, samples: int, neurons: int, count: int,
+        norm: float, scale: float, link: str, key: int,
+    ) -> ExactCase:  # fmt: skip
+        rows = samples or max(int(ratio * dim), dim + 1 if ratio > 1 else 3)
+        return ExactCase(name, dim, rows, neurons, count, norm, scale, link, key)
 
     return st.builds(
         build,
-        choices(dims),
-        choices(ratios),
-        choices((4, 2, 6, 10, 32)),
-        choices(steps),
-        choices(norms),
+        choices(kind.dims),
+        choices(kind.ratios),
+        choices(kind.samples or (0,)),
+        choices(kind.neurons),
+        choices(kind.steps or tuple(steps)),
+        choices(tuple(norms) or kind.norms),
+        choices(kind.scales),
         choices(("z1z2", "he2", "cos2z", "abs", "relu-sum", "tanh3")),
         choices(range(256)),
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import hypothesis
@@ -72,14 +73,21 @@ class Trial:
             self.evidence["false_alarm_budget"] = self.ledger.budget
         self.claim.procedure(self)
 
-    def for_each(self, cases: SearchStrategy[Case], check: Callable[[Case], None]) -> None:
+    def for_each(
+        self,
+        cases: SearchStrategy[Case] | Sequence[SearchStrategy[Case]],
+        check: Callable[[Case], None],
+    ) -> None:
         """Call `check` with configurations that Hypothesis draws, a fresh trainer for each.
 
-        The draws depend on the claim, the run's seed and the profile alone. The first
-        failure ends the claim; it is not shrunk, so that seeds cannot be hunted for.
+        Several strategies are strata: the profile's number of examples is shared among them,
+        and each has at least one. The draws depend on the claim, the run's seed and the
+        profile alone. The first failure ends the claim; it is not shrunk, so that seeds cannot
+        be hunted for.
         """
         exact = self.claim.exact
         examples = self.profile.exact_examples if exact else self.profile.statistical_examples
+        strata = [cases] if isinstance(cases, SearchStrategy) else list(cases)
         seen: list[Case] = []
         failure: Exception | None = None
 
@@ -101,7 +109,7 @@ class Trial:
             self.evidence["examples"] = len(seen)
 
         settings = hypothesis.settings(
-            max_examples=examples,
+            max_examples=math.ceil(examples / len(strata)),
             database=None,
             deadline=None,
             derandomize=False,
@@ -111,8 +119,9 @@ class Trial:
             print_blob=False,
             verbosity=hypothesis.Verbosity.quiet,
         )
-        drawn = hypothesis.seed(self.seed_of("hypothesis"))(settings(hypothesis.given(cases)(body)))
-        drawn()
+        for index, stratum in enumerate(strata):
+            seeded = hypothesis.seed(self.seed_of("hypothesis", index))
+            seeded(settings(hypothesis.given(stratum)(body)))()
         self.case = None
 
     def check_time(self) -> None:
