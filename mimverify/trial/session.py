@@ -21,6 +21,8 @@ from mimverify.validation import choice, integer, number
 
 __all__ = ["REFERENCE_TRAINERS", "Session", "open_trainer", "select_claims"]
 
+_GENEROSITY = 3  # parts of the time that one claim may take before it is cut off
+
 #: Short names of the trainers that mimverify brings along.
 REFERENCE_TRAINERS = {
     "numpy": "mimverify:numpy_trainer",
@@ -132,10 +134,14 @@ class Session:
         )
 
     def _share(self, claim: Claim, left: float) -> float:
-        """This claim's part of the seconds left, by cost among the claims still to come."""
+        """This claim's seconds: a generous part of those left, by cost among claims to come.
+
+        Most claims decide long before their part is spent, so each may take several parts;
+        together they cannot take more than there is.
+        """
         waiting = sum(self._waiting.values())
         cost = self._waiting.pop(claim.id, claim.cost)
-        return left * cost / max(waiting, cost)
+        return min(left, _GENEROSITY * left * cost / max(waiting, cost))
 
     def reproduce(self, claim: Claim) -> str:
         """One command that repeats the trial of this claim alone."""
