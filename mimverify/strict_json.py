@@ -20,4 +20,7 @@ def jsonable(value: Any) -> Any:
         return int(value)
     if isinstance(value, (float, np.floating)):
         return float(value) if math.isfinite(value) else None
-    return value if value is None else str(value)
+    if value is None:
+        return None
+    # Half a surrogate pair, which a message may hold, is no Unicode text.
+    return str(value).encode("utf-8", "replace").decode()

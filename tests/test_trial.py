@@ -380,6 +380,33 @@ def test_check_from_python_with_an_object():
         mimverify.check(object())
 
 
+def test_check_takes_one_id_and_refuses_expectations_about_nothing():
+    report = mimverify.check(numpy_trainer, claims="weak-feedback")
+    assert [v.id for v in report.trainers[0].verdicts] == ["weak-feedback"]
+    with pytest.raises(InputError, match="expected_failures"):
+        mimverify.check(numpy_trainer, expected_failures={"weak_feedback": "typo"})
+
+
+def test_messages_that_are_no_unicode_reach_the_report():
+    verdict = Verdict("a", Status.ERROR, "\ud800 bad")
+    assert json.dumps(verdict.to_json(), ensure_ascii=False).encode()
+
+
+def test_a_slow_trainer_is_stopped_between_calls():
+    class Slow(mimverify.LayerwiseTrainer):
+        calls = 0
+
+        def features(self, *args, **options):
+            type(self).calls += 1
+            time.sleep(0.2)
+            return super().features(*args, **options)
+
+    with Session(Slow, profile=replace(QUICK, seconds=1.0), claims=["trajectory"]) as session:
+        verdict = session.verdict(load_claims()["trajectory"])
+    assert verdict.status is Status.INCONCLUSIVE
+    assert Slow.calls < 70  # one example alone would take 70
+
+
 def test_parametrize_with_claims_serves_an_adopters_suite(tmp_path):
     (tmp_path / "test_mine.py").write_text(
         "import mimverify\n"

@@ -54,7 +54,8 @@ def app() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal was closed
+        signal.signal(number, _terminate)
     try:
         code = app.main(args=arguments, prog_name="mimverify", standalone_mode=False)
         sys.stdout.flush()
@@ -79,9 +80,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 _interrupted = 128 + signal.SIGINT
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
+def _terminate(number: int, _frame: FrameType | None) -> None:
     global _interrupted  # noqa: PLW0603 - the exit code outlives the handler
-    _interrupted = 128 + signal.SIGTERM
+    _interrupted = 128 + number
     raise KeyboardInterrupt
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from mimverify.cli.options import (
+    PipedConsole,
     check_writable,
     json_option,
     seed_option,
@@ -70,7 +70,7 @@ def check(
         profile, seed, budget, ids(claims), expected_failures, time_limit, threads
     )
     report = Report(profile, seed, budget)
-    console = Console(stderr=json_path == "-")
+    console = PipedConsole(stderr=json_path == "-")
     try:
         for trainer in trainers or tuple(REFERENCE_TRAINERS):
             report.trainers.append(_try(trainer, options, console))
@@ -125,4 +125,5 @@ def _show(report: TrainerReport, console: Console) -> None:
     if report.verdicts:
         counts = ", ".join(f"{count} {status}" for status, count in report.summary.items() if count)
         console.print(f"{report.trainer}: {counts} in {report.seconds:.1f} s\n", markup=False)
-    sys.stdout.flush()
+        if not report.summary["passed"] and not report.exit_code:
+            console.print("No claim passed: nothing was verified.", style="yellow")

@@ -6,7 +6,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from mimverify.cli.options import json_option, write_json
+from mimverify.cli.options import PipedConsole, json_option, write_json
 from mimverify.trial.claim import CLAIM_SET_VERSION, Claim
 from mimverify.trial.session import select_claims
 
@@ -21,7 +21,7 @@ def claims(ids: tuple[str, ...], json_path: str | None) -> None:
         records = [claim.to_json() for claim in selected.values()]
         write_json(json_path, {"claim_set": CLAIM_SET_VERSION, "claims": records})
         return
-    console = Console()
+    console = PipedConsole()
     if ids:
         for claim in selected.values():
             _show(claim, console)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from mimverify.errors import InputError
 from mimverify.strict_json import jsonable
@@ -26,6 +27,17 @@ threads_option = click.option(
     "--threads", type=click.IntRange(min=1), default=None,
     help="Threads of every library's pool (default: the libraries' own).",
 )  # fmt: skip
+
+
+class PipedConsole(Console):
+    """A console that leaves a closed pipe to the command line's entry point."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, emoji=False)
+
+    def on_broken_pipe(self) -> None:
+        """rich would exit with 1 here."""
+        raise BrokenPipeError
 
 
 def write_json(path: str, record: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.trial.interface import TrainerHandle
-from mimverify.trial.verdict import NotApplicable
+from mimverify.trial.verdict import Inconclusive, NotApplicable
 from mimverify.validation import canonical
 
 __all__ = ["STANDARD_ACTIVATIONS", "STANDARD_DTYPES", "STANDARD_LOSSES", "TrainerUnderTrial"]
@@ -31,6 +32,8 @@ class TrainerUnderTrial:
     def __init__(self, handle: TrainerHandle) -> None:
         self.handle = handle
         self.methods = handle.capabilities.methods
+        #: Time of `time.monotonic()` after which no call is begun, or None.
+        self.deadline: float | None = None
         declared = handle.capabilities
         # A trainer is called with its own spelling of a name ("logcosh"), the oracle with ours.
         self._spelling: dict[str, str] = {}
@@ -92,7 +95,7 @@ class TrainerUnderTrial:
     def step(self, W: Array, a: Array, b: Array, X: Array, y: Array, **options: Any) -> Array:
         """One step from W `(m, d)`: by `step`, or as the first of `features`."""
         if "step" in self.methods:
-            return self._call("step", {"W": W, "a": a, "b": b, "X": X, "y": y}, options)
+            return self._result("step", {"W": W, "a": a, "b": b, "X": X, "y": y}, options)
         return np.asarray(self.features(W, a, b, X, y, steps=1, **options)[1])
 
     def features(
@@ -101,7 +104,7 @@ class TrainerUnderTrial:
         """The weights `(steps + 1, m, d)` from W: by `features`, or step by step."""
         if "features" in self.methods:
             arrays = {"X": X, "y": y, "W0": W, "a": a, "b": b}
-            return self._call("features", arrays, {"steps": steps, **options})
+            return self._result("features", arrays, {"steps": steps, **options})
         weights = [np.array(W)]
         for _ in range(steps):
             weights.append(self.step(weights[-1], a, b, X, y, **options))
@@ -109,17 +112,22 @@ class TrainerUnderTrial:
 
     def fit(self, X: Array, y: Array) -> None:
         """Train on the data of both stages, stacked."""
-        self.handle.call("fit", {"X": X, "y": y}, {})
+        self._call("fit", {"X": X, "y": y}, {})
 
     def predict(self, X: Array) -> Array:
         """Predictions `(n,)`."""
-        return self._call("predict", {"X": X}, {})
+        return self._result("predict", {"X": X}, {})
 
-    def _call(self, method: str, arrays: dict[str, Array], options: dict[str, Any]) -> Array:
+    def _result(self, method: str, arrays: dict[str, Array], options: dict[str, Any]) -> Array:
+        result = self._call(method, arrays, options)
+        assert result is not None  # only fit returns nothing
+        return result
+
+    def _call(self, method: str, arrays: dict[str, Array], options: dict[str, Any]) -> Array | None:
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise Inconclusive("its share of the profile's time was spent before a decision")
         spelled = {
             key: self._spelling.get(value, value) if isinstance(value, str) else value
             for key, value in options.items()
         }
-        result = self.handle.call(method, arrays, spelled)
-        assert result is not None  # only fit returns nothing
-        return result
+        return self.handle.call(method, arrays, spelled)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from mimverify.errors import InputError
 from mimverify.threads import thread_limit
-from mimverify.trial.claim import Claim
+from mimverify.trial.claim import Claim, load_claims
 from mimverify.trial.profile import FALSE_ALARM_BUDGET
 from mimverify.trial.report import Report, TrainerReport
 from mimverify.trial.session import Session, select_claims
+from mimverify.validation import choice
 
 __all__ = ["BoundClaim", "check", "parametrize_with_claims"]
 
@@ -37,6 +39,7 @@ def check(
 
     **Raises** `TrainerError` where the trainer cannot be made, `InputError` for arguments.
     """
+    _check_expectations(expected_failures)
     with (
         thread_limit(threads),
         Session(
@@ -56,6 +59,13 @@ def check(
             outcome.verdicts.append(session.verdict(claim))
         outcome.seconds = sum(verdict.seconds for verdict in outcome.verdicts)
     return Report(profile, seed, budget, [outcome])
+
+
+def _check_expectations(expected_failures: Mapping[str, str] | None) -> None:
+    for name in expected_failures or {}:
+        if name not in load_claims():
+            choice("expected_failures", name, load_claims())  # raises, with the nearest name
+            raise InputError(f"expected_failures: {name!r}: ids are spelled exactly")
 
 
 class BoundClaim:
@@ -99,6 +109,8 @@ def parametrize_with_claims(
     Arguments as for `check`. The trainer is made at the first call, not at collection.
     """
     import pytest  # a test suite has it
+
+    _check_expectations(expected_failures)
 
     made: list[Session] = []
 

@@ -154,10 +154,10 @@ class _Kind:
 KINDS: dict[str, _Kind] = {
     "small": _Kind(),
     "tall": _Kind(dims=(12, 24), samples=(1543, 1031, 2053), neurons=(6, 10)),  # blocks of rows
-    "wide": _Kind(dims=(24, 40, 60), ratios=(0.5, 1.0)),  # n ≤ d
+    "wide": _Kind(dims=(24, 40, 60), ratios=(0.5, 1.0), neurons=(132, 4, 10)),  # n ≤ d
     "odd": _Kind(neurons=(3, 1, 7, 131)),  # pairs and blocks of neurons
     "loud": _Kind(norms=(10.0, 30.0), scales=(20.0, 100.0)),  # clipping, overflow
-    "long": _Kind(steps=(12, 17)),  # schedules, early stops
+    "long": _Kind(steps=(12, 17, 40)),  # schedules, early stops
     "mirror": _Kind(),  # symmetric start and β = 1/η, but σ of any parity
     "twin": _Kind(),  # symmetric start with biases and another β
 }

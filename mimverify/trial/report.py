@@ -166,8 +166,8 @@ def print_verdicts(
     trainer: str, verdicts: Sequence[Verdict], *, console: Console | None = None
 ) -> None:
     """The verdict table, what its numbers mean, and a line for all that did not pass."""
-    console = console or Console()
-    table = Table(title=f"Trial of {trainer}", title_justify="left")
+    console = console or Console(emoji=False)
+    table = Table(title=Text(f"Trial of {trainer}"), title_justify="left")
     table.add_column("claim", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("measured", overflow="fold")
@@ -195,8 +195,9 @@ def _print_risks(verdicts: Sequence[Verdict], console: Console) -> None:
     caught = sorted({str(e["caught"]) for e in evidence if "caught" in e})
     if evidence:
         console.print(
-            f"A correct trainer fails a decision on random data with probability ≤ "
-            f"{evidence[0]['false_alarm_share']:.1g}, the whole run with ≤ "
-            f"{evidence[0]['false_alarm_budget']:.1g}. In turn, " + "; ".join(caught) + ".",
+            f"Where a claimed event has probability ≥ 0.9, or the law holds, its decision fails "
+            f"with probability ≤ {evidence[0]['false_alarm_share']:.1g}, any of the run with ≤ "
+            f"{evidence[0]['false_alarm_budget']:.1g}."
+            + (f" In turn, {'; '.join(caught)}." if caught else ""),
             style="dim",
         )

@@ -49,6 +49,7 @@ def select_claims(ids: Iterable[str] | None) -> dict[str, Claim]:
     **Raises** `InputError` for an unknown id.
     """
     claims = load_claims()
+    ids = (ids,) if isinstance(ids, str) else ids
     wanted = {choice("claim", name, claims) for name in ids or ()}
     return {name: claim for name, claim in claims.items() if not wanted or name in wanted}
 
@@ -110,6 +111,7 @@ class Session:
         # A single call may outlast the claim's share, so that one that hangs is told from a
         # trainer that is slow, but not the whole run's time.
         self.handle.deadline = started + left
+        self._trainer.deadline = deadline
         trial = Trial(
             claim,
             self._trainer,
