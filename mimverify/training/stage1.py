@@ -29,6 +29,7 @@ def train_first_layer(
     schedule: Schedule,
     steps: int,
     observe: Observer | None = None,
+    zero_allowed: bool = False,
 ) -> Any:
     """W after `steps` steps of W ← W − η (∇_W L(W) + β W), shape `(m, d)`.
 
@@ -37,8 +38,11 @@ def train_first_layer(
     - `design`, `objective`: inputs, and labels with loss, centring and linear part.
     - `W`, `a`, `b`: `(m, d)`, `(m,)`, `(m,)`, arrays of the design's backend.
     - `observe`: sees the weights at t = 0 … steps; it must not change them.
+    - `zero_allowed`: weights that vanish altogether are a result like any other, as plain
+      gradient descent can reach them (β = 1/η and no gradient); to a fit they are useless.
 
-    **Raises** `DivergenceError` at the first step whose weights are not finite, or vanish.
+    **Raises** `DivergenceError` at the first step whose weights are not finite, or vanish
+    where that is not allowed.
     """
     if observe is not None:
         observe(0, W)
@@ -46,17 +50,17 @@ def train_first_layer(
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             G = first_layer_gradient(design, objective, W, a, b, activation)
             updated = schedule.update(W, G)
-        _check(step, W, G, updated)
+        _check(step, W, G, updated, zero_allowed)
         W = updated
         if observe is not None:
             observe(step, W)
     return W
 
 
-def _check(step: int, W: Any, G: Any, updated: Any) -> None:
+def _check(step: int, W: Any, G: Any, updated: Any, zero_allowed: bool) -> None:
     xp = array_namespace(updated)
     largest = float(xp.max(xp.abs(updated)))
-    if np.isfinite(largest) and largest > 0:
+    if np.isfinite(largest) and (largest > 0 or zero_allowed):
         return
     before, gradient = float(xp.max(xp.abs(W))), float(xp.max(xp.abs(G)))
     sizes = f"largest weight before it {before:.3g}, largest gradient entry {gradient:.3g}"

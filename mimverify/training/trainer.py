@@ -278,6 +278,7 @@ class LayerwiseTrainer:
             schedule=ConstantRate(eta, beta),
             steps=steps,
             observe=observe,
+            zero_allowed=True,
         )
         return weights
 
