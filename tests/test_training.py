@@ -470,7 +470,7 @@ def test_divergence_names_the_reason(library: str) -> None:
         trainer.step(W * 1e200, a, b, X, y, eta=1.0, activation="quadratic")
     # ReLU neurons that never fire have no gradient; with β = 1/η nothing is left. For plain
     # gradient descent that is the result; a fit could do nothing with it.
-    silent = {"eta": 1.0, "beta": 1.0, "activation": "relu"}
+    silent: dict[str, Any] = {"eta": 1.0, "beta": 1.0, "activation": "relu"}
     assert not trainer.step(W, a, b - 100, X, y, **silent).any()
     with pytest.raises(DivergenceError, match=r"step 1: all weights vanished .*no signal"):
         LayerwiseTrainer(
