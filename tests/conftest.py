@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,22 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
-# The tests' arrays are small: more threads would only wait for one another, in busy loops
-# where other processes share the cores. Worker processes inherit it.
-for _pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_pool, "1")
+from mimverify.threads import thread_limit
 
 Array = NDArray[np.float64]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Arrays in these tests are tiny: more threads would only wait for each other."""
-    with threadpool_limits(1):
-        if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(1)
+    """The tests' arrays are small: more threads would only wait for one another, in busy loops
+    where other processes share the cores. Processes that the tests start inherit it."""
+    with thread_limit(1):
         yield
 
 
