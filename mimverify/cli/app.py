@@ -22,6 +22,9 @@ _COMMANDS = {
     "train": "mimverify.cli.train",
     "check": "mimverify.cli.check",
     "claims": "mimverify.cli.claims",
+    "inspect": "mimverify.cli.inspect",
+    "predict": "mimverify.cli.predict",
+    "compare": "mimverify.cli.compare",
 }
 
 

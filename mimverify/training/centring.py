@@ -22,7 +22,11 @@ class Centring:
     offset: float = 0.0
 
 
-def fit_constant(loss: Loss, y: NDArray[np.floating[Any]]) -> Centring:
+def fit_constant(
+    loss: Loss,
+    y: NDArray[np.floating[Any]],
+    weights: NDArray[np.float64] | None = None,
+) -> Centring:
     """The M-estimate: the root c of mean l'(c, y_i) = 0, in float64.
 
     Squared: the mean; l1: the median; otherwise the root between the smallest and the
@@ -30,18 +34,27 @@ def fit_constant(loss: Loss, y: NDArray[np.floating[Any]]) -> Centring:
     Where l' jumps over zero (l1 and labels with atoms) the remaining mean is the
     `offset`, to be subtracted from l' itself.
 
+    **Arguments**
+
+    - `weights`: positive, with sum 1, one for each label: means over a law instead of a
+      sample.
+
     **Raises** `InputError` for constant labels, or a user's loss without a root there.
     """
     y = np.asarray(y, dtype=np.float64)
     not_constant(y)
 
     def mean(c: float) -> float:
-        return float(np.mean(loss.derivative(np.full_like(y, c), y)))
+        return float(np.average(loss.derivative(np.full_like(y, c), y), weights=weights))
 
     if loss.name == "squared":
-        constant = float(y.mean())
+        constant = float(np.average(y, weights=weights))
     elif loss.name == "l1":
-        constant = float(np.median(y))
+        constant = float(
+            np.median(y)
+            if weights is None
+            else np.quantile(y, 0.5, weights=weights, method="inverted_cdf")
+        )
     else:
         low, high = float(y.min()), float(y.max())
         at_low, at_high = mean(low), mean(high)

@@ -22,7 +22,12 @@ from mimverify.trial.cases import (
 from mimverify.trial.claim import CLAIM_SET_VERSION, Claim, claim, load_claims, suite_path
 from mimverify.trial.envelope import accumulate, lipschitz, step_envelope, unit_roundoff
 from mimverify.trial.interface import Capabilities, InProcessTrainer, TrainerHandle
-from mimverify.trial.learning import EVEN_ACTIVATIONS, first_layer, readout_error
+from mimverify.trial.learning import (
+    EVEN_ACTIVATIONS,
+    first_layer,
+    loss_used,
+    readout_error,
+)
 from mimverify.trial.ledger import Ledger
 from mimverify.trial.oracle import exact_step, exact_trajectory, label_covariance
 from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES, Profile, get_profile
@@ -71,6 +76,7 @@ __all__ = [
     "learning_cases",
     "lipschitz",
     "load_claims",
+    "loss_used",
     "parametrize_with_claims",
     "readout_error",
     "select_claims",

@@ -18,7 +18,7 @@ from mimverify.trial.adapter import TrainerUnderTrial
 from mimverify.trial.cases import frozen
 from mimverify.trial.oracle import label_covariance
 
-__all__ = ["EVEN_ACTIVATIONS", "first_layer", "readout_error"]
+__all__ = ["EVEN_ACTIVATIONS", "first_layer", "loss_used", "readout_error"]
 
 Array = NDArray[np.floating[Any]]
 
@@ -41,6 +41,11 @@ def _recipe(trainer: TrainerUnderTrial, loss: str) -> _Recipe:
     """The configuration's loss where the trainer has it, else the nearest that it has."""
     losses = (loss, "huber", "pseudo-huber", "log-cosh", "squared")
     return _Recipe(*next(iter(trainer.supported(EVEN_ACTIVATIONS, losses, ("float64", "float32")))))
+
+
+def loss_used(trainer: TrainerUnderTrial, loss: str) -> str:
+    """The loss that `first_layer` trains with when it is asked for `loss`."""
+    return _recipe(trainer, loss).loss
 
 
 def first_layer(

@@ -1,0 +1,177 @@
+"""`mimverify compare`: predicted against simulated trajectories."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from mimverify.cli.options import (
+    PipedConsole,
+    check_writable,
+    json_option,
+    seed_option,
+    threads_option,
+    write_json,
+)
+from mimverify.theory.comparison import (
+    DEVIATIONS,
+    LINKS,
+    LOSSES,
+    RATIOS,
+    RELATIVE,
+    Comparison,
+    expected_beyond,
+)
+from mimverify.theory.comparison import (
+    compare as comparisons,
+)
+from mimverify.threads import thread_limit
+
+#: Probability with which correct predictions would be called contradicted, whole table.
+_FAMILY = 1e-3
+
+_EPILOG = f"""
+Links by default: {", ".join(LINKS)}.
+
+\b
+Examples:
+  mimverify compare                        # the whole table: some minutes
+  mimverify compare cos2z tanh3 --loss huber --ratio 16 --dim 256
+
+Exit code: 0 no contradiction; 1 a gap beyond 1 % that chance explains with probability below
+{_FAMILY:g} in the whole table; 2 wrong usage or input.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("links", nargs=-1, metavar="[LINK]...")
+@click.option(
+    "--loss", "losses", multiple=True, metavar="L",
+    help=f"Loss; may be given several times (default: {', '.join(LOSSES)}).",
+)  # fmt: skip
+@click.option(
+    "--ratio", "ratios", type=float, multiple=True, metavar="R",
+    help=f"n/d; may be given several times (default: {', '.join(f'{r:g}' for r in RATIOS)}).",
+)  # fmt: skip
+@click.option("--dim", type=int, default=512, show_default=True, metavar="D", help="Dimension d.")
+@click.option(
+    "--seeds", type=int, default=20, show_default=True, metavar="K", help="Data sets per row."
+)
+@click.option("--steps", type=int, default=8, show_default=True, metavar="T", help="Steps.")
+@seed_option
+@threads_option
+@json_option
+def compare(
+    links: tuple[str, ...],
+    losses: tuple[str, ...],
+    ratios: tuple[float, ...],
+    dim: int,
+    seeds: int,
+    steps: int,
+    seed: int,
+    threads: int | None,
+    json_path: str | None,
+) -> int:
+    """Put the predictions on trial: simulate data sets, and compare the alignment at every
+    step with theory D1.
+
+    The simulated alignment is the ratio of means over data sets of the traces that stage 1
+    follows. An unbounded T is predicted from each data set's own labels.
+    """
+    check_writable("--json", json_path)
+    results: list[Comparison] = []
+    shown = json_path != "-"
+    with _progress() as progress, thread_limit(threads):
+        task = progress.add_task("data sets", total=None)
+        for result in comparisons(
+            links or LINKS,
+            losses or LOSSES,
+            ratios or RATIOS,
+            dim=dim,
+            seeds=seeds,
+            steps=steps,
+            seed=seed,
+            on_progress=lambda done, total: progress.update(task, completed=done, total=total),
+        ):
+            results.append(result)
+    share = _FAMILY / len(results)
+    contradicted = [result for result in results if result.contradicts(share)]
+    beyond = int(sum(result.beyond.sum() for result in results))
+    count = sum(len(result.predicted) for result in results)
+    if json_path is not None:
+        write_json(
+            json_path,
+            {
+                "dim": dim,
+                "seeds": seeds,
+                "seed": seed,
+                "comparisons": count,
+                "beyond": beyond,
+                "expected_beyond": expected_beyond(results),
+                "contradicted": [f"{r.link} {r.loss} {r.samples}" for r in contradicted],
+                "rows": [result.to_json() for result in results],
+            },
+        )
+    if shown:
+        console = PipedConsole()
+        console.print(_table(results), markup=False, highlight=False)
+        console.print(
+            f"{count} comparisons, {beyond} beyond {RELATIVE:.0%} and {DEVIATIONS:g} standard "
+            f"errors (chance alone: at most {expected_beyond(results):.1f} beyond the latter); "
+            f"{len(contradicted)} of {len(results)} rows contradict the prediction at level "
+            f"{_FAMILY:g} for the whole table. * predicted from each data set's own labels.",
+            highlight=False,
+        )
+    return 1 if contradicted else 0
+
+
+def _table(results: list[Comparison]) -> Table:
+    table = Table(
+        title=(
+            f"Alignment after T steps, predicted and simulated: d = {results[0].dim}, "
+            f"{results[0].seeds} data sets"
+        ),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    steps = len(results[0].predicted)
+    picked = sorted({1, min(3, steps), steps})
+    table.add_column("link", no_wrap=True, min_width=max(len(r.link) for r in results))
+    table.add_column("loss", no_wrap=True)
+    table.add_column("n/d", justify="right", no_wrap=True)
+    for t in picked:
+        table.add_column(f"T = {t}", justify="right", no_wrap=True)
+    table.add_column("z", justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for result in results:
+        z = result.z
+        worst = float(z[np.argmax(np.abs(z))])
+        table.add_row(
+            result.link,
+            result.loss + ("*" if result.realised else ""),
+            f"{result.samples / result.dim:g}",
+            *(f"{result.predicted[t - 1]:.4f} {result.simulated[t - 1]:.4f}" for t in picked),
+            f"{worst:+.1f}",
+            "beyond" if result.beyond.any() else "agrees",
+        )
+    return table
+
+
+def _progress() -> Progress:
+    """On standard error, if that is a terminal."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed} of {task.total}"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )

@@ -1,0 +1,183 @@
+"""`mimverify inspect`: what the theory says about a link before anybody trains on it."""
+
+from __future__ import annotations
+
+import math
+
+import click
+import numpy as np
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
+from mimverify.network import LOSSES
+from mimverify.problems import LINKS
+from mimverify.theory import LinkInspection, TransformAnalysis, inspect_link
+
+_EPILOG = f"""
+Links: {", ".join(LINKS)}; some take parameters ('quadratic:1,-0.5'), and 'module:function' names
+your own.
+
+Losses: {", ".join(LOSSES)}; with delta, 'huber:0.5'.
+
+\b
+Examples:
+  mimverify inspect cos2z
+  mimverify inspect tanh3 --loss huber
+  mimverify inspect my_links:ridge --rank 2 --loss l1 --json -
+
+Exit code: 0 whatever was found; 2 wrong usage or input.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("link")
+@click.option(
+    "--loss", default="squared", show_default=True, metavar="L", help="The loss of stage 1."
+)
+@click.option("--noise", type=float, default=0.0, help="Standard deviation of the label noise.")
+@click.option("--rank", type=int, help="Rank of a link 'module:function' that has none.")
+@json_option
+def inspect(link: str, loss: str, noise: float, rank: int | None, json_path: str | None) -> None:
+    """Analyse LINK: does the theorem apply, which loss suits it, how far from the limit.
+
+    Shown: the theorem's assumptions one by one, what a broken one means and what would repair
+    it; the eigenvalues of Λ = E[T(y)(zzᵀ − I)] on which the first layer performs power
+    iteration; sample ratios n/d below which nothing is found; every built-in loss beside the
+    one asked for.
+    """
+    check_writable("--json", json_path)
+    found = inspect_link(link, loss, noise=noise, rank=rank)
+    if json_path is not None:
+        write_json(json_path, found.to_json())
+    if json_path != "-":
+        console = PipedConsole()
+        for part in _page(found):
+            console.print(part, markup=False, highlight=False)
+
+
+def _page(found: LinkInspection) -> list[RenderableType]:
+    link, analysis = found.link, found.analysis
+    noise = f" + {found.noise:g} · N(0, 1)" if found.noise else ""
+    formula = f", y = {link.formula}{noise}" if link.formula else ""
+    parts: list[RenderableType] = [
+        Text(f"{link.name}: rank {link.rank}{formula}; loss {found.loss.name}", style="bold"),
+        _assumptions(found),
+    ]
+    if found.control:
+        parts.append(Text(f"Negative control: {found.control}.", style="yellow"))
+    parts += [_directions(analysis), _numbers(found), _losses(found)]
+    best = found.best_loss or "none"
+    parts.append(f"Best built-in loss: {best} ({found.best_reason}).")
+    parts += [f"{name}: {reason}" for name, reason in found.unusable.items()]
+    return parts
+
+
+_MARKS = {True: ("holds", "green"), False: ("broken", "red"), None: ("undetermined", "yellow")}
+
+
+def _assumptions(found: LinkInspection) -> Table:
+    table = _table("assumption", "", "why")
+    for name, assumption in found.assumptions.items():
+        mark, style = _MARKS[assumption.holds]
+        why = assumption.reason
+        if assumption.repair and assumption.holds is not True:
+            why += f". Repair: {assumption.repair}"
+        table.add_row(name, Text(mark, style=style), why + ".")
+    return table
+
+
+def _directions(analysis: TransformAnalysis) -> Table:
+    table = _table("λ_k of Λ", "u_k = E[T² z_k²]", "direction k in the link's coordinates")
+    for value, u, direction in zip(
+        analysis.eigenvalues, analysis.u, analysis.directions, strict=True
+    ):
+        shown = _number(value, analysis.eigenvalue_error)
+        # Adding 0 makes a rounded −0 a plain 0.
+        coordinates = ", ".join(f"{round(x, 3) + 0.0:g}" for x in direction)
+        table.add_row(shown, _number(u, analysis.second_error), f"({coordinates})")
+    return table
+
+
+def _numbers(found: LinkInspection) -> Table:
+    a, information = found.analysis, found.information
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    constant = "a transform, no constant" if a.constant is None else f"{a.constant:.6g}"
+    table.add_row("constant c", constant, "the loss's fit to the labels before training")
+    table.add_row("v", _number(a.v, a.second_error), "E[T²]: the noise")
+    table.add_row("κ", _ratio(a.kappa), "|λ_1/λ_r|: spread of the directions")
+    exponents = found.link_tensors.lowest
+    table.add_row(
+        "information exponent",
+        "> 4" if exponents is None else str(exponents),
+        "lowest degree of y's Hermite expansion",
+    )
+    generative = information.generative_exponent
+    table.add_row(
+        "generative exponent",
+        "> 2 or undetermined" if generative is None else str(generative),
+        "the same for the best transform of y",
+    )
+    if information.alpha_c is None:
+        table.add_row("α_c", "none", f"{information.alpha_c_reason}")
+    else:
+        table.add_row(
+            "α_c",
+            _number(information.alpha_c, information.alpha_c_error or 0.0),
+            "n/d below which no known efficient algorithm finds a direction",
+        )
+    if a.alpha_spectral is None or a.alpha_gd is None:
+        table.add_row("α_GD", "none", f"{a.threshold_reason}")
+    else:
+        shown = ", ".join(_ratio(float(alpha)) for alpha in a.alpha_spectral)
+        table.add_row(
+            "α_spectral", shown, "n/d from which 1, 2, … directions stand out of H's bulk"
+        )
+        table.add_row("α_GD", _ratio(a.alpha_gd), "n/d from which gradient descent finds the first")
+    if found.gap is not None:
+        table.add_row("gap", f"{found.gap:.4g}", "α_GD/α_c: distance to the limit")
+    return table
+
+
+def _losses(found: LinkInspection) -> Table:
+    table = _table("loss", "rank of Λ", "κ", "λ_r²/v", "T bounded", "α_GD", "gap")
+    record = found.to_json()["losses"]
+    for name, a in found.losses.items():
+        bounded = {True: "yes", False: "no", None: "undetermined"}[a.tail.bounded]
+        descent = "–" if a.alpha_gd is None else _ratio(a.alpha_gd)
+        gap = record[name]["gap"]
+        table.add_row(
+            name,
+            f"{a.rank} of {found.link.rank}",
+            _ratio(a.kappa),
+            f"{a.weakest:.3g}",
+            bounded,
+            descent,
+            "–" if gap is None else f"{gap:.3g}",
+            style="bold" if name == found.best_loss else "",
+        )
+    return table
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, heading in enumerate(headings):
+        table.add_column(heading, overflow="fold", no_wrap=index == 0)
+    return table
+
+
+def _number(value: float, error: float) -> str:
+    """A number to as many digits as its error leaves, at most six."""
+    if abs(value) <= error:
+        return f"0 ± {error:.1g}"
+    digits = 6 if error <= 0 else int(np.clip(math.log10(abs(value) / error) + 1, 1, 6))
+    return f"{value:.{digits}g}" + (f" ± {error:.1g}" if digits < 6 else "")
+
+
+def _ratio(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "∞"

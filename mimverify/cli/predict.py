@@ -1,0 +1,168 @@
+"""`mimverify predict`: the trajectory of stage 1 before it is run."""
+
+from __future__ import annotations
+
+import click
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mimverify.cli.options import (
+    PipedConsole,
+    check_writable,
+    json_option,
+    seed_option,
+    write_json,
+)
+from mimverify.network import LOSSES
+from mimverify.problems import LINKS
+from mimverify.theory import Prediction
+from mimverify.theory import predict as predict_run
+from mimverify.theory.prediction import shown_samples
+from mimverify.training import default_samples, default_steps
+
+_EPILOG = f"""
+Links: {", ".join(LINKS)}; some take parameters ('quadratic:1,-0.5'), and 'module:function' names
+your own.
+
+Losses: {", ".join(LOSSES)}; with delta, 'huber:0.5'.
+
+\b
+Examples:
+  mimverify predict cos2z --dim 1024 --samples 16384 --steps 8
+  mimverify predict tanh3 --loss huber --dim 100000000 --samples 1600000000
+  mimverify predict z1z2 --loss l1 --noise 0.3 --json -
+
+Exit code: 0 predicted; 2 wrong usage or input.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("link")
+@click.option("--dim", type=int, default=256, show_default=True, metavar="D", help="Dimension d.")
+@click.option("--samples", type=int, metavar="N", help="Samples n of stage 1 (default: d log² d).")
+@click.option(
+    "--steps", type=int, metavar="T",
+    help="Steps of stage 1 (default: ceil(log d / log(N/d)) + 2, which needs N > d).",
+)  # fmt: skip
+@click.option("--neurons", type=int, default=64, show_default=True, metavar="M", help="Neurons m.")
+@click.option("--loss", default="squared", show_default=True, metavar="L", help="Loss of stage 1.")
+@click.option("--noise", type=float, default=0.0, help="Standard deviation of the label noise.")
+@click.option("--rank", type=int, help="Rank of a link 'module:function' that has none.")
+@click.option(
+    "--decay", type=float, default=1.0, show_default=True, metavar="P",
+    help="eta times beta; 1 is power iteration.",
+)  # fmt: skip
+@click.option(
+    "--rate", type=float, default=1.0, show_default=True, metavar="P",
+    help="eta times |a|; matters only where --decay is not 1.",
+)  # fmt: skip
+@click.option(
+    "--remove-linear-part/--keep-linear-part", "linear_part_removed", default=False,
+    help="The labels' linear part is regressed out first (squared loss).",
+)  # fmt: skip
+@seed_option
+@json_option
+def predict(
+    link: str,
+    dim: int,
+    samples: int | None,
+    steps: int | None,
+    json_path: str | None,
+    **settings: object,
+) -> None:
+    """Predict stage 1 on LINK: alignment and span recovery after every step, and the samples
+    that each number of steps needs.
+
+    Nothing is trained. Where the loss leaves T(y) unbounded, labels are simulated, since the
+    largest of a finite sample matter.
+    """
+    check_writable("--json", json_path)
+    samples = default_samples(dim) if samples is None else samples
+    steps = default_steps(samples, dim) if steps is None else steps
+    found = predict_run(
+        link,
+        dim=dim,
+        samples=samples,
+        steps=steps,
+        **settings,  # type: ignore[arg-type]
+    )
+    if json_path is not None:
+        write_json(json_path, found.to_json())
+    if json_path != "-":
+        console = PipedConsole()
+        for part in _page(found):
+            console.print(part, markup=False, highlight=False)
+
+
+def _page(found: Prediction) -> list[RenderableType]:
+    noise = f", noise {found.noise:g}" if found.noise else ""
+    parts: list[RenderableType] = [
+        Text(
+            f"{found.link}: d = {found.dim}, n = {found.samples} (n/d = "
+            f"{found.samples / found.dim:.4g}), loss {found.loss}{noise}, {2 * found.neurons} "
+            "neurons",
+            style="bold",
+        )
+    ]
+    if found.approximate:
+        parts.append(Text(found.approximate + ".", style="yellow"))
+    parts += [_steps(found), _legend(found), _spectrum(found)]
+    return parts
+
+
+def _steps(found: Prediction) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("step", "alignment", "95 % of runs", "span recovery", "n_half", "exponent"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    record = found.to_json()
+    for t, aligned in enumerate(record["alignment"]):
+        low, high = record["one_run"]["low"][t], record["one_run"]["high"][t]
+        row = [str(t), f"{aligned:.4f}", f"{low:.4f} … {high:.4f}"]
+        if t:
+            assert found.span is not None
+            exponent = found.local_exponents[t - 1]
+            row += [
+                f"{found.span.median[t - 1]:.4f}",
+                shown_samples(found.n_half[t - 1]),
+                "" if exponent is None else f"{exponent:.3f}",
+            ]
+        table.add_row(*row)
+    return table
+
+
+def _legend(found: Prediction) -> str:
+    return (
+        "alignment: ratio of means over data sets and starts (theory D1; by chance "
+        f"{found.trajectory.alignment[0]:.2g}). span recovery: median cosine of the worst angle. "
+        "n_half: samples after which the alignment reaches 1/2 in so many steps, ∝ d^exponent here."
+    )
+
+
+def _spectrum(found: Prediction) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    lower, upper = found.edges
+    table.add_row("bulk of H", f"{lower:.4g} … {upper:.4g}")
+    outliers = ", ".join(
+        f"{outlier.location:.4g} (overlap {outlier.squared_overlap:.3f})"
+        for outlier in found.outliers[:8]
+    )
+    more = len(found.outliers) - 8
+    table.add_row("outliers", (outliers or "none") + (f", and {more} more" if more > 0 else ""))
+    floor = "none: no outlier leads" if found.floor is None else f"{found.floor:.4g}"
+    table.add_row("floor of 1 − A", floor)
+    recommended = found.recommended
+    steps = "none" if recommended.steps is None else str(recommended.steps)
+    table.add_row("recommended steps", f"{steps}: {recommended.reason}")
+    if found.window is not None:
+        window = found.window
+        if window.first is None:
+            span = window.reason
+        else:
+            last = "no end" if window.last is None else str(window.last)
+            span = f"from {window.first} to {last}: {window.reason}"
+        table.add_row(f"span recovery ≥ {window.level:g}", span)
+    return table

@@ -1,0 +1,86 @@
+"""Predictions: everything that theory.md says about a trajectory, computed.
+
+`inspect_link` analyses a link, `predict` a whole run; the rooms behind them are public as
+well. Nothing here has a free constant. Derivations: docs/theory-engine.md.
+"""
+
+from mimverify.theory.analysis import TransformAnalysis, analyse_transform
+from mimverify.theory.information import LabelInformation, label_information, optimal_transform
+from mimverify.theory.inspection import Assumption, LinkInspection, inspect_link
+from mimverify.theory.label_measure import LabelMeasure, label_measure
+from mimverify.theory.law import LabelLaw, label_law, realised_law, sampled_law, truncated_law
+from mimverify.theory.laws import (
+    bulk_edges,
+    closed_form_n_half,
+    collapse_fraction,
+    corrected_alignment,
+    error_floor,
+    fresh_samples_alignment,
+    large_ratio_alignment,
+    outlier_locations,
+    plateau,
+    spurious_outlier,
+)
+from mimverify.theory.prediction import Prediction, predict
+from mimverify.theory.resolvent import Outlier, Resolvent
+from mimverify.theory.sample_sizes import local_exponent, n_half
+from mimverify.theory.span import SpanPrediction, predict_span
+from mimverify.theory.steps import StepCount, Window, recommended_steps, span_window
+from mimverify.theory.thresholds import (
+    Thresholds,
+    descent_threshold,
+    overlap_curve,
+    spectral_thresholds,
+    thresholds,
+)
+from mimverify.theory.trajectory import Trajectory, predict_trajectory, trajectory_of
+from mimverify.theory.transforms import LabelTransform
+
+__all__ = [
+    "Assumption",
+    "LabelInformation",
+    "LabelLaw",
+    "LabelMeasure",
+    "LabelTransform",
+    "LinkInspection",
+    "Outlier",
+    "Prediction",
+    "Resolvent",
+    "SpanPrediction",
+    "StepCount",
+    "Thresholds",
+    "Trajectory",
+    "TransformAnalysis",
+    "Window",
+    "analyse_transform",
+    "bulk_edges",
+    "closed_form_n_half",
+    "collapse_fraction",
+    "corrected_alignment",
+    "descent_threshold",
+    "error_floor",
+    "fresh_samples_alignment",
+    "inspect_link",
+    "label_information",
+    "label_law",
+    "label_measure",
+    "large_ratio_alignment",
+    "local_exponent",
+    "n_half",
+    "optimal_transform",
+    "outlier_locations",
+    "overlap_curve",
+    "plateau",
+    "predict",
+    "predict_span",
+    "predict_trajectory",
+    "realised_law",
+    "recommended_steps",
+    "sampled_law",
+    "span_window",
+    "spectral_thresholds",
+    "spurious_outlier",
+    "thresholds",
+    "trajectory_of",
+    "truncated_law",
+]

@@ -1,0 +1,194 @@
+"""What a loss makes of a link: Λ, v, u, κ and the thresholds of the transform it induces.
+
+Source: theory.md §1, §5, §6.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.network.losses import Loss, get_loss
+from mimverify.problems.links import Link, get_link
+from mimverify.theory.hermite import CLEARLY
+from mimverify.theory.label_measure import LabelMeasure, label_measure
+from mimverify.theory.law import LabelLaw, label_law
+from mimverify.theory.laws import plateau
+from mimverify.theory.tails import Tail
+from mimverify.theory.thresholds import Thresholds, descent_threshold, thresholds
+from mimverify.theory.transforms import LabelTransform
+from mimverify.validation import number
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TransformAnalysis:
+    """One link under one loss, or any transform of the labels.
+
+    - `name`: of the loss or transform; `constant`: c, None for a transform.
+    - `mean`: E T before centring (0 for a loss whose constant removes it).
+    - `eigenvalues`: λ_k `(r,)`, the largest in modulus first; `directions`: rows, `(r, r)`;
+      `eigenvalue_error`: absolute, for any of them.
+    - `v`: E T²; `u`: E[T² z_k²] along the directions (the eigenvalues of E[T² zzᵀ] on the
+      eigenspace where λ's coincide); `second_error`: absolute, of v and u.
+    - `second_order`: λ_max of E[T² zzᵀ], which decides what survives at Λ = 0.
+    - `third`: E T³.
+    - `linear`: E[T z] `(r,)`, with `linear_error`.
+    - `tail`: growth of T.
+    - `alpha_spectral`: `(r,)` from which ratio 1, 2, … r outliers exist (inf: never), and
+      `alpha_gd`, gradient descent's own; both None with `threshold_reason` where T is not
+      bounded; `alpha_gd_error`: how far it moves under quadrature errors.
+    - `rests_on`: what the errors rest on.
+    """
+
+    name: str
+    constant: float | None
+    mean: float
+    eigenvalues: Array
+    directions: Array
+    eigenvalue_error: float
+    v: float
+    u: Array
+    second_error: float
+    second_order: float
+    third: float
+    linear: Array
+    linear_error: float
+    tail: Tail
+    alpha_spectral: Array | None
+    alpha_gd: float | None
+    alpha_gd_error: float | None
+    threshold_reason: str | None
+    rests_on: str
+
+    @property
+    def rank(self) -> int:
+        """How many eigenvalues of Λ are clearly not zero."""
+        return int((np.abs(self.eigenvalues) > CLEARLY * self.eigenvalue_error).sum())
+
+    @property
+    def kappa(self) -> float:
+        """κ = |λ_1/λ_r|; inf where λ_r is zero within its error."""
+        if self.rank < len(self.eigenvalues):
+            return math.inf
+        return float(abs(self.eigenvalues[0] / self.eigenvalues[-1]))
+
+    @property
+    def weakest(self) -> float:
+        """λ_r²/v: what the number of steps depends on (theory.md §2); 0 if Λ is singular."""
+        full = self.rank == len(self.eigenvalues)
+        return float(self.eigenvalues[-1] ** 2 / self.v) if full else 0.0
+
+    @property
+    def nothing_learned(self) -> bool:
+        """N1: Λ = 0 and λ_max(E[T² zzᵀ]) ≤ 2 v."""
+        return self.rank == 0 and self.second_order <= 2 * self.v + CLEARLY * self.second_error
+
+    @property
+    def plateau(self) -> float | None:
+        """N1: the overlap that survives at every large α where Λ = 0; None where Λ ≠ 0."""
+        return None if self.rank else plateau(self.second_order, self.v)
+
+
+def analyse_transform(
+    link: Link | str,
+    loss: Loss | LabelTransform | str = "squared",
+    *,
+    noise: float = 0.0,
+    rank: int | None = None,
+) -> TransformAnalysis:
+    """Analyse a link under a loss or transform; arguments and errors as in `label_law`."""
+    link = get_link(link, rank=rank)
+    loss = get_loss(loss) if isinstance(loss, str) else loss
+    return _analyse(link, loss, number("noise", noise, minimum=0.0))
+
+
+@lru_cache(maxsize=64)
+def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> TransformAnalysis:
+    law = label_law(link, loss, noise=noise)
+    first, first_error = law.mean(lambda at: at.T[:, None, None] * _products(at.z))
+    second, second_error = law.mean(lambda at: (at.T**2)[:, None, None] * _products(at.z))
+    linear, linear_error = law.mean(lambda at: at.T[:, None] * at.z)
+    moments, moment_errors = law.mean(lambda at: np.stack([at.T**2, at.T**3], axis=1))
+    # Weyl: eigenvalues move by no more than the spectral norm of the error.
+    error = float(np.linalg.norm(first_error))
+    eigenvalues, directions, u = _diagonalise(first, second, error)
+    spectral: Array | None = None
+    descent = descent_error = reason = None
+    if law.tail.bounded is True:
+        measure = label_measure(law)
+        found = thresholds(measure)
+        spectral, descent = found.spectral, found.descent
+        descent_error = _descent_error(law, measure, found, float(moment_errors[1]))
+    else:
+        state = "unbounded" if law.tail.bounded is False else "not known to be bounded"
+        reason = (
+            f"T is {state} ({law.tail}): large labels make outliers of their own (theory D9), and "
+            "the bulk has no edge as d grows"
+        )
+    return TransformAnalysis(
+        name=loss.name,
+        constant=law.constant,
+        mean=law.removed_mean,
+        eigenvalues=eigenvalues,
+        directions=directions,
+        eigenvalue_error=error,
+        v=float(moments[0]),
+        u=u,
+        second_error=float(np.linalg.norm(second_error) + moment_errors[0]),
+        second_order=float(np.linalg.eigvalsh(second)[-1]),
+        third=float(moments[1]),
+        linear=linear,
+        linear_error=float(np.linalg.norm(linear_error)),
+        tail=law.tail,
+        alpha_spectral=spectral,
+        alpha_gd=descent,
+        alpha_gd_error=descent_error,
+        threshold_reason=reason,
+        rests_on=law.rests_on,
+    )
+
+
+def _products(z: Array) -> Array:
+    return z[:, :, None] * z[:, None, :]
+
+
+def _diagonalise(first: Array, second: Array, error: float) -> tuple[Array, Array, Array]:
+    """λ's, largest modulus first, their directions as rows, and the u's along them.
+
+    Where λ's coincide within the error any basis of the eigenspace would do: the one that
+    diagonalises E[T² zzᵀ] there is what H's outliers follow (theory.md D4).
+    """
+    values, vectors = np.linalg.eigh(first)
+    close = max(CLEARLY * error, 1e-9 * float(np.abs(values).max()))
+    start = 0
+    for stop in range(1, len(values) + 1):
+        if stop == len(values) or values[stop] - values[stop - 1] > close:
+            block = vectors[:, start:stop]
+            vectors[:, start:stop] = block @ np.linalg.eigh(block.T @ second @ block)[1]
+            start = stop
+    order = np.argsort(-np.abs(values), kind="stable")
+    values, vectors = values[order], vectors[:, order]
+    # A direction has no sign: let its largest entry be positive.
+    largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(len(values))]
+    vectors = vectors * np.where(largest < 0, -1.0, 1.0)
+    u = np.einsum("ik,ij,jk->k", vectors, second, vectors)
+    return values, vectors.T, u
+
+
+def _descent_error(
+    law: LabelLaw, measure: LabelMeasure, found: Thresholds, third_error: float
+) -> float | None:
+    """How far α_GD moves on the coarser nodes, and by an asymmetry of the bulk as large as the
+    error of E T³; None where it is infinite."""
+    if law.check is None or not math.isfinite(found.descent):
+        return None
+    coarse = thresholds(label_measure(law.check)).descent
+    asymmetry = 1e-9 + third_error / measure.moment(2) ** 1.5
+    loose = descent_threshold(measure, float(found.spectral[0]), tolerance=asymmetry)
+    return abs(coarse - found.descent) + abs(loose - found.descent)

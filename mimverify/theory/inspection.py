@@ -1,0 +1,356 @@
+"""Everything the theory says about a link before anybody trains on it.
+
+`inspect_link` is what `mimverify inspect` prints: the assumptions of the theorem one by one,
+the negative control that a broken one falls under (theory.md §6), what would repair it, and
+which built-in loss suits the link best.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.errors import InputError
+from mimverify.network.losses import LOSSES, Loss, get_loss
+from mimverify.problems.links import Link, get_link
+from mimverify.theory.analysis import TransformAnalysis, analyse_transform
+from mimverify.theory.hermite import CLEARLY, HermiteTensors, hermite_tensors
+from mimverify.theory.information import LabelInformation, label_information
+from mimverify.theory.law import label_law
+from mimverify.validation import number
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """One assumption: `holds` is True, False, or None where it could not be decided."""
+
+    holds: bool | None
+    reason: str
+    repair: str | None = None
+
+
+@dataclass(frozen=True)
+class LinkInspection:
+    """What `inspect_link` found.
+
+    - `analysis`: for the loss asked for; `losses`: for every built-in loss, by name, or the
+      reason why it cannot be analysed.
+    - `information`: α_c and what any transform could see.
+    - `link_tensors`, `transform_tensors`: Hermite tensors of y and of T(y), to order 4.
+    - `assumptions`: by name; `control`: the negative control that applies, or None.
+    - `best_loss`: the built-in loss of the largest λ_r²/v among the bounded ones that see
+      every direction (None if none does), `best_reason`.
+    """
+
+    link: Link
+    loss: Loss
+    noise: float
+    analysis: TransformAnalysis
+    losses: dict[str, TransformAnalysis]
+    unusable: dict[str, str]
+    information: LabelInformation
+    link_tensors: HermiteTensors
+    transform_tensors: HermiteTensors
+    assumptions: dict[str, Assumption]
+    control: str | None
+    best_loss: str | None
+    best_reason: str
+
+    @property
+    def gap(self) -> float | None:
+        """α_GD/α_c, None where either does not exist."""
+        return gap(self.analysis, self.information)
+
+    def to_json(self) -> dict[str, Any]:
+        """A record of plain numbers; what does not exist is None, with a reason beside it."""
+        analysis, information = self.analysis, self.information
+        first = None if analysis.alpha_spectral is None else float(analysis.alpha_spectral[0])
+        return {
+            "link": self.link.name,
+            "rank": self.link.rank,
+            "formula": self.link.formula,
+            "loss": self.loss.name,
+            "noise": self.noise,
+            "constant": analysis.constant,
+            "mean_transform": analysis.mean,
+            "alpha_c": information.alpha_c,
+            "alpha_c_error": information.alpha_c_error,
+            "alpha_c_reason": information.alpha_c_reason,
+            "alpha_spectral": _finite(first),
+            "alpha_spectral_all": None
+            if analysis.alpha_spectral is None
+            else [_finite(float(a)) for a in analysis.alpha_spectral],
+            "alpha_gd": _finite(analysis.alpha_gd),
+            "alpha_gd_error": analysis.alpha_gd_error,
+            "alpha_gd_reason": threshold_reason(analysis),
+            "gap": self.gap,
+            "efficiency": efficiency(analysis, information),
+            "lambda": analysis.eigenvalues.tolist(),
+            "lambda_error": analysis.eigenvalue_error,
+            "directions": analysis.directions.tolist(),
+            "rank_of_lambda": analysis.rank,
+            "kappa": _finite(analysis.kappa),
+            "v": analysis.v,
+            "u": analysis.u.tolist(),
+            "v_error": analysis.second_error,
+            "third_moment": analysis.third,
+            "plateau": analysis.plateau,
+            "tail": {
+                "bounded": analysis.tail.bounded,
+                "growth": _finite(analysis.tail.growth),
+                "description": str(analysis.tail),
+                "rests_on": analysis.tail.rests_on,
+            },
+            "information_exponent": self.link_tensors.lowest,
+            "generative_exponent": information.generative_exponent,
+            "generative_exponent_reason": information.reason,
+            "visible_directions": information.directions.tolist(),
+            "visible_strengths": information.strengths.tolist(),
+            "hermite": {
+                "label": _tensor_json(self.link_tensors),
+                "transform": _tensor_json(self.transform_tensors),
+            },
+            "assumptions": {
+                name: {"holds": a.holds, "reason": a.reason, "repair": a.repair}
+                for name, a in self.assumptions.items()
+            },
+            "negative_control": self.control,
+            "best_loss": self.best_loss,
+            "best_loss_reason": self.best_reason,
+            "losses": {
+                name: {
+                    "lambda": a.eigenvalues.tolist(),
+                    "rank_of_lambda": a.rank,
+                    "v": a.v,
+                    "kappa": _finite(a.kappa),
+                    "weakest": a.weakest,
+                    "bounded": a.tail.bounded,
+                    "alpha_spectral": None
+                    if a.alpha_spectral is None
+                    else _finite(float(a.alpha_spectral[0])),
+                    "alpha_gd": _finite(a.alpha_gd),
+                    "gap": gap(a, information),
+                    "efficiency": efficiency(a, information),
+                }
+                for name, a in self.losses.items()
+            },
+            "unusable_losses": self.unusable,
+            "rests_on": {"moments": analysis.rests_on, "alpha_c": information.rests_on},
+        }
+
+
+def inspect_link(
+    link: Link | str,
+    loss: Loss | str = "squared",
+    *,
+    noise: float = 0.0,
+    rank: int | None = None,
+) -> LinkInspection:
+    """Analyse a link under a loss, and under every built-in one beside it.
+
+    **Raises** `InputError` for a constant link or one of rank above 12.
+    """
+    link = get_link(link, rank=rank)
+    loss = get_loss(loss)
+    noise = number("noise", noise, minimum=0.0)
+    analysis = analyse_transform(link, loss, noise=noise)
+    losses, unusable = {loss.name: analysis}, {}
+    for name in LOSSES:
+        if name not in losses:
+            try:
+                losses[name] = analyse_transform(link, name, noise=noise)
+            except InputError as error:
+                unusable[name] = str(error)
+    information = label_information(link, noise=noise)
+    law = label_law(link, loss, noise=noise)
+    best, best_reason = _best(losses, link.rank)
+    assumptions = _assumptions(link, loss, analysis, information, losses, best)
+    return LinkInspection(
+        link=link,
+        loss=loss,
+        noise=noise,
+        analysis=analysis,
+        losses=losses,
+        unusable=unusable,
+        information=information,
+        link_tensors=hermite_tensors(law, lambda at: at.y),
+        transform_tensors=hermite_tensors(law, lambda at: at.T),
+        assumptions=assumptions,
+        control=_control(link, analysis, information),
+        best_loss=best,
+        best_reason=best_reason,
+    )
+
+
+def gap(analysis: TransformAnalysis, information: LabelInformation) -> float | None:
+    """α_GD/α_c: how far gradient descent with this loss is from the limit (theory.md §5)."""
+    descent = _finite(analysis.alpha_gd)
+    if descent is None or information.alpha_c is None:
+        return None
+    return descent / information.alpha_c
+
+
+def efficiency(analysis: TransformAnalysis, information: LabelInformation) -> float | None:
+    """e = α_c λ_1²/v ≤ 1: samples needed at n ≫ d, the optimal transform's over this one's."""
+    if information.alpha_c is None or not analysis.rank:
+        return None
+    return float(information.alpha_c * analysis.eigenvalues[0] ** 2 / analysis.v)
+
+
+def threshold_reason(analysis: TransformAnalysis) -> str | None:
+    """Why there is no α_GD, or None where there is one."""
+    if analysis.threshold_reason is not None:
+        return analysis.threshold_reason
+    if analysis.alpha_gd is not None and math.isinf(analysis.alpha_gd):
+        return "no eigenvalue of H ever leads both edges of the bulk, however many samples"
+    return None
+
+
+def _best(losses: dict[str, TransformAnalysis], rank: int) -> tuple[str | None, str]:
+    full = {name: a for name, a in losses.items() if a.rank == rank and a.tail.bounded}
+    if full:
+        name = max(full, key=lambda name: full[name].weakest)
+        return name, (
+            f"bounded, sees all {rank} directions, and needs the fewest samples for the weakest "
+            f"(λ_r²/v = {full[name].weakest:.3g})"
+            if rank > 1
+            else f"bounded, and needs the fewest samples (λ²/v = {full[name].weakest:.3g})"
+        )
+    most = max(losses.values(), key=lambda a: (a.rank, bool(a.tail.bounded)))
+    if most.rank == 0:
+        return None, "Λ = 0 under every built-in loss"
+    if most.rank == rank:
+        return None, "only losses with an unbounded T see every direction"
+    return None, f"no built-in loss sees more than {most.rank} of {rank} directions"
+
+
+def _assumptions(
+    link: Link,
+    loss: Loss,
+    analysis: TransformAnalysis,
+    information: LabelInformation,
+    losses: dict[str, TransformAnalysis],
+    best: str | None,
+) -> dict[str, Assumption]:
+    r = link.rank
+    return {
+        "generic": _generic(analysis, r, best, losses, information),
+        "lipschitz-loss": Assumption(
+            loss.lipschitz or (None if loss.name not in LOSSES else False),
+            f"{loss.name} is Lipschitz"
+            if loss.lipschitz
+            else f"{loss.name} is not known to be Lipschitz: large labels weigh without bound",
+            None if loss.lipschitz else "use huber, pseudo-huber, log-cosh or l1",
+        ),
+        "bounded-transform": Assumption(
+            analysis.tail.bounded,
+            f"T(y) {analysis.tail}"
+            if analysis.tail.bounded is False
+            else f"T(y) is {analysis.tail} ({analysis.tail.rests_on})",
+            None if analysis.tail.bounded else "use a Lipschitz loss",
+        ),
+        "no-linear-part": _linear(analysis),
+        "second-order-information": _second_order(information, r),
+    }
+
+
+def _generic(
+    analysis: TransformAnalysis,
+    r: int,
+    best: str | None,
+    losses: dict[str, TransformAnalysis],
+    information: LabelInformation,
+) -> Assumption:
+    values = ", ".join(f"{value:.4g}" for value in analysis.eigenvalues)
+    within = f"(eigenvalues {values}, each ± {analysis.eigenvalue_error:.1g})"
+    if analysis.rank == r:
+        condition = "" if r == 1 else f", κ = {analysis.kappa:.4g}"
+        return Assumption(True, f"Λ has full rank {within}{condition}")
+    if best is not None:
+        repair = f"the loss {best} has Λ of full rank here"
+    elif any(a.rank > analysis.rank for a in losses.values()):
+        better = max(losses, key=lambda name: losses[name].rank)
+        repair = f"the loss {better} sees {losses[better].rank} of {r} directions"
+    elif len(information.directions) > analysis.rank:
+        known = len(information.directions)
+        repair = (
+            f"no built-in loss helps, but second moments given y know {known} of {r} directions: "
+            "train on a transform of y that is even in them, or on the optimal one "
+            "(mimverify.theory.optimal_transform)"
+        )
+    else:
+        repair = "none: no transform of the label has second-order information beyond this"
+    # What cannot be told from zero is zero only where the error is far below √v.
+    resolved = analysis.eigenvalue_error < 1e-3 * math.sqrt(analysis.v)
+    state = "has rank" if resolved else "is only known to have rank at least"
+    return Assumption(
+        False if resolved else None, f"Λ {state} {analysis.rank} of {r} {within}", repair
+    )
+
+
+def _linear(analysis: TransformAnalysis) -> Assumption:
+    size = float(np.linalg.norm(analysis.linear))
+    if size > CLEARLY * analysis.linear_error and size > 1e-9 * math.sqrt(analysis.v):
+        return Assumption(
+            False,
+            f"|E[T z]| = {size:.3g}: harmless for activations with σ'(0) = 0, but it swamps ReLU, "
+            "softplus and GELU",
+            "remove the linear part by regression with the same loss, or keep σ'(0) = 0",
+        )
+    return Assumption(True, f"E[T z] = 0 (± {analysis.linear_error:.1g})")
+
+
+def _second_order(information: LabelInformation, r: int) -> Assumption:
+    count = len(information.directions)
+    exponent = information.generative_exponent
+    if count == r:
+        return Assumption(
+            True, f"some transform of y sees all {r} directions" if r > 1 else "E[z² | y] varies"
+        )
+    if count:
+        return Assumption(
+            False,
+            f"second moments given y are informative in {count} of {r} directions only",
+            "none within second order: the rest needs the network's own feedback (a staircase)",
+        )
+    if exponent is None:
+        return Assumption(None, information.reason or "undetermined", None)
+    return Assumption(False, "E[zzᵀ | y] does not vary with y", None)
+
+
+def _control(link: Link, analysis: TransformAnalysis, information: LabelInformation) -> str | None:
+    parts = []
+    if analysis.rank < link.rank:
+        if analysis.nothing_learned:
+            what = "Λ = 0 and λ_max(E[T² zzᵀ]) ≤ 2 E T²: nothing is learned"
+        elif analysis.rank == 0:
+            what = (
+                f"Λ = 0, but second order leaves a plateau: squared overlap {analysis.plateau:.3g} "
+                "that more samples do not lift"
+            )
+        else:
+            what = f"Λ sees {analysis.rank} of {link.rank} directions"
+        parts.append(f"N1 degenerate ({what})")
+    if analysis.tail.bounded is False:
+        parts.append("N2 heavy tails (T is unbounded)")
+    if not _linear(analysis).holds:
+        parts.append("N3 for activations with σ'(0) ≠ 0 (the linear part)")
+    return "; ".join(parts) or None
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _tensor_json(tensors: HermiteTensors) -> dict[str, Any]:
+    return {
+        "tensors": [tensor.tolist() for tensor in tensors.tensors],
+        "errors": list(tensors.errors),
+        "norms": [tensors.norm(order) for order in range(len(tensors.tensors))],
+    }

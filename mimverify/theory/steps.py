@@ -1,0 +1,126 @@
+"""How many steps: enough to leave the noise behind, few enough not to collapse.
+
+Source: theory.md §2 (number of steps), §4 (D5, window).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimverify.errors import InputError
+from mimverify.theory.label_measure import LabelMeasure
+from mimverify.theory.resolvent import Outlier, Resolvent
+from mimverify.theory.span import SpanPrediction
+from mimverify.theory.traces import traces
+from mimverify.validation import number
+
+#: More steps than this are not considered: a direction that needs them is at the threshold.
+MOST_STEPS = 400
+
+
+@dataclass(frozen=True)
+class StepCount:
+    """`steps`, or None with a `reason`."""
+
+    steps: int | None
+    reason: str
+
+
+def leading_outliers(resolvent: Resolvent) -> list[Outlier]:
+    """The outliers that exceed both edges in modulus: those that power iteration finds."""
+    edge = max(abs(end) for end in resolvent.edges)
+    return [outlier for outlier in resolvent.outliers if abs(outlier.location) > edge]
+
+
+def recommended_steps(measure: LabelMeasure, dim: int, samples: int) -> StepCount:
+    """The first T at which every direction outweighs all noise together, plus one.
+
+    That is ‖U v̂_k‖² ζ_k^{2T} > (d − r)/(2πi) ∮ ζ^{2T} g dζ for each of the r outliers: the rule
+    d C_T < (λ_r² n/(v d))^T of theory.md §2 without its n ≫ d.
+    """
+    resolvent = Resolvent(measure, samples / dim)
+    leading = leading_outliers(resolvent)
+    if len(leading) < measure.rank:
+        return StepCount(
+            None,
+            f"at n/d = {samples / dim:.3g} only {len(leading)} of {measure.rank} directions stand "
+            "out of the noise's spectrum: no number of steps finds the others",
+        )
+    batch = 16
+    for first in range(1, MOST_STEPS, batch):
+        times = range(first, first + batch)
+        moments = traces(resolvent, dim, [2 * t for t in times])
+        for index, t in enumerate(times):
+            noise = math.log(max(float(moments.bulk[index]), 5e-324)) + float(
+                moments.log_scale[index]
+            )
+            if all(
+                math.log(max(outlier.squared_overlap, 5e-324))
+                + 2 * t * math.log(abs(outlier.location))
+                > noise
+                for outlier in leading
+            ):
+                return StepCount(
+                    t + 1,
+                    f"after {t} every direction outweighs all noise together; one more for margin",
+                )
+    return StepCount(
+        None, f"more than {MOST_STEPS}: a direction barely stands out of the noise's spectrum"
+    )
+
+
+@dataclass(frozen=True)
+class Window:
+    """Steps [first, last] with span recovery of at least `level` (median over starts).
+
+    `first` is None, with a reason, where no step reaches the level; `last` is None where
+    rounding never spoils it.
+    """
+
+    level: float
+    dtype: str
+    first: int | None
+    last: int | None
+    reason: str
+
+
+def span_window(
+    resolvent: Resolvent, span: SpanPrediction, *, level: float = 0.9, dtype: str = "float32"
+) -> Window:
+    """The window of D5 for the starts behind `span`.
+
+    After T steps the weakest direction is κ̂^−T of the strongest, κ̂ the ratio of the outliers,
+    while rounding adds noise of relative size u, the unit roundoff: the cosine falls to
+    1/√(1 + (κ̂^T u)²).
+    """
+    level = number("level", level, minimum=0.0)
+    if not 0 < level < 1:
+        raise InputError(f"level={level}: expected a cosine between 0 and 1")
+    reached = np.flatnonzero(span.median >= level)
+    if len(reached) == 0:
+        return Window(
+            level,
+            dtype,
+            None,
+            None,
+            f"the median span recovery stays below {level:g}: at most {span.median.max():.3g} up "
+            f"to step {int(span.steps[-1])}",
+        )
+    first = int(span.steps[reached[0]])
+    leading = leading_outliers(resolvent)
+    r = resolvent.rank
+    ratio = abs(leading[0].location / leading[r - 1].location) if len(leading) >= r else 1.0
+    if ratio <= 1 + 1e-9:
+        return Window(level, dtype, first, None, "all directions grow alike: no collapse")
+    unit = float(np.finfo(dtype).eps) / 2
+    last = int(math.log(math.tan(math.acos(level)) / unit) / math.log(ratio))
+    return Window(
+        level,
+        dtype,
+        first,
+        last,
+        f"directions part like {ratio:.4g}^T until {dtype} rounding hides the weakest",
+    )

@@ -1,0 +1,308 @@
+"""The alignment at every step, predicted (theory.md §4, D1, with its finite-size terms).
+
+A_T = tr(U H^{2T} Uᵀ)/tr(H^{2T}), both traces by their deterministic equivalents: a ratio of
+means over data sets and starts. What one run with m neurons shows scatters about it; the
+scatter and the shift of its mean are predicted as well.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+from numpy.polynomial.hermite_e import hermegauss
+from numpy.typing import NDArray
+
+from mimverify.errors import InputError
+from mimverify.network.losses import Loss, get_loss
+from mimverify.problems.links import Link, get_link
+from mimverify.theory.fluctuations import LabelShift, trace_covariance
+from mimverify.theory.label_measure import LabelMeasure, label_measure
+from mimverify.theory.law import label_law, sampled_law
+from mimverify.theory.resolvent import Resolvent
+from mimverify.theory.traces import traces
+from mimverify.theory.transforms import LabelTransform
+from mimverify.training.centring import Centring
+from mimverify.validation import integer, number
+
+Array = NDArray[np.float64]
+
+#: Most labels that are simulated for an unbounded T.
+MOST_LABELS = 5_000_000
+_DRAWS = 8
+_MOST_DRAWN = 2_000_000  # labels of all draws together, unless one draw has more
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """Predictions for t = 0 … T, all arrays along t.
+
+    - `alignment`: A_t, ratio of means over data sets and starts; A_0 = r/d.
+    - `overlaps`: `(T + 1, r)`, ‖W u_k‖²/‖W‖² for each hidden feature; they sum to `alignment`.
+    - `signal`: tr-normalised U E[W ᵀW] Uᵀ, `(T + 1, r, r)`.
+    - `log_odds_shift`: mean over data sets of log(A/(1 − A)) minus the log-odds of
+      `alignment`; an estimate to first order in 1/d, and the size of the finite-size effect.
+    - `log_odds_deviation`: standard deviation of the log-odds between data sets, for
+      infinitely many neurons.
+    - `start_deviation`: the same from the random start of *one* independent neuron, to be
+      divided by √(number of independent neurons); `start_shift` likewise (by that number).
+    - `sampled`: whether labels were simulated (unbounded T); `label_error` is then the
+      relative standard error of `alignment` from their draws.
+    """
+
+    dim: int
+    samples: int
+    alignment: Array
+    signal: Array
+    log_odds_shift: Array
+    log_odds_deviation: Array
+    start_shift: Array
+    start_deviation: Array
+    sampled: bool = False
+    label_error: Array | None = None
+
+    @property
+    def overlaps(self) -> Array:
+        """`(T + 1, r)`."""
+        return np.asarray(np.diagonal(self.signal, axis1=1, axis2=2))
+
+    @property
+    def log_odds(self) -> Array:
+        """log(A/(1 − A)) of `alignment`."""
+        return np.asarray(np.log(self.alignment / (1 - self.alignment)))
+
+    def run_log_odds(self, neurons: int) -> tuple[Array, Array]:
+        """Mean and standard deviation over runs of log(A_t/(1 − A_t)).
+
+        **Arguments**
+
+        - `neurons`: independent ones; of a symmetric start half of m.
+        """
+        mean = self.log_odds + self.log_odds_shift + self.start_shift / neurons
+        variance = self.log_odds_deviation**2 + self.start_deviation**2 / neurons
+        return mean, np.sqrt(variance)
+
+    def run_mean(self, neurons: int) -> Array:
+        """Mean over runs of A_t: the log-odds are taken to be normal."""
+        mean, deviation = self.run_log_odds(neurons)
+        x, w = hermegauss(40)
+        odds = mean[:, None] + deviation[:, None] * x
+        return np.asarray((1 / (1 + np.exp(-odds))) @ (w / w.sum()))
+
+
+def predict_trajectory(
+    link: Link | str,
+    loss: Loss | LabelTransform | str = "squared",
+    *,
+    dim: int,
+    samples: int,
+    steps: int,
+    noise: float = 0.0,
+    rank: int | None = None,
+    decay: float = 1.0,
+    rate: float = 1.0,
+    linear_part_removed: bool = False,
+    seed: int = 0,
+) -> Trajectory:
+    """D1 for t = 0 … `steps`.
+
+    **Arguments**
+
+    - `link`, `loss`, `noise`, `rank`: as in `label_law`.
+    - `dim`, `samples`: d and n of stage 1.
+    - `decay`, `rate`: η1 β1 and η1 |a_j|. A step is w ← (1 − decay) w ± rate H w, the sign
+      being that of a_j, half of each. `rate` matters only where `decay` ≠ 1.
+    - `linear_part_removed`: the labels' linear part is regressed out first (squared loss);
+      n acts as n − d (D8).
+    - `seed`: of the simulated labels, which only an unbounded T needs.
+
+    **Raises** `InputError` for r > d, n ≤ d with `linear_part_removed`, or an unbounded T with
+    more labels than can be simulated.
+    """
+    link = get_link(link, rank=rank)
+    loss = get_loss(loss) if isinstance(loss, str) else loss
+    dim = integer("dim", dim, minimum=2)
+    samples = integer("samples", samples, minimum=1)
+    steps = integer("steps", steps, minimum=0)
+    if link.rank >= dim:
+        raise InputError(f"dim={dim}: expected more than the link's rank {link.rank}")
+    effective = samples - dim if linear_part_removed else samples
+    if effective < 1:
+        raise InputError(
+            f"samples={samples}: removing the linear part needs more than dim={dim} samples"
+        )
+    decay = number("decay", decay, minimum=0.0)
+    rate = number("rate", rate, minimum=0.0, exclusive=True)
+    offset = (1 - decay) / rate
+    if label_law(link, loss, noise=noise).tail.bounded is True:
+        measure, shift = population_measure(link, loss, noise=noise)
+        result = trajectory_of(measure, dim, effective, steps, offset=offset, shift=shift)
+    else:
+        result = _simulated(link, loss, dim, effective, steps, noise, offset, seed)
+    return replace(result, samples=samples)
+
+
+@lru_cache(maxsize=32)
+def population_measure(
+    link: Link, loss: Loss | LabelTransform, *, noise: float = 0.0
+) -> tuple[LabelMeasure, LabelShift | None]:
+    """The population's measure, and how it moves with the fitted constant."""
+    law = label_law(link, loss, noise=noise)
+    measure = label_measure(law)
+    if law.constant is None or not isinstance(loss, Loss):
+        return measure, None
+    # Wide enough that quadrature errors of jumping transforms do not matter, narrow enough
+    # for a first derivative.
+    step = 0.02 * float(np.sqrt(law.weights @ (law.y - law.weights @ law.y) ** 2))
+
+    def moved(constant: float) -> LabelMeasure:
+        transform = LabelTransform.of_loss(loss, Centring(constant))
+        if law.rank + bool(noise) == 1:
+            return label_measure(label_law(link, transform, noise=noise, centred=False))
+        # With so many nodes those of c serve its neighbours as well.
+        return label_measure(replace(law, T=transform(law.y)))
+
+    return measure, LabelShift(moved(law.constant - step), moved(law.constant + step), step)
+
+
+def trajectory_of(
+    measure: LabelMeasure,
+    dim: int,
+    samples: int,
+    steps: int,
+    *,
+    offset: float = 0.0,
+    shift: LabelShift | None = None,
+) -> Trajectory:
+    """D1 for a measure that is known: a bounded T's, or that of a sample's own labels.
+
+    **Arguments**
+
+    - `offset`: (1 − η1 β1)/(η1 |a|); a step multiplies by offset ± H.
+    """
+    resolvent = Resolvent(measure, samples / dim)
+    times = list(range(steps + 1))
+    powers = sorted({2 * t for t in times} | {4 * t for t in times})
+    at = {power: index for index, power in enumerate(powers)}
+    first, second = [at[2 * t] for t in times], [at[4 * t] for t in times]
+
+    halves = []  # of neurons with a > 0 and a < 0: the same unless offset ≠ 0
+    for sign in (1, -1) if offset else (1,):
+        moments = traces(resolvent, dim, powers, offset=sign * offset)
+        halves.append(moments)
+    scale = np.max([moments.log_scale for moments in halves], axis=0)
+    signal, total = np.zeros((len(times), measure.rank, measure.rank)), np.zeros(len(times))
+    spread = np.zeros((len(times), 3))
+    for moments in halves:
+        factor = np.exp(moments.log_scale - scale)
+        sigma = moments.signal * factor[:, None, None]
+        trace = moments.total * factor
+        # exp(scale) of power 4t and twice that of 2t differ by a known factor.
+        align = np.exp(scale[second] - 2 * scale[first])
+        signal += sigma[first]
+        total += trace[first]
+        spread += _start_spread(sigma[first], trace[first], sigma[second], trace[second], align)
+    variance, shift_start = _start_moments(signal, total, spread, len(halves))
+
+    aligned = np.trace(signal, axis1=1, axis2=2) / total
+    later = slice(1, None)
+    between = np.zeros((len(times), 2, 2))
+    if steps:
+        between[later] = trace_covariance(
+            resolvent, dim, [2 * t for t in times[later]], offset=offset, shift=shift
+        )
+    log_odds_variance = between[:, 0, 0] + between[:, 1, 1] - 2 * between[:, 0, 1]
+    return Trajectory(
+        dim=dim,
+        samples=samples,
+        alignment=aligned,
+        signal=signal / total[:, None, None],
+        # E s/E b is D1's; log s and log b lie below by half of their variances.
+        log_odds_shift=(between[:, 1, 1] - between[:, 0, 0]) / 2,
+        log_odds_deviation=np.sqrt(np.maximum(log_odds_variance, 0.0)),
+        start_shift=shift_start,
+        start_deviation=np.sqrt(variance),
+    )
+
+
+def _start_spread(
+    sigma: Array, trace: Array, sigma_squared: Array, trace_squared: Array, align: Array
+) -> Array:
+    """tr Σ², tr Σ N and tr N² of one half's neurons, `(T + 1, 3)`.
+
+    A neuron is p(H) w₀: its signal part has covariance Σ = U p² Uᵀ, its noise part
+    N = P⊥ p² P⊥, and both come from one w₀.
+    """
+    both = np.einsum("tij,tji->t", sigma, sigma)
+    fourth = np.trace(sigma_squared, axis1=1, axis2=2) * align
+    cross = np.maximum(fourth - both, 0.0)
+    noise = np.maximum(trace_squared * align - 2 * fourth + both, 0.0)
+    return np.stack([both, cross, noise], axis=1)
+
+
+def _start_moments(signal: Array, total: Array, spread: Array, halves: int) -> tuple[Array, Array]:
+    """Variance and shift of the log-odds of one independent neuron (to first order)."""
+    s = np.trace(signal, axis1=1, axis2=2)
+    b = total - s
+    signal_part = 2 * halves * spread[:, 0] / s**2
+    noise_part = 2 * halves * spread[:, 2] / b**2
+    cross = 2 * halves * spread[:, 1] / (s * b)
+    return np.maximum(signal_part + noise_part - 2 * cross, 0.0), (noise_part - signal_part) / 2
+
+
+def _simulated(
+    link: Link,
+    loss: Loss | LabelTransform,
+    dim: int,
+    samples: int,
+    steps: int,
+    noise: float,
+    offset: float,
+    seed: int,
+) -> Trajectory:
+    """The mean over simulated label sets: the largest labels of a sample set the spectrum."""
+    if samples > MOST_LABELS or not isinstance(loss, Loss):
+        raise InputError(
+            f"samples={samples}: T(y) is not bounded (or not known to be) for link {link.name} and "
+            f"loss {loss.name}, so its labels have to be simulated: expected at most "
+            f"{MOST_LABELS} samples, or a Lipschitz loss such as 'huber'"
+        )
+    draws = max(2, min(_DRAWS, _MOST_DRAWN // samples))
+    runs = [
+        trajectory_of(
+            label_measure(sampled_law(link, loss, samples, noise=noise, seed=seed * _DRAWS + k)),
+            dim,
+            samples,
+            steps,
+            offset=offset,
+        )
+        for k in range(draws)
+    ]
+    return _mean(runs)
+
+
+def _mean(runs: list[Trajectory]) -> Trajectory:
+    """A typical run: heavy labels make a ratio of means a matter of the largest label of all,
+    so the log-odds are averaged instead."""
+    log_odds = np.array([run.log_odds for run in runs])
+    middle = log_odds.mean(axis=0)
+    aligned = 1 / (1 + np.exp(-middle))
+    between = log_odds.var(axis=0, ddof=1)
+    inside = np.mean([run.log_odds_deviation**2 for run in runs], axis=0)
+    signal = np.mean([run.signal / run.alignment[:, None, None] for run in runs], axis=0)
+
+    def mean(name: str) -> Array:
+        return np.asarray(np.mean([getattr(run, name) for run in runs], axis=0))
+
+    return replace(
+        runs[0],
+        alignment=aligned,
+        signal=signal * aligned[:, None, None],
+        log_odds_shift=mean("log_odds_shift"),
+        log_odds_deviation=np.sqrt(np.maximum(inside, between)),
+        start_shift=mean("start_shift"),
+        start_deviation=mean("start_deviation"),
+        sampled=True,
+        label_error=np.sqrt(between / len(runs)) * (1 - aligned),
+    )

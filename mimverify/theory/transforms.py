@@ -1,0 +1,46 @@
+"""Label transforms: what a loss makes of the labels, T(y) = −l'(c, y), centred.
+
+Source: theory.md §1, §2 (centring).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.network.losses import Loss
+from mimverify.training.centring import Centring
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class LabelTransform:
+    """T, a function of the label alone.
+
+    **Arguments**
+
+    - `name`: for people.
+    - `function`: y `(q,)` ↦ T(y) `(q,)`.
+    - `bounded`: whether sup |T| < ∞ for *every* link, or None where that depends on the link.
+    """
+
+    name: str
+    function: Callable[[Array], Any]
+    bounded: bool | None = None
+
+    def __call__(self, y: Array) -> Array:
+        return np.asarray(self.function(y), dtype=np.float64)
+
+    @classmethod
+    def of_loss(cls, loss: Loss, centring: Centring) -> LabelTransform:
+        """T(y) = −l'(c, y) + offset, as stage 1 uses it from its first step on."""
+        return cls(
+            loss.name,
+            lambda y: loss.label_transform(y, centring.constant) + centring.offset,
+            bounded=True if loss.lipschitz else None,
+        )
