@@ -44,7 +44,7 @@ class Estimate:
     - `coarser`: the same, shape of `best`, at the resolution before.
     - `left_out`: `(R, *best.shape)`, recomputed without one of R replicates each; R = 0 where
       nothing is random.
-    - `floor`: absolute error that rounding may cause unseen.
+    - `floor`: absolute error that these do not show.
     """
 
     best: Array
@@ -725,7 +725,11 @@ _REPLICATES = 16
 _POINTS = {3: 2**17, 5: 2**16, MAXIMUM_RANK: 2**15}
 #: Numbers of equal-mass bins, coarse to fine; the end bins are halved on towards the tails.
 _BINS = (16, 64, 256, 1024)
-_SMALLEST_BIN = 16
+#: Fewest points of one replicate in an equal-mass bin, and in a bin of the tails.
+_FULL_BIN = 64
+_TAIL_BIN = 4
+#: Fewest labels, all replicates together, of which a mean is worth keeping.
+_KNOWN = 16
 #: Equal labels in one replicate that make an atom.
 _SMALLEST_ATOM = 8
 _NO_ATOM = -1
@@ -741,12 +745,14 @@ def _by_projection(link: Link, noise: float, seed: int) -> ConditionalMoments:
         if replicate == 0:
             labels = _common_labels(y)
             ladder = _ladder(int(np.sum(_membership(y, labels) == _NO_ATOM)))
-            table = _Table(len(labels), len(ladder[-1]) - 1, link.rank)
+            # A step below the finest: there a bin's mean is known to a few per cent.
+            table_edges = ladder[max(len(ladder) - 2, 0)]
+            table = _Table(len(labels), len(table_edges) - 1, link.rank)
         atom = _membership(y, labels)
         order = np.argsort(y, kind="stable")
         order = order[atom[order] == _NO_ATOM]
         z_z = z[:, rows] * z[:, columns]
-        table.add(y, z_z, atom, order, ladder[-1])
+        table.add(y, z_z, atom, order, table_edges)
         features = np.concatenate([z, z_z - (rows == columns)], axis=1)
         atomic = _on_atoms(features, atom, len(labels))
         ordered = features[order]
@@ -772,16 +778,22 @@ def _by_projection(link: Link, noise: float, seed: int) -> ConditionalMoments:
     def gram(value: Array) -> Array:
         return value[full].reshape(r, r, r, r)
 
+    # Ranks differ between replicates: the edges of a tail bin of n points scatter by 1/√n of
+    # its width, which mixes its labels with its neighbours' and costs about 1/n of what a bin
+    # of mass n/N tells. Replicates agree in this, so that their scatter does not show it.
+    smear = np.sum(np.diff(ladder[chosen]) < 0.9 * np.diff(ladder[chosen]).max()) / points
+    floors = [_ROUNDING + float(smear * np.abs(m).max()) for m in (best[:r, :r], best[r:, r:])]
+
     return ConditionalMoments(
-        Estimate(best[:r, :r], coarser[:r, :r], left_out[:, :r, :r], _ROUNDING),
+        Estimate(best[:r, :r], coarser[:r, :r], left_out[:, :r, :r], floors[0]),
         Estimate(
-            gram(best), gram(coarser), np.array([gram(value) for value in left_out]), _ROUNDING
+            gram(best), gram(coarser), np.array([gram(value) for value in left_out]), floors[1]
         ),
         *table.finish(labels),
         f"Projection on {len(coefficients[0][chosen])} functions of the label's rank (a lower "
         f"bound), from products of different ones of {_REPLICATES} scrambled Sobol sets of "
         f"{points} points; the error is the sets' scatter (jackknife) plus the change of the "
-        "last refinement.",
+        "last refinement and an allowance for the scatter of ranks in the tails.",
     )
 
 
@@ -822,14 +834,14 @@ def _membership(y: Array, labels: Array) -> NDArray[np.intp]:
 def _ladder(count: int) -> list[Array]:
     """Edges of the bins as fractions of the mass outside the atoms, coarse to fine.
 
-    The end bins are halved on towards 0 and 1 as far as points allow: labels of unbounded
-    links carry much of their information in their tails.
+    The end bins are halved on towards 0 and 1, once more at every step up: labels of unbounded
+    links carry much of their information in their tails, and what the next halving would add
+    is about what the last one did.
     """
+    counts = [bins for bins in _BINS if _FULL_BIN * bins <= count]
     ladder = []
-    for bins in _BINS:
-        if 4 * bins * _SMALLEST_BIN > count:
-            break
-        depth = int(math.log2(count / _SMALLEST_BIN))
+    for step, bins in enumerate(counts):
+        depth = int(math.log2(count / _TAIL_BIN)) - (len(counts) - 1 - step)
         tail = 2.0 ** -np.arange(depth, math.log2(bins), -1)
         ladder.append(
             np.concatenate([[0.0], tail, np.arange(1, bins) / bins, 1 - tail[::-1], [1.0]])
@@ -916,7 +928,7 @@ class _Table:
         """E[zzᵀ | y] as a function, its knots, and the atoms' labels."""
         at_atoms = self._matrices(self.atoms[:, 1:] / self.atoms[:, :1])
         # A handful of stray labels beside atoms says nothing: then the nearest atom does.
-        filled = self.bins[self.bins[:, 0] >= _SMALLEST_BIN]
+        filled = self.bins[self.bins[:, 0] >= _KNOWN]
         knots, first = np.unique(filled[:, 1] / filled[:, 0], return_index=True)
         moments = self._matrices(filled[first, 2:] / filled[first, :1])
         return Tabulated(knots, moments, labels, at_atoms), knots, labels

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,10 @@ from scipy.optimize import brentq
 from mimverify.errors import InputError
 from mimverify.network.losses import Loss
 from mimverify.validation import not_constant
+
+
+# How often the interval of the labels is doubled in search of a root.
+_DOUBLINGS = 20
 
 
 @dataclass(frozen=True)
@@ -29,8 +34,9 @@ def fit_constant(
 ) -> Centring:
     """The M-estimate: the root c of mean l'(c, y_i) = 0, in float64.
 
-    Squared: the mean; l1: the median; otherwise the root between the smallest and the
-    largest label, where l' changes sign for any convex loss with its minimum at f = y.
+    Squared: the mean; l1: the median; otherwise the root, which for any convex loss with its
+    minimum at f = y lies between the smallest and the largest label. For a loss with its
+    minimum elsewhere, such as the square of f − T(y), it is looked for beyond them as well.
     Where l' jumps over zero (l1 and labels with atoms) the remaining mean is the
     `offset`, to be subtracted from l' itself.
 
@@ -39,7 +45,7 @@ def fit_constant(
     - `weights`: positive, with sum 1, one for each label: means over a law instead of a
       sample.
 
-    **Raises** `InputError` for constant labels, or a user's loss without a root there.
+    **Raises** `InputError` for constant labels, or a user's loss without a root.
     """
     y = np.asarray(y, dtype=np.float64)
     not_constant(y)
@@ -56,16 +62,36 @@ def fit_constant(
             else np.quantile(y, 0.5, weights=weights, method="inverted_cdf")
         )
     else:
-        low, high = float(y.min()), float(y.max())
-        at_low, at_high = mean(low), mean(high)
-        if not (np.isfinite(at_low) and np.isfinite(at_high)) or at_low > 0 or at_high < 0:
-            raise InputError(
-                f"loss={loss.name!r}: mean l'(c, y) is {at_low:g} at c = min y and {at_high:g} "
-                "at c = max y: expected a change from negative to positive"
-            )
+        low, high = _bracket(loss, mean, float(y.min()), float(y.max()))
         # Where l' jumps at a label that is 0 no relative tolerance is ever met: the absolute
         # one ends the bisection, far below what tells labels of this range apart.
         eps = float(np.finfo(float).eps)
         xtol = max(eps**2 * (high - low), float(np.finfo(float).tiny))
         constant = float(brentq(mean, low, high, xtol=xtol, rtol=4 * eps, maxiter=10_000))
     return Centring(constant, mean(constant))
+
+
+def _bracket(
+    loss: Loss, mean: Callable[[float], float], low: float, high: float
+) -> tuple[float, float]:
+    """An interval on which `mean` changes from negative to positive, grown from [low, high]."""
+    at_low, at_high = mean(low), mean(high)
+    if at_low <= 0 <= at_high:
+        return low, high
+    reach = high - low
+    for _ in range(_DOUBLINGS):
+        if not (np.isfinite(at_low) and np.isfinite(at_high)):
+            break
+        reach *= 2
+        if at_low > 0:
+            low -= reach
+            at_low = mean(low)
+        if at_high < 0:
+            high += reach
+            at_high = mean(high)
+        if at_low < 0 < at_high:  # a mean that only tends to 0 reaches it by underflow
+            return low, high
+    raise InputError(
+        f"loss={loss.name!r}: mean l'(c, y) is {at_low:g} at c = {low:g} and {at_high:g} at "
+        f"c = {high:g}: expected a change from negative to positive"
+    )

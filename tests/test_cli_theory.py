@@ -1,0 +1,299 @@
+"""Tests of `mimverify inspect`, `predict` and `compare`: output, JSON, exit codes, wrong input."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from mimverify.cli import main
+
+UserModule = Callable[[str], str]
+
+
+class Outcome(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "140")
+    return
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+    """Runs `mimverify …` in this process, as the console script does."""
+
+    def call(*arguments: str) -> Outcome:
+        with pytest.raises(SystemExit) as caught:
+            main(list(arguments))
+        captured = capsys.readouterr()
+        assert isinstance(caught.value.code, int)
+        return Outcome(caught.value.code, captured.out, captured.err)
+
+    return call
+
+
+def strict(text: str) -> Any:
+    """JSON without NaN or Infinity."""
+
+    def refuse(constant: str) -> Any:
+        raise AssertionError(constant)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+# -- inspect -----------------------------------------------------------------------------------
+
+
+def test_inspect_prints_the_assumptions_and_every_loss(run: Any) -> None:
+    result = run("inspect", "cos2z", "--loss", "huber")
+    assert result.code == 0, result.err
+    for word in ("generic", "holds", "α_c", "α_GD", "gap", "pseudo-huber", "Best built-in loss"):
+        assert word in result.out
+    assert "broken" not in result.out
+    assert "Negative control" not in result.out
+
+
+def test_inspect_json_has_the_promised_fields(run: Any) -> None:
+    result = run("inspect", "cos2z", "--json", "-")
+    record = strict(result.out)
+    assert result.code == 0
+    # λ = E[cos 2z (z² − 1)] = −4 e⁻²; v = Var cos 2z = (1 + e⁻⁸)/2 − e⁻⁴.
+    assert record["lambda"] == pytest.approx([-4 * math.exp(-2)], abs=1e-12)
+    assert record["v"] == pytest.approx((1 + math.exp(-8)) / 2 - math.exp(-4), abs=1e-12)
+    assert record["kappa"] == 1
+    assert len(record["u"]) == 1
+    assert record["gap"] == pytest.approx(record["alpha_gd"] / record["alpha_c"], rel=1e-12)
+    assert 1 <= record["gap"]
+    assert record["alpha_gd"] >= record["alpha_spectral"] * (1 - 1e-6)
+    for assumption in record["assumptions"].values():
+        assert assumption["holds"] in (True, False, None)
+        assert assumption["reason"]
+    tensors = record["hermite"]["label"]["tensors"]
+    assert [np.ndim(tensor) for tensor in tensors] == [0, 1, 2, 3, 4]
+    assert tensors[2] == pytest.approx(np.array([[-4 * math.exp(-2)]]), abs=1e-12)
+
+
+def test_inspect_says_why_there_is_no_threshold(run: Any) -> None:
+    record = strict(run("inspect", "he3", "--json", "-").out)
+    assert record["alpha_c"] is None
+    assert "E[z | y]" in record["alpha_c_reason"]
+    assert record["alpha_gd"] is None
+    assert "D9" in record["alpha_gd_reason"]
+    assert record["gap"] is None
+    assert record["rank_of_lambda"] == 0
+    assert record["assumptions"]["generic"]["holds"] is False
+    assert record["assumptions"]["generic"]["repair"]
+    assert record["negative_control"].startswith("N1")
+    # u = E[He3² z²]/6 = 7 and v = 1: (u − 2v)/(2(u − v)).
+    assert record["plateau"] == pytest.approx(5 / 12, abs=1e-9)
+
+
+def test_inspect_a_link_that_no_transform_reveals(run: Any) -> None:
+    result = run("inspect", "sign-z1z2z3", "--loss", "huber")
+    assert result.code == 0
+    assert "nothing is learned" in result.out
+    assert "undetermined" in result.out
+
+
+def test_inspect_users_link_with_noise(run: Any, user_module: UserModule) -> None:
+    name = user_module("def ridge(z):\n    return z[:, 0] ** 2 - z[:, 1] ** 2\n")
+    result = run(
+        "inspect", f"{name}:ridge", "--rank", "2", "--loss", "huber", "--noise", "0.5", "--json", "-"
+    )
+    record = strict(result.out)
+    assert record["rank"] == 2
+    assert record["lambda"][0] == pytest.approx(-record["lambda"][1], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cos2y"], "link='cos2y'"),
+        (["cos2z", "--loss", "hubber"], "did you mean 'huber'"),
+        (["cos2z", "--noise", "-1"], "noise=-1"),
+        (["cos2z", "--noise", "nan"], "noise=nan"),
+        (["polynomial:rank=13,degree=2"], "at most 12"),
+        (["cos2z", "--rank", "2"], "has rank 1"),
+        (["cos2z", "--json", "no/such/folder.json"], "--json"),
+    ],
+)
+def test_inspect_refuses(run: Any, arguments: list[str], message: str) -> None:
+    result = run("inspect", *arguments)
+    assert result.code == 2
+    assert result.out == ""
+    assert message in result.err
+    assert "Traceback" not in result.err
+
+
+def test_inspect_refuses_constant_labels(run: Any, user_module: UserModule) -> None:
+    name = user_module("import numpy as np\ndef flat(z):\n    return np.zeros(len(z))\n")
+    result = run("inspect", f"{name}:flat", "--rank", "1")
+    assert result.code == 2
+    assert "constant" in result.err
+
+
+# -- predict -----------------------------------------------------------------------------------
+
+
+def test_predict_json_has_the_promised_fields(run: Any) -> None:
+    result = run(
+        "predict", "cos2z", "--dim", "256", "--samples", "4096", "--steps", "5", "--json", "-"
+    )
+    record = strict(result.out)
+    assert result.code == 0
+    aligned = record["alignment"]
+    assert len(aligned) == 6
+    assert aligned[0] == pytest.approx(1 / 256)
+    assert all(a < b for a, b in zip(aligned, aligned[1:], strict=False))
+    assert len(record["n_half"]) == 5
+    assert all(a > b for a, b in zip(record["n_half"], record["n_half"][1:], strict=False))
+    assert isinstance(record["recommended_steps"], int)
+    assert 0 < record["floor"] < 1 - aligned[-1]
+    assert record["one_run"]["low"][3] < record["one_run"]["mean"][3] < record["one_run"]["high"][3]
+
+
+def test_predict_prints_a_table(run: Any) -> None:
+    result = run("predict", "tanh3", "--loss", "huber", "--dim", "300", "--samples", "6000")
+    assert result.code == 0
+    for word in ("alignment", "n_half", "bulk of H", "recommended steps", "exponent"):
+        assert word in result.out
+
+
+def test_predict_simulates_unbounded_labels_and_says_so(run: Any) -> None:
+    arguments = ["predict", "he2", "--dim", "100", "--samples", "2000", "--steps", "3"]
+    record = strict(run(*arguments, "--json", "-").out)
+    assert record["simulated_labels"] is True
+    assert len(record["alignment_error"]) == 4
+    assert "not bounded" in record["approximate"]
+    assert strict(run(*arguments, "--json", "-").out) == record  # deterministic
+    assert "not bounded" in run(*arguments).out
+
+
+def test_predict_without_signal(run: Any) -> None:
+    record = strict(
+        run(
+            "predict", "he3", "--loss", "huber", "--dim", "100", "--samples", "2000", "--steps", "2",
+            "--json", "-",
+        ).out
+    )  # fmt: skip
+    assert record["n_half"] == [None, None]
+    assert record["recommended_steps"] is None
+    assert record["recommended_steps_reason"]
+    assert record["floor"] is None
+    assert record["outliers"] == []
+
+
+def test_predict_no_steps(run: Any) -> None:
+    record = strict(run("predict", "cos2z", "--steps", "0", "--json", "-").out)
+    assert record["alignment"] == pytest.approx([1 / 256])
+    assert record["n_half"] == []
+    assert record["span_recovery"] is None
+
+
+def test_predict_far_beyond_memory(run: Any) -> None:
+    record = strict(
+        run(
+            "predict", "cos2z", "--dim", "100000000", "--samples", "1600000000", "--steps", "60",
+            "--json", "-",
+        ).out
+    )  # fmt: skip
+    aligned = np.array(record["alignment"])
+    assert np.all(np.diff(aligned) > -1e-9)
+    assert aligned[0] == pytest.approx(1e-8)
+    assert aligned[-1] == pytest.approx(1 - record["floor"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["cos2z", "--dim", "1"], "dim=1"),
+        (["tanh3", "--dim", "3", "--samples", "100", "--steps", "2"], "rank 3"),
+        (["cos2z", "--samples", "0", "--steps", "1"], "samples=0"),
+        (["cos2z", "--samples", "100"], "n > d"),
+        (["cos2z", "--steps", "-1"], "steps=-1"),
+        (["cos2z", "--neurons", "3"], "neurons=3"),
+        (["cos2z", "--decay", "inf"], "decay=inf"),
+        (["cos2z", "--rate", "0"], "rate=0"),
+        (["he2", "--samples", "100000000", "--steps", "1"], "Lipschitz"),
+        (
+            ["cos2z", "--samples", "200", "--steps", "1", "--remove-linear-part"],
+            "more than dim=256",
+        ),
+    ],
+)
+def test_predict_refuses(run: Any, arguments: list[str], message: str) -> None:
+    result = run("predict", *arguments)
+    assert result.code == 2, result.out
+    assert message in result.err
+    assert result.out == ""
+    assert "Traceback" not in result.err
+
+
+# -- compare -----------------------------------------------------------------------------------
+
+
+def test_compare_agrees_and_reports(run: Any, tmp_path: Any) -> None:
+    arguments = ["cos2z", "he2", "--loss", "squared", "--ratio", "8", "--ratio", "16"]
+    result = run(
+        "compare", *arguments, "--dim", "128", "--seeds", "12", "--steps", "4", "--json", "out.json"
+    )
+    assert result.code == 0, result.out
+    assert "16 comparisons" in result.out
+    assert "squared*" in result.out  # he2: realised labels
+    record = strict((tmp_path / "out.json").read_text())
+    assert [row["link"] for row in record["rows"]] == ["cos2z", "he2", "cos2z", "he2"]
+    assert [row["samples"] for row in record["rows"]] == [1024, 1024, 2048, 2048]
+    for row in record["rows"]:
+        assert len(row["z"]) == 4
+        assert row["seeds"] == 12
+
+
+def test_compare_finds_a_wrong_prediction(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """D1 for twice the samples is not D1: the command says so and fails."""
+    from mimverify.theory import comparison
+    from mimverify.theory.resolvent import Resolvent
+
+    monkeypatch.setattr(comparison, "Resolvent", lambda measure, alpha: Resolvent(measure, 2 * alpha))
+    result = run(
+        "compare", "cos2z", "--loss", "huber", "--ratio", "8", "--dim", "128", "--seeds", "12"
+    )
+    assert result.code == 1
+    assert "1 of 1 rows contradict" in result.out
+    assert "beyond" in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nolink"], "link='nolink'"),
+        (["cos2z", "--ratio", "0"], "ratio=0"),
+        (["cos2z", "--ratio", "nan"], "ratio=nan"),
+        (["cos2z", "--seeds", "2"], "seeds=2"),
+        (["tanh3", "--dim", "3"], "rank"),
+        (["cos2z", "--ratio", "0.001", "--dim", "100"], "at least two samples"),
+    ],
+)
+def test_compare_refuses(run: Any, arguments: list[str], message: str) -> None:
+    result = run("compare", *arguments)
+    assert result.code == 2
+    assert message in result.err
+    assert result.out == ""
+
+
+@pytest.mark.parametrize("command", ["inspect", "predict", "compare"])
+def test_help(run: Any, command: str) -> None:
+    result = run(command, "--help")
+    assert result.code == 0
+    assert "Exit code" in result.out
