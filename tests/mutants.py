@@ -143,6 +143,14 @@ class LeakedSubspace(LayerwiseTrainer):
         return weights
 
 
+class TrainsOnHalf(LayerwiseTrainer):
+    """Looks at the first half of the rows only."""
+
+    def features(self, X: Any, y: Any, W0: Any, a: Any, b: Any, **options: Any) -> Any:
+        half = max(1, len(X) // 2)
+        return super().features(X[:half], y[:half], W0, a, b, **options)
+
+
 class LeakedFit(LayerwiseTrainer):
     """Trains its first layer honestly, then predicts from the true subspace."""
 
@@ -157,10 +165,23 @@ class LeakedFit(LayerwiseTrainer):
 #: Broken trainer → claims of which each must fail it in the quick profile.
 BROKEN: dict[type[LayerwiseTrainer], tuple[str, ...]] = {
     WrongSign: ("gradient-step", "trajectory", "power-iteration"),
-    NoWeightDecay: ("gradient-step", "trajectory", "power-iteration", "antisymmetry"),
-    OneStepOnly: ("trajectory", "span-recovery", "one-step-error", "test-error-decay"),
+    NoWeightDecay: (
+        "gradient-step",
+        "trajectory",
+        "power-iteration",
+        "antisymmetry",
+        "predicted-trajectory",
+    ),
+    OneStepOnly: (
+        "trajectory",
+        "span-recovery",
+        "one-step-error",
+        "test-error-decay",
+        "predicted-trajectory",
+    ),
     BiasedGradient: ("gradient-step", "trajectory", "power-iteration"),
-    LeakedSubspace: ("null-law", "one-step-odds", "trajectory"),
+    LeakedSubspace: ("null-law", "one-step-odds", "trajectory", "predicted-trajectory"),
+    TrainsOnHalf: ("gradient-step", "predicted-trajectory"),
     LeakedFit: ("unlearnable-link",),
     DropsTail: ("gradient-step", "trajectory"),
     HalvesTheRate: ("trajectory", "backends-agree"),

@@ -36,6 +36,7 @@ BINOMIAL = [
     "one-step-odds",
     "one-step-error",
     "error-decay",
+    "predicted-trajectory",
     "test-error",
     "test-error-decay",
     "unlearnable-link",

@@ -68,6 +68,38 @@ def train(capsys: pytest.CaptureFixture[str]) -> Command:
     return run
 
 
+def test_prediction_beside_measurement(train: Command, tmp_path: Path) -> None:
+    size = ["--dim=128", "--samples=2048", "--steps=4", "--test-samples=500"]
+    outcome = train("cos2z", *size, "--predict", "--json", "run.json")
+    assert outcome.code == 0, outcome.err
+    assert "95 % of runs" in outcome.out
+    record = json.loads((tmp_path / "run.json").read_text())
+    predicted = record["predicted_alignment"]
+    assert len(predicted["mean"]) == len(record["alignment"]) == 5
+    # A run of this seed, inside twice the central 95 % of runs (in log-odds) at every step.
+    for t, measured in enumerate(record["alignment"]):
+        low, high = (np.log(predicted[key][t] / (1 - predicted[key][t])) for key in ("low", "high"))
+        middle, width = (low + high) / 2, high - low
+        assert abs(np.log(measured / (1 - measured)) - middle) < width
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--schedule=constant", "--eta=1"], "schedule='constant'"),
+        (["--no-centre"], "centre=False"),
+        (["--activation=relu"], "slope at zero"),
+        (["--activation=relu", "--remove-linear-part"], "only 'squared'"),
+        (["--init-norm=1"], "init_norm=1"),
+    ],
+)
+def test_prediction_refused(train: Command, arguments: list[str], message: str) -> None:
+    outcome = train("cos2z", *SMALL, "--predict", *arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert outcome.out == ""
+
+
 def start(*arguments: str, **settings: Any) -> subprocess.Popen[str]:
     """The command in a process of its own, in the current folder."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"}

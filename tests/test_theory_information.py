@@ -21,21 +21,16 @@ from scipy.stats import norm
 
 from mimverify.errors import InputError
 from mimverify.problems.links import Link, get_link, hermite
-from mimverify.theory.conditional import (
-    Estimate,
-    _cross_products,
-    conditional_moments,
-    conditional_second_moment,
-)
+from mimverify.theory.conditional import conditional_moments, conditional_second_moment
 from mimverify.theory.information import (
     LabelInformation,
-    _best_direction,
     _maximiser,
-    _quartic,
     _rayleigh,
     label_information,
-    optimal_transform,
 )
+from mimverify.theory.moments import Estimate
+from mimverify.theory.optimal import _best_direction, _quartic, optimal_transform
+from mimverify.theory.projection import _cross_products
 
 Array = NDArray[np.float64]
 

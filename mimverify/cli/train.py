@@ -19,6 +19,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
+from mimverify.cli.forecast import Forecast, forecast
 from mimverify.cli.options import (
     check_writable,
     json_option,
@@ -45,7 +46,7 @@ Activations: {", ".join(ACTIVATIONS)}.
 
 \b
 Examples:
-  mimverify train cos2z
+  mimverify train cos2z --predict
   mimverify train tanh3 --dim 512 --neurons 128 --json tanh3.json
   mimverify train relu-sum --activation softplus --loss squared \\
       --remove-linear-part
@@ -108,6 +109,10 @@ def _recipe(name: str, *declarations: str, **settings: Any) -> Callable[[_Comman
 @_recipe("test_samples", "--test-samples", type=int, help="Samples of the test set.")
 @seed_option
 @threads_option
+@click.option(
+    "--predict", "predicted", is_flag=True,
+    help="Show the alignment that theory predicts beside the measured one.",
+)  # fmt: skip
 @json_option
 @click.option(
     "--save", "save_path", metavar="FILE.npz",
@@ -118,6 +123,7 @@ def train(
     json_path: str | None,
     save_path: str | None,
     quiet: bool,
+    predicted: bool,
     **recipe: Any,
 ) -> None:
     """Train a two-layer network on the multi-index model LINK, layer by layer.
@@ -136,13 +142,14 @@ def train(
         on_progress=view.on_progress,
         keep_weights=save_path is not None,
     )
+    expected = forecast(experiment.config) if predicted else None
     try:
         with view:
             result = experiment.run()
     except (KeyboardInterrupt, MimverifyError) as error:
-        _report(experiment.result(stopped_by=error), view, json_path, save_path)
+        _report(experiment.result(stopped_by=error), expected, view, json_path, save_path)
         raise
-    _report(result, view, json_path, save_path)
+    _report(result, expected, view, json_path, save_path)
 
 
 def _check_save(path: str | None) -> None:
@@ -152,17 +159,24 @@ def _check_save(path: str | None) -> None:
 
 
 def _report(
-    result: ExperimentResult, view: _View, json_path: str | None, save_path: str | None
+    result: ExperimentResult,
+    expected: Forecast | None,
+    view: _View,
+    json_path: str | None,
+    save_path: str | None,
 ) -> None:
     stopped = result.interrupted or result.error is not None
     if result.error is not None and not result.alignment:
         return  # the error says it all
     if json_path is not None:
-        write_json(json_path, result.to_json())
+        record = result.to_json()
+        if expected is not None:
+            record["predicted_alignment"] = expected.to_json()
+        write_json(json_path, record)
     saved = save_path is not None and bool(result.alignment)
     if saved:
         write_whole(Path(str(save_path)), _npz(result))
-    view.show(_tables(result))
+    view.show(_tables(result, expected))
     if saved and stopped:
         view.show([f"{save_path} holds the start and the {_plural(result.steps)} taken."])
 
@@ -277,22 +291,29 @@ class _Columns:
         return cls(record.alignment, record.span_recovery, record.seconds)
 
 
-def _steps_table(columns: _Columns, last: int | None = None) -> Table:
+def _steps_table(
+    columns: _Columns, last: int | None = None, expected: Forecast | None = None
+) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("step", "alignment", "span recovery", "time"):
+    forecasts = ("predicted", "95 % of runs") if expected is not None else ()
+    for heading in ("step", "alignment", *forecasts, "span recovery", "time"):
         table.add_column(heading, justify="right", no_wrap=True)
     first = 0 if last is None else max(len(columns.rows) - last, 0)
     for t, (alignment, span, seconds) in enumerate(columns.rows[first:], start=first):
         time = _duration(seconds) if t else ""
-        table.add_row(str(t), f"{alignment:.4f}", f"{span:.4f}", time)
+        theory = []
+        if expected is not None:
+            theory = [f"{expected.mean[t]:.4f}", f"{expected.low[t]:.4f} … {expected.high[t]:.4f}"]
+        table.add_row(str(t), f"{alignment:.4f}", *theory, f"{span:.4f}", time)
     return table
 
 
-def _tables(result: ExperimentResult) -> list[RenderableType]:
+def _tables(result: ExperimentResult, expected: Forecast | None) -> list[RenderableType]:
     parts: list[RenderableType] = [_headline(result.configuration)]
     parts += [Text(note, style="yellow") for note in _notes(result.trainer)]
     if result.alignment:
-        parts += [_steps_table(_Columns.of(result)), _legend(result.configuration)]
+        table = _steps_table(_Columns.of(result), expected=expected)
+        parts += [table, _legend(result.configuration)]
     if result.test_error is not None:
         parts += [_errors_table(result), _explanation(result.configuration)]
     elif result.interrupted:

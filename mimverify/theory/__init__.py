@@ -5,7 +5,7 @@ well. Nothing here has a free constant. Derivations: docs/theory-engine.md.
 """
 
 from mimverify.theory.analysis import TransformAnalysis, analyse_transform
-from mimverify.theory.information import LabelInformation, label_information, optimal_transform
+from mimverify.theory.information import LabelInformation, label_information
 from mimverify.theory.inspection import Assumption, LinkInspection, inspect_link
 from mimverify.theory.label_measure import LabelMeasure, label_measure
 from mimverify.theory.law import LabelLaw, label_law, realised_law, sampled_law, truncated_law
@@ -21,6 +21,7 @@ from mimverify.theory.laws import (
     plateau,
     spurious_outlier,
 )
+from mimverify.theory.optimal import OptimalTransform, optimal_transform
 from mimverify.theory.prediction import Prediction, predict
 from mimverify.theory.resolvent import Outlier, Resolvent
 from mimverify.theory.sample_sizes import local_exponent, n_half
@@ -43,6 +44,7 @@ __all__ = [
     "LabelMeasure",
     "LabelTransform",
     "LinkInspection",
+    "OptimalTransform",
     "Outlier",
     "Prediction",
     "Resolvent",

@@ -40,7 +40,8 @@ class TransformAnalysis:
     - `third`: E T³.
     - `linear`: E[T z] `(r,)`, with `linear_error`.
     - `tail`: growth of T.
-    - `alpha_spectral`: `(r,)` from which ratio 1, 2, … r outliers exist (inf: never), and
+    - `alpha_spectral`: `(r,)` from which ratio 1, 2, … r outliers exist (inf: never, as far
+      as the error of Λ can tell), and
       `alpha_gd`, gradient descent's own; both None with `threshold_reason` where T is not
       bounded; `alpha_gd_error`: how far it moves under quadrature errors.
     - `rests_on`: what the errors rest on.
@@ -121,9 +122,13 @@ def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> Transform
     spectral: Array | None = None
     descent = descent_error = reason = None
     if law.tail.bounded is True:
-        measure = label_measure(law)
+        measure = label_measure(law, fourth_moments=False)
         found = thresholds(measure)
-        spectral, descent = found.spectral, found.descent
+        # From this ratio on, an eigenvalue as small as the error of Λ would stand out.
+        limit = float(moments[0]) / (CLEARLY * error) ** 2
+        spectral = np.where(found.spectral < limit, found.spectral, math.inf)
+        descent = found.descent if found.descent < limit else math.inf
+        found = Thresholds(spectral, descent)
         descent_error = _descent_error(law, measure, found, float(moment_errors[1]))
     else:
         state = "unbounded" if law.tail.bounded is False else "not known to be bounded"
@@ -188,7 +193,7 @@ def _descent_error(
     error of E T³; None where it is infinite."""
     if law.check is None or not math.isfinite(found.descent):
         return None
-    coarse = thresholds(label_measure(law.check)).descent
+    coarse = thresholds(label_measure(law.check, fourth_moments=False)).descent
     asymmetry = 1e-9 + third_error / measure.moment(2) ** 1.5
     loose = descent_threshold(measure, float(found.spectral[0]), tolerance=asymmetry)
     return abs(coarse - found.descent) + abs(loose - found.descent)

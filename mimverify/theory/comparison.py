@@ -21,7 +21,7 @@ from mimverify.errors import InputError
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.theory.label_measure import LabelMeasure, label_measure
-from mimverify.theory.law import label_law, realised_law
+from mimverify.theory.law import ATOM, label_law, realised_law
 from mimverify.theory.resolvent import Resolvent
 from mimverify.theory.traces import traces
 from mimverify.validation import integer, number
@@ -56,7 +56,8 @@ class Comparison:
     """One link, loss and sample ratio; arrays over t = 1 … T.
 
     - `predicted`, `simulated`: A_t; `standard_error`: of `simulated`, over data sets.
-    - `realised`: whether the prediction used the labels of each data set (unbounded T).
+    - `realised`: whether the prediction used the labels of each data set (T unbounded, or
+      jumping at an atom).
     """
 
     link: str
@@ -157,9 +158,13 @@ class _Cell:
     def __init__(self, link: Link, loss: Loss, dim: int, n: int, steps: int) -> None:
         self.link, self.loss, self.dim, self.n, self.steps = link, loss, dim, n, steps
         self.powers = [2 * t for t in range(1, steps + 1)]
-        self.realised = label_law(link, loss).tail.bounded is not True
+        law = label_law(link, loss)
+        # Where l' jumps at an atom of the labels, chance decides on which side of it a sample's
+        # constant falls: no population has the T of all samples.
+        jumps = not loss.smooth and bool(law.weights[law.y == law.constant].sum() > ATOM)
+        self.realised = law.tail.bounded is not True or jumps
         self.population = (
-            None if self.realised else self._predict(label_measure(label_law(link, loss)))
+            None if self.realised else self._predict(label_measure(law, fourth_moments=False))
         )
         self.rows: list[tuple[Array, Array, Array]] = []
 
@@ -173,8 +178,10 @@ class _Cell:
         z = X[:, : self.link.rank]
         y = self.link(z)
         law = realised_law(z, y, self.loss)
-        H = X.T @ (law.T[:, None] * X) / self.n
-        aligned, log_total = self.population or self._predict(label_measure(law))
+        H = _weighted_covariance(X, law.T)
+        aligned, log_total = self.population or self._predict(
+            label_measure(law, fourth_moments=False)
+        )
         rows = np.eye(self.link.rank, self.dim)
         signal = []
         for _ in self.powers:
@@ -203,6 +210,13 @@ class _Cell:
             simulated=simulated,
             standard_error=error,
         )
+
+
+def _weighted_covariance(X: Array, T: Array) -> Array:
+    """(1/n) Σ T_i x_i x_iᵀ, the rows of either sign apart: AᵀA costs half of AᵀB."""
+    scaled = np.sqrt(np.abs(T))[:, None] * X
+    up, down = scaled[T > 0], scaled[T < 0]
+    return np.asarray((up.T @ up - down.T @ down) / len(T))
 
 
 def expected_beyond(results: Sequence[Comparison]) -> float:

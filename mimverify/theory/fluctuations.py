@@ -148,16 +148,16 @@ def _label_part(
     if shift is None:
         step = 1e-4 * (measure.high - measure.low)
         up, down = influence(measure.T + step), influence(measure.T - step)
-        masses = measure.gram[:, 0, :]
+        masses = measure.features
         reaction = -np.einsum("pfks,ks->pf", up - down, masses) / (2 * step)
     else:
-        above = np.einsum("pfks,ks->pf", influence(shift.above.T), shift.above.gram[:, 0, :])
-        below = np.einsum("pfks,ks->pf", influence(shift.below.T), shift.below.gram[:, 0, :])
+        above = np.einsum("pfks,ks->pf", influence(shift.above.T), shift.above.features)
+        below = np.einsum("pfks,ks->pf", influence(shift.below.T), shift.below.features)
         slope_of_mean = (shift.above.moment(1) - shift.below.moment(1)) / (2 * shift.step)
         reaction = (above - below) / (2 * shift.step) / -slope_of_mean
     # T itself is T·1 on φ's first entry.
     psi[..., 0] += reaction[:, :, None] * measure.T
-    mean = np.einsum("pfks,ks->pf", psi, measure.gram[:, 0, :])
+    mean = np.einsum("pfks,ks->pf", psi, measure.features)
     second = np.einsum("pfks,kst,pgkt->pfg", psi, measure.gram, psi, optimize=True)
     return np.asarray(second - mean[:, :, None] * mean[:, None, :])
 

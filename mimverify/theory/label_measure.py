@@ -29,13 +29,16 @@ class LabelMeasure:
     """Nodes on the axis of T.
 
     - `T`: `(K,)`; `low`, `high`: the ends of the law's support.
-    - `gram`: `(K, s + 1, s + 1)`, the mass of φ φᵀ at each node, φ = (1, z_i z_j for i ≤ j),
-      s = r(r + 1)/2: masses, second and fourth moments of z at once.
+    - `features`: `(K, s + 1)`, the mass of φ = (1, z_i z_j for i ≤ j) at each node,
+      s = r(r + 1)/2.
+    - `products`: `(K, s + 1, s + 1)`, the mass of φ φᵀ, whose first row is `features`; None
+      unless fourth moments of z were asked for.
     - `rank`: r.
     """
 
     T: Array
-    gram: Array
+    features: Array
+    products: Array | None
     rank: int
     low: float
     high: float
@@ -43,12 +46,19 @@ class LabelMeasure:
     @property
     def mass(self) -> Array:
         """`(K,)`."""
-        return self.gram[:, 0, 0]
+        return self.features[:, 0]
 
     @property
     def second(self) -> Array:
         """E[z zᵀ; T] at each node, `(K, r, r)`."""
-        return np.asarray(unpack(self.gram[:, 0, 1:], self.rank))
+        return np.asarray(unpack(self.features[:, 1:], self.rank))
+
+    @property
+    def gram(self) -> Array:
+        """`products`, where they were computed."""
+        if self.products is None:
+            raise ValueError("this measure was made without fourth moments")
+        return self.products
 
     def moment(self, power: int) -> float:
         """E[T^power]."""
@@ -79,13 +89,21 @@ def pack_dual(matrix: Any) -> Any:
     return np.asarray(np.where(i == j, 1.0, 2.0) * matrix[..., i, j])
 
 
-def label_measure(law: LabelLaw) -> LabelMeasure:
-    """The measure of a law on the axis of its T."""
+def label_measure(law: LabelLaw, *, fourth_moments: bool = True) -> LabelMeasure:
+    """The measure of a law on the axis of its T.
+
+    **Arguments**
+
+    - `fourth_moments`: of z as well, which only fluctuations need: r⁴/8 numbers per node.
+    """
     order = np.argsort(law.T, kind="stable")
     T, z, w = law.T[order], law.z[order], law.weights[order]
     i, j = pairs(law.rank)
     features = np.column_stack([np.ones(len(T)), z[:, i] * z[:, j]])
-    rows, columns = np.triu_indices(features.shape[1])
+    count = features.shape[1]
+    rows, columns = np.triu_indices(count)
+    if not fourth_moments:  # the first row alone
+        rows, columns = rows[:count], columns[:count]
 
     nodes: list[Array] = []
     masses: list[Array] = []
@@ -103,10 +121,19 @@ def label_measure(law: LabelLaw) -> LabelMeasure:
             nodes.append(points)
         masses.append(mass)
     packed = np.concatenate(masses)
-    gram = np.empty((len(packed), features.shape[1], features.shape[1]))
-    gram[:, rows, columns] = packed
-    gram[:, columns, rows] = packed
-    return LabelMeasure(np.concatenate(nodes), gram, law.rank, float(T[0]), float(T[-1]))
+    gram = None
+    if fourth_moments:
+        gram = np.empty((len(packed), count, count))
+        gram[:, rows, columns] = packed
+        gram[:, columns, rows] = packed
+    return LabelMeasure(
+        T=np.concatenate(nodes),
+        features=packed[:, :count],
+        products=gram,
+        rank=law.rank,
+        low=float(T[0]),
+        high=float(T[-1]),
+    )
 
 
 def _panels(T: Array) -> list[tuple[int, int]]:

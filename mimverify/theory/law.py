@@ -30,8 +30,8 @@ Array = NDArray[np.float64]
 # Refits of the constant, each with nodes that resolve the transform of the one before; each
 # brings the next median an order of magnitude nearer, where nodes are cheap.
 _REFITS = {1: 8, 2: 2, 3: 2}
-# More weight than this at one label is an atom of the law, not a node of the quadrature.
-_ATOM = 1e-3
+#: More weight than this at one label is an atom of the law, not a node of the quadrature.
+ATOM = 1e-3
 
 
 @dataclass(frozen=True)
@@ -201,7 +201,7 @@ def _constant(loss: Loss, y: Array, weights: Array) -> Centring:
     no accident, and stays.
     """
     centring = fit_constant(loss, y, weights)
-    if loss.name != "l1" or weights[y == centring.constant].sum() > _ATOM:
+    if loss.name != "l1" or weights[y == centring.constant].sum() > ATOM:
         return centring
     above = y[y > centring.constant]
     constant = (centring.constant + float(above.min())) / 2

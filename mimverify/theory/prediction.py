@@ -28,7 +28,7 @@ from mimverify.theory.steps import (
     recommended_steps,
     span_window,
 )
-from mimverify.theory.trajectory import Trajectory, population_measure, predict_trajectory
+from mimverify.theory.trajectory import Trajectory, population_of, predict_trajectory
 from mimverify.validation import integer
 
 Array = NDArray[np.float64]
@@ -85,9 +85,7 @@ class Prediction:
                 "high": _logistic(middle + 1.96 * deviation).tolist(),
             },
             "simulated_labels": self.trajectory.sampled,
-            "alignment_error": None
-            if self.trajectory.label_error is None
-            else (self.trajectory.label_error * self.trajectory.alignment).tolist(),
+            "alignment_error": self.trajectory.error.tolist(),
             "span_recovery": None
             if self.span is None
             else {
@@ -197,11 +195,13 @@ def _measures(
 ) -> tuple[LabelMeasure, LabelMeasure, str | None]:
     """The measures behind n_half and behind the spectrum at this n."""
     if label_law(link, loss, noise=noise).tail.bounded is True:
-        measure, _ = population_measure(link, loss, noise=noise)
+        measure = population_of(link, loss, noise=noise).measure
         return measure, measure, None
     return (
-        label_measure(truncated_law(link, loss, samples, noise=noise)),
-        label_measure(sampled_law(link, loss, samples, noise=noise, seed=seed)),
+        label_measure(truncated_law(link, loss, samples, noise=noise), fourth_moments=False),
+        label_measure(
+            sampled_law(link, loss, samples, noise=noise, seed=seed), fourth_moments=False
+        ),
         "T(y) is not bounded: spectrum, floor, span and step counts are those of one simulated "
         f"label set; n_half is that of T cut off where one label in {samples} exceeds it",
     )

@@ -61,7 +61,7 @@ class Resolvent:
         self.variance = measure.moment(2)
         self._first = measure.weighted_second(1)
         # Columns: mass, then the packed E[z zᵀ; T].
-        self._columns = measure.gram[:, 0, :]
+        self._columns = measure.features
 
     @property
     def rank(self) -> int:

@@ -47,8 +47,9 @@ class Trajectory:
       infinitely many neurons.
     - `start_deviation`: the same from the random start of *one* independent neuron, to be
       divided by √(number of independent neurons); `start_shift` likewise (by that number).
-    - `sampled`: whether labels were simulated (unbounded T); `label_error` is then the
-      relative standard error of `alignment` from their draws.
+    - `error`: of `alignment`, absolute: how far it moves on a coarser quadrature, or, where
+      labels were simulated (`sampled`: unbounded T), the standard error over their draws. The
+      finite d is not in it.
     """
 
     dim: int
@@ -59,8 +60,8 @@ class Trajectory:
     log_odds_deviation: Array
     start_shift: Array
     start_deviation: Array
+    error: Array
     sampled: bool = False
-    label_error: Array | None = None
 
     @property
     def overlaps(self) -> Array:
@@ -136,22 +137,35 @@ def predict_trajectory(
     rate = number("rate", rate, minimum=0.0, exclusive=True)
     offset = (1 - decay) / rate
     if label_law(link, loss, noise=noise).tail.bounded is True:
-        measure, shift = population_measure(link, loss, noise=noise)
-        result = trajectory_of(measure, dim, effective, steps, offset=offset, shift=shift)
+        population = population_of(link, loss, noise=noise)
+        result = trajectory_of(
+            population.measure, dim, effective, steps, offset=offset, shift=population.shift
+        )
+        coarse = alignments(population.coarse, dim, effective, steps, offset=offset)
+        result = replace(result, error=np.abs(result.alignment - coarse))
     else:
         result = _simulated(link, loss, dim, effective, steps, noise, offset, seed)
     return replace(result, samples=samples)
 
 
+@dataclass(frozen=True)
+class Population:
+    """The population's measure, the same on coarser nodes, and how it moves with c."""
+
+    measure: LabelMeasure
+    coarse: LabelMeasure
+    shift: LabelShift | None
+
+
 @lru_cache(maxsize=32)
-def population_measure(
-    link: Link, loss: Loss | LabelTransform, *, noise: float = 0.0
-) -> tuple[LabelMeasure, LabelShift | None]:
-    """The population's measure, and how it moves with the fitted constant."""
+def population_of(link: Link, loss: Loss | LabelTransform, *, noise: float = 0.0) -> Population:
+    """The measures behind the predictions for a bounded T."""
     law = label_law(link, loss, noise=noise)
     measure = label_measure(law)
+    assert law.check is not None
+    coarse = label_measure(law.check, fourth_moments=False)
     if law.constant is None or not isinstance(loss, Loss):
-        return measure, None
+        return Population(measure, coarse, None)
     # Wide enough that quadrature errors of jumping transforms do not matter, narrow enough
     # for a first derivative.
     step = 0.02 * float(np.sqrt(law.weights @ (law.y - law.weights @ law.y) ** 2))
@@ -159,11 +173,13 @@ def population_measure(
     def moved(constant: float) -> LabelMeasure:
         transform = LabelTransform.of_loss(loss, Centring(constant))
         if law.rank + bool(noise) == 1:
-            return label_measure(label_law(link, transform, noise=noise, centred=False))
+            near = label_law(link, transform, noise=noise, centred=False)
+            return label_measure(near, fourth_moments=False)
         # With so many nodes those of c serve its neighbours as well.
-        return label_measure(replace(law, T=transform(law.y)))
+        return label_measure(replace(law, T=transform(law.y)), fourth_moments=False)
 
-    return measure, LabelShift(moved(law.constant - step), moved(law.constant + step), step)
+    shift = LabelShift(moved(law.constant - step), moved(law.constant + step), step)
+    return Population(measure, coarse, shift)
 
 
 def trajectory_of(
@@ -223,7 +239,28 @@ def trajectory_of(
         log_odds_deviation=np.sqrt(np.maximum(log_odds_variance, 0.0)),
         start_shift=shift_start,
         start_deviation=np.sqrt(variance),
+        error=np.zeros(len(times)),
     )
+
+
+def alignments(
+    measure: LabelMeasure, dim: int, samples: int, steps: int, *, offset: float = 0.0
+) -> Array:
+    """A_0 … A_T alone: D1 without its finite-size terms."""
+    resolvent = Resolvent(measure, samples / dim)
+    powers = [2 * t for t in range(steps + 1)]
+    halves = [
+        traces(resolvent, dim, powers, offset=sign * offset)
+        for sign in ((1, -1) if offset else (1,))
+    ]
+    scale = np.max([half.log_scale for half in halves], axis=0)
+    factors = [np.exp(half.log_scale - scale) for half in halves]
+    signal = sum(
+        np.trace(half.signal, axis1=1, axis2=2) * factor
+        for half, factor in zip(halves, factors, strict=True)
+    )
+    total = sum(half.total * factor for half, factor in zip(halves, factors, strict=True))
+    return np.asarray(signal / total)
 
 
 def _start_spread(
@@ -304,5 +341,6 @@ def _mean(runs: list[Trajectory]) -> Trajectory:
         start_shift=mean("start_shift"),
         start_deviation=mean("start_deviation"),
         sampled=True,
-        label_error=np.sqrt(between / len(runs)) * (1 - aligned),
+        # d A/d log-odds = A (1 − A).
+        error=np.sqrt(between / len(runs)) * aligned * (1 - aligned),
     )

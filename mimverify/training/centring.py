@@ -14,7 +14,6 @@ from mimverify.errors import InputError
 from mimverify.network.losses import Loss
 from mimverify.validation import not_constant
 
-
 # How often the interval of the labels is doubled in search of a root.
 _DOUBLINGS = 20
 

@@ -1,0 +1,98 @@
+"""What the theory predicts for an experiment, to stand beside what it measures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.errors import InputError
+from mimverify.experiment import ExperimentConfig
+from mimverify.network import Activation, Loss
+from mimverify.problems import Link
+from mimverify.theory import predict_trajectory
+
+Array = NDArray[np.float64]
+
+#: Larger weights at the start feel more of the activation than its curvature at zero.
+_SMALL = 0.1
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The alignment of one run: its mean and the central 95 % of runs, `(T + 1,)` each."""
+
+    mean: Array
+    low: Array
+    high: Array
+
+    def to_json(self) -> dict[str, list[float]]:
+        """Plain lists."""
+        return {
+            "mean": self.mean.tolist(),
+            "low": self.low.tolist(),
+            "high": self.high.tolist(),
+        }
+
+
+def forecast(config: ExperimentConfig) -> Forecast:
+    """Predict the alignment of a resolved configuration.
+
+    **Raises** `InputError` where the theory does not cover it, and says why.
+    """
+    _check_covered(config)
+    assert isinstance(config.link, Link)
+    assert isinstance(config.loss, Loss)
+    assert config.samples is not None
+    assert config.steps is not None
+    trajectory = predict_trajectory(
+        config.link,
+        config.loss,
+        dim=config.dim,
+        samples=config.samples,
+        steps=config.steps,
+        noise=config.noise,
+        linear_part_removed=config.remove_linear_part,
+        seed=config.seed,
+    )
+    neurons = config.neurons // 2  # partners of a symmetric start coincide
+    middle, deviation = trajectory.run_log_odds(neurons)
+
+    def logistic(log_odds: Any) -> Array:
+        return np.asarray(1 / (1 + np.exp(-log_odds)))
+
+    return Forecast(
+        trajectory.run_mean(neurons),
+        logistic(middle - 1.96 * deviation),
+        logistic(middle + 1.96 * deviation),
+    )
+
+
+def _check_covered(config: ExperimentConfig) -> None:
+    activation, loss = config.activation, config.loss
+    assert isinstance(activation, Activation)
+    assert isinstance(loss, Loss)
+    if config.schedule != "scale-free":
+        raise InputError(
+            f"--predict, schedule={config.schedule!r}: expected 'scale-free'; `mimverify predict "
+            "--decay --rate` covers other decays where the network's output stays small"
+        )
+    if not config.centre:
+        raise InputError("--predict, centre=False: the prediction is for centred labels")
+    if activation.slope_at_zero and not config.remove_linear_part:
+        raise InputError(
+            f"--predict, activation={activation.name!r}: its slope at zero is outside the theory "
+            "unless the linear part is removed"
+        )
+    if config.remove_linear_part and loss.name != "squared":
+        raise InputError(
+            f"--predict, loss={loss.name!r}: with the linear part removed only 'squared' is "
+            "predicted"
+        )
+    if config.init_norm > _SMALL:
+        raise InputError(
+            f"--predict, init_norm={config.init_norm:g}: expected at most {_SMALL:g}: the theory "
+            "is for small initial weights"
+        )

@@ -1,0 +1,68 @@
+"""Functions of a label that is known at knots, and looked up at atoms.
+
+An atom is a label of positive probability: no interpolation leads to its value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.problems.links import Array
+
+
+def nearest(labels: Array, y: Array) -> tuple[NDArray[np.intp], Array]:
+    """Index of, and distance to, the member of sorted `labels` nearest to each y."""
+    right = np.clip(np.searchsorted(labels, y), 0, len(labels) - 1)
+    left = np.maximum(right - 1, 0)
+    index = np.where(np.abs(y - labels[left]) <= np.abs(labels[right] - y), left, right)
+    return index, np.abs(y - labels[index])
+
+
+@dataclass(frozen=True)
+class Tabulated:
+    """A function of the label: linear between knots, looked up at atoms.
+
+    **Arguments**
+
+    - `knots`: labels `(k,)`, ascending, and `values` `(k, …)` there; the outermost values hold
+      beyond the outermost knots.
+    - `atoms`: labels of positive probability `(A,)`, ascending, and `atom_values` `(A, …)`.
+      They hold up to float32 rounding of the label, and beyond the knots where an atom is
+      nearer than a knot.
+    """
+
+    knots: Array
+    values: Array
+    atoms: Array
+    atom_values: Array
+
+    def __call__(self, y: Array) -> Array:
+        """Values `(n, …)` at labels `(n,)`."""
+        y = np.asarray(y, dtype=np.float64)
+        if not len(self.knots):
+            return np.asarray(self.atom_values[nearest(self.atoms, y)[0]])
+        last = len(self.knots) - 1
+        right = np.minimum(np.clip(np.searchsorted(self.knots, y), 1, None), last)
+        left = np.maximum(right - 1, 0)
+        width = np.where(right > left, self.knots[right] - self.knots[left], 1.0)
+        share = np.clip((y - self.knots[left]) / width, 0, 1)
+        share = share.reshape(-1, *(1,) * (self.values.ndim - 1))
+        result = (1 - share) * self.values[left] + share * self.values[right]
+        outside = np.maximum(np.maximum(self.knots[0] - y, y - self.knots[last]), 0)
+        return override(y, result, outside, self.atoms, self.atom_values)
+
+
+def override(y: Array, result: Array, outside: Array, atoms: Array, values: Array) -> Array:
+    """`result` with the atoms' values where y is one, or misses the rest by more.
+
+    `outside` is the distance from y to the labels that `result` knows, zero within.
+    """
+    if len(atoms):
+        index, distance = nearest(atoms, y)
+        hit = distance <= 2e-7 * np.abs(atoms[index])
+        hit |= (outside > 0) & (distance <= outside * (1 + 1e-9))
+        result[hit] = values[index[hit]]
+    return result
