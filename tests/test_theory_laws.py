@@ -125,22 +125,24 @@ def test_d2_is_the_limit_of_d1(steps: int, dim: int) -> None:
 
 
 def test_orders_of_d2_and_its_correction() -> None:
-    """At fixed T and growing α, with dim chosen so that A stays at 1/2: D2 errs at first order in
-    1/α; the corrected law by what it leaves out at that order, the bulk's third cumulant, whose
-    odds are (2T choose 3) (E T³)²/(v³ α) · O(1): several times less."""
-    steps = 3
-    plain, better = [], []
+    """At T = 3 and growing α, with dim chosen so that A stays at 1/2: D2 errs at first order in 1/α.
+
+    So does the corrected law, by what it leaves out: the bulk's sixth moment is 5 κ_2³ + 6 κ_2 κ_4 +
+    3 κ_3² in free cumulants κ_j = E[T^j]/α^{j−1}, so that the noise's odds are larger by
+    (6/5 E T⁴/v² + 3/5 (E T³)²/v³)/α."""
+    measure, steps = measure_of("cos2z"), 3
+    missing = 1.2 * measure.moment(4) / V**2 + 0.6 * measure.moment(3) ** 2 / V**3
+    plain = []
     for alpha in (100.0, 1600.0):
-        # d C_T (v/α)^T = λ^{2T}
-        dim = round(LAMBDA ** (2 * steps) / 5 * (alpha / V) ** steps)
-        d1 = alignment_at(measure_of("cos2z"), dim, alpha, steps)
+        dim = round(LAMBDA ** (2 * steps) / 5 * (alpha / V) ** steps)  # d C_T (v/α)^T = λ^{2T}
+        d1 = alignment_at(measure, dim, alpha, steps)
         n = alpha * dim
-        plain.append(abs(d1 - large_ratio_alignment([LAMBDA], V, steps, dim=dim, samples=n)))
-        better.append(abs(d1 - corrected_alignment(LAMBDA, V, U, steps, dim=dim, samples=n)))
-    assert float(plain[0] / plain[1]) == pytest.approx(16, rel=0.2)
-    print(plain, better)
-    assert better[0] < plain[0] / 4
-    assert better[1] < plain[1] / 4
+        plain.append(d1 - float(large_ratio_alignment([LAMBDA], V, steps, dim=dim, samples=n)))
+        better = d1 - float(corrected_alignment(LAMBDA, V, U, steps, dim=dim, samples=n))
+        # dA/d log-odds = A (1 − A) = 1/4; 15 %: the order after that, 5/α and more.
+        assert better == pytest.approx(-missing / alpha / 4, rel=0.15)
+        assert abs(better) < abs(plain[-1]) / 3
+    assert plain[0] / plain[1] == pytest.approx(16, rel=0.2)
 
 
 def test_stated_numbers_of_d2() -> None:
@@ -304,25 +306,30 @@ def test_spurious_outliers(v: float, alpha: float) -> None:
 
 
 def test_spurious_outlier_of_an_atom_in_the_resolvent() -> None:
-    """An atom of vanishing mass m adds a component around T/α + v/T: its end tends there as √m.
+    """An atom of vanishing mass m at T_1 adds a component of the bulk around ζ(T_1) = T_1/α +
+    E[T²/(T_1 − T)], whose end tends there as √m; the law's v/T_1 is its leading order in 1/T_1.
     (The simulated matrix is in `test_theory_resolvent`.)"""
-    v, alpha, huge = 1.0, 4.0, 30.0
-    place = float(spurious_outlier(huge, v, alpha))
-    gaps = []
-    for mass in (1e-9, 1e-13):
-        masses = np.array([0.5 + mass * (huge - 1) / 2, 0.5 - mass * (huge + 1) / 2, mass])
-        measure = LabelMeasure(
-            T=np.array([-1.0, 1.0, huge]),
-            features=np.stack([masses, masses], axis=1),  # E[z² | T] = 1
-            products=None,
-            rank=1,
-            low=-1.0,
-            high=huge,
-        )
-        resolvent = Resolvent(measure, alpha)
-        gaps.append(resolvent.edges[1] - place)
-    assert gaps[0] > gaps[1] > 0
-    assert gaps[0] / gaps[1] == pytest.approx(100, rel=0.1)
+    alpha = 4.0
+    errors = []
+    for huge in (15.0, 30.0):
+        place = huge / alpha + huge / (huge**2 - 1)  # the others are ±1
+        gaps = []
+        for mass in (1e-8, 1e-12):
+            masses = np.array([0.5 + mass * (huge - 1) / 2, 0.5 - mass * (huge + 1) / 2, mass])
+            measure = LabelMeasure(
+                T=np.array([-1.0, 1.0, huge]),
+                features=np.stack([masses, masses], axis=1),  # E[z² | T] = 1
+                products=None,
+                rank=1,
+                low=-1.0,
+                high=huge,
+            )
+            gaps.append(Resolvent(measure, alpha).edges[1] - place)
+        assert gaps[0] > gaps[1] > 0
+        assert gaps[0] / gaps[1] == pytest.approx(100, rel=0.05)  # next: huge · √m = .003
+        errors.append(place - float(spurious_outlier(huge, 1.0, alpha)))
+    # E[T⁴]/T_1³ is next (E T³ = 0): 2³.
+    assert errors[0] / errors[1] == pytest.approx(8, rel=0.02)
 
 
 # --- N1 -------------------------------------------------------------------------------

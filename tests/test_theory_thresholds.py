@@ -335,7 +335,7 @@ def test_scaled_transform_gives_the_same_thresholds() -> None:
 
 
 @pytest.mark.parametrize(
-    ("link", "loss"), [("z1z2", "huber"), ("relu-sum", "huber"), ("quadratic:1,0.9,-0.5", "l1")]
+    ("link", "loss"), [("z1z2", "huber"), ("relu-sum", "huber"), ("he2-mix", "l1")]
 )
 def test_descent_never_beats_the_spectral_threshold(link: str, loss: str) -> None:
     mu = measure(link, loss)
@@ -382,12 +382,12 @@ def leading_overlaps(
     largest = round(max(alphas) * dim)
     for seed in range(seeds):
         rng = np.random.default_rng([seed, dim, 0x7468])
-        X = rng.standard_normal((largest, dim))
-        transformed = T(link(X[:, : link.rank]))
+        X = rng.standard_normal((largest, dim), dtype=np.float32)
+        transformed = T(link(X[:, : link.rank].astype(np.float64))).astype(np.float32)
         for index, alpha in enumerate(alphas):
             n = round(alpha * dim)
             H = (X[:n].T * transformed[:n]) @ X[:n] / n
-            vector = eigsh(H, k=1, which=which, v0=np.ones(dim), tol=1e-6)[1][:, 0]
+            vector = eigsh(H, k=1, which=which, v0=np.ones(dim, np.float32), tol=1e-5)[1][:, 0]
             result[seed, index] = np.sum(vector[: link.rank] ** 2)
     return result
 
@@ -400,7 +400,7 @@ def assert_agrees(measured: Array, predicted: Array, dim: int) -> None:
     error = measured.std(axis=0, ddof=1) / math.sqrt(seeds)
     assert (np.abs(measured.mean(axis=0) - predicted) < quantile * error + 4 / dim).all()
     # The scatter itself is a finite-size effect: nothing would pass by being noisy.
-    assert (quantile * error < 0.12).all()
+    assert (quantile * error < 0.15).all()
 
 
 def edge_overlap(mu: LabelMeasure, alpha: float, dim: int) -> float:
@@ -508,7 +508,7 @@ def test_centring_costs_the_optimal_transform_its_threshold() -> None:
 
 def test_dense_outlier_of_the_optimal_transform() -> None:
     link = get_link("cos2z")
-    dim, alphas = 800, [3.0, 6.0]
+    dim, alphas = 800, [3.5, 6.0]
     plain = optimal_measure("cos2z", None, centred=False)
     # It leads to the right only: the largest eigenvalue, not the largest in modulus.
     predicted = []

@@ -171,7 +171,7 @@ def test_stated_trajectory() -> None:
     """theory.md §4, D1 at cos 2z, d = 1024, α = 16, to three digits."""
     found = predict_trajectory("cos2z", dim=1024, samples=16 * 1024, steps=8)
     stated = [0.011, 0.060, 0.224, 0.511, 0.729, 0.852]
-    np.testing.assert_allclose(found.alignment[[1, 2, 3, 4, 5, 8]], stated, rtol=0, atol=6e-4)
+    np.testing.assert_allclose(found.asymptotic[[1, 2, 3, 4, 5, 8]], stated, rtol=0, atol=6e-4)
     assert found.error.max() < 1e-9
     assert not found.sampled
 
@@ -192,8 +192,8 @@ def test_decay_other_than_one(decay: float, rate: float) -> None:
         signal, total = signal + part[0], total + part[1]
     ratio, error = ratio_of_means(signal, total)
     assert (np.abs(ratio - found.alignment) <= 0.01 * found.alignment + 3 * error).all()
-    # Far from what β1 = 1/η1 gives, whose A_8 is .8526.
-    assert abs(found.alignment[STEPS] - predicted(case).alignment[STEPS]) > 0.02
+    # It is another trajectory than that of β1 = 1/η1: the comparison can tell.
+    assert (np.abs(found.alignment - predicted(case).alignment) > 0.02 * found.alignment).any()
     # Fluctuations: first order in 1/d, chi-square scatter of the variance.
     odds = np.log(signal / (total - signal))[:, 1:]
     check_variance(odds, found.log_odds_deviation[1:])
@@ -211,7 +211,7 @@ def test_alignments_alone(offset: float) -> None:
     full = trajectory_of(measure, 300, 2000, 5, offset=offset)
     alone = alignments(measure, 300, 2000, 5, offset=offset)
     # The same integrals on another contour (fewer powers), each to 1e-12.
-    np.testing.assert_allclose(alone, full.alignment, rtol=1e-10)
+    np.testing.assert_allclose(alone, full.asymptotic, rtol=1e-10)
 
 
 def test_trajectory_of_given_labels() -> None:
@@ -378,9 +378,11 @@ def test_exact_mean_of_few_neurons(neurons: int, alignment: float) -> None:
     trajectory = Trajectory(
         dim=10**6,
         samples=10**7,
+        asymptotic=alignment * one,
         alignment=alignment * one,
         signal=alignment * one[:, None, None],
         log_odds_shift=0 * one,
+        remainder=0 * one,
         log_odds_deviation=0 * one,
         start_shift=-one,
         start_deviation=math.sqrt(2) * one,
@@ -392,19 +394,15 @@ def test_exact_mean_of_few_neurons(neurons: int, alignment: float) -> None:
         assert alignment - exact > 2 * abs(trajectory.run_mean(neurons)[0] - exact)
 
 
-def test_stated_means_of_few_neurons() -> None:
-    """theory.md §4: .448, .496 for 4 and 32 neurons where D1 gives .5, to .01 and .001; and large
-    dimensions do give the start's moments −1 and √2 of one Gaussian direction."""
-    measure = measure_of("cos2z")
-    found = trajectory_of(measure, 10**7, 64 * 10**7, 3)
-    # Until the noise's own few directions matter (A ≪ 1) and up to 1/α.
-    assert found.start_shift[1] == pytest.approx(-1, abs=0.02)
-    assert found.start_deviation[1] == pytest.approx(math.sqrt(2), abs=0.02)
-    half = replace(
-        found, alignment=np.full(4, 0.5), log_odds_shift=np.zeros(4), log_odds_deviation=np.zeros(4)
-    )
-    assert half.run_mean(4)[1] == pytest.approx(0.448, abs=0.01)
-    assert half.run_mean(32)[1] == pytest.approx(0.496, abs=0.001)
+def test_start_moments_of_one_direction() -> None:
+    """r = 1, d = 10⁷, long before the floor: log χ²₁ and a noise that does not fluctuate, to first
+    order mean −1 and deviation √2."""
+    found = trajectory_of(measure_of("cos2z"), 10**7, 64 * 10**7, 3)
+    # The signal's coherent noise counts with A/A_∞; at T = 1, A = 1e-4. The noise's d directions
+    # count as d/C_2 …: 1e-6.
+    assert found.alignment[1] < 1e-3
+    assert found.start_shift[1] == pytest.approx(-1, abs=0.01)
+    assert found.start_deviation[1] == pytest.approx(math.sqrt(2), abs=0.01)
 
 
 def test_start_fluctuations_at_time_zero() -> None:
@@ -438,16 +436,15 @@ def test_linear_part_removed() -> None:
 
 @pytest.mark.xfail(
     strict=True,
-    reason="D8 is of first order in d/n: residuals of least squares are not the old labels but "
-    "labels plus Gaussian noise; at α = 5 the prediction is 4 % (T = 2) to 9 % (T = 4) too high, "
-    "at d = 200 as at d = 600",
+    reason="D8 (n → n − d) is of first order in d/n: residuals of least squares are the labels plus "
+    "Gaussian noise. At α = 4 and 5 the prediction is 10 % and 7 % too high at T = 3, whatever d",
 )
 def test_linear_part_removed_at_a_small_ratio() -> None:
-    dim, samples = 200, 1000
-    data = ensemble("cos2z", "squared", dim, samples, 0.0, 150, linear=True)
+    dim, samples = 128, 512
+    data = ensemble("cos2z", "squared", dim, samples, 0.0, 300, linear=True)
     found = predict_trajectory("cos2z", dim=dim, samples=samples, steps=4, linear_part_removed=True)
     ratio, error = ratio_of_means(*data.traces(data.powers(4)))
-    assert (np.abs(ratio - found.alignment) <= 0.02 * found.alignment + 3 * error).all()
+    assert (np.abs(ratio - found.alignment) <= 0.01 * found.alignment + 3 * error).all()
 
 
 def test_unbounded_transform() -> None:
@@ -512,7 +509,9 @@ def test_unbounded_transforms_without_a_loss_are_refused() -> None:
         predict_trajectory("he2", identity, dim=50, samples=500, steps=2)
     bounded = predict_trajectory("cos2z", identity, dim=50, samples=500, steps=2)
     of_loss = predict_trajectory("cos2z", dim=50, samples=500, steps=2)
-    np.testing.assert_allclose(bounded.alignment, of_loss.alignment, rtol=1e-9)
+    np.testing.assert_allclose(bounded.asymptotic, of_loss.asymptotic, rtol=1e-9)
+    # The finite-size terms differentiate numerically in c, or not at all.
+    np.testing.assert_allclose(bounded.alignment, of_loss.alignment, rtol=1e-6)
 
 
 def test_no_steps() -> None:
@@ -619,17 +618,17 @@ def rule(eigenvalue: float, v: float, dim: int, alpha: float) -> int:
     ("link", "loss"), [("cos2z", "squared"), ("quadratic:1,0.5", "huber"), ("tanh3", "huber")]
 )
 def test_steps_for_many_samples(link: str, loss: str, alpha: float, dim: int) -> None:
-    """n ≫ d: the closed-form rule and one more. Both sides of the rule are known to O(1/α · T): the
-    cases are at least that far from a tie, which is checked."""
+    """n ≫ d: the closed-form rule and one more. λ² of the rule is known to a relative O(T u/(α λ²)):
+    where that decides (a tie), either count will do."""
     measure = measure_of(link, loss)
     weakest = float(np.abs(np.linalg.eigvalsh(measure.weighted_second(1))).min())
     v = measure.moment(2)
     expected = rule(weakest, v, dim, alpha)
     slack = 1 + 20 / math.sqrt(alpha)
-    if rule(weakest * slack, v, dim, alpha) != rule(weakest / slack, v, dim, alpha):
-        pytest.skip("a tie within the accuracy of the rule")
+    near = {rule(weakest * slack, v, dim, alpha), rule(weakest / slack, v, dim, alpha)}
     found = recommended_steps(measure, dim, round(alpha * dim))
-    assert found.steps == expected + 1
+    assert found.steps is not None
+    assert found.steps - 1 in near | {expected}
     assert "every direction" in found.reason
 
 
@@ -646,20 +645,43 @@ def test_stated_steps() -> None:
     assert abs(found.steps - 7) <= 1
 
 
-def test_no_steps_below_the_threshold() -> None:
-    """cos 2z: squared 1.942 (spectral = descent); l1: an outlier from 2.689, the largest modulus
-    only from 2.831 (theory.md §5)."""
-    found = recommended_steps(measure_of("cos2z"), 1000, 1900)
-    assert found.steps is None
-    assert "0 of 1 directions" in found.reason
-    just = recommended_steps(measure_of("cos2z"), 1000, 2300)
-    assert just.steps is None or just.steps > 10
-    l1 = measure_of("cos2z", "l1")
-    for alpha, outliers, leading in ((2.68, 0, 0), (2.70, 1, 0), (2.82, 1, 0), (2.84, 1, 1)):
-        resolvent = Resolvent(l1, alpha)
+def binary_threshold(signal: float) -> float:
+    """α from which T = ±1 (equal masses) with E[T z²] = λ shows an outlier, theory.md §5: with ψ =
+    T s/(1 − T s), E[ψ²] = E[ψ (z² − 1)] reads s (1 + s²) = λ (1 − s²), and 1/α is either side."""
+    lam = abs(signal)
+    s = float(brentq(lambda s: s * (1 + s * s) - lam * (1 - s * s), 0, 1, xtol=1e-15))
+    return (1 - s * s) / (lam * s)
+
+
+@pytest.mark.parametrize("link", ["cos2z", "phase-retrieval"])
+def test_no_steps_below_the_threshold(link: str) -> None:
+    """l1: T = ±1 has a symmetric bulk, so that the outlier leads from its birth on. (theory.md §5
+    states α_GD = 2.831 and 1.730 beside α_spec = 2.689 and 1.709: the former are not borne out.)"""
+    measure = measure_of(link, "l1")
+    threshold = binary_threshold(float(measure.weighted_second(1)[0, 0]))
+    assert threshold == pytest.approx({"cos2z": 2.69, "phase-retrieval": 1.71}[link], abs=2e-3)
+    for factor, count in ((0.999, 0), (1.001, 1)):
+        resolvent = Resolvent(measure, threshold * factor)
+        assert len(resolvent.outliers) == len(leading_outliers(resolvent)) == count
+    below = recommended_steps(measure, 1000, round(990 * threshold))
+    assert below.steps is None
+    assert "0 of 1 directions" in below.reason
+    near = recommended_steps(measure, 1000, round(1002 * threshold))
+    assert near.steps is None
+    assert "barely" in near.reason
+    assert recommended_steps(measure, 1000, round(2000 * threshold)).steps is not None
+
+
+def test_outliers_that_do_not_lead() -> None:
+    """Uncentred tanh(y − 1) at y = z²: an outlier from α = .639, but the largest modulus only from
+    8.43 (theory.md §5, to its last digit): the bulk's other edge is farther out."""
+    transform = LabelTransform("tanh(y − 1)", lambda y: np.tanh(y - 1), bounded=True)
+    measure = label_measure(label_law("phase-retrieval", transform, centred=False))
+    for alpha, outliers, leading in ((0.63, 0, 0), (0.65, 1, 0), (8.4, 1, 0), (8.46, 1, 1)):
+        resolvent = Resolvent(measure, alpha)
         assert len(resolvent.outliers) == outliers
         assert len(leading_outliers(resolvent)) == leading
-    assert recommended_steps(l1, 1000, 2750).steps is None
+    assert recommended_steps(measure, 100, 500).steps is None
     # Nothing to find at any number of samples.
     assert recommended_steps(measure_of("sign-z1z2z3"), 100, 10**6).steps is None
 
@@ -678,8 +700,8 @@ def test_recommended_steps_suffice() -> None:
 
 def float32_spans(ratio: float, steps: int) -> Array:
     """Median over 5 starts of the span of 64 neurons after t float32 steps of a population H of
-    rank 2 in 32 dimensions, in a random basis."""
-    dim, neurons = 32, 64
+    rank 2 in 128 dimensions, in a random basis."""
+    dim, neurons = 128, 64
     spans = []
     for seed in range(5):
         rng = np.random.default_rng([seed, 4])
@@ -697,10 +719,10 @@ def float32_spans(ratio: float, steps: int) -> Array:
     return np.median(spans, axis=0)
 
 
-@pytest.mark.parametrize("level", [0.9, 0.5])
+@pytest.mark.parametrize("level", [0.97, 0.9])
 def test_window(level: float) -> None:
-    """D5: κ̂^T against float32's 2⁻²⁴. The formula counts one rounding of relative size u; an actual
-    step accumulates a few and spreads them over 32 dimensions: a factor 8 of κ^T either way."""
+    """D5: κ̂^T against float32's 2⁻²⁴. The formula counts one rounding of relative size u, a step
+    makes a few and spreads them over many dimensions: a factor 4 of κ^T either way."""
     measure = measure_of("quadratic:1,0.5", "huber")
     dim, samples = 32, 32 * 10**6
     resolvent = Resolvent(measure, samples / dim)
@@ -714,7 +736,7 @@ def test_window(level: float) -> None:
     assert window.first == span.steps[reached[0]]
     expected = math.log(math.tan(math.acos(level)) * 2**24) / math.log(ratio)
     assert window.last == math.floor(expected)
-    slack = math.ceil(math.log(8) / math.log(ratio))
+    slack = math.ceil(math.log(4) / math.log(ratio))
     spans = float32_spans(ratio, window.last + slack)
     assert spans[window.last - 1 - slack] >= level
     assert spans[window.last - 1 + slack] < level
@@ -760,10 +782,12 @@ def test_stated_sample_sizes() -> None:
     for dim, stated in ((64, 6630), (128, 26729), (256, 107338), (512, 430193)):
         assert n_half(measure_of("cos2z"), dim, 1) == pytest.approx(stated, rel=1e-4)
     for steps, (low, high) in {2: (1.52, 1.53), 3: (1.36, 1.37), 5: (1.22, 1.24)}.items():
-        for dim in (64, 512):
-            exponent = local_exponent(measure_of("cos2z"), dim, steps)
-            assert exponent is not None
-            assert low - 0.006 <= exponent <= high + 0.006  # two digits stated
+        sizes = [n_half(measure_of("cos2z"), dim, steps) for dim in (64, 128, 256, 512)]
+        exponents = np.diff(np.log2(np.array(sizes, dtype=float)))
+        assert (exponents >= low - 0.006).all()  # two digits stated
+        assert (exponents <= high + 0.006).all()
+        local = local_exponent(measure_of("cos2z"), 181, steps)  # between the middle two
+        assert local == pytest.approx(exponents[1], abs=1e-3)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 6])
@@ -815,4 +839,4 @@ def test_no_sample_size_without_a_signal(link: str, loss: str) -> None:
 
 def test_levels_that_need_no_samples() -> None:
     """A_0 = r/d ≥ level: there is no n to speak of."""
-    assert n_half(measure_of("z1z2", "huber"), 3, 2, level=0.3) is None
+    assert n_half(measure_of("z1z2", "huber"), 100, 2, level=0.01) is None

@@ -143,13 +143,13 @@ def _table(results: list[Comparison]) -> Table:
     )
     steps = len(results[0].predicted)
     picked = sorted({1, min(3, steps), steps})
-    table.add_column("link", no_wrap=True, min_width=max(len(r.link) for r in results))
-    table.add_column("loss", no_wrap=True)
-    table.add_column("n/d", justify="right", no_wrap=True)
+    table.add_column("link", overflow="fold", min_width=10)
+    table.add_column("loss", no_wrap=True, min_width=max(len(r.loss) for r in results) + 1)
+    table.add_column("n/d", justify="right", no_wrap=True, min_width=3)
     for t in picked:
-        table.add_column(f"T = {t}", justify="right", no_wrap=True)
-    table.add_column("z", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+        table.add_column(f"T = {t}", justify="right", no_wrap=True, min_width=13)
+    table.add_column("z", justify="right", no_wrap=True, min_width=5)
+    table.add_column("", no_wrap=True, min_width=6)
     for result in results:
         z = result.z
         worst = float(z[np.argmax(np.abs(z))])

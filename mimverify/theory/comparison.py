@@ -20,8 +20,11 @@ from scipy.stats import t as student
 from mimverify.errors import InputError
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.theory.bias import trace_bias
+from mimverify.theory.fluctuations import LabelShift
 from mimverify.theory.label_measure import LabelMeasure, label_measure
 from mimverify.theory.law import ATOM, label_law, realised_law
+from mimverify.theory.population import population_of
 from mimverify.theory.resolvent import Resolvent
 from mimverify.theory.traces import traces
 from mimverify.validation import integer, number
@@ -163,16 +166,24 @@ class _Cell:
         # constant falls: no population has the T of all samples.
         jumps = not loss.smooth and bool(law.weights[law.y == law.constant].sum() > ATOM)
         self.realised = law.tail.bounded is not True or jumps
-        self.population = (
-            None if self.realised else self._predict(label_measure(law, fourth_moments=False))
-        )
+        self.population: tuple[Array, Array] | None = None
+        if not self.realised:
+            population = population_of(link, loss)
+            self.population = self._predict(population.measure, population.shift)
         self.rows: list[tuple[Array, Array, Array]] = []
 
-    def _predict(self, measure: LabelMeasure) -> tuple[Array, Array]:
-        """A_t and log tr H^{2t}."""
-        moments = traces(Resolvent(measure, self.n / self.dim), self.dim, self.powers)
-        aligned = np.trace(moments.signal, axis1=1, axis2=2) / moments.total
-        return aligned, np.log(moments.total) + moments.log_scale
+    def _predict(
+        self, measure: LabelMeasure, shift: LabelShift | None = None
+    ) -> tuple[Array, Array]:
+        """A_t, ratio of means, and log E tr H^{2t}."""
+        resolvent = Resolvent(measure, self.n / (self.dim - self.link.rank))
+        moments = traces(resolvent, self.dim, self.powers)
+        signal = np.trace(moments.signal, axis1=1, axis2=2)
+        bias = np.exp(
+            trace_bias(resolvent, self.dim, self.powers, shift=shift, labels=not self.realised)
+        )
+        signal, rest = signal * bias[:, 0], (moments.total - signal) * bias[:, 1]
+        return signal / (signal + rest), np.log(signal + rest) + moments.log_scale
 
     def observe(self, X: Array) -> None:
         z = X[:, : self.link.rank]

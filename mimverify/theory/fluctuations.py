@@ -49,6 +49,7 @@ def trace_covariance(
     *,
     offset: float = 0.0,
     shift: LabelShift | None = None,
+    labels: bool = True,
 ) -> Array:
     """Covariance `(P, 2, 2)` of the relative fluctuations of (tr U p Uᵀ, tr p − tr U p Uᵀ).
 
@@ -57,9 +58,10 @@ def trace_covariance(
     - `powers`: even k; p = (H + offset)^k + (H − offset)^k.
     - `shift`: how the law reacts to its constant; without it T is taken to be centred by
       subtracting its mean.
+    - `labels`: False leaves out their part: the labels are given.
     """
-    contour = _contour(resolvent, max(powers), offset)
-    power, power_slope = _filters(contour.zeta, powers, offset)
+    contour = variance_contour(resolvent, max(powers), offset)
+    power, power_slope, _ = filters(contour.zeta, powers, offset)
     inverse, slope = contour.inverse, contour.slope
     log_det = np.einsum("nij,nji->n", inverse, contour.matrix_slope)
     density = resolvent.alpha * slope / contour.w
@@ -76,14 +78,25 @@ def trace_covariance(
     weights_signal = power * slope[:, None]
     weights_hidden = power_slope * slope[:, None]
 
-    labels = _label_part(
-        resolvent, contour, dim, power, (squared, inverse), (weights_signal, weights_hidden), shift
-    )
     n = resolvent.alpha * dim
     inputs = _input_part(
         resolvent, contour, (squared, inverse), (weights_signal, weights_hidden)
     ) * (2 / (n * resolvent.alpha))
-    covariance = labels / n + inputs  # of (signal, total)
+    covariance = inputs  # of (signal, total)
+    if labels:
+        covariance = (
+            covariance
+            + _label_part(
+                resolvent,
+                contour,
+                dim,
+                power,
+                (squared, inverse),
+                (weights_signal, weights_hidden),
+                shift,
+            )
+            / n
+        )
     covariance[:, 1, 1] += _bulk_part(contour, power)
     # To relative fluctuations of (signal, rest): rest = total − signal.
     to_rest = np.array([[1.0, 0.0], [-1.0, 1.0]])
@@ -92,20 +105,24 @@ def trace_covariance(
     return np.asarray(absolute / (means[:, :, None] * means[:, None, :]))
 
 
-def _filters(zeta: Complex, powers: Sequence[int], offset: float) -> tuple[Complex, Complex]:
-    """p and dp/dζ at each ζ, `(N, P)`, up to a common factor for each power."""
+def filters(
+    zeta: Complex, powers: Sequence[int], offset: float
+) -> tuple[Complex, Complex, Complex]:
+    """p = (ζ + offset)^k + (ζ − offset)^k, dp/dζ and d²p/dζ² at each ζ, `(N, P)`, up to a common
+    factor for each power."""
     k = np.array(powers, dtype=np.float64)
-    value, slope = np.zeros((2, len(zeta), len(k)), dtype=complex)
+    value, slope, second = np.zeros((3, len(zeta), len(k)), dtype=complex)
     size = float(np.max(np.abs(zeta))) + abs(offset)
     for sign in (1, -1):
         base = zeta + sign * offset
         power = np.exp(np.outer(np.log(base / size), k))
         value += power
         slope += power * k / base[:, None]
-    return value, slope
+        second += power * k * (k - 1) / base[:, None] ** 2
+    return value, slope, second
 
 
-def _contour(resolvent: Resolvent, power: int, offset: float) -> Contour:
+def variance_contour(resolvent: Resolvent, power: int, offset: float) -> Contour:
     """As `traces.around`, with fewer nodes: a variance needs three digits, not twelve."""
     low, high = resolvent.extremes
     margin = 3 * (max(abs(low), abs(high)) + abs(offset)) / power

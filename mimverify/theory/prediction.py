@@ -18,6 +18,7 @@ from mimverify.problems.links import Link, get_link
 from mimverify.theory.label_measure import LabelMeasure, label_measure
 from mimverify.theory.law import label_law, sampled_law, truncated_law
 from mimverify.theory.laws import closed_form_n_half
+from mimverify.theory.population import population_of
 from mimverify.theory.resolvent import Outlier, Resolvent
 from mimverify.theory.sample_sizes import HIGHEST_RATIO, local_exponent, n_half
 from mimverify.theory.span import SpanPrediction, predict_span
@@ -28,7 +29,7 @@ from mimverify.theory.steps import (
     recommended_steps,
     span_window,
 )
-from mimverify.theory.trajectory import Trajectory, population_of, predict_trajectory
+from mimverify.theory.trajectory import Trajectory, predict_trajectory
 from mimverify.validation import integer
 
 Array = NDArray[np.float64]
@@ -78,6 +79,12 @@ class Prediction:
             "steps": self.steps,
             "independent_neurons": self.neurons,
             "alignment": self.trajectory.alignment.tolist(),
+            "alignment_asymptotic": self.trajectory.asymptotic.tolist(),
+            "alignment_remainder": (
+                self.trajectory.remainder
+                * self.trajectory.alignment
+                * (1 - self.trajectory.alignment)
+            ).tolist(),
             "overlaps": self.trajectory.overlaps.tolist(),
             "one_run": {
                 "mean": mean.tolist(),

@@ -8,7 +8,7 @@ scatter and the shift of its mean are predicted as well.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 from mimverify.errors import InputError
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.theory.bias import trace_bias
 from mimverify.theory.fluctuations import LabelShift, trace_covariance
 from mimverify.theory.label_measure import LabelMeasure, label_measure
 from mimverify.theory.law import label_law, sampled_law
+from mimverify.theory.population import population_of
 from mimverify.theory.resolvent import Resolvent
 from mimverify.theory.traces import traces
 from mimverify.theory.transforms import LabelTransform
-from mimverify.training.centring import Centring
 from mimverify.validation import integer, number
 
 Array = NDArray[np.float64]
@@ -38,25 +39,30 @@ _MOST_DRAWN = 2_000_000  # labels of all draws together, unless one draw has mor
 class Trajectory:
     """Predictions for t = 0 … T, all arrays along t.
 
-    - `alignment`: A_t, ratio of means over data sets and starts; A_0 = r/d.
+    - `asymptotic`: D1 itself, A_t of the deterministic equivalents.
+    - `alignment`: A_t, ratio of means over data sets and starts at this d and n, to second
+      order in what the traces of H fluctuate by; A_0 = r/d. It tends to `asymptotic`.
     - `overlaps`: `(T + 1, r)`, ‖W u_k‖²/‖W‖² for each hidden feature; they sum to `alignment`.
     - `signal`: tr-normalised U E[W ᵀW] Uᵀ, `(T + 1, r, r)`.
     - `log_odds_shift`: mean over data sets of log(A/(1 − A)) minus the log-odds of
-      `alignment`; an estimate to first order in 1/d, and the size of the finite-size effect.
+      `alignment`, of order 1/d.
+    - `remainder`: an estimate of what the expansion leaves out, in log-odds: half of the
+      squared shifts, as in exp x ≈ 1 + x. Where it is not small, d is too small for theory.
     - `log_odds_deviation`: standard deviation of the log-odds between data sets, for
       infinitely many neurons.
     - `start_deviation`: the same from the random start of *one* independent neuron, to be
       divided by √(number of independent neurons); `start_shift` likewise (by that number).
     - `error`: of `alignment`, absolute: how far it moves on a coarser quadrature, or, where
-      labels were simulated (`sampled`: unbounded T), the standard error over their draws. The
-      finite d is not in it.
+      labels were simulated (`sampled`: unbounded T), the standard error over their draws.
     """
 
     dim: int
     samples: int
+    asymptotic: Array
     alignment: Array
     signal: Array
     log_odds_shift: Array
+    remainder: Array
     log_odds_deviation: Array
     start_shift: Array
     start_deviation: Array
@@ -142,44 +148,10 @@ def predict_trajectory(
             population.measure, dim, effective, steps, offset=offset, shift=population.shift
         )
         coarse = alignments(population.coarse, dim, effective, steps, offset=offset)
-        result = replace(result, error=np.abs(result.alignment - coarse))
+        result = replace(result, error=np.abs(result.asymptotic - coarse))
     else:
         result = _simulated(link, loss, dim, effective, steps, noise, offset, seed)
     return replace(result, samples=samples)
-
-
-@dataclass(frozen=True)
-class Population:
-    """The population's measure, the same on coarser nodes, and how it moves with c."""
-
-    measure: LabelMeasure
-    coarse: LabelMeasure
-    shift: LabelShift | None
-
-
-@lru_cache(maxsize=32)
-def population_of(link: Link, loss: Loss | LabelTransform, *, noise: float = 0.0) -> Population:
-    """The measures behind the predictions for a bounded T."""
-    law = label_law(link, loss, noise=noise)
-    measure = label_measure(law)
-    assert law.check is not None
-    coarse = label_measure(law.check, fourth_moments=False)
-    if law.constant is None or not isinstance(loss, Loss):
-        return Population(measure, coarse, None)
-    # Wide enough that quadrature errors of jumping transforms do not matter, narrow enough
-    # for a first derivative.
-    step = 0.02 * float(np.sqrt(law.weights @ (law.y - law.weights @ law.y) ** 2))
-
-    def moved(constant: float) -> LabelMeasure:
-        transform = LabelTransform.of_loss(loss, Centring(constant))
-        if law.rank + bool(noise) == 1:
-            near = label_law(link, transform, noise=noise, centred=False)
-            return label_measure(near, fourth_moments=False)
-        # With so many nodes those of c serve its neighbours as well.
-        return label_measure(replace(law, T=transform(law.y)), fourth_moments=False)
-
-    shift = LabelShift(moved(law.constant - step), moved(law.constant + step), step)
-    return Population(measure, coarse, shift)
 
 
 def trajectory_of(
@@ -190,15 +162,19 @@ def trajectory_of(
     *,
     offset: float = 0.0,
     shift: LabelShift | None = None,
+    labels: bool = True,
 ) -> Trajectory:
     """D1 for a measure that is known: a bounded T's, or that of a sample's own labels.
 
     **Arguments**
 
     - `offset`: (1 − η1 β1)/(η1 |a|); a step multiplies by offset ± H.
+    - `shift`: how the law moves with the fitted constant (`Population`).
+    - `labels`: False where the measure is that of the very labels, which then vary no more.
     """
     resolvent = Resolvent(measure, samples / dim)
     times = list(range(steps + 1))
+    powers_of_steps = [2 * t for t in times[1:]]
     powers = sorted({2 * t for t in times} | {4 * t for t in times})
     at = {power: index for index, power in enumerate(powers)}
     first, second = [at[2 * t] for t in times], [at[4 * t] for t in times]
@@ -223,19 +199,28 @@ def trajectory_of(
 
     aligned = np.trace(signal, axis1=1, axis2=2) / total
     later = slice(1, None)
-    between = np.zeros((len(times), 2, 2))
+    between, bias = np.zeros((len(times), 2, 2)), np.zeros((len(times), 2))
     if steps:
-        between[later] = trace_covariance(
-            resolvent, dim, [2 * t for t in times[later]], offset=offset, shift=shift
-        )
+        settings: dict[str, Any] = {"offset": offset, "shift": shift, "labels": labels}
+        between[later] = trace_covariance(resolvent, dim, powers_of_steps, **settings)
+        # The bias is relative to the natural ratio n/(d − r), whose own effect is as large.
+        natural = Resolvent(measure, samples / (dim - measure.rank))
+        bias[later] = trace_bias(natural, dim, powers_of_steps, **settings)
+        reference = alignments(measure, dim, samples, steps, offset=offset, natural=True)
+    else:
+        reference = aligned
+    log_odds = np.log(reference / (1 - reference)) + bias[:, 0] - bias[:, 1]
+    corrected = _logistic(log_odds)
     log_odds_variance = between[:, 0, 0] + between[:, 1, 1] - 2 * between[:, 0, 1]
     return Trajectory(
         dim=dim,
         samples=samples,
-        alignment=aligned,
-        signal=signal / total[:, None, None],
-        # E s/E b is D1's; log s and log b lie below by half of their variances.
+        asymptotic=aligned,
+        alignment=corrected,
+        signal=signal * (corrected / np.trace(signal, axis1=1, axis2=2))[:, None, None],
+        # log s and log b lie below log E s and log E b by half of their variances.
         log_odds_shift=(between[:, 1, 1] - between[:, 0, 0]) / 2,
+        remainder=np.abs(bias[:, 0] ** 2 - bias[:, 1] ** 2) / 2,
         log_odds_deviation=np.sqrt(np.maximum(log_odds_variance, 0.0)),
         start_shift=shift_start,
         start_deviation=np.sqrt(variance),
@@ -244,10 +229,16 @@ def trajectory_of(
 
 
 def alignments(
-    measure: LabelMeasure, dim: int, samples: int, steps: int, *, offset: float = 0.0
+    measure: LabelMeasure,
+    dim: int,
+    samples: int,
+    steps: int,
+    *,
+    offset: float = 0.0,
+    natural: bool = False,
 ) -> Array:
-    """A_0 … A_T alone: D1 without its finite-size terms."""
-    resolvent = Resolvent(measure, samples / dim)
+    """A_0 … A_T by D1 alone, at α = n/d or, `natural`, n/(d − r)."""
+    resolvent = Resolvent(measure, samples / (dim - measure.rank if natural else dim))
     powers = [2 * t for t in range(steps + 1)]
     halves = [
         traces(resolvent, dim, powers, offset=sign * offset)
@@ -313,6 +304,7 @@ def _simulated(
             samples,
             steps,
             offset=offset,
+            labels=False,
         )
         for k in range(draws)
     ]
@@ -323,10 +315,10 @@ def _mean(runs: list[Trajectory]) -> Trajectory:
     """A typical run: heavy labels make a ratio of means a matter of the largest label of all,
     so the log-odds are averaged instead."""
     log_odds = np.array([run.log_odds for run in runs])
-    middle = log_odds.mean(axis=0)
-    aligned = 1 / (1 + np.exp(-middle))
+    aligned = _logistic(log_odds.mean(axis=0))
     between = log_odds.var(axis=0, ddof=1)
     inside = np.mean([run.log_odds_deviation**2 for run in runs], axis=0)
+    asymptotic = np.array([run.asymptotic for run in runs])
     signal = np.mean([run.signal / run.alignment[:, None, None] for run in runs], axis=0)
 
     def mean(name: str) -> Array:
@@ -334,13 +326,19 @@ def _mean(runs: list[Trajectory]) -> Trajectory:
 
     return replace(
         runs[0],
+        asymptotic=_logistic(np.log(asymptotic / (1 - asymptotic)).mean(axis=0)),
         alignment=aligned,
         signal=signal * aligned[:, None, None],
         log_odds_shift=mean("log_odds_shift"),
-        log_odds_deviation=np.sqrt(np.maximum(inside, between)),
+        remainder=mean("remainder"),
+        log_odds_deviation=np.sqrt(inside + between),
         start_shift=mean("start_shift"),
         start_deviation=mean("start_deviation"),
         sampled=True,
         # d A/d log-odds = A (1 − A).
         error=np.sqrt(between / len(runs)) * aligned * (1 - aligned),
     )
+
+
+def _logistic(log_odds: Array) -> Array:
+    return np.asarray(1 / (1 + np.exp(-log_odds)))
