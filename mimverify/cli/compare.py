@@ -142,7 +142,7 @@ def _table(results: list[Comparison]) -> Table:
         pad_edge=False,
     )
     steps = len(results[0].predicted)
-    picked = sorted({1, min(3, steps), steps})
+    picked = sorted({min(3, steps), steps})
     table.add_column("link", overflow="fold", min_width=10)
     table.add_column("loss", no_wrap=True, min_width=max(len(r.loss) for r in results) + 1)
     table.add_column("n/d", justify="right", no_wrap=True, min_width=3)
