@@ -21,16 +21,20 @@ from scipy.stats import norm
 
 from mimverify.errors import InputError
 from mimverify.problems.links import Link, get_link, hermite
+from mimverify.theory.analysis import analyse_transform
 from mimverify.theory.conditional import conditional_moments, conditional_second_moment
 from mimverify.theory.information import (
     LabelInformation,
+    _information,
     _maximiser,
     _rayleigh,
     label_information,
 )
-from mimverify.theory.moments import Estimate
+from mimverify.theory.law import label_law
+from mimverify.theory.moments import ConditionalMoments, Estimate
 from mimverify.theory.optimal import _best_direction, _quartic, optimal_transform
 from mimverify.theory.projection import _cross_products
+from mimverify.theory.trajectory import predict_trajectory
 
 Array = NDArray[np.float64]
 
@@ -41,9 +45,15 @@ def scalar(name: str, function) -> Link:
 
 
 @cache
+def moments(name: str, noise: float = 0.0) -> ConditionalMoments:
+    """`conditional_moments` of a named link, once per session."""
+    return conditional_moments(get_link(name), noise=noise)
+
+
+@cache
 def information(name: str, noise: float = 0.0) -> LabelInformation:
-    """`label_information` of a named link, once per session."""
-    return label_information(get_link(name), noise=noise)
+    """`label_information` of a named link, which makes it of these moments."""
+    return _information(moments(name, noise))
 
 
 def phi(z):
@@ -108,8 +118,8 @@ def product_strength() -> float:
 
 def noisy_square_strength(noise: float) -> float:
     """E[G²] of y = z² + noise·ε by trapezoids in z and y."""
-    z = np.linspace(0, 7, 4001)
-    y = np.linspace(-8 * noise, 49 + 8 * noise, 6001)
+    z = np.linspace(0, 7, 2001)
+    y = np.linspace(-8 * noise, 49 + 8 * noise, 3001)
     weight = 2 * phi(z) * (z[1] - z[0]) * np.where(z == 0, 0.5, 1.0)
     total = 0.0
     for part in np.array_split(y, 20):
@@ -217,7 +227,7 @@ def test_conditional_moment_is_what_a_sample_says() -> None:
     # No symmetry, up to four preimages, none of them listed by hand.
     link = scalar("quartic", lambda z: z**4 - 2.3 * z**2 + 0.4 * z)
     moment = conditional_second_moment(link)
-    z = np.random.default_rng(1).standard_normal(1_500_000)
+    z = np.random.default_rng(1).standard_normal(700_000)
     y = link(z[:, None])
     for centre in (-1.6, -1.1, -0.5, 0.02, 1.0, 5.0):
         near = np.abs(y - centre) < 0.02
@@ -294,7 +304,7 @@ def test_rough_link_falls_back_on_projection() -> None:
 # --- projection: several features, or noise ---------------------------------------------------
 
 
-@pytest.mark.parametrize("rank", [2, 3, 4, 8])
+@pytest.mark.parametrize("rank", [2, 4, 8])
 def test_squared_norm(rank: int) -> None:
     found = label_information(Link("norm", rank, lambda z: (z**2).mean(axis=1)))
     assert found.generative_exponent == 2
@@ -323,7 +333,7 @@ def test_sign_products() -> None:
     # Two atoms, G = ±(2/π) [[0, 1], [1, 0]]: E[G M G] = (2/π)² P M P, P the exchange.
     two = information("sign-z1z2")
     assert_threshold(two, math.pi**2 / 4, within=1e-3)
-    moment = conditional_moments(get_link("sign-z1z2")).second_moment(np.array([1.0, -1.0]))
+    moment = moments("sign-z1z2").second_moment(np.array([1.0, -1.0]))
     exchange = 2 / math.pi * np.array([[0, 1], [1, 0]])
     assert moment == pytest.approx(np.array([np.eye(2) + exchange, np.eye(2) - exchange]), abs=2e-4)
     # Three signs say nothing of second order about any two of them.
@@ -378,6 +388,7 @@ def test_rotation_turns_directions_and_keeps_thresholds() -> None:
     )
     assert plain.alpha_c is not None
     assert turned.alpha_c_error is not None
+    assert (turned.second_order != plain.second_order).any()
     assert turned.alpha_c == pytest.approx(plain.alpha_c, abs=6 * turned.alpha_c_error)
     assert turned.second_order == pytest.approx(
         turn.T @ plain.second_order @ turn, abs=6 * turned.second_order_error
@@ -396,7 +407,7 @@ def test_first_order_of_several_features() -> None:
 def test_projected_conditional_moment_is_what_a_sample_says() -> None:
     link = get_link("polynomial:rank=2,degree=3,seed=4")
     moment = conditional_second_moment(link)
-    z = np.random.default_rng(5).standard_normal((1_000_000, 2))
+    z = np.random.default_rng(5).standard_normal((500_000, 2))
     y = link(z)
     for level in (0.02, 0.2, 0.5, 0.8, 0.97):
         near = np.abs(y - np.quantile(y, level)) < 0.02
@@ -409,10 +420,8 @@ def test_projected_conditional_moment_is_what_a_sample_says() -> None:
 
 def test_same_arguments_same_answer() -> None:
     link = get_link("phase-retrieval")
-    one = information("phase-retrieval", 0.3)
-    two, other = (label_information(link, noise=0.3, seed=seed) for seed in (0, 6))
+    one, two = information("phase-retrieval", 0.3), label_information(link, noise=0.3)
     assert (one.second_order == two.second_order).all()
-    assert (one.second_order != other.second_order).any()
 
 
 def test_noise_alone_makes_no_information() -> None:
@@ -538,6 +547,26 @@ def test_transform_answers_in_kind() -> None:
     assert answer.dtype == torch.float32
     assert answer.shape == (3, 4)
     assert answer.numpy().ravel() == pytest.approx(transform(y), rel=1e-4)
+
+
+def test_transform_as_label_transform() -> None:
+    transform = optimal_transform(get_link("cos2z"))
+    label = transform.label_transform()
+    assert (label.name, label.bounded) == ("optimal", True)
+    assert optimal_transform(get_link("abs")).label_transform().bounded is False
+    # Laws are kept by transform: equal and hashable by identity.
+    assert label == transform.label_transform()
+    assert hash(label) == hash(transform.label_transform())
+    assert len({transform, optimal_transform(get_link("cos2z"))}) == 2
+    law = label_law("cos2z", label, centred=False)
+    assert label_law("cos2z", transform.label_transform(), centred=False) is law
+    assert np.abs(law.T - transform(law.y)).max() < 1e-12
+    # E T = 1 − E[1/(1 + ψ)], which all three remove.
+    assert law.weights @ law.T < -0.1
+    analysis = analyse_transform("cos2z", label)
+    assert analysis.mean == pytest.approx(float(law.weights @ law.T), rel=1e-6)
+    trajectory = predict_trajectory("cos2z", label, dim=64, samples=2048, steps=2)
+    assert trajectory.alignment[2] > 10 / 64
 
 
 def test_transform_as_loss() -> None:

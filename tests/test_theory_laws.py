@@ -29,6 +29,7 @@ from mimverify.theory.laws import (
 )
 from mimverify.theory.resolvent import Resolvent
 from mimverify.theory.sample_sizes import alignment_at
+from mimverify.theory.traces import traces
 
 Array = NDArray[np.float64]
 
@@ -68,14 +69,15 @@ def test_catalan_numbers() -> None:
 
 
 def test_catalan_numbers_are_the_semicircle() -> None:
-    """tr H^{2T} = d C_T (v d/n)^T for T independent of x and n ≫ d: the resolvent at α = 10⁸."""
-    measure = measure_of("sign-z1z2z3")
-    dim, alpha = 10**6, 1e8
-    for steps in (1, 2, 5, 12):
-        # Nothing to align with: A = (3 of d directions) · ratio; the bulk's trace is
-        # d C_T (v/α)^T, and r/d of it lies in the hidden subspace.
-        aligned = alignment_at(measure, dim, alpha, steps)
-        assert aligned == pytest.approx(3 / dim, rel=1e-3)
+    """tr H^{2T} → d C_T (v d/n)^T for n ≫ d where nothing is to be learned (y = sgn z: v = 1). Next
+    order: κ_4/κ_2² = 1/α in free cumulants, times (2T choose 4) and less: 10⁻⁸ · 10⁵."""
+    link = Link("sign", 1, lambda z: np.sign(z[:, 0]))
+    alpha, powers = 1e8, [2, 4, 10, 24]
+    found = traces(Resolvent(measure_of(link), alpha), 10**6, powers)
+    logs = np.log(found.bulk) + found.log_scale
+    half = np.array(powers) / 2
+    expected = math.log(10**6 - 1) + log_catalan(half) - half * math.log(alpha)
+    np.testing.assert_allclose(logs, expected, rtol=0, atol=1e-3)
 
 
 # --- D2 and its correction ------------------------------------------------------------
@@ -125,10 +127,10 @@ def test_d2_is_the_limit_of_d1(steps: int, dim: int) -> None:
 
 
 def test_orders_of_d2_and_its_correction() -> None:
-    """At T = 3 and growing α, with dim chosen so that A stays at 1/2: D2 errs at first order in 1/α.
+    """At T = 3 and growing α, with dim chosen so that A stays at 1/2: D2 errs at order 1/α.
 
-    So does the corrected law, by what it leaves out: the bulk's sixth moment is 5 κ_2³ + 6 κ_2 κ_4 +
-    3 κ_3² in free cumulants κ_j = E[T^j]/α^{j−1}, so that the noise's odds are larger by
+    So does the corrected law, by what it leaves out: the bulk's sixth moment is 5 κ_2³ +
+    6 κ_2 κ_4 + 3 κ_3² in free cumulants κ_j = E[T^j]/α^{j−1}: the noise's odds are larger by
     (6/5 E T⁴/v² + 3/5 (E T³)²/v³)/α."""
     measure, steps = measure_of("cos2z"), 3
     missing = 1.2 * measure.moment(4) / V**2 + 0.6 * measure.moment(3) ** 2 / V**3
@@ -337,8 +339,8 @@ def test_spurious_outlier_of_an_atom_in_the_resolvent() -> None:
 
 @pytest.mark.parametrize("level", [1.2, 1.5, 2.0])
 def test_plateau_of_an_odd_link(level: float) -> None:
-    """y = sgn z · 1{|z| > t}: v = 2Φ(−t), u = v + 2 t φ(t), λ = 0. Outliers ±u/√(α (u − v)) with the
-    plateau as overlap at large α; corrections 1/√α cancel between the two sides: 1/α, here
+    """y = sgn z · 1{|z| > t}: v = 2Φ(−t), u = v + 2 t φ(t), λ = 0. Outliers ±u/√(α (u − v)) with
+    the plateau as overlap at large α; corrections 1/√α cancel between the two sides: 1/α, here
     u/v-sized constants over 10⁵."""
     link = Link(
         f"odd {level}", 1, lambda z: np.where(np.abs(z[:, 0]) > level, np.sign(z[:, 0]), 0.0)

@@ -23,6 +23,7 @@ from scipy.stats import t as student
 
 from mimverify.problems.links import Link, get_link
 from mimverify.theory import (
+    LabelLaw,
     LabelMeasure,
     LabelTransform,
     OptimalTransform,
@@ -51,9 +52,15 @@ RARE_SIGN = scalar("rare sign", lambda z: np.sign(z) * (np.abs(z) > 1.5))
 
 
 @cache
+def population(link: str, loss: str) -> LabelLaw:
+    """The population's law of named things, once per session."""
+    return label_law(link, loss)
+
+
+@cache
 def measure(link: str, loss: str) -> LabelMeasure:
-    """The population's measure of named things, once per session."""
-    return label_measure(label_law(link, loss))
+    """Its measure, once per session."""
+    return label_measure(population(link, loss), fourth_moments=False)
 
 
 def measure_of(link: Link | str, function: Callable[[Array], Array], *, centred: bool = True):
@@ -329,14 +336,16 @@ def test_scaled_transform_gives_the_same_thresholds() -> None:
     """The same through the whole chain of laws and measures."""
     plain = thresholds(measure_of("cos2z", np.tanh))
     for factor in (1e3, -0.02):
-        other = thresholds(measure_of("cos2z", lambda y, f=factor: f * np.tanh(y)))
+
+        def scaled(y: Array, factor: float = factor) -> Array:
+            return np.asarray(factor * np.tanh(y))
+
+        other = thresholds(measure_of("cos2z", scaled))
         assert other.spectral == pytest.approx(plain.spectral, rel=1e-9)
         assert other.descent == pytest.approx(plain.descent, rel=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("link", "loss"), [("z1z2", "huber"), ("relu-sum", "huber"), ("he2-mix", "l1")]
-)
+@pytest.mark.parametrize(("link", "loss"), [("z1z2", "huber"), ("he2-mix", "l1")])
 def test_descent_never_beats_the_spectral_threshold(link: str, loss: str) -> None:
     mu = measure(link, loss)
     found = thresholds(mu)
@@ -422,9 +431,8 @@ CASES = [
 
 def dense_transition(link: str, loss: str, below, above, *, dim: int, seeds: int) -> None:
     """Below the threshold nothing but what the edge of the bulk shows; above it the curve."""
-    law = label_law(link, loss)
     mu = measure(link, loss)
-    constant = law.constant
+    constant = population(link, loss).constant
     assert constant is not None
     cut = 1.0 if loss == "huber" else np.inf
     measured = leading_overlaps(

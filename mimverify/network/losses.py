@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from array_api_compat import array_namespace
@@ -162,14 +163,20 @@ def get_loss(loss: Loss | str) -> Loss:
             return _import_loss(loss)
         choice("loss", loss, LOSSES)  # raises, with the nearest name
         raise AssertionError("unreachable")
+    return _build(name, parameter, loss)
+
+
+@lru_cache(maxsize=128)
+def _build(name: str, parameter: str, spec: str) -> Loss:
+    # One object for one specification: what is computed for a loss is remembered by it.
     if not parameter:
         return LOSSES[name]()
     if name not in _WITH_DELTA:
-        raise InputError(f"loss={loss!r}: {name} takes no parameter")
+        raise InputError(f"loss={spec!r}: {name} takes no parameter")
     try:
         return LOSSES[name](float(parameter))
     except ValueError:
-        raise InputError(f"loss={loss!r}: expected a positive number after the colon") from None
+        raise InputError(f"loss={spec!r}: expected a positive number after the colon") from None
 
 
 def _import_loss(spec: str) -> Loss:

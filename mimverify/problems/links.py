@@ -11,6 +11,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 from typing import Any
 
@@ -198,7 +199,9 @@ def get_link(link: Link | str, *, rank: int | None = None) -> Link:
     return resolved
 
 
+@lru_cache(maxsize=128)
 def _build(name: str, parameters: str) -> Link:
+    # One object for one specification: what is computed for a link is remembered by it.
     factory = LINKS[name]
     positional: list[float] = []
     named: dict[str, int] = {}

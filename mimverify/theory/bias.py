@@ -3,8 +3,9 @@
 The deterministic equivalents are the traces of a typical H; means over data sets differ by
 the second order of what `fluctuations` has to first order. At fixed w both ζ and M are
 linear in the law of the labels, so the curvature of each trace under resampling the labels
-is one contour integral over covariances at equal w. The inputs, given the labels, add the
-mean of M's fluctuation, its curvature, and the bias ½ (log ζ')' of the bulk's own trace.
+is one contour integral over covariances at equal w; refitting the constant to the same labels
+also shifts the mean law. The inputs, given the labels, add the mean of M's fluctuation, its
+curvature, and the bias ½ (log ζ')' of the bulk's own trace.
 Derivation: docs/theory-engine.md.
 """
 
@@ -38,6 +39,8 @@ def trace_bias(
     subspace, and its difference from n/d is of the same order. Powers and `shift` are as in
     `trace_covariance`; without `labels` those are taken as given.
     """
+    if shift is not None and not _differentiable(resolvent, shift):
+        shift = None
     contour = variance_contour(resolvent, max(powers), offset)
     p, p1, p2 = filters(contour.zeta, powers, offset)  # p, dp/dζ, d²p/dζ²
     terms = _InputTerms(contour)
@@ -56,6 +59,13 @@ def trace_bias(
 
     if labels:
         label = _LabelTerms(contour, shift)
+        signal_shift += contour.integrate(p * label.mean_signal[:, None]) / n
+        total_shift += (
+            contour.integrate(
+                p * density * (label.mean / contour.w)[:, None] + p1 * label.mean_hidden[:, None]
+            )
+            / n
+        )
         signal_shift += contour.integrate(
             p1 * label.aa_signal[:, None]
             - 2 * (p1 * slope * label.a_signal[:, None] + p * label.da_signal[:, None])
@@ -104,7 +114,8 @@ class _LabelTerms:
     """Covariances over labels at equal w, contracted with powers of N = M⁻¹; each `(N,)`.
 
     One label moves ζ and M by a = y_0 and B = y_0 I − Z(y), y = τ φ + T C the mean-free part,
-    φ = (1, z_i z_j) and C the reaction of the fitted constant.
+    φ = (1, z_i z_j) and C the reaction of the fitted constant. To second order this reaction
+    has a mean of its own.
     """
 
     def __init__(self, contour: Contour, shift: LabelShift | None) -> None:
@@ -135,6 +146,14 @@ class _LabelTerms:
         self.aa = Q[:, 0, 0]
         self.aa_signal = self.aa * np.einsum("nij,nji->n", N2, contour.matrix_slope)
         linear_signal, linear_hidden = _linear(N2), _linear(N)
+        # First-order response to a mean shift of (a, B): a tr(N² M') − ζ' tr(N² B), and with N.
+        moved = _second_reaction(contour, shift)
+        self.mean = moved[:, 0]
+        M1, slope = contour.matrix_slope, contour.slope
+        self.mean_signal = self.mean * np.einsum("nij,nji->n", N2, M1)
+        self.mean_signal -= slope * np.einsum("nk,nk->n", moved, linear_signal)
+        self.mean_hidden = self.mean * np.einsum("nij,nji->n", N, M1)
+        self.mean_hidden -= slope * np.einsum("nk,nk->n", moved, linear_hidden)
         self.a_signal = np.einsum("nk,nk->n", Q[:, 0], linear_signal)
         self.da_signal = np.einsum("nk,nk->n", X[:, 0], linear_signal)
         self.a_hidden = np.einsum("nk,nk->n", Q[:, 0], linear_hidden)
@@ -183,3 +202,48 @@ def _reaction(contour: Contour, shift: LabelShift | None) -> tuple[Complex, Comp
     (high, high1), (low, low1) = moments(shift, True), moments(shift, False)
     slope_of_mean = shift.above.moment(1) - shift.below.moment(1)
     return (high - low) / -slope_of_mean, (high1 - low1) / -slope_of_mean
+
+
+def _second_reaction(contour: Contour, shift: LabelShift | None) -> Complex:
+    """n times the mean shift `(N, 1 + s)` of E[τ φ] when the constant is refitted:
+
+    E[∂_c(mean τ φ) δc] + ½ ∂_c² E[τ φ] E δc² + ∂_c E[τ φ] E δc, with E δc to second order.
+    """
+    w, measure = contour.w[:, None], contour.resolvent.measure
+    v = measure.moment(2)
+    if shift is None:  # ∂_c T = −1
+        gap = w / (w - measure.T)
+        return np.asarray((gap**2 * (v * gap / w - measure.T)) @ measure.features)
+    below, above, step = shift.below, shift.above, shift.step
+
+    def tau(T: Array) -> Complex:
+        return np.asarray(w * T / (w - T))
+
+    def primitive(T: Array) -> Complex:  # of T ∂τ/∂T
+        return np.asarray(w**2 * (T / (w - T) + np.log1p(-T / w)))
+
+    # Labels that c passes jump (l1): no value in between counts, T ∂τ/∂T is 0 on average, and
+    # the mean of the quadrature's T, taken away in `measure`, would swamp second differences.
+    jumps = np.array_equal(below.T, above.T) and len(measure.T) == len(above.T)
+    T = above.T if jumps else measure.T
+    high, low = tau(above.T) @ above.features, tau(below.T) @ below.features
+    first = (high - low) / (2 * step)
+    second = (high + low - 2 * tau(T) @ measure.features) / step**2
+    curvature = (below.moment(1) - above.moment(1)) / (2 * step)  # E l''
+    bend = (above.moment(1) + below.moment(1) - 2 * float(T @ measure.mass)) / step**2
+    spread = (above.moment(2) - below.moment(2)) / (2 * step)
+    shifted = (v * (second + first * bend / curvature) + first * spread) / (2 * curvature**2)
+    if not jumps:
+        flow = primitive(above.T) @ above.features - primitive(below.T) @ below.features
+        shifted = shifted + flow / (2 * step) / curvature
+    return np.asarray(shifted)
+
+
+def _differentiable(resolvent: Resolvent, shift: LabelShift) -> bool:
+    """Whether the law moves smoothly with c. At an atom of the labels, or in a flat stretch
+    of E T, it does not: T is then centred by its mean, or nearly so."""
+    below, above = shift.below, shift.above
+    uneven = abs(above.moment(1) + below.moment(1))
+    v = resolvent.measure.moment(2)
+    curved = abs(above.moment(2) + below.moment(2) - 2 * v)
+    return bool(uneven < abs(above.moment(1) - below.moment(1)) / 2 and curved < v / 2)

@@ -30,6 +30,8 @@ Array = NDArray[np.float64]
 # Refits of the constant, each with nodes that resolve the transform of the one before; each
 # brings the next median an order of magnitude nearer, where nodes are cheap.
 _REFITS = {1: 8, 2: 2, 3: 2}
+# Fourth moments of larger T would overflow.
+_LARGEST = 1e70
 #: More weight than this at one label is an atom of the law, not a node of the quadrature.
 ATOM = 1e-3
 
@@ -137,7 +139,7 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
     T = _finite(transform, y)
     mean = float(rule.weights @ T)
     second = float(rule.weights @ (T - mean) ** 2)
-    if not second > 1e-20 * max(1.0, float(np.max(np.abs(T))) ** 2):
+    if not second > 1e-20 * float(np.max(np.abs(T))) ** 2:
         raise InputError(
             f"loss={transform.name!r}: T(y) is constant for link {link.name}: expected a "
             "transform that varies"
@@ -278,10 +280,10 @@ def realised_law(z: Any, y: Any, loss: Loss | str) -> LabelLaw:
 
 def _finite(transform: LabelTransform, y: Array) -> Array:
     T = transform(y)
-    if T.shape != y.shape or not np.isfinite(T).all():
+    if T.shape != y.shape or not np.abs(T).max() < _LARGEST:  # NaN fails this as well
         raise InputError(
-            f"loss={transform.name!r}: T(y) is not finite, or not one number per label, for "
-            f"labels in [{y.min():.3g}, {y.max():.3g}]"
+            f"loss={transform.name!r}: T(y) is not a number below {_LARGEST:g} for every label in "
+            f"[{y.min():.3g}, {y.max():.3g}]"
         )
     return T
 
@@ -289,6 +291,8 @@ def _finite(transform: LabelTransform, y: Array) -> Array:
 def _tail(link: Link, transform: LabelTransform, noise: float) -> Tail:
     if transform.bounded:
         return Tail(True, 0.0, f"{transform.name} is bounded for every label")
+    if transform.bounded is False:
+        return Tail(False, None, f"{transform.name} is not bounded")
     tail = tail_of(lambda z: transform(link(z)), link.rank)
     if noise and tail.bounded is not False:
         y = np.concatenate([s * np.geomspace(1, 1e6, 32) for s in (-1, 1)])

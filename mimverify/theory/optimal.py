@@ -73,12 +73,18 @@ class OptimalTransform:
         return result.astype(labels.dtype) if labels.dtype.kind == "f" else result
 
     def label_transform(self) -> LabelTransform:
-        """T for `label_law`, `analyse_transform` and `predict_trajectory`; its mean is theirs to
-        remove. Equal for one and the same `OptimalTransform`."""
+        """T for `label_law`, `analyse_transform` and `predict_trajectory`.
+
+        Those take E T away, and with it the optimum (see `optimal_transform`): only
+        `label_law(…, centred=False)` keeps it. Equal for one and the same `OptimalTransform`.
+        """
         return LabelTransform("optimal", self, bounded=self.bounded)
 
     def as_loss(self) -> Loss:
-        """(f − T(y))²/2 as a loss: its label transform is T itself, up to a constant."""
+        """(f − T(y))²/2 as a loss: its label transform is T − c, which stage 1 centres.
+
+        Centred, it is no longer optimal (see `optimal_transform`).
+        """
         return Loss(
             "optimal",
             derivative=lambda f, y: f - self(y),
@@ -99,6 +105,12 @@ def optimal_transform(
     but has no lower bound where E[z² | y] reaches zero. Given `alpha`, the bounded
     T = ψ/(ψ + √(α/α_c)) of Mondelli and Montanari (2019, their T_δ with δ = α), which tends to
     it for α ↓ α_c; (y − 1)/(y + √(2α) − 1) for y = z².
+
+    T has a mean, E T = 1 − E[1/(1 + ψ)] < 0, and the optimum rests on it: centring adds
+    −E T·(1/n) Σ x xᵀ to H, which is far from a multiple of I at n ~ d, and moves the threshold
+    up (cos 2z: α_c = 1.617, centred 2.32). Without centring the outlier leads the bulk's right
+    edge but not the left one in modulus: power iteration finds it with a shift only, that is
+    with η1 β1 ≠ 1.
 
     For r > 1 one scalar transform serves one direction: e maximises E[(eᵀ G(y) e)²], found by
     ascent from many starts (a local method), and α_c above is `scalar_alpha`. First-order

@@ -40,7 +40,8 @@ class Tail:
             return "undetermined"
         if self.bounded:
             return "bounded"
-        assert self.growth is not None
+        if self.growth is None:
+            return "is unbounded"
         if self.growth == np.inf:
             return "grows faster than any power of |z|"
         return f"grows like |z|^{self.growth:.3g}"
@@ -81,6 +82,7 @@ def tail_of(transform: Callable[[Array], Array], rank: int) -> Tail:
     slopes = np.diff(np.log(seen)) / np.diff(np.log(_RADII))
     if slopes[-1] > 30:
         return Tail(False, np.inf, rests_on)
-    if slopes[-1] > 0.25:
+    if slopes[-1] > 0.25 and (slopes[-1] > 0.5 or slopes[-1] > 0.9 * slopes[-2]):
+        # A power's slope stays; a logarithm's falls.
         return Tail(False, float(slopes[-1]), rests_on)
     return Tail(None, None, rests_on + ", which still rises slowly")

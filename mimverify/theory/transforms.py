@@ -26,7 +26,8 @@ class LabelTransform:
 
     - `name`: for people.
     - `function`: y `(q,)` ↦ T(y) `(q,)`.
-    - `bounded`: whether sup |T| < ∞ for *every* link, or None where that depends on the link.
+    - `bounded`: True where sup |T| < ∞ for *every* link, False where T is known to be
+      unbounded for the links it is meant for, None where that depends on the link.
     """
 
     name: str
