@@ -691,7 +691,6 @@ def scaled(value: Fraction, log_scale: float) -> float:
     [
         ("two atoms", F(1, 2)),
         ("three atoms", F(8)),
-        ("null", F(2)),
     ],
 )
 def test_traces_in_exact_arithmetic(name: str, alpha: Fraction) -> None:

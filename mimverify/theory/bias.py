@@ -39,7 +39,7 @@ def trace_bias(
     subspace, and its difference from n/d is of the same order. Powers and `shift` are as in
     `trace_covariance`; without `labels` those are taken as given.
     """
-    if shift is not None and not _differentiable(resolvent, shift):
+    if shift is not None and not shift.smooth_at(resolvent.measure):
         shift = None
     contour = variance_contour(resolvent, max(powers), offset)
     p, p1, p2 = filters(contour.zeta, powers, offset)  # p, dp/dζ, d²p/dζ²
@@ -237,13 +237,3 @@ def _second_reaction(contour: Contour, shift: LabelShift | None) -> Complex:
         flow = primitive(above.T) @ above.features - primitive(below.T) @ below.features
         shifted = shifted + flow / (2 * step) / curvature
     return np.asarray(shifted)
-
-
-def _differentiable(resolvent: Resolvent, shift: LabelShift) -> bool:
-    """Whether the law moves smoothly with c. At an atom of the labels, or in a flat stretch
-    of E T, it does not: T is then centred by its mean, or nearly so."""
-    below, above = shift.below, shift.above
-    uneven = abs(above.moment(1) + below.moment(1))
-    v = resolvent.measure.moment(2)
-    curved = abs(above.moment(2) + below.moment(2) - 2 * v)
-    return bool(uneven < abs(above.moment(1) - below.moment(1)) / 2 and curved < v / 2)

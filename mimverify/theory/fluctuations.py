@@ -41,6 +41,15 @@ class LabelShift:
     above: LabelMeasure
     step: float
 
+    def smooth_at(self, measure: LabelMeasure) -> bool:
+        """Whether the law moves smoothly with c around `measure`. At an atom of the labels, or
+        in a flat stretch of E T, it does not: T is then centred by its mean, or nearly so."""
+        uneven = abs(self.above.moment(1) + self.below.moment(1))
+        v = measure.moment(2)
+        curved = abs(self.above.moment(2) + self.below.moment(2) - 2 * v)
+        change = abs(self.above.moment(1) - self.below.moment(1))
+        return bool(uneven < change / 2 and curved < v / 2)
+
 
 def trace_covariance(
     resolvent: Resolvent,
@@ -60,6 +69,8 @@ def trace_covariance(
       subtracting its mean.
     - `labels`: False leaves out their part: the labels are given.
     """
+    if shift is not None and not shift.smooth_at(resolvent.measure):
+        shift = None
     contour = variance_contour(resolvent, max(powers), offset)
     power, power_slope, _ = filters(contour.zeta, powers, offset)
     inverse, slope = contour.inverse, contour.slope

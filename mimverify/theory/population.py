@@ -7,6 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from mimverify.errors import InputError
 from mimverify.network.losses import Loss
 from mimverify.problems.links import Link
 from mimverify.theory.fluctuations import LabelShift
@@ -34,9 +35,9 @@ def population_of(link: Link, loss: Loss | LabelTransform, *, noise: float = 0.0
     coarse = label_measure(law.check, fourth_moments=False)
     if law.constant is None or not isinstance(loss, Loss):
         return Population(measure, coarse, None)
-    # Wide enough that quadrature errors of jumping transforms do not matter, narrow enough
-    # for a first derivative.
-    step = 0.02 * float(np.sqrt(law.weights @ (law.y - law.weights @ law.y) ** 2))
+    # Wide enough that quadrature errors do not matter, narrow enough for a derivative.
+    width = 0.02 if loss.smooth or law.rank + bool(noise) == 1 else 0.1
+    step = width * float(np.sqrt(law.weights @ (law.y - law.weights @ law.y) ** 2))
 
     def moved(constant: float) -> LabelMeasure:
         transform = LabelTransform.of_loss(loss, Centring(constant))
@@ -46,5 +47,8 @@ def population_of(link: Link, loss: Loss | LabelTransform, *, noise: float = 0.0
         # With so many nodes those of c serve its neighbours as well.
         return label_measure(replace(law, T=transform(law.y)), fourth_moments=False)
 
-    shift = LabelShift(moved(law.constant - step), moved(law.constant + step), step)
+    try:
+        shift = LabelShift(moved(law.constant - step), moved(law.constant + step), step)
+    except InputError:  # beside an atom of the labels T may be constant: nothing to differentiate
+        shift = None
     return Population(measure, coarse, shift)
