@@ -73,7 +73,7 @@ def double_factorial(k: int) -> int:
     # the cap on the number of nodes come first.
     [
         *(((k,), 1e-12) for k in (0, 1, 2, 3, 8, 16)),
-        *((k, 1e-9) for k in ((0, 0), (1, 1), (2, 2), (4, 6), (3, 2))),
+        *((k, 1e-9) for k in ((2, 2), (4, 6), (3, 2))),
         *((k, 1e-7) for k in ((2, 4, 6),)),
     ],
 )
@@ -118,7 +118,6 @@ KNOWN: dict[str, tuple[int, Function, float]] = {
     "norm 3": (3, lambda z: np.linalg.norm(z, axis=1), math.sqrt(8 / math.pi)),
     "|z1 z2 z3|": (3, lambda z: np.abs(np.prod(z, axis=1)), (2 / math.pi) ** 1.5),
     "ball": (3, lambda z: 1.0 * ((z**2).sum(axis=1) < 1), float(chi2.cdf(1, 3))),
-    "half": (3, lambda z: np.sign(z.sum(axis=1)) * z[:, 0], math.sqrt(2 / (3 * math.pi))),
     "square 4": (4, lambda z: z[:, 0] ** 2 * z[:, 3] ** 2, 1.0),
     "norm 5": (
         5,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -28,10 +28,10 @@ from mimverify.theory.label_measure import LabelMeasure, label_measure
 from mimverify.theory.law import label_law, realised_law
 from mimverify.theory.laws import closed_form_n_half
 from mimverify.theory.population import population_of
-from mimverify.theory.resolvent import Resolvent
+from mimverify.theory.resolvent import Outlier, Resolvent
 from mimverify.theory.sample_sizes import alignment_at, local_exponent, n_half
 from mimverify.theory.span import SpanPrediction, predict_span
-from mimverify.theory.steps import leading_outliers, recommended_steps, span_window
+from mimverify.theory.steps import recommended_steps, span_window
 from mimverify.theory.trajectory import (
     Trajectory,
     alignments,
@@ -440,18 +440,13 @@ def test_exact_mean_of_few_neurons(neurons: int, alignment: float) -> None:
         0, np.inf, epsabs=1e-12,
     )[0]  # fmt: skip
     one = np.array([1.0])
-    trajectory = Trajectory(
-        dim=10**6,
-        samples=10**7,
-        asymptotic=alignment * one,
+    trajectory = replace(
+        trajectory_of(measure_of("cos2z"), 100, 900, 0),
         alignment=alignment * one,
-        signal=alignment * one[:, None, None],
         log_odds_shift=0 * one,
-        remainder=0 * one,
         log_odds_deviation=0 * one,
         start_shift=-one,
         start_deviation=math.sqrt(2) * one,
-        error=0 * one,
     )
     assert abs(trajectory.run_mean(neurons)[0] - exact) <= 0.3 / neurons**2
     # The correction itself is resolved: infinitely many neurons give A.
@@ -710,6 +705,12 @@ def test_stated_steps() -> None:
     assert abs(found.steps - 7) <= 1
 
 
+def leading(resolvent: Resolvent) -> list[Outlier]:
+    """Outliers that exceed both edges in modulus: what power iteration can find."""
+    edge = max(abs(end) for end in resolvent.edges)
+    return [outlier for outlier in resolvent.outliers if abs(outlier.location) > edge]
+
+
 def binary_threshold(signal: float) -> float:
     """α from which T = ±1 (equal masses) with E[T z²] = λ shows an outlier, theory.md §5: with ψ =
     T s/(1 − T s), E[ψ²] = E[ψ (z² − 1)] reads s (1 + s²) = λ (1 − s²), and 1/α is either side."""
@@ -727,7 +728,7 @@ def test_no_steps_below_the_threshold(link: str) -> None:
     assert threshold == pytest.approx({"cos2z": 2.69, "phase-retrieval": 1.71}[link], abs=2e-3)
     for factor, count in ((0.999, 0), (1.001, 1)):
         resolvent = Resolvent(measure, threshold * factor)
-        assert len(resolvent.outliers) == len(leading_outliers(resolvent)) == count
+        assert len(resolvent.outliers) == len(leading(resolvent)) == count
     below = recommended_steps(measure, 1000, round(990 * threshold))
     assert below.steps is None
     assert "0 of 1 directions" in below.reason
@@ -742,10 +743,10 @@ def test_outliers_that_do_not_lead() -> None:
     8.43 (theory.md §5, to its last digit): the bulk's other edge is farther out."""
     transform = LabelTransform("tanh(y − 1)", lambda y: np.tanh(y - 1), bounded=True)
     measure = label_measure(label_law("phase-retrieval", transform, centred=False))
-    for alpha, outliers, leading in ((0.63, 0, 0), (0.65, 1, 0), (8.4, 1, 0), (8.46, 1, 1)):
+    for alpha, outliers, found in ((0.63, 0, 0), (0.65, 1, 0), (8.4, 1, 0), (8.46, 1, 1)):
         resolvent = Resolvent(measure, alpha)
         assert len(resolvent.outliers) == outliers
-        assert len(leading_outliers(resolvent)) == leading
+        assert len(leading(resolvent)) == found
     assert recommended_steps(measure, 100, 500).steps is None
     # Nothing to find at any number of samples.
     assert recommended_steps(measure_of(SIGN), 100, 10**6).steps is None
@@ -855,7 +856,7 @@ def test_stated_sample_sizes() -> None:
         assert local == pytest.approx(exponents[1], abs=1e-3)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 6])
+@pytest.mark.parametrize("steps", [1, 2, 5])
 def test_exponents_tend_to_the_law(steps: int) -> None:
     """1 + 1/T: at d = 10⁹ d/n = O(d^−1/T) is what is missing, times T; the approach is monotone."""
     measure = measure_of("z1z2", "huber")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,16 +57,7 @@ def forecast(config: ExperimentConfig) -> Forecast:
         seed=config.seed,
     )
     neurons = config.neurons // 2  # partners of a symmetric start coincide
-    middle, deviation = trajectory.run_log_odds(neurons)
-
-    def logistic(log_odds: Any) -> Array:
-        return np.asarray(1 / (1 + np.exp(-log_odds)))
-
-    return Forecast(
-        trajectory.run_mean(neurons),
-        logistic(middle - 1.96 * deviation),
-        logistic(middle + 1.96 * deviation),
-    )
+    return Forecast(trajectory.run_mean(neurons), *trajectory.run_interval(neurons))
 
 
 def _check_covered(config: ExperimentConfig) -> None:

@@ -29,11 +29,16 @@ threads_option = click.option(
 )  # fmt: skip
 
 
+_NARROWEST = 80
+
+
 class PipedConsole(Console):
     """A console that leaves a closed pipe to the command line's entry point."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, emoji=False)
+        if self.width < _NARROWEST:  # let the terminal wrap lines rather than cut numbers
+            self.width = _NARROWEST
 
     def on_broken_pipe(self) -> None:
         """rich would exit with 1 here."""

@@ -19,7 +19,7 @@ from mimverify.network import LOSSES
 from mimverify.problems import LINKS
 from mimverify.theory import Prediction
 from mimverify.theory import predict as predict_run
-from mimverify.theory.prediction import shown_samples
+from mimverify.theory.prediction import shown_samples, shown_share
 from mimverify.training import default_samples, default_steps
 
 _EPILOG = f"""
@@ -106,8 +106,7 @@ def _page(found: Prediction) -> list[RenderableType]:
             style="bold",
         )
     ]
-    if found.approximate:
-        parts.append(Text(found.approximate + ".", style="yellow"))
+    parts += [Text(note + ".", style="yellow") for note in found.notes]
     parts += [_steps(found), _legend(found), _spectrum(found)]
     return parts
 
@@ -116,12 +115,11 @@ def _steps(found: Prediction) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("step", "alignment", "95 % of runs", "span recovery", "n_half", "exponent"):
         table.add_column(heading, justify="right", no_wrap=True)
-    record = found.to_json()
-    for t, aligned in enumerate(record["alignment"]):
-        low, high = record["one_run"]["low"][t], record["one_run"]["high"][t]
-        row = [str(t), f"{aligned:.4f}", f"{low:.4f} … {high:.4f}"]
-        if t:
-            assert found.span is not None
+    low, high = found.trajectory.run_interval(found.neurons)
+    for t, aligned in enumerate(found.trajectory.alignment):
+        runs = f"{shown_share(low[t])} … {shown_share(high[t])}"
+        row = [str(t), shown_share(float(aligned)), runs]
+        if t and found.span is not None:
             exponent = found.local_exponents[t - 1]
             row += [
                 f"{found.span.median[t - 1]:.4f}",

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import factorial
 
 from mimverify.errors import InputError
-from mimverify.importing import load_attribute
+from mimverify.importing import load_attribute, summarise
 from mimverify.validation import canonical, choice, integer, number, shortest
 
 Array = NDArray[np.float64]
@@ -47,10 +47,19 @@ class Link:
     def __call__(self, z: Array) -> Array:
         """Labels `(n,)` of hidden features z `(n, r)`.
 
-        **Raises** `InputError` where the function returns another shape, something that
-        is not real, or a value that is not finite.
+        The function sees z read-only.
+
+        **Raises** `InputError` where the function raises, or returns another shape, something
+        that is not real, or a value that is not finite.
         """
-        y = np.asarray(self.function(z))
+        z = z.view()
+        z.flags.writeable = False
+        try:
+            y = np.asarray(self.function(z))
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"link {self.name}: raised {summarise(error)}") from error
         if y.shape != (z.shape[0],):
             raise InputError(
                 f"link {self.name}: returned shape {y.shape} for z of shape {z.shape}: "

@@ -4,6 +4,7 @@
 well. Nothing here has a free constant. Derivations: docs/theory-engine.md.
 """
 
+from mimverify.statistics import null_overlap_cdf
 from mimverify.theory.analysis import TransformAnalysis, analyse_transform
 from mimverify.theory.information import LabelInformation, label_information
 from mimverify.theory.inspection import Assumption, LinkInspection, inspect_link
@@ -69,6 +70,7 @@ __all__ = [
     "large_ratio_alignment",
     "local_exponent",
     "n_half",
+    "null_overlap_cdf",
     "optimal_transform",
     "outlier_locations",
     "overlap_curve",

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +17,55 @@ from mimverify.theory.hermite import CLEARLY
 from mimverify.theory.label_measure import LabelMeasure, label_measure
 from mimverify.theory.law import LabelLaw, label_law
 from mimverify.theory.laws import plateau
+from mimverify.theory.memory import remembered
 from mimverify.theory.tails import Tail
 from mimverify.theory.thresholds import Thresholds, descent_threshold, thresholds
 from mimverify.theory.transforms import LabelTransform
 from mimverify.validation import number
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FirstMoments:
+    """Λ, v and u of a law; meanings and errors as in `TransformAnalysis`."""
+
+    eigenvalues: Array
+    directions: Array
+    eigenvalue_error: float
+    v: float
+    u: Array
+    second_error: float
+    second_order: float
+
+    @property
+    def rank(self) -> int:
+        """How many eigenvalues of Λ are clearly not zero."""
+        return int((np.abs(self.eigenvalues) > CLEARLY * self.eigenvalue_error).sum())
+
+    @property
+    def clear_eigenvalues(self) -> Array:
+        """Those."""
+        return self.eigenvalues[np.abs(self.eigenvalues) > CLEARLY * self.eigenvalue_error]
+
+
+def first_moments(law: LabelLaw) -> FirstMoments:
+    """Λ's eigen-decomposition, v and the u_k."""
+    first, first_error = law.mean(lambda at: at.T[:, None, None] * _products(at.z))
+    second, second_error = law.mean(lambda at: (at.T**2)[:, None, None] * _products(at.z))
+    v, v_error = law.mean(lambda at: at.T**2)
+    # Weyl: eigenvalues move by no more than the spectral norm of the error.
+    error = float(np.linalg.norm(first_error))
+    eigenvalues, directions, u = _diagonalise(first, second, error)
+    return FirstMoments(
+        eigenvalues=eigenvalues,
+        directions=directions,
+        eigenvalue_error=error,
+        v=float(v),
+        u=u,
+        second_error=float(np.linalg.norm(second_error) + v_error),
+        second_order=float(np.linalg.eigvalsh(second)[-1]),
+    )
 
 
 @dataclass(frozen=True)
@@ -109,27 +151,24 @@ def analyse_transform(
     return _analyse(link, loss, number("noise", noise, minimum=0.0))
 
 
-@lru_cache(maxsize=64)
+@remembered(maxsize=64)
 def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> TransformAnalysis:
     law = label_law(link, loss, noise=noise)
-    first, first_error = law.mean(lambda at: at.T[:, None, None] * _products(at.z))
-    second, second_error = law.mean(lambda at: (at.T**2)[:, None, None] * _products(at.z))
+    moments = first_moments(law)
+    error = moments.eigenvalue_error
     linear, linear_error = law.mean(lambda at: at.T[:, None] * at.z)
-    moments, moment_errors = law.mean(lambda at: np.stack([at.T**2, at.T**3], axis=1))
-    # Weyl: eigenvalues move by no more than the spectral norm of the error.
-    error = float(np.linalg.norm(first_error))
-    eigenvalues, directions, u = _diagonalise(first, second, error)
+    third, third_error = law.mean(lambda at: at.T**3)
     spectral: Array | None = None
     descent = descent_error = reason = None
     if law.tail.bounded is True:
         measure = label_measure(law, fourth_moments=False)
         found = thresholds(measure)
         # From this ratio on, an eigenvalue as small as the error of Λ would stand out.
-        limit = float(moments[0]) / (CLEARLY * error) ** 2
+        limit = moments.v / (CLEARLY * error) ** 2
         spectral = np.where(found.spectral < limit, found.spectral, math.inf)
         descent = found.descent if found.descent < limit else math.inf
         found = Thresholds(spectral, descent)
-        descent_error = _descent_error(law, measure, found, float(moment_errors[1]))
+        descent_error = _descent_error(law, measure, found, float(third_error))
     else:
         state = "unbounded" if law.tail.bounded is False else "not known to be bounded"
         reason = (
@@ -140,14 +179,14 @@ def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> Transform
         name=loss.name,
         constant=law.constant,
         mean=law.removed_mean,
-        eigenvalues=eigenvalues,
-        directions=directions,
+        eigenvalues=moments.eigenvalues,
+        directions=moments.directions,
         eigenvalue_error=error,
-        v=float(moments[0]),
-        u=u,
-        second_error=float(np.linalg.norm(second_error) + moment_errors[0]),
-        second_order=float(np.linalg.eigvalsh(second)[-1]),
-        third=float(moments[1]),
+        v=moments.v,
+        u=moments.u,
+        second_error=moments.second_error,
+        second_order=moments.second_order,
+        third=float(third),
         linear=linear,
         linear_error=float(np.linalg.norm(linear_error)),
         tail=law.tail,

@@ -20,13 +20,10 @@ from scipy.stats import t as student
 from mimverify.errors import InputError
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
-from mimverify.theory.bias import trace_bias
-from mimverify.theory.fluctuations import LabelShift
-from mimverify.theory.label_measure import LabelMeasure, label_measure
-from mimverify.theory.law import ATOM, label_law, realised_law
+from mimverify.theory.label_measure import label_measure
+from mimverify.theory.law import label_law, realised_law
 from mimverify.theory.population import population_of
-from mimverify.theory.resolvent import Resolvent
-from mimverify.theory.traces import traces
+from mimverify.theory.trajectory import Trajectory, trajectory_of
 from mimverify.validation import integer, number
 
 Array = NDArray[np.float64]
@@ -161,37 +158,22 @@ class _Cell:
     def __init__(self, link: Link, loss: Loss, dim: int, n: int, steps: int) -> None:
         self.link, self.loss, self.dim, self.n, self.steps = link, loss, dim, n, steps
         self.powers = [2 * t for t in range(1, steps + 1)]
-        law = label_law(link, loss)
-        # Where l' jumps at an atom of the labels, chance decides on which side of it a sample's
-        # constant falls: no population has the T of all samples.
-        jumps = not loss.smooth and bool(law.weights[law.y == law.constant].sum() > ATOM)
-        self.realised = law.tail.bounded is not True or jumps
-        self.population: tuple[Array, Array] | None = None
+        self.realised = not label_law(link, loss).settled
+        self.population: Trajectory | None = None
         if not self.realised:
             population = population_of(link, loss)
-            self.population = self._predict(population.measure, population.shift)
+            self.population = trajectory_of(
+                population.measure, dim, n, steps, shift=population.shift
+            )
         self.rows: list[tuple[Array, Array, Array]] = []
-
-    def _predict(
-        self, measure: LabelMeasure, shift: LabelShift | None = None
-    ) -> tuple[Array, Array]:
-        """A_t, ratio of means, and log E tr H^{2t}."""
-        resolvent = Resolvent(measure, self.n / (self.dim - self.link.rank))
-        moments = traces(resolvent, self.dim, self.powers)
-        signal = np.trace(moments.signal, axis1=1, axis2=2)
-        bias = np.exp(
-            trace_bias(resolvent, self.dim, self.powers, shift=shift, labels=not self.realised)
-        )
-        signal, rest = signal * bias[:, 0], (moments.total - signal) * bias[:, 1]
-        return signal / (signal + rest), np.log(signal + rest) + moments.log_scale
 
     def observe(self, X: Array) -> None:
         z = X[:, : self.link.rank]
         y = self.link(z)
         law = realised_law(z, y, self.loss)
         H = _weighted_covariance(X, law.T)
-        aligned, log_total = self.population or self._predict(
-            label_measure(law, fourth_moments=False)
+        predicted = self.population or trajectory_of(
+            label_measure(law, fourth_moments=False), self.dim, self.n, self.steps, labels=False
         )
         rows = np.eye(self.link.rank, self.dim)
         signal = []
@@ -199,8 +181,8 @@ class _Cell:
             rows = rows @ H
             signal.append((rows**2).sum())
         total = (np.linalg.eigvalsh(H)[:, None] ** self.powers).sum(axis=0)
-        scale = np.exp(-log_total)
-        self.rows.append((np.array(signal) * scale, total * scale, aligned))
+        scale = np.exp(-predicted.log_trace[1:])
+        self.rows.append((np.array(signal) * scale, total * scale, predicted.alignment[1:]))
 
     def result(self) -> Comparison:
         # In units of the predicted trace: a heavy label would else decide a whole mean.

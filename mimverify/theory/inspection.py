@@ -256,7 +256,7 @@ def _assumptions(
             None if analysis.tail.bounded else "use a Lipschitz loss",
         ),
         "no-linear-part": _linear(analysis),
-        "second-order-information": _second_order(information, r),
+        "second-order-information": _second_order(information, losses, r),
     }
 
 
@@ -306,12 +306,23 @@ def _linear(analysis: TransformAnalysis) -> Assumption:
     return Assumption(True, f"E[T z] = 0 (± {analysis.linear_error:.1g})")
 
 
-def _second_order(information: LabelInformation, r: int) -> Assumption:
-    count = len(information.directions)
+def _second_order(
+    information: LabelInformation, losses: dict[str, TransformAnalysis], r: int
+) -> Assumption:
+    # What some loss sees, some transform sees.
+    count = max([len(information.directions), *(a.rank for a in losses.values())])
     exponent = information.generative_exponent
+    top = float(np.linalg.eigvalsh(information.second_order)[-1])
+    resolved = information.second_order_error < 1e-3 * top
     if count == r:
         return Assumption(
             True, f"some transform of y sees all {r} directions" if r > 1 else "E[z² | y] varies"
+        )
+    if count and not resolved:
+        return Assumption(
+            None,
+            f"second moments given y are clearly informative in {count} of {r} directions; the "
+            f"others could not be told from nothing (error {information.second_order_error:.1g})",
         )
     if count:
         return Assumption(

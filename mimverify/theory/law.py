@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,8 @@ from numpy.typing import NDArray
 from mimverify.errors import InputError
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
-from mimverify.theory.quadrature import normal_rule
+from mimverify.theory.memory import remembered
+from mimverify.theory.quadrature import MAX_DIMENSIONS, normal_rule
 from mimverify.theory.tails import Tail, tail_of
 from mimverify.theory.transforms import LabelTransform
 from mimverify.training.centring import Centring, fit_constant
@@ -47,6 +47,7 @@ class LabelLaw:
     - `check`: the same law on coarser nodes, by which errors are estimated; None for a
       sample, which is taken as it is.
     - `replicates`: independent, equally long parts of the nodes, or 1.
+    - `at_jump`: whether the constant sits on an atom of the labels where l' jumps.
     - `tail`: how |T| grows.
     - `sampled`: whether the nodes are a sample's own labels.
     - `rests_on`: what error estimates rest on.
@@ -58,6 +59,7 @@ class LabelLaw:
     weights: Array
     constant: float | None
     removed_mean: float
+    at_jump: bool
     check: LabelLaw | None
     replicates: int
     tail: Tail
@@ -68,6 +70,15 @@ class LabelLaw:
     def rank(self) -> int:
         """r."""
         return int(self.z.shape[1])
+
+    @property
+    def settled(self) -> bool:
+        """Whether samples share the population's T, up to fluctuations that vanish.
+
+        Not where T is unbounded (a sample's largest labels decide), and not where l' jumps at
+        an atom of the labels: chance then decides on which side of it a sample's constant falls.
+        """
+        return self.tail.bounded is True and not self.at_jump
 
     def mean(self, values: Callable[[LabelLaw], Array]) -> tuple[Array, Array]:
         """E of `values(law)` `(q, …)`, and an estimate of its absolute error (same shape)."""
@@ -107,12 +118,16 @@ def label_law(
     """
     link = get_link(link, rank=rank)
     noise = number("noise", noise, minimum=0.0)
+    if link.rank > MAX_DIMENSIONS:
+        raise InputError(
+            f"rank={link.rank}: link {link.name}: expected at most {MAX_DIMENSIONS} hidden features"
+        )
     if isinstance(loss, str):
         loss = get_loss(loss)
     return _population(link, loss, noise, centred)
 
 
-@lru_cache(maxsize=32)
+@remembered(maxsize=32)
 def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: bool) -> LabelLaw:
     r = link.rank
     dimensions = r + bool(noise)
@@ -156,6 +171,10 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
     common: dict[str, Any] = {
         "constant": None if centring is None else centring.constant,
         "removed_mean": mean - (0.0 if centring is None else centring.offset) if centred else 0.0,
+        "at_jump": isinstance(loss, Loss)
+        and not loss.smooth
+        and centring is not None
+        and bool(rule.weights[y == centring.constant].sum() > ATOM),
         "tail": _tail(link, transform, noise),
         "sampled": False,
         "rests_on": rule.rests_on,
@@ -270,6 +289,7 @@ def realised_law(z: Any, y: Any, loss: Loss | str) -> LabelLaw:
         weights=np.full(len(y), 1 / len(y)),
         constant=centring.constant,
         removed_mean=float(T.mean()) - centring.offset,
+        at_jump=False,
         check=None,
         replicates=1,
         tail=Tail(True, 0.0, "a finite sample"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from mimverify.problems.links import Link
 from mimverify.theory.fluctuations import LabelShift
 from mimverify.theory.label_measure import LabelMeasure, label_measure
 from mimverify.theory.law import label_law
+from mimverify.theory.memory import remembered
 from mimverify.theory.transforms import LabelTransform
 from mimverify.training.centring import Centring
 
@@ -26,7 +26,7 @@ class Population:
     shift: LabelShift | None
 
 
-@lru_cache(maxsize=32)
+@remembered(maxsize=32)
 def population_of(link: Link, loss: Loss | LabelTransform, *, noise: float = 0.0) -> Population:
     """The measures behind the predictions for a bounded T."""
     law = label_law(link, loss, noise=noise)

@@ -15,36 +15,70 @@ from numpy.typing import NDArray
 from mimverify.errors import InputError
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.theory.analysis import FirstMoments, first_moments
 from mimverify.theory.label_measure import LabelMeasure, label_measure
-from mimverify.theory.law import label_law, sampled_law, truncated_law
-from mimverify.theory.laws import closed_form_n_half
+from mimverify.theory.law import LabelLaw, label_law, sampled_law, truncated_law
+from mimverify.theory.laws import (
+    closed_form_n_half,
+    collapse_fraction,
+    corrected_alignment,
+    error_floor,
+    fresh_samples_alignment,
+    large_ratio_alignment,
+    plateau,
+)
 from mimverify.theory.population import population_of
 from mimverify.theory.resolvent import Outlier, Resolvent
 from mimverify.theory.sample_sizes import HIGHEST_RATIO, local_exponent, n_half
 from mimverify.theory.span import SpanPrediction, predict_span
-from mimverify.theory.steps import (
-    StepCount,
-    Window,
-    leading_outliers,
-    recommended_steps,
-    span_window,
-)
+from mimverify.theory.steps import MOST_STEPS, StepCount, Window, recommended_steps, span_window
 from mimverify.theory.trajectory import Trajectory, predict_trajectory
 from mimverify.validation import integer
 
 Array = NDArray[np.float64]
+
+# A share of the alignment by which it may be wrong without a note.
+_DOUBTFUL = 0.1
+
+
+#: Larger figures than this are no sizes of anything.
+LARGEST = 10**15
+
+
+@dataclass(frozen=True)
+class ClosedForms:
+    """The laws of theory.md §4 for n ≫ d, beside D1; None where a law does not apply.
+
+    - `alignment`: D2 at t = 1 … T (the better form where r = 1).
+    - `error_floor`: D4, (d/n) u_k/λ_k² for each direction.
+    - `collapse`: D5, neurons nearer to the second direction, for r = 2.
+    - `fresh_samples`: D7, A_t of fresh samples at every step, t = 0 … T, for r = 1.
+    - `spurious`: D9, the |T| from which a single label makes an outlier, √(v α).
+    - `plateau`: N1, the overlap that more samples do not lift, where Λ = 0.
+    """
+
+    alignment: tuple[float, ...] | None
+    error_floor: tuple[float, ...] | None
+    collapse: tuple[float, ...] | None
+    fresh_samples: tuple[float, ...] | None
+    spurious: float
+    plateau: float | None
 
 
 @dataclass(frozen=True)
 class Prediction:
     """Predictions for one configuration.
 
-    - `trajectory`: D1 with its finite-size terms; `span`: span recovery (None for T = 0).
-    - `n_half`: samples for A_T = 1/2 at T = 1 … `steps`, None where no n suffices;
+    - `trajectory`: D1 with its finite-size terms.
+    - `n_half`: samples for A_T = 1/2 at T = 1 … `steps` by D1, None where no n suffices;
       `closed_form_n_half`: the same by D3; `local_exponents`: of `n_half` in d.
-    - `outliers`, `edges`: of H; `floor`: 1 − A as T → ∞, None where no outlier leads.
-    - `recommended`, `window`: step counts.
-    - `approximate`: why some numbers rest on a stand-in for the law of T, or None.
+    - `outliers`, `edges`: of H, with T cut off where one label in n exceeds it; `floor`:
+      1 − A as T → ∞, None where no outlier leads.
+    - `span`: span recovery (None for T = 0); `recommended`, `window`: step counts.
+    - `closed`: the laws for n ≫ d.
+    - `notes`: what rests on a stand-in, or is not to be relied upon.
+
+    All but `trajectory` are those of power iteration (η1 β1 = 1), and empty for other decays.
     """
 
     link: str
@@ -55,6 +89,7 @@ class Prediction:
     steps: int
     neurons: int
     trajectory: Trajectory
+    power_iteration: bool
     span: SpanPrediction | None
     n_half: tuple[float | None, ...]
     closed_form_n_half: tuple[float | None, ...]
@@ -64,12 +99,13 @@ class Prediction:
     floor: float | None
     recommended: StepCount
     window: Window | None
-    approximate: str | None
+    closed: ClosedForms
+    notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
         """A record of plain numbers; what does not exist is None."""
-        mean = self.trajectory.run_mean(self.neurons)
-        middle, deviation = self.trajectory.run_log_odds(self.neurons)
+        low, high = self.trajectory.run_interval(self.neurons)
+        aligned = self.trajectory.alignment
         return {
             "link": self.link,
             "loss": self.loss,
@@ -78,21 +114,18 @@ class Prediction:
             "samples": self.samples,
             "steps": self.steps,
             "independent_neurons": self.neurons,
-            "alignment": self.trajectory.alignment.tolist(),
+            "alignment": aligned.tolist(),
+            "alignment_error": self.trajectory.error.tolist(),
+            "alignment_remainder": (self.trajectory.remainder * aligned * (1 - aligned)).tolist(),
             "alignment_asymptotic": self.trajectory.asymptotic.tolist(),
-            "alignment_remainder": (
-                self.trajectory.remainder
-                * self.trajectory.alignment
-                * (1 - self.trajectory.alignment)
-            ).tolist(),
             "overlaps": self.trajectory.overlaps.tolist(),
             "one_run": {
-                "mean": mean.tolist(),
-                "low": _logistic(middle - 1.96 * deviation).tolist(),
-                "high": _logistic(middle + 1.96 * deviation).tolist(),
+                "mean": self.trajectory.run_mean(self.neurons).tolist(),
+                "low": low.tolist(),
+                "high": high.tolist(),
             },
             "simulated_labels": self.trajectory.sampled,
-            "alignment_error": self.trajectory.error.tolist(),
+            "power_iteration": self.power_iteration,
             "span_recovery": None
             if self.span is None
             else {
@@ -124,8 +157,16 @@ class Prediction:
                 "last": self.window.last,
                 "reason": self.window.reason,
             },
-            "chance": self.trajectory.alignment[0],
-            "approximate": self.approximate,
+            "chance": float(aligned[0]),
+            "large_ratio": {
+                "alignment": _list(self.closed.alignment),
+                "error_floor": _list(self.closed.error_floor),
+                "collapse_fraction": _list(self.closed.collapse),
+                "fresh_samples_alignment": _list(self.closed.fresh_samples),
+                "spurious_outlier_from": self.closed.spurious,
+                "plateau": self.closed.plateau,
+            },
+            "notes": list(self.notes),
         }
 
 
@@ -149,13 +190,15 @@ def predict(
     **Arguments**
 
     - `neurons`: m of a symmetric start, of which half are independent.
-    - the others: as in `predict_trajectory`. `decay` ≠ 1 changes the trajectory alone; span,
-      sample sizes and step counts are those of power iteration.
+    - the others: as in `predict_trajectory`.
 
     **Raises** `InputError` as `predict_trajectory`.
     """
     link = get_link(link, rank=rank)
     loss = get_loss(loss)
+    dim = integer("dim", dim, minimum=2, maximum=LARGEST)
+    samples = integer("samples", samples, minimum=1, maximum=LARGEST)
+    steps = integer("steps", steps, minimum=0, maximum=MOST_STEPS)
     neurons = integer("neurons", neurons, minimum=2)
     if neurons % 2:
         raise InputError(f"neurons={neurons}: expected an even number, as a symmetric start has")
@@ -164,14 +207,15 @@ def predict(
         linear_part_removed=linear_part_removed, seed=seed,
     )  # fmt: skip
     effective = samples - dim if linear_part_removed else samples
-    population, at_n, approximate = _measures(link, loss, noise, effective, seed)
+    iterates = decay == 1.0
+    law = label_law(link, loss, noise=noise)
+    population, at_n = _measures(link, loss, noise, effective, seed)
     resolvent = Resolvent(at_n, effective / dim)
-    leading = leading_outliers(resolvent)
     half = neurons // 2
     span = predict_span(at_n, dim, effective, steps, half, seed=seed) if steps else None
-    eigenvalues = np.linalg.eigvalsh(population.weighted_second(1))
-    times = range(1, steps + 1)
-    extra = dim if linear_part_removed else 0
+    moments = first_moments(law)
+    sizes = _sample_sizes(population, moments, dim, steps, iterates)
+    notes = _notes(law, trajectory, samples, iterates)
     return Prediction(
         link=link.name,
         loss=loss.name,
@@ -181,50 +225,127 @@ def predict(
         steps=steps,
         neurons=half,
         trajectory=trajectory,
-        span=span,
-        n_half=tuple(_plus(n_half(population, dim, t), extra) for t in times),
-        closed_form_n_half=tuple(
-            _finite(float(closed_form_n_half(eigenvalues, population.moment(2), t, dim=dim)), dim)
-            for t in times
+        power_iteration=iterates,
+        span=span if iterates else None,
+        n_half=tuple(
+            None if n is None else n + (dim if linear_part_removed else 0) for n in sizes.by_d1
         ),
-        local_exponents=tuple(local_exponent(population, dim, t) for t in times),
+        closed_form_n_half=sizes.closed_form,
+        local_exponents=sizes.exponents,
         outliers=resolvent.outliers,
         edges=resolvent.edges,
-        floor=1 - leading[0].squared_overlap if leading else None,
-        recommended=recommended_steps(at_n, dim, effective),
-        window=None if span is None else span_window(resolvent, span),
-        approximate=approximate,
+        floor=1 - resolvent.leading[0].squared_overlap if resolvent.leading else None,
+        recommended=recommended_steps(at_n, dim, effective)
+        if iterates
+        else StepCount(None, "η1 β1 ≠ 1: not power iteration"),
+        window=span_window(resolvent, span) if span is not None and iterates else None,
+        closed=_closed_forms(moments, dim, effective, steps),
+        notes=notes,
     )
 
 
 def _measures(
     link: Link, loss: Loss, noise: float, samples: int, seed: int
-) -> tuple[LabelMeasure, LabelMeasure, str | None]:
-    """The measures behind n_half and behind the spectrum at this n."""
-    if label_law(link, loss, noise=noise).tail.bounded is True:
-        measure = population_of(link, loss, noise=noise).measure
-        return measure, measure, None
-    return (
-        label_measure(truncated_law(link, loss, samples, noise=noise), fourth_moments=False),
-        label_measure(
-            sampled_law(link, loss, samples, noise=noise, seed=seed), fourth_moments=False
-        ),
-        "T(y) is not bounded: spectrum, floor, span and step counts are those of one simulated "
-        f"label set; n_half is that of T cut off where one label in {samples} exceeds it",
+) -> tuple[LabelMeasure, LabelMeasure]:
+    """The measures behind n_half, and behind the spectrum at this n.
+
+    No sample of n labels has the T that one in n exceeds: with them the bulk would end where
+    no finite run's does.
+    """
+    cut = label_measure(truncated_law(link, loss, samples, noise=noise), fourth_moments=False)
+    if label_law(link, loss, noise=noise).settled:
+        return population_of(link, loss, noise=noise).measure, cut
+    sampled = sampled_law(link, loss, samples, noise=noise, seed=seed)
+    return cut, label_measure(sampled, fourth_moments=False)
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    by_d1: tuple[float | None, ...]
+    closed_form: tuple[float | None, ...]
+    exponents: tuple[float | None, ...]
+
+
+def _sample_sizes(
+    measure: LabelMeasure, moments: FirstMoments, dim: int, steps: int, iterates: bool
+) -> _Sizes:
+    if not iterates or moments.rank == 0:  # what is left of Λ is the quadrature's error
+        nothing = (None,) * steps
+        return _Sizes(nothing, nothing, nothing)
+    by_d1: list[float | None] = []
+    closed: list[float | None] = []
+    exponents: list[float | None] = []
+    for t in range(1, steps + 1):
+        by_law = float(closed_form_n_half(moments.clear_eigenvalues, moments.v, t, dim=dim))
+        closed.append(by_law if by_law < HIGHEST_RATIO * dim else None)
+        found = n_half(measure, dim, t, guess=by_d1[-1] if by_d1 else None)
+        by_d1.append(found)
+        exponents.append(None if found is None else local_exponent(measure, dim, t, found))
+    return _Sizes(tuple(by_d1), tuple(closed), tuple(exponents))
+
+
+def _closed_forms(moments: FirstMoments, dim: int, samples: int, steps: int) -> ClosedForms:
+    lam, v, u = moments.eigenvalues, moments.v, moments.u
+    spurious = math.sqrt(v * samples / dim)
+    if moments.rank == 0:
+        return ClosedForms(None, None, None, None, spurious, plateau(moments.second_order, v))
+    times = np.arange(1, steps + 1)
+    r, full = len(lam), moments.rank == len(lam)
+    fresh = None
+    if r == 1:
+        aligned = corrected_alignment(
+            float(lam[0]), v, float(u[0]), times, dim=dim, samples=samples
+        )
+        fresh = fresh_samples_alignment(
+            float(lam[0]), v, float(u[0]), steps, dim=dim, samples=samples
+        )
+    else:
+        aligned = large_ratio_alignment(
+            moments.clear_eigenvalues, v, times, dim=dim, samples=samples
+        )
+    collapse = None
+    if r == 2 and full:
+        collapse = collapse_fraction(float(lam[0]), float(lam[1]), times)
+    floor = error_floor(lam, u, dim=dim, samples=samples) if full else None
+    return ClosedForms(
+        _tuple(np.clip(aligned, 0.0, 1.0)),
+        _tuple(floor),
+        _tuple(collapse),
+        _tuple(fresh),
+        spurious,
+        None,
     )
 
 
-def _plus(value: float | None, extra: int) -> float | None:
-    return None if value is None else value + extra
+def _notes(law: LabelLaw, trajectory: Trajectory, samples: int, iterates: bool) -> tuple[str, ...]:
+    notes = []
+    if not law.settled:
+        why = "T(y) jumps at an atom of the labels" if law.at_jump else "T(y) is not bounded"
+        notes.append(
+            f"{why}: labels were simulated; spectrum, floor, span and step counts are those of "
+            f"one label set, n_half that of T cut off where one label in {samples} exceeds it"
+        )
+    if not iterates:
+        notes.append(
+            "η1 β1 ≠ 1: only the alignment is predicted, for a network whose output stays small"
+        )
+    aligned = trajectory.alignment
+    doubt = trajectory.error + trajectory.remainder * aligned * (1 - aligned)
+    worst = int(np.argmax(doubt / aligned))
+    if doubt[worst] > _DOUBTFUL * aligned[worst]:
+        notes.append(
+            f"the alignment at step {worst} is uncertain by about {doubt[worst]:.2g}: d is too "
+            "small, or labels are too rare, for an expansion in 1/d"
+        )
+    return tuple(notes)
 
 
-def _finite(value: float, dim: int) -> float | None:
-    """None beyond every sample ratio that `n_half` considers: λ's that are rounding."""
-    return value if value < HIGHEST_RATIO * dim else None
+def _list(values: tuple[float, ...] | None) -> list[float] | None:
+    return None if values is None else list(values)
 
 
-def _logistic(log_odds: Array) -> Array:
-    return np.asarray(1 / (1 + np.exp(-log_odds)))
+def _tuple(values: Array | None) -> tuple[float, ...] | None:
+    return None if values is None else tuple(float(value) for value in values)
 
 
 def shown_samples(value: float | None) -> str:
@@ -232,3 +353,8 @@ def shown_samples(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "never"
     return f"{value:,.0f}" if value < 1e7 else f"{value:.3g}"
+
+
+def shown_share(value: float) -> str:
+    """An alignment for a table: four decimals, or three digits where those would be zeros."""
+    return f"{value:.4f}" if value >= 1e-3 else f"{value:.2e}"

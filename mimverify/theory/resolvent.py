@@ -133,6 +133,11 @@ class Resolvent:
             float(self.zeta(np.float64(self.w_plus))),
         )
 
+    @property
+    def radius(self) -> float:
+        """The larger of the bulk's edges in modulus."""
+        return max(abs(end) for end in self.edges)
+
     # -- outliers --------------------------------------------------------------------------
 
     @cached_property
@@ -140,6 +145,11 @@ class Resolvent:
         """Eigenvalues outside the bulk, the largest in modulus first."""
         found = [*self._outliers(+1), *self._outliers(-1)]
         return tuple(sorted(found, key=lambda outlier: -abs(outlier.location)))
+
+    @cached_property
+    def leading(self) -> tuple[Outlier, ...]:
+        """The outliers that exceed both edges in modulus: those that power iteration finds."""
+        return tuple(o for o in self.outliers if abs(o.location) > self.radius)
 
     def _outliers(self, side: int) -> list[Outlier]:
         start = self.w_plus if side > 0 else self.w_minus

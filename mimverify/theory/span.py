@@ -7,7 +7,8 @@ S = U H^T w₀ and its noise part N = P⊥ H^T w₀. Regressing N on S leaves
 
 N' independent of S. What span recovery needs of N' are its components inside the column
 space of B and the Gram matrix of the rest, a Wishart matrix that is matched in its first two
-moments. All of it follows from U H^k Uᵀ and tr H^k, k = 2T, 4T, 6T.
+moments (the correlation of the two is left out). All of it follows from U H^k Uᵀ and tr H^k,
+k = 2T, 4T, 6T.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def predict_span(
     steps: int,
     neurons: int,
     *,
-    draws: int = 400,
+    draws: int = 200,
     seed: int = 0,
 ) -> SpanPrediction:
     """Span recovery at t = 1 … `steps` of `neurons` independent neurons (m/2 of a symmetric
@@ -75,7 +76,7 @@ def predict_span(
             float(moments.total[two]),
             float(moments.total[four]) * float(fourth),
         )
-        cosines = [model.draw(neurons, dim, rng) for _ in range(draws)]
+        cosines = model.draw(draws, neurons, rng)
         quantiles.append(np.quantile(cosines, [0.5, 0.025, 0.975]))
     median, low, high = np.array(quantiles).T
     return SpanPrediction(times, median, low, high)
@@ -122,27 +123,29 @@ class _SmallModel:
         dimensions = rest2**2 / rest4 if rest4 > 0 and rest2 > 0 else np.inf
         return cls(root, regression, _root(inner), rest2, max(dimensions, 1.0))
 
-    def draw(self, neurons: int, dim: int, rng: np.random.Generator) -> float:
-        """The smallest cosine between the hidden subspace and the top r right singular vectors."""
+    def draw(self, draws: int, neurons: int, rng: np.random.Generator) -> Array:
+        """Smallest cosines `(draws,)` between the hidden subspace and the span of the top r
+        right singular vectors."""
         r = len(self.root)
-        S = rng.standard_normal((neurons, r)) @ self.root
-        inner = S @ self.regression + rng.standard_normal((neurons, r)) @ self.inner_root
-        gram = S @ S.T + inner @ inner.T
+        S = rng.standard_normal((draws, neurons, r)) @ self.root
+        inner = S @ self.regression
+        inner += rng.standard_normal((draws, neurons, r)) @ self.inner_root
+        gram = S @ S.swapaxes(1, 2) + inner @ inner.swapaxes(1, 2)
         if np.isinf(self.rest_dimensions) or self.rest_dimensions > 50 * neurons:
             # So many directions that the Gram matrix is its mean plus a Gaussian one.
-            spread = rng.standard_normal((neurons, neurons)) / np.sqrt(
-                min(self.rest_dimensions, 1e300)
-            )
-            gram = gram + self.rest * (np.eye(neurons) + (spread + spread.T) / np.sqrt(2))
+            spread = rng.standard_normal((draws, neurons, neurons))
+            spread /= np.sqrt(min(self.rest_dimensions, 1e300))
+            symmetric = (spread + spread.swapaxes(1, 2)) / np.sqrt(2)
+            gram += self.rest * (np.eye(neurons) + symmetric)
         else:
             columns = max(1, int(np.rint(self.rest_dimensions)))
-            part = rng.standard_normal((neurons, columns))
-            gram = gram + self.rest / columns * (part @ part.T)
+            part = rng.standard_normal((draws, neurons, columns))
+            gram += self.rest / columns * (part @ part.swapaxes(1, 2))
         values, vectors = np.linalg.eigh(gram)
-        top = vectors[:, -r:]
-        sizes = np.sqrt(np.maximum(values[-r:], np.finfo(float).tiny))
-        cosines = np.linalg.svd((S.T @ top) / sizes, compute_uv=False)
-        return float(np.clip(cosines[-1], 0.0, 1.0))
+        top = vectors[:, :, -r:]
+        sizes = np.sqrt(np.maximum(values[:, -r:], np.finfo(float).tiny))
+        cosines = np.linalg.svd((S.swapaxes(1, 2) @ top) / sizes[:, None, :], compute_uv=False)
+        return np.asarray(np.clip(cosines[:, -1], 0.0, 1.0))
 
 
 def _positive(matrix: Array) -> Array:

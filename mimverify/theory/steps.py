@@ -12,7 +12,7 @@ import numpy as np
 
 from mimverify.errors import InputError
 from mimverify.theory.label_measure import LabelMeasure
-from mimverify.theory.resolvent import Outlier, Resolvent
+from mimverify.theory.resolvent import Resolvent
 from mimverify.theory.span import SpanPrediction
 from mimverify.theory.traces import traces
 from mimverify.validation import number
@@ -29,12 +29,6 @@ class StepCount:
     reason: str
 
 
-def leading_outliers(resolvent: Resolvent) -> list[Outlier]:
-    """The outliers that exceed both edges in modulus: those that power iteration finds."""
-    edge = max(abs(end) for end in resolvent.edges)
-    return [outlier for outlier in resolvent.outliers if abs(outlier.location) > edge]
-
-
 def recommended_steps(measure: LabelMeasure, dim: int, samples: int) -> StepCount:
     """The first T at which every direction outweighs all noise together, plus one.
 
@@ -42,7 +36,7 @@ def recommended_steps(measure: LabelMeasure, dim: int, samples: int) -> StepCoun
     d C_T < (λ_r² n/(v d))^T of theory.md §2 without its n ≫ d.
     """
     resolvent = Resolvent(measure, samples / dim)
-    leading = leading_outliers(resolvent)
+    leading = resolvent.leading
     if len(leading) < measure.rank:
         return StepCount(
             None,
@@ -110,7 +104,7 @@ def span_window(
             f"to step {int(span.steps[-1])}",
         )
     first = int(span.steps[reached[0]])
-    leading = leading_outliers(resolvent)
+    leading = resolvent.leading
     r = resolvent.rank
     ratio = abs(leading[0].location / leading[r - 1].location) if len(leading) >= r else 1.0
     if ratio <= 1 + 1e-9:

@@ -44,7 +44,8 @@ def spectral_thresholds(measure: LabelMeasure) -> Array:
     """The smallest α at which 1, 2, … r outliers exist, either side counted, `(r,)`.
 
     At the edge 1/α = E[ψ²], ψ = T/(w − T), and an outlier along direction k is born where
-    the k-th eigenvalue of E[ψ (zzᵀ − I)] equals that.
+    the k-th eigenvalue of E[ψ (zzᵀ − I)] equals that; or, at a hard edge, where w meets the
+    end of T's support first and E[ψ²] < 1/α, where it equals 1/α.
     """
     ratios: list[float] = []
     for side in (1, -1):
@@ -72,8 +73,11 @@ def _births(measure: LabelMeasure, side: int) -> list[float]:
     for k in range(measure.rank):
         # Relative to 1/α, so that rounding far out is not taken for a sign.
         signs = values[:, k] > 0
-        if signs[0]:  # an outlier at every α that can be told from 0
-            found.append(1 / gaps(grid[0])[1])
+        if signs[0]:
+            # T's density vanishes at its end, and the bulk has a hard edge there: the outlier
+            # is born where the k-th eigenvalue itself reaches 1/α.
+            gap, inverse = gaps(grid[0])
+            found.append(1 / (float(gap[k]) + inverse))
             continue
         rises = np.flatnonzero(~signs[:-1] & signs[1:])
         if len(rises) == 0:
@@ -105,8 +109,7 @@ def descent_threshold(
         resolvent = Resolvent(measure, math.exp(log_alpha))
         if not resolvent.outliers:
             return -1.0
-        edge = max(abs(e) for e in resolvent.edges)
-        return abs(resolvent.outliers[0].location) / edge - 1 + tolerance
+        return abs(resolvent.outliers[0].location) / resolvent.radius - 1 + tolerance
 
     grid = math.log(start) + np.concatenate([[1e-9], np.geomspace(1e-4, math.log(_HIGHEST), _GRID)])
     leads = np.array([lead(x) for x in grid]) > 0
@@ -123,7 +126,6 @@ def overlap_curve(measure: LabelMeasure, alphas: NDArray[np.float64]) -> Array:
     result = np.zeros(len(alphas))
     for index, alpha in enumerate(alphas):
         resolvent = Resolvent(measure, float(alpha))
-        edge = max(abs(e) for e in resolvent.edges)
-        if resolvent.outliers and abs(resolvent.outliers[0].location) > edge:
-            result[index] = resolvent.outliers[0].squared_overlap
+        if resolvent.leading:
+            result[index] = resolvent.leading[0].squared_overlap
     return result

@@ -35,7 +35,9 @@ class Traces:
     log_scale: Array
 
 
-def traces(resolvent: Resolvent, dim: int, powers: Sequence[int], *, offset: float = 0.0) -> Traces:
+def traces(
+    resolvent: Resolvent, dim: float, powers: Sequence[int], *, offset: float = 0.0
+) -> Traces:
     """The moments of (offset + H)^k for all k in `powers`, d = `dim`."""
     powers = tuple(powers)
     most = max(powers)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import NDArray
+from scipy.special import expit, logit
+from scipy.stats import norm
 
 from mimverify.errors import InputError
 from mimverify.network.losses import Loss, get_loss
@@ -31,8 +33,11 @@ Array = NDArray[np.float64]
 
 #: Most labels that are simulated for an unbounded T.
 MOST_LABELS = 5_000_000
-_DRAWS = 8
-_MOST_DRAWN = 2_000_000  # labels of all draws together, unless one draw has more
+# Label sets are drawn until the standard error is below 0.3 % of the alignment, or there are
+# so many of them, or so many labels.
+_ACCURATE = 0.003
+_LEAST_DRAWS, _MOST_DRAWS = 8, 256
+_MOST_DRAWN = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,10 @@ class Trajectory:
       infinitely many neurons.
     - `start_deviation`: the same from the random start of *one* independent neuron, to be
       divided by √(number of independent neurons); `start_shift` likewise (by that number).
+    - `log_trace`: log E tr H^{2t}.
     - `error`: of `alignment`, absolute: how far it moves on a coarser quadrature, or, where
-      labels were simulated (`sampled`: unbounded T), the standard error over their draws.
+      labels were simulated (`sampled`: see `LabelLaw.settled`), the standard error over their
+      draws. Where a few labels of all draws decide, as under heavy tails, it is large.
     """
 
     dim: int
@@ -66,6 +73,7 @@ class Trajectory:
     log_odds_deviation: Array
     start_shift: Array
     start_deviation: Array
+    log_trace: Array
     error: Array
     sampled: bool = False
 
@@ -77,7 +85,7 @@ class Trajectory:
     @property
     def log_odds(self) -> Array:
         """log(A/(1 − A)) of `alignment`."""
-        return np.asarray(np.log(self.alignment / (1 - self.alignment)))
+        return np.asarray(logit(self.alignment))
 
     def run_log_odds(self, neurons: int) -> tuple[Array, Array]:
         """Mean and standard deviation over runs of log(A_t/(1 − A_t)).
@@ -95,7 +103,13 @@ class Trajectory:
         mean, deviation = self.run_log_odds(neurons)
         x, w = hermegauss(40)
         odds = mean[:, None] + deviation[:, None] * x
-        return np.asarray((1 / (1 + np.exp(-odds))) @ (w / w.sum()))
+        return np.asarray(expit(odds) @ (w / w.sum()))
+
+    def run_interval(self, neurons: int, coverage: float = 0.95) -> tuple[Array, Array]:
+        """The central interval that A_t of so large a share of runs falls into."""
+        mean, deviation = self.run_log_odds(neurons)
+        reach = float(norm.isf((1 - coverage) / 2)) * deviation
+        return np.asarray(expit(mean - reach)), np.asarray(expit(mean + reach))
 
 
 def predict_trajectory(
@@ -142,7 +156,11 @@ def predict_trajectory(
     decay = number("decay", decay, minimum=0.0)
     rate = number("rate", rate, minimum=0.0, exclusive=True)
     offset = (1 - decay) / rate
-    if label_law(link, loss, noise=noise).tail.bounded is True:
+    if linear_part_removed and loss.name != "squared":
+        raise InputError(
+            f"loss={loss.name!r}: with the linear part removed only 'squared' is predicted"
+        )
+    if label_law(link, loss, noise=noise).settled:
         population = population_of(link, loss, noise=noise)
         result = trajectory_of(
             population.measure, dim, effective, steps, offset=offset, shift=population.shift
@@ -209,8 +227,8 @@ def trajectory_of(
         reference = alignments(measure, dim, samples, steps, offset=offset, natural=True)
     else:
         reference = aligned
-    log_odds = np.log(reference / (1 - reference)) + bias[:, 0] - bias[:, 1]
-    corrected = _logistic(log_odds)
+    corrected = expit(logit(reference) + bias[:, 0] - bias[:, 1])
+    growth = reference * np.exp(bias[:, 0]) + (1 - reference) * np.exp(bias[:, 1])
     log_odds_variance = between[:, 0, 0] + between[:, 1, 1] - 2 * between[:, 0, 1]
     return Trajectory(
         dim=dim,
@@ -224,6 +242,7 @@ def trajectory_of(
         log_odds_deviation=np.sqrt(np.maximum(log_odds_variance, 0.0)),
         start_shift=shift_start,
         start_deviation=np.sqrt(variance),
+        log_trace=np.log(total * growth / len(halves)) + scale[first],
         error=np.zeros(len(times)),
     )
 
@@ -289,56 +308,69 @@ def _simulated(
     offset: float,
     seed: int,
 ) -> Trajectory:
-    """The mean over simulated label sets: the largest labels of a sample set the spectrum."""
+    """The ratio of means over simulated label sets: a sample's largest labels set its spectrum."""
     if samples > MOST_LABELS or not isinstance(loss, Loss):
         raise InputError(
-            f"samples={samples}: T(y) is not bounded (or not known to be) for link {link.name} and "
-            f"loss {loss.name}, so its labels have to be simulated: expected at most "
-            f"{MOST_LABELS} samples, or a Lipschitz loss such as 'huber'"
+            f"samples={samples}: T(y) of link {link.name} under loss {loss.name} is not bounded, "
+            "or jumps at an atom of the labels: its labels have to be simulated, at most "
+            f"{MOST_LABELS}; a smooth Lipschitz loss such as 'huber' has no such limit"
         )
-    draws = max(2, min(_DRAWS, _MOST_DRAWN // samples))
-    runs = [
-        trajectory_of(
-            label_measure(sampled_law(link, loss, samples, noise=noise, seed=seed * _DRAWS + k)),
-            dim,
-            samples,
-            steps,
-            offset=offset,
-            labels=False,
-        )
-        for k in range(draws)
-    ]
-    return _mean(runs)
+    runs: list[Trajectory] = []
+    most = min(_MOST_DRAWS, max(_LEAST_DRAWS, _MOST_DRAWN // samples))
+    while len(runs) < most:
+        law = sampled_law(link, loss, samples, noise=noise, seed=seed * _MOST_DRAWS + len(runs))
+        with np.errstate(all="ignore"):  # what comes of extreme labels is checked below
+            run = trajectory_of(
+                label_measure(law), dim, samples, steps, offset=offset, labels=False
+            )
+        if not (np.isfinite(run.alignment) & np.isfinite(run.log_trace)).all():
+            largest = float(np.abs(law.T).max())
+            raise InputError(
+                f"loss={loss.name!r}: the labels of link {link.name} have too heavy tails: the "
+                f"largest |T| of {samples} is {largest:.3g}, {largest / np.std(law.T):.3g} "
+                "standard deviations: expected a Lipschitz loss"
+            )
+        runs.append(run)
+        if len(runs) >= _LEAST_DRAWS:
+            result = _ratio_of_means(runs)
+            if (result.error <= _ACCURATE * result.alignment).all():
+                return result
+    return _ratio_of_means(runs)
 
 
-def _mean(runs: list[Trajectory]) -> Trajectory:
-    """A typical run: heavy labels make a ratio of means a matter of the largest label of all,
-    so the log-odds are averaged instead."""
-    log_odds = np.array([run.log_odds for run in runs])
-    aligned = _logistic(log_odds.mean(axis=0))
-    between = log_odds.var(axis=0, ddof=1)
+def _ratio_of_means(runs: list[Trajectory]) -> Trajectory:
+    """One trajectory from those of single label sets."""
+    log_trace = np.array([run.log_trace for run in runs])
+    scale = log_trace.max(axis=0)
+    total = np.exp(log_trace - scale)
+    aligned = np.array([run.alignment for run in runs])
+    ratio = (aligned * total).mean(axis=0) / total.mean(axis=0)
+    residual = (aligned - ratio) * total / total.mean(axis=0)
+    log_odds = logit(aligned)
     inside = np.mean([run.log_odds_deviation**2 for run in runs], axis=0)
     asymptotic = np.array([run.asymptotic for run in runs])
-    signal = np.mean([run.signal / run.alignment[:, None, None] for run in runs], axis=0)
+    signal = np.mean(
+        [
+            run.signal * weight[:, None, None]
+            for run, weight in zip(runs, total / total.mean(axis=0), strict=True)
+        ],
+        axis=0,
+    )
 
     def mean(name: str) -> Array:
         return np.asarray(np.mean([getattr(run, name) for run in runs], axis=0))
 
     return replace(
         runs[0],
-        asymptotic=_logistic(np.log(asymptotic / (1 - asymptotic)).mean(axis=0)),
-        alignment=aligned,
-        signal=signal * aligned[:, None, None],
-        log_odds_shift=mean("log_odds_shift"),
+        asymptotic=(asymptotic * total).mean(axis=0) / total.mean(axis=0),
+        alignment=ratio,
+        signal=signal * (ratio / np.trace(signal, axis1=1, axis2=2))[:, None, None],
+        log_odds_shift=mean("log_odds_shift") + log_odds.mean(axis=0) - logit(ratio),
         remainder=mean("remainder"),
-        log_odds_deviation=np.sqrt(inside + between),
+        log_odds_deviation=np.sqrt(inside + log_odds.var(axis=0, ddof=1)),
         start_shift=mean("start_shift"),
         start_deviation=mean("start_deviation"),
+        log_trace=np.log(total.mean(axis=0)) + scale,
         sampled=True,
-        # d A/d log-odds = A (1 − A).
-        error=np.sqrt(between / len(runs)) * aligned * (1 - aligned),
+        error=residual.std(axis=0, ddof=1) / np.sqrt(len(runs)),
     )
-
-
-def _logistic(log_odds: Array) -> Array:
-    return np.asarray(1 / (1 + np.exp(-log_odds)))

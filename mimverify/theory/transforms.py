@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimverify.errors import InputError
+from mimverify.importing import summarise
 from mimverify.network.losses import Loss
 from mimverify.training.centring import Centring
 
@@ -35,7 +37,13 @@ class LabelTransform:
     bounded: bool | None = None
 
     def __call__(self, y: Array) -> Array:
-        return np.asarray(self.function(y), dtype=np.float64)
+        """T(y) `(q,)`. **Raises** `InputError` where the function raises or returns no numbers."""
+        try:
+            return np.asarray(self.function(y), dtype=np.float64)
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(f"loss {self.name}: raised {summarise(error)}") from error
 
     @classmethod
     def of_loss(cls, loss: Loss, centring: Centring) -> LabelTransform:
