@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
 from mimverify.cli import main
+from mimverify.theory import trajectory_of
 
 UserModule = Callable[[str], str]
 
@@ -24,10 +26,9 @@ class Outcome(NamedTuple):
 
 
 @pytest.fixture(autouse=True)
-def _wide(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Iterator[None]:
+def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "140")
-    return
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_inspect_json_has_the_promised_fields(run: Any) -> None:
     assert record["kappa"] == 1
     assert len(record["u"]) == 1
     assert record["gap"] == pytest.approx(record["alpha_gd"] / record["alpha_c"], rel=1e-12)
-    assert 1 <= record["gap"]
+    assert record["gap"] >= 1
     assert record["alpha_gd"] >= record["alpha_spectral"] * (1 - 1e-6)
     for assumption in record["assumptions"].values():
         assert assumption["holds"] in (True, False, None)
@@ -110,7 +111,16 @@ def test_inspect_a_link_that_no_transform_reveals(run: Any) -> None:
 def test_inspect_users_link_with_noise(run: Any, user_module: UserModule) -> None:
     name = user_module("def ridge(z):\n    return z[:, 0] ** 2 - z[:, 1] ** 2\n")
     result = run(
-        "inspect", f"{name}:ridge", "--rank", "2", "--loss", "huber", "--noise", "0.5", "--json", "-"
+        "inspect",
+        f"{name}:ridge",
+        "--rank",
+        "2",
+        "--loss",
+        "huber",
+        "--noise",
+        "0.5",
+        "--json",
+        "-",
     )
     record = strict(result.out)
     assert record["rank"] == 2
@@ -156,9 +166,9 @@ def test_predict_json_has_the_promised_fields(run: Any) -> None:
     aligned = record["alignment"]
     assert len(aligned) == 6
     assert aligned[0] == pytest.approx(1 / 256)
-    assert all(a < b for a, b in zip(aligned, aligned[1:], strict=False))
+    assert (np.diff(aligned) > 0).all()
     assert len(record["n_half"]) == 5
-    assert all(a > b for a, b in zip(record["n_half"], record["n_half"][1:], strict=False))
+    assert (np.diff(record["n_half"]) < 0).all()
     assert isinstance(record["recommended_steps"], int)
     assert 0 < record["floor"] < 1 - aligned[-1]
     assert record["one_run"]["low"][3] < record["one_run"]["mean"][3] < record["one_run"]["high"][3]
@@ -176,16 +186,15 @@ def test_predict_simulates_unbounded_labels_and_says_so(run: Any) -> None:
     record = strict(run(*arguments, "--json", "-").out)
     assert record["simulated_labels"] is True
     assert len(record["alignment_error"]) == 4
-    assert "not bounded" in record["approximate"]
-    assert strict(run(*arguments, "--json", "-").out) == record  # deterministic
+    assert any("not bounded" in note for note in record["notes"])
     assert "not bounded" in run(*arguments).out
 
 
 def test_predict_without_signal(run: Any) -> None:
     record = strict(
         run(
-            "predict", "he3", "--loss", "huber", "--dim", "100", "--samples", "2000", "--steps", "2",
-            "--json", "-",
+            "predict", "he3", "--loss", "huber", "--dim", "100", "--samples", "2000",
+            "--steps", "2", "--json", "-",
         ).out
     )  # fmt: skip
     assert record["n_half"] == [None, None]
@@ -244,7 +253,7 @@ def test_predict_refuses(run: Any, arguments: list[str], message: str) -> None:
 # -- compare -----------------------------------------------------------------------------------
 
 
-def test_compare_agrees_and_reports(run: Any, tmp_path: Any) -> None:
+def test_compare_agrees_and_reports(run: Any, tmp_path: Path) -> None:
     arguments = ["cos2z", "he2", "--loss", "squared", "--ratio", "8", "--ratio", "16"]
     result = run(
         "compare", *arguments, "--dim", "128", "--seeds", "12", "--steps", "4", "--json", "out.json"
@@ -263,9 +272,11 @@ def test_compare_agrees_and_reports(run: Any, tmp_path: Any) -> None:
 def test_compare_finds_a_wrong_prediction(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """D1 for twice the samples is not D1: the command says so and fails."""
     from mimverify.theory import comparison
-    from mimverify.theory.resolvent import Resolvent
 
-    monkeypatch.setattr(comparison, "Resolvent", lambda measure, alpha: Resolvent(measure, 2 * alpha))
+    def wrong(measure: Any, dim: int, samples: int, steps: int, **options: Any) -> Any:
+        return trajectory_of(measure, dim, 2 * samples, steps, **options)
+
+    monkeypatch.setattr(comparison, "trajectory_of", wrong)
     result = run(
         "compare", "cos2z", "--loss", "huber", "--ratio", "8", "--dim", "128", "--seeds", "12"
     )
@@ -297,3 +308,52 @@ def test_help(run: Any, command: str) -> None:
     result = run(command, "--help")
     assert result.code == 0
     assert "Exit code" in result.out
+
+
+# -- what users get wrong ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["inspect", "predict", "compare"])
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise RuntimeError('boom')", "raised RuntimeError: boom"),
+        ("return 'text'", "returned shape"),
+        ("return np.full(len(z), np.nan)", "expected finite labels"),
+        ("z[:] = 0\n    return z[:, 0]", "read-only"),
+        ("return 1 / np.maximum(z[:, 0], 0)", "expected finite labels"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_broken_links_are_refused(
+    run: Any, user_module: UserModule, command: str, body: str, message: str
+) -> None:
+    name = user_module(f"import numpy as np\nrank = 1\ndef link(z):\n    {body}\n")
+    result = run(command, f"{name}:link", *([] if command == "compare" else ["--rank", "1"]))
+    assert result.code == 2, result.err
+    assert "Traceback" not in result.err
+    if command != "compare":  # which takes no rank
+        assert message in result.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["predict", "cos2z", "--dim", "2", "--samples", "100", "--steps", "2"],
+        ["predict", "tanh3", "--dim", "4", "--samples", "100", "--steps", "2"],
+        ["predict", "cos2z", "--dim", "100", "--samples", "50", "--steps", "2"],
+        ["predict", "cos2z", "--dim", "100", "--samples", "100000000", "--steps", "1"],
+        ["predict", "cos2z", "--decay", "0", "--rate", "0.1", "--steps", "3"],
+    ],
+)
+def test_extreme_sizes_are_predicted(run: Any, arguments: list[str]) -> None:
+    result = run(*arguments, "--json", "-")
+    assert result.code == 0, result.err
+    record = strict(result.out)
+    assert all(0 <= a <= 1 for a in record["alignment"])
+
+
+def test_sizes_beyond_all_reason_are_refused(run: Any) -> None:
+    result = run("predict", "cos2z", "--dim", "1" + "0" * 20, "--samples", "1" + "0" * 21)
+    assert result.code == 2
+    assert "dim=1" in result.err

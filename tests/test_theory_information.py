@@ -7,6 +7,9 @@ inverse functions, use known densities, or average a large sample.
 from __future__ import annotations
 
 import math
+import time
+import tracemalloc
+import warnings
 from functools import cache
 from itertools import pairwise
 
@@ -16,7 +19,7 @@ import torch
 from numpy.polynomial.legendre import leggauss
 from numpy.typing import NDArray
 from scipy.integrate import quad
-from scipy.special import k0, k1
+from scipy.special import erf, expit, k0, k1
 from scipy.stats import norm
 
 from mimverify.errors import InputError
@@ -279,11 +282,52 @@ def test_saturation_within_rounding_shows_in_the_error() -> None:
     plain = label_information(scalar("plain", skewed))
     merged = label_information(scalar("merged", lambda z: np.tanh(skewed(z))))
     assert merged.second_order[0, 0] < plain.second_order[0, 0]
-    assert merged.second_order == pytest.approx(
-        plain.second_order, abs=6 * merged.second_order_error
-    )
-    assert merged.second_order_error < 5e-3
+    # What coincides may hide anything up to z itself: the error is a bound on that.
+    assert merged.second_order == pytest.approx(plain.second_order, abs=merged.second_order_error)
+    assert merged.second_order_error < 1e-2
     assert merged.first_order == pytest.approx(plain.first_order, abs=1e-4)
+
+
+SATURATING = {
+    "tanh 5y": lambda y: np.tanh(5 * y),
+    "−expit 20y": lambda y: -expit(20 * y),
+    "exp −40y": lambda y: np.exp(-40 * y),
+    "erf 3y": lambda y: erf(3 * y),
+}
+
+
+@pytest.mark.parametrize("name", SATURATING)
+def test_saturation_of_mirror_images_costs_nothing(name: str) -> None:
+    squash = SATURATING[name]
+    found = label_information(scalar("squashed", lambda z: squash(z**2 - 1)))
+    assert_threshold(found, 0.5, within=1e-4)
+
+
+def test_saturation_of_a_single_branch_costs_nothing() -> None:
+    found = label_information(scalar("tanh", lambda z: np.tanh(5 * z)))
+    assert found.first_order[0, 0] == pytest.approx(1, abs=1e-6)
+    assert found.generative_exponent == 1
+
+
+def test_flat_and_smoothly_ending_plateaus_stay_atoms() -> None:
+    # Flat within |z| < 1 by every order: exp(−1/u) is no limit at infinity, nor is u⁴.
+    inside = 1 - 2 * phi(1.0) / (1 - 2 * norm.sf(1.0))
+    for grow in (lambda u: u**4, lambda u: np.exp(-1 / np.maximum(u, 1e-9))):
+        link = scalar("bump", lambda z, f=grow: f(np.maximum(np.abs(z) - 1, 0)))
+        expected = (inside - 1) ** 2 * (1 - 2 * norm.sf(1.0))
+        expected += 2 * quad(lambda z: phi(z) * (z**2 - 1) ** 2, 1, 12)[0]
+        found = label_information(link)
+        assert found.second_order[0, 0] == pytest.approx(expected, abs=4 * found.second_order_error)
+        assert found.second_order_error < 2e-2
+
+
+def test_saturation_of_several_features_shows_in_the_error() -> None:
+    found = label_information(Link("disk", 2, lambda z: np.tanh(5 * ((z**2).sum(axis=1) - 2))))
+    assert found.generative_exponent == 2
+    assert found.alpha_c == pytest.approx(1.0, abs=found.alpha_c_error)
+    # Nor is a saturating link seen through below the rounding at a large common part.
+    found = label_information(scalar("far", lambda z: 1e6 + expit(20 * (z**2 - 1))))
+    assert found.alpha_c == pytest.approx(0.5, abs=found.alpha_c_error)
 
 
 def test_too_many_jumps_fall_back_on_projection() -> None:
@@ -301,10 +345,84 @@ def test_rough_link_falls_back_on_projection() -> None:
     assert_threshold(found, 1 / cosine_strength(), within=1e-3)
 
 
+SCALES = {
+    "10⁶ +": lambda y: 1e6 + y,
+    "10⁷ −": lambda y: 1e7 - 3 * y,
+    "10⁻³⁰": lambda y: 1e-30 * y,
+    "10²⁰": lambda y: -1e20 * y,
+    "10³⁰⁷": lambda y: 1e307 * y,
+    "10¹² +": lambda y: 1e12 + y,
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", SCALES)
+def test_common_part_and_unit_of_labels_change_nothing(name: str) -> None:
+    change = SCALES[name]
+    link = scalar(name, lambda z: change(np.cos(2 * z)))
+    # 10¹² leaves four digits.
+    within = 5e-2 if name == "10¹² +" else 1e-3
+    known = conditional_moments(link)
+    found = _information(known)
+    assert found.generative_exponent == 2
+    assert found.alpha_c == pytest.approx(1 / cosine_strength(), abs=within)
+    if "+" not in name:
+        assert_threshold(found, 1 / cosine_strength(), within=within)
+    y = np.linspace(-0.97, 0.9, 9)
+    plain = moments("cos2z").second_moment(y)
+    assert known.second_moment(change(y)) == pytest.approx(plain, abs=50 * within)
+    if name == "10⁶ +":
+        transform = optimal_transform(link)(change(y))
+        assert transform == pytest.approx(optimal_transform("cos2z")(y), abs=1e-3)
+
+
+def test_noise_has_the_unit_of_the_labels() -> None:
+    plain = information("phase-retrieval", 0.3)
+    common, unit = 2.0**60, 2.0**40
+    link = scalar("unit", lambda z: common + unit * z**2)
+    known = conditional_moments(link, noise=0.3 * unit)
+    found = _information(known)
+    assert plain.alpha_c_error is not None
+    assert found.alpha_c == pytest.approx(plain.alpha_c, abs=2 * plain.alpha_c_error)
+    # Knots are the user's labels.
+    assert common - 2 * unit < known.knots[0] < known.knots[-1] < common + 100 * unit
+    # Labels without a spread.
+    assert label_information(scalar("3e8", lambda z: 0 * z + 3e8)).generative_exponent is None
+
+
+def test_atoms_keep_the_users_labels() -> None:
+    moments = conditional_moments(scalar("far", lambda z: 1e6 + (np.abs(z) > 1.5)))
+    assert moments.atoms == pytest.approx([1e6, 1e6 + 1], abs=1e-6)
+    inside = 1 - 3 * norm.pdf(1.5) / (1 - 2 * norm.sf(1.5))
+    assert moments.second_moment(moments.atoms[:1])[0, 0, 0] == pytest.approx(inside)
+    ramp = optimal_transform(scalar("ramp", lambda z: 1e6 + np.maximum(np.abs(z), 1.0)))
+    low = 1 - 2 * phi(1.0) / (1 - 2 * norm.sf(1.0))
+    # 2e-7 of the label is much, but not of its spread.
+    y = np.array([1.0, 1.1, 1.7])
+    second = np.array([low, 1.1**2, 1.7**2])
+    assert ramp(1e6 + y) == pytest.approx(1 - 1 / second, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda z: np.cos(200 * z),
+        lambda z: np.sin(1 / (np.abs(z) + 1e-3)),
+        lambda z: z**2 + np.floor(40 * z**2),
+    ],
+)
+def test_many_pieces_are_given_up_quickly(function) -> None:
+    started = time.process_time()
+    found = label_information(scalar("many", function))
+    assert time.process_time() - started < 3
+    assert "Not by preimages" in found.rests_on
+    assert "Projection" in found.rests_on
+
+
 # --- projection: several features, or noise ---------------------------------------------------
 
 
-@pytest.mark.parametrize("rank", [2, 4, 8])
+@pytest.mark.parametrize("rank", [2, 5])
 def test_squared_norm(rank: int) -> None:
     found = label_information(Link("norm", rank, lambda z: (z**2).mean(axis=1)))
     assert found.generative_exponent == 2
@@ -332,7 +450,8 @@ def test_tanh3_by_its_own_integral() -> None:
 def test_sign_products() -> None:
     # Two atoms, G = ±(2/π) [[0, 1], [1, 0]]: E[G M G] = (2/π)² P M P, P the exchange.
     two = information("sign-z1z2")
-    assert_threshold(two, math.pi**2 / 4, within=1e-3)
+    assert_threshold(two, math.pi**2 / 4, within=1e-6)
+    assert two.matrix == pytest.approx(np.eye(2) / 2, abs=1e-4)
     moment = moments("sign-z1z2").second_moment(np.array([1.0, -1.0]))
     exchange = 2 / math.pi * np.array([[0, 1], [1, 0]])
     assert moment == pytest.approx(np.array([np.eye(2) + exchange, np.eye(2) - exchange]), abs=2e-4)
@@ -344,6 +463,24 @@ def test_sign_products() -> None:
     assert "second-order" in str(three.alpha_c_reason)
     assert len(three.directions) == 0
     assert abs(three.second_order).max() <= 5 * three.second_order_error
+
+
+def test_few_labels_with_curved_boundaries() -> None:
+    # G = ((E[|z|² | y]/2 − 1) I, and |z|²/2 is exponential: α_c = e − 1.
+    found = label_information(Link("disk", 2, lambda z: 1.0 * ((z**2).sum(axis=1) > 2)))
+    assert "Sums over the 2 labels" in found.rests_on
+    assert_threshold(found, math.e - 1, within=1e-5)
+
+
+def test_twelve_features_take_seconds_and_little_memory() -> None:
+    started = time.process_time()
+    tracemalloc.start()
+    found = label_information(Link("norm", 12, lambda z: (z**2).sum(axis=1)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert time.process_time() - started < 15
+    assert peak < 1e9
+    assert_threshold(found, 6.0, within=0.1)
 
 
 def test_staircase_shows_one_direction_first() -> None:
@@ -416,6 +553,14 @@ def test_projected_conditional_moment_is_what_a_sample_says() -> None:
         assert np.linalg.eigvalsh(predicted).min() > -1e-12
         error = 5 * outer.std(axis=0) / math.sqrt(len(outer)) + 0.03
         assert (np.abs(predicted.mean(axis=0) - outer.mean(axis=0)) < error).all()
+
+
+def test_names_will_do() -> None:
+    link = get_link("cos2z")
+    assert label_information("cos2z").alpha_c == label_information(link).alpha_c
+    assert optimal_transform("cos2z").link is link
+    y = np.linspace(-1, 1, 5)
+    assert (conditional_second_moment("cos2z")(y) == conditional_second_moment(link)(y)).all()
 
 
 def test_same_arguments_same_answer() -> None:
@@ -596,6 +741,15 @@ def test_refusals() -> None:
         conditional_moments(square, seed=-1)
     with pytest.raises(InputError, match="finite labels"):
         label_information(scalar("log", lambda z: np.where(z > 0, z, np.nan)))
+    for function in (lambda z: np.exp(z**4), np.log):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(InputError, match="finite labels"):
+                label_information(scalar("overflow", function))
+    with pytest.raises(InputError, match=r"link='cos3z'"):
+        conditional_second_moment("cos3z")
+    with pytest.raises(InputError, match=r"rank=2: link cos2z has rank 1"):
+        optimal_transform("cos2z", rank=2)
     with pytest.raises(InputError, match=r"alpha=0.4: expected at least 0.5"):
         optimal_transform(square, alpha=0.4)
     for link in (get_link("sign-z1z2z3"), scalar("sign", np.sign)):

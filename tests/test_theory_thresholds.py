@@ -547,13 +547,30 @@ def test_dense_leader_of_the_centred_optimal_transform() -> None:
     assert_agrees(measured, overlap_curve(mu, alphas), dim)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="law._tail does not ask `bounded is False`: rays to |z| = 64 miss a pole at a finite z",
-)
 def test_unbounded_optimal_transform_is_known_to_be() -> None:
     """T = 1 − 1/y of y = z² has no lower bound: thresholds would be those of the cut-off."""
     transform = optimal("phase-retrieval")
     assert not transform.bounded
     law = label_law("phase-retrieval", transform.label_transform(), centred=False)
     assert law.tail.bounded is False
+
+
+@pytest.mark.parametrize(
+    ("link", "loss"),
+    [
+        ("abs", "pseudo-huber:3"),  # T's density vanishes at the end of its support
+        ("he2", "pseudo-huber:3"),
+        ("phase-retrieval", "huber:3"),
+        ("cos2z", "squared"),
+        ("z1z2", "pseudo-huber:3"),
+        ("tanh3", "huber"),
+    ],
+)
+def test_thresholds_are_where_the_resolvent_has_its_outliers(link: str, loss: str) -> None:
+    measure = label_measure(label_law(link, loss), fourth_moments=False)
+    for count, alpha in enumerate(spectral_thresholds(measure), start=1):
+        assert len(Resolvent(measure, alpha * (1 - 1e-3)).outliers) < count
+        assert len(Resolvent(measure, alpha * (1 + 1e-3)).outliers) >= count
+    descent = descent_threshold(measure)
+    assert Resolvent(measure, descent * 1.001).leading
+    assert not Resolvent(measure, descent * 0.999).leading

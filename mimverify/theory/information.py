@@ -24,6 +24,7 @@ class LabelInformation:
     **Arguments**
 
     - `first_order`: E[E[z|y] E[z|y]ᵀ], `(r, r)`; `first_order_error`: absolute, Frobenius.
+      Errors include what labels that coincide within rounding may hide (a link that saturates).
     - `second_order`: E[G(y)²], `(r, r)`; `second_order_error`: likewise.
     - `generative_exponent`: 1 where the first order is clearly non-zero; 2 where it is zero
       within its error and the second order is clearly non-zero; else None, with `reason`.
@@ -51,15 +52,18 @@ class LabelInformation:
     rests_on: str
 
 
-def label_information(link: Link, *, noise: float = 0.0, seed: int = 0) -> LabelInformation:
+def label_information(
+    link: Link | str, *, noise: float = 0.0, seed: int = 0, rank: int | None = None
+) -> LabelInformation:
     """First- and second-order information of y = g(z) + noise·ε about z, and α_c.
 
-    Deterministic for given arguments.
+    Deterministic for given arguments; `rank` is r, for an imported function that does not
+    tell it.
 
     **Raises** `InputError` for a rank above 12, negative noise, or a link whose values are
     not finite.
     """
-    return _information(conditional_moments(link, noise=noise, seed=seed))
+    return _information(conditional_moments(link, noise=noise, seed=seed, rank=rank))
 
 
 def _information(moments: ConditionalMoments) -> LabelInformation:
@@ -88,7 +92,8 @@ def _information(moments: ConditionalMoments) -> LabelInformation:
             return np.array([1 / _rayleigh(value, _maximiser(value, resolved))])
 
         alpha = float(inverse(gram.best)[0])
-        alpha_error = gram.error(inverse) - gram.floor + gram.floor * alpha**2
+        alpha_error = gram.error(inverse) - gram.floor
+        alpha_error += (gram.floor + gram.hidden) * alpha**2
     else:
         reason = (
             f">2 or undetermined: first order {first_strength:.2g} ± {first_error:.1g}, second "
@@ -98,8 +103,8 @@ def _information(moments: ConditionalMoments) -> LabelInformation:
     return LabelInformation(
         first.best,
         second,
-        first_error,
-        second_error,
+        first_error + first.hidden,
+        second_error + gram.hidden,
         exponent,
         reason,
         alpha,

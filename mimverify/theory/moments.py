@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mimverify.problems.links import Array
+from mimverify.theory.tables import STANDARD, Units
 
 #: Absolute error that rounding may leave in an expectation unseen (observed: below 1e-11).
 ROUNDING = 1e-9
@@ -27,17 +28,21 @@ class Estimate:
     - `left_out`: `(R, *best.shape)`, recomputed without one of R replicates each; R = 0 where
       nothing is random.
     - `floor`: absolute error that these do not show.
+    - `hidden`: what rounding may hide, in Frobenius norm. Where a link saturates, its labels
+      coincide in floating point; `best` is then a lower bound, and too low by at most this.
     """
 
     best: Array
     coarser: Array
     left_out: Array
     floor: float = 0.0
+    hidden: float = 0.0
 
     def error(self, functional: Callable[[Array], Array] | None = None) -> float:
         """Jackknife deviation over the replicates plus the change of the last refinement.
 
-        Of the estimate itself in Frobenius norm, or of a smooth `functional` of it.
+        Of the estimate itself in Frobenius norm, or of a smooth `functional` of it; what is
+        `hidden` is left out, for a lower bound may be clearly above zero all the same.
         """
         apply = functional or (lambda value: value)
         change = float(np.linalg.norm(np.ravel(apply(self.best) - apply(self.coarser))))
@@ -63,6 +68,8 @@ class ConditionalMoments:
     - `knots`: sorted labels between which E[zzᵀ | y] may be interpolated linearly.
     - `atoms`: labels of positive probability, to be looked up exactly.
     - `rests_on`: method, and what the errors rest on, in one sentence.
+    - `units`: of the labels. Methods give `second_moment`, `knots` and `atoms` for standardised
+      labels; `conditional_moments` in the user's.
     """
 
     first_order: Estimate
@@ -71,6 +78,7 @@ class ConditionalMoments:
     knots: Array
     atoms: Array
     rests_on: str
+    units: Units = STANDARD
 
 
 def second_order(gram: Array) -> Array:

@@ -13,7 +13,7 @@ import numpy as np
 
 from mimverify.errors import InputError
 from mimverify.network.losses import Loss
-from mimverify.problems.links import Array, Link
+from mimverify.problems.links import Array, Link, get_link
 from mimverify.theory.conditional import conditional_moments
 from mimverify.theory.moments import CLEARLY, second_order
 from mimverify.theory.tables import Tabulated
@@ -95,7 +95,12 @@ class OptimalTransform:
 
 
 def optimal_transform(
-    link: Link, *, noise: float = 0.0, alpha: float | None = None, seed: int = 0
+    link: Link | str,
+    *,
+    noise: float = 0.0,
+    alpha: float | None = None,
+    seed: int = 0,
+    rank: int | None = None,
 ) -> OptimalTransform:
     """The label transform whose spectral method works from the lowest sample ratio on.
 
@@ -117,9 +122,12 @@ def optimal_transform(
     information is not used: where E[z | y] ≠ 0, this transform exists and is optimal among
     spectral methods of this kind, yet a linear estimator may do better.
 
+    `rank` is r, for an imported function that does not tell it.
+
     **Raises** `InputError` where the label has no second-order information, and for `alpha`
     below `scalar_alpha`; otherwise as `conditional_moments` does.
     """
+    link = get_link(link, rank=rank)
     if alpha is not None:
         alpha = number("alpha", alpha, minimum=0.0, exclusive=True)
     moments = conditional_moments(link, noise=noise, seed=seed)
@@ -142,7 +150,7 @@ def optimal_transform(
     # e was chosen by the same noisy values: the maximum over the sphere of a form with
     # Gaussian coefficients exceeds its typical size by √r.
     scalar_error = math.sqrt(link.rank) * (gram.error(threshold) - gram.floor)
-    scalar_error += gram.floor * scalar_alpha**2
+    scalar_error += (gram.floor + gram.hidden) * scalar_alpha**2
     if alpha is not None and alpha < scalar_alpha - scalar_error:
         raise InputError(
             f"alpha={shortest(alpha)}: expected at least {scalar_alpha:.6g}, the threshold of "
@@ -158,7 +166,9 @@ def optimal_transform(
         e,
         scalar_alpha,
         scalar_error,
-        Tabulated(moments.knots, psi(moments.knots), moments.atoms, psi(moments.atoms)),
+        Tabulated(
+            moments.knots, psi(moments.knots), moments.atoms, psi(moments.atoms), moments.units
+        ),
         1.0 if alpha is None else math.sqrt(max(alpha / scalar_alpha, 1.0)),
     )
 

@@ -19,17 +19,22 @@ from scipy.special import ndtr
 from mimverify.problems.links import Array, Link
 
 #: |z| beyond this carries less than 1e-23 of the mass, and less than 1e-19 of E[z⁴].
-_REACH = 10.0
+REACH = 10.0
 _PANELS = 256
 _DEGREE = 15
 #: Panels this narrow that are still not resolved hold a jump, a kink or a pole: left out.
 _SLIVER = 1e-12
 _TOLERANCE = 1e-14
+_UNDERFLOW = 1e-250
 #: g is flat on a panel where it moves by less than this, relatively: by rounding.
 _LEVEL = 1e-14
 #: Labels this close to an atom, relatively, are the atom: a saturating g like tanh approaches
 #: its last value within rounding, and on several branches at different places.
 SATURATED = 1e-12
+#: Labels rounded to more than this, against their spread, have no inverse worth the name.
+_MOST_BLUR = 1e-8
+#: More critical points than this take too long: all preimages of each are cut points too.
+_MOST_CRITICAL = 100
 #: More unresolved panels than this on one level: g is rough everywhere, not at points.
 _MOST_UNRESOLVED = 3000
 _NODES = np.cos((np.arange(_DEGREE + 1) + 0.5) * np.pi / (_DEGREE + 1))
@@ -44,7 +49,8 @@ class Pieces:
     """Monotone pieces of g on [−10, 10], its flat pieces, and its critical points.
 
     Piece i is z = middle + half·t, t in [start, end], on which g is the Chebyshev series
-    `series[:, i]` in t, with derivative `slopes[:, i]`, running from `first` to `last`.
+    `series[:, i]` in t, with derivative `slopes[:, i]`, running from `first` to `last`. Labels
+    are known to their own rounding, and at best to `blur`.
     """
 
     middle: Array
@@ -58,6 +64,7 @@ class Pieces:
     critical: Array
     flat: Array  # (F, 3): left end, right end, label
     scale: float
+    blur: float
 
     @property
     def left(self) -> Array:
@@ -70,18 +77,25 @@ class Pieces:
         return self.middle + self.half * self.end
 
     @staticmethod
-    def of(link: Link, merged: float) -> Pieces | None:
-        """The pieces of a link of rank 1; None where the values of g are too rough for it.
+    def of(link: Link, blur: float = 0.0) -> Pieces | str:
+        """The pieces of a link of rank 1, or what keeps g from having (few of) them.
 
-        Labels within `merged` of an atom, relatively, become that atom.
+        `blur` is the absolute rounding of the labels at small values.
         """
-        panels = _resolve(lambda z: link(z[:, None]))
-        if panels is None:
-            return None
-        pieces = _cut(*panels)
-        for label in flat_atoms(pieces)[0]:
-            margin = merged * max(abs(label), 1e-2 * pieces.scale)
-            pieces = pieces.flattened(float(label), float(margin))
+        if blur > _MOST_BLUR:
+            return f"labels are rounded to {blur:.0e} of their spread"
+        panels = _resolve(lambda z: link(z[:, None]), blur)
+        return panels if isinstance(panels, str) else _cut(*panels, blur)
+
+    def margin(self, label: float, share: float) -> float:
+        """The share of a label, or of the spread; no less than its rounding."""
+        return share * max(abs(label), 1e-2 * self.scale) + self.blur * (share / SATURATED) * 30
+
+    def merged(self, share: float) -> Pieces:
+        """The same with labels within `share` of an atom, relatively, moved to that atom."""
+        pieces = self
+        for label in flat_atoms(self)[0]:
+            pieces = pieces.flattened(float(label), self.margin(float(label), share))
         return pieces
 
     def flattened(self, label: float, margin: float) -> Pieces:
@@ -124,6 +138,7 @@ class Pieces:
             np.concatenate([self.critical[outside], edges]),
             np.concatenate([self.flat, np.column_stack([z_start, z_end, 0 * z_end + label])]),
             self.scale,
+            self.blur,
         )
 
     def at(self, piece: NDArray[np.intp], t: Array) -> tuple[Array, Array]:
@@ -201,7 +216,7 @@ class Pieces:
             below = by_high[np.maximum(ended[missed] - 1, 0)]
             up = np.abs(above - part[missed]) < np.abs(part[missed] - high[below])
             # Upper ends belong to no piece: a little below them.
-            inside = np.maximum(high[below] - 1e-12 * self.scale, low[below])
+            inside = np.maximum(high[below] - 1e-12 * self.scale - 10 * self.blur, low[below])
             known = np.where(up, above, inside)
             outside[chunk.start + missed] = np.abs(known - part[missed])
             part[missed] = known
@@ -235,19 +250,21 @@ def _clenshaw(series: Array, column: NDArray[np.intp], t: Array) -> Array:
     return np.asarray(series[0][column] + t * now - after)
 
 
-def _resolve(g: Callable[[Array], Array]) -> tuple[Array, Array, Array, Array] | None:
+def _resolve(g: Callable[[Array], Array], blur: float) -> tuple[Array, Array, Array, Array] | str:
     """Panels on which a Chebyshev interpolant agrees with g, by bisection.
 
-    Returns ends a, b `(P,)`, series `(P, degree + 1)` and the size of g `(P,)`, sorted; None
-    where bisection does not end: then g is not piecewise smooth to working precision.
+    Returns ends a, b `(P,)`, series `(P, degree + 1)` and the size of g `(P,)`, sorted; or the
+    reason, where bisection does not end (then g is not piecewise smooth to working precision)
+    or there are too many panels to work with.
     """
-    edges = np.linspace(-_REACH, _REACH, _PANELS + 1)
+    edges = np.linspace(-REACH, REACH, _PANELS + 1)
     a, b = edges[:-1], edges[1:]
     typical: Array | None = None
+    least = blur + _UNDERFLOW
     done: list[tuple[Array, Array, Array, Array]] = []
     while len(a):
         if len(a) > _MOST_UNRESOLVED:
-            return None
+            return "g is too rough, or turns too often"
         middle, half = (a + b) / 2, (b - a) / 2
         points = middle[:, None] + half[:, None] * np.concatenate([_NODES, _CHECKS])
         values = g(points.ravel()).reshape(points.shape)
@@ -258,30 +275,34 @@ def _resolve(g: Callable[[Array], Array]) -> tuple[Array, Array, Array, Array] |
         series = nodes @ _TO_COEFFICIENTS.T
         # A value is known up to its own rounding and to that of its argument.
         slope = np.ptp(values, axis=1) / half
-        tolerance = _TOLERANCE * (size + typical) + 1e-15 * np.abs(middle) * slope
+        tolerance = _TOLERANCE * (size + typical) + 1e-15 * np.abs(middle) * slope + least
         miss = np.abs(series @ _CHECK_VALUES - checks).max(axis=1)
         tail = np.abs(series[:, -2:]).max(axis=1)
         good = (miss <= 10 * tolerance) & (tail <= 3 * tolerance)
         done.append((a[good], b[good], series[good], size[good]))
-        bad = ~good & (half > _SLIVER)
+        bad = ~good & (half > max(_SLIVER, blur))
         a, b, middle, typical = a[bad], b[bad], middle[bad], typical[bad]
         a, b = np.concatenate([a, middle]), np.concatenate([middle, b])
         typical = np.concatenate([typical, typical])
     ends_a, ends_b, all_series, sizes = (np.concatenate(part) for part in zip(*done, strict=True))
     order = np.argsort(ends_a)
-    if np.sum(ends_b - ends_a) < 2 * _REACH - 1e-8:
-        return None
+    if np.sum(ends_b - ends_a) < 2 * REACH - max(1e-8, 1e4 * blur):
+        return "g is too rough"
     return ends_a[order], ends_b[order], all_series[order], sizes[order]
 
 
-def _cut(a: Array, b: Array, series: Array, size: Array) -> Pieces:
-    """Cut the panels at turning points, tell flat from monotone, and find what is critical."""
+def _cut(a: Array, b: Array, series: Array, size: Array, blur: float) -> Pieces | str:
+    """Cut the panels at turning points, tell flat from monotone, and find what is critical.
+
+    Returns the reason where too much is.
+    """
     grid = np.linspace(-1, 1, 33)
     values = series @ chebyshev.chebvander(grid, _DEGREE).T
-    level = np.ptp(values, axis=1) <= _LEVEL * size
+    level = np.ptp(values, axis=1) <= _LEVEL * size + 2 * blur + 10 * _UNDERFLOW
     flat = np.column_stack([a, b, values.mean(axis=1)])[level]
     a, b, series = a[~level], b[~level], series[~level]
-    scale = float(np.median(np.abs(values)))
+    # Labels come with a spread of about 1, whatever the panels crowd at.
+    scale = max(float(np.median(np.abs(values))), 1.0)
     slopes = np.asarray(chebyshev.chebder(series, axis=1), dtype=np.float64)
     panel, start, end = _monotone(slopes, slopes @ chebyshev.chebvander(grid, _DEGREE - 1).T)
     middle, half = ((a + b) / 2)[panel], ((b - a) / 2)[panel]
@@ -295,22 +316,25 @@ def _cut(a: Array, b: Array, series: Array, size: Array) -> Pieces:
     same_panel = panel[1:] == panel[:-1]
     touch = same_panel | (b[panel[:-1]] == a[panel[1:]])
     gap = np.abs(last[:-1] - first[1:])
-    continuous = touch & (gap <= 1e-11 * np.maximum(size[:-1], size[1:]))
+    continuous = touch & (gap <= 1e-11 * np.maximum(size[:-1], size[1:]) + 10 * blur)
     shared = (last[:-1] + first[1:]) / 2
     last[:-1] = np.where(continuous, shared, last[:-1])
     first[1:] = np.where(continuous, shared, first[1:])
     # Nothing is critical where g also keeps its slope, up to the slopes' rounding.
     rate_before = _clenshaw(rates, every, end)[:-1] / half[:-1]
     rate_after = _clenshaw(rates, every, start)[1:] / half[1:]
-    blur = 1e-10 * size[:-1] / np.minimum(half[:-1], half[1:])
-    same = np.abs(rate_after - rate_before) <= 1e-6 * np.abs(rate_before) + blur
+    unsure = (1e-10 * size[:-1] + 1e3 * blur) / np.minimum(half[:-1], half[1:])
+    same = np.abs(rate_after - rate_before) <= 1e-6 * np.abs(rate_before) + unsure
     onward = np.sign(last - first)[:-1] == np.sign(last - first)[1:]
     joined = continuous & ~same_panel & same & onward
     open_end = np.append(~joined, True)[: len(panel)]
     open_start = np.append(True, ~joined)[: len(panel)]
     critical_z = np.append((middle + half * end)[open_end], (middle + half * start)[open_start])
     critical_y = np.append(last[open_end], first[open_start])
-    keep = first != last  # a piece narrower than rounding has no inverse
+    if np.sum(open_end) > _MOST_CRITICAL:
+        return f"g has more than {_MOST_CRITICAL} monotone pieces"
+    keep = first != last  # a piece on which g moves by rounding only has no inverse
+    lost = np.column_stack([middle + half * start, middle + half * end, first])[~keep]
     return Pieces(
         middle[keep],
         half[keep],
@@ -321,8 +345,9 @@ def _cut(a: Array, b: Array, series: Array, size: Array) -> Pieces:
         first[keep],
         last[keep],
         np.column_stack([critical_z, critical_y]),
-        flat,
+        np.concatenate([flat, lost]),
         scale,
+        blur,
     )
 
 
@@ -349,14 +374,18 @@ def _monotone(slopes: Array, speed: Array) -> tuple[NDArray[np.intp], Array, Arr
     return np.array(panel, dtype=np.intp), np.array(start), np.array(end)
 
 
+def probability(a: Array, b: Array) -> Array:
+    """P(a < z < b), from the side where it does not cancel."""
+    return np.asarray(np.where(a > 0, ndtr(-a) - ndtr(-b), ndtr(b) - ndtr(a)))
+
+
 def flat_atoms(pieces: Pieces) -> tuple[Array, Array, Array, Array]:
     """Labels, masses, E[z | y] and E[z² − 1 | y] of the flat pieces, equal labels together."""
-    flat = pieces.flat[np.argsort(pieces.flat[:, 2])]
-    a, b, label = flat.T
-    fresh = np.diff(label) > SATURATED * np.maximum(np.abs(label[1:]), 1e-2 * pieces.scale)
+    a, b, label = pieces.flat[np.argsort(pieces.flat[:, 2])].T
+    close = SATURATED * np.maximum(np.abs(label[1:]), 1e-2 * pieces.scale) + 10 * pieces.blur
+    fresh = np.diff(label) > close
     group = np.concatenate([np.zeros(min(len(label), 1)), np.cumsum(fresh)]).astype(np.intp)
-    # Φ(b) − Φ(a) from the side where it does not cancel.
-    mass = np.where(a > 0, ndtr(-a) - ndtr(-b), ndtr(b) - ndtr(a))
+    mass = probability(a, b)
     density = np.exp(-np.square([a, b]) / 2) / math.sqrt(2 * math.pi)
     total, first, excess, weighted = (
         np.bincount(group, values).astype(np.float64)
@@ -367,6 +396,6 @@ def flat_atoms(pieces: Pieces) -> tuple[Array, Array, Array, Array]:
             label * mass,
         )
     )
-    keep = total > 1e-10  # what bisection leaves of a kink is no atom
+    keep = total > max(1e-10, 1e2 * pieces.blur)  # what bisection leaves of a kink is no atom
     total = total[keep]
     return weighted[keep] / total, total, first[keep] / total, excess[keep] / total

@@ -12,33 +12,49 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from mimverify.problems.links import Array, Link
 from mimverify.theory.moments import ROUNDING, ConditionalMoments, Estimate
-from mimverify.theory.pieces import SATURATED, Pieces, flat_atoms
+from mimverify.theory.pieces import REACH, SATURATED, Pieces, flat_atoms, probability
 from mimverify.theory.tables import nearest, override
 
 #: Widest interval of one rule, and the distance kept from turning points.
 _WIDEST = 0.5
 _CLEARANCE = 3e-6
 _MOST_ROUGH = 2000
+#: Power p of the steps 1/k^p towards a limit at infinity: at most 1, and an allowance.
+_SLOWEST = 1.25
 _LEGENDRE, _LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
-def by_preimages(link: Link) -> ConditionalMoments | None:
-    """The moments of a link of rank 1; None where its values are too rough for this method."""
-    pieces = Pieces.of(link, SATURATED)
-    # Merging ten times more around the atoms shows what saturation within rounding does.
-    blurred = Pieces.of(link, 10 * SATURATED)
-    if pieces is None or blurred is None:
-        return None
+def by_preimages(link: Link, blur: float = 0.0) -> ConditionalMoments | str:
+    """The moments of a link of rank 1, or why its values are not fit for this method.
+
+    `blur` is the absolute rounding of small labels.
+    """
+    resolved = Pieces.of(link, blur)
+    if isinstance(resolved, str):
+        return resolved
+    even = _is_even(link)
+    pieces = resolved.merged(SATURATED)
     intervals = _intervals(pieces) if len(pieces.first) else None
     best, change = _averages(pieces, intervals)
     knots = np.empty(0) if intervals is None else _knots(pieces, intervals)
+    if blur and intervals is not None:
+        # What a wider clearance changes is what rounding does at turning points.
+        change += np.abs(_averages(pieces, _intervals(pieces, wider=4.0))[0] - best)
+    goes_on, hidden, steps = _beyond_saturation(resolved, pieces, SATURATED, even)
+    best = best + goes_on
     labels, _, _, excesses = flat_atoms(pieces)
     if len(labels):
+        # Merging ten times more around the atoms shows what saturation within rounding does.
+        blurred = resolved.merged(10 * SATURATED)
         again = _averages(blurred, _intervals(blurred) if len(blurred.first) else None)[0]
-        change = change + np.abs(again - best)
+        again = again + _beyond_saturation(resolved, blurred, 10 * SATURATED, even)[0]
+        change = change + steps * np.abs(again - best)
+    if even:
+        best[0] = change[0] = hidden[0] = 0.0
     first, second = best[:, None, None]
     at_atoms = (1 + excesses)[:, None, None]
 
@@ -50,20 +66,112 @@ def by_preimages(link: Link) -> ConditionalMoments | None:
         return np.asarray(at_atoms[nearest(labels, y)[0]])
 
     return ConditionalMoments(
-        Estimate(first, first - change[0], np.empty((0, 1, 1)), ROUNDING),
+        Estimate(first, first - change[0], np.empty((0, 1, 1)), ROUNDING, float(hidden[0])),
         Estimate(
             second[..., None, None],
             (second - change[1])[..., None, None],
             np.empty((0, 1, 1, 1, 1)),
             ROUNDING,
+            float(hidden[1]),
         ),
         second_moment,
         knots,
         labels,
         "All preimages of each label, integrated over z between critical points by an adaptive "
         "rule; the error is the change of its last refinement and of merging labels within "
-        "1e-11 instead of 1e-12 of an atom, with a floor for rounding.",
+        "1e-11 instead of 1e-12 of an atom, with a floor for rounding. Where g saturates and one "
+        "branch (or two mirror images) reach the limit, g is taken to go on monotonically; "
+        "where more do, the error covers all that they could tell.",
     )
+
+
+def _is_even(link: Link) -> bool:
+    """Whether g(z) = g(−z) to the last bit wherever asked, so that E[z | y] = 0."""
+    z = np.concatenate([ndtri((np.arange(4096) + 0.5) / 8192), np.linspace(-REACH, -0.01, 1000)])
+    return bool((link(z[:, None]) == link(-z[:, None])).all())
+
+
+# -- saturation --------------------------------------------------------------------------------
+
+
+def _beyond_saturation(
+    resolved: Pieces, merged: Pieces, share: float, even: bool
+) -> tuple[Array, Array, float]:
+    """What E[E[z|y]²] and E[G(y)²] gain where g only seems flat, and what they may gain.
+
+    Third, how many times the last tenfold step of merging what all steps beyond may change.
+
+    A g like tanh reaches its limit in floating point, where its labels no longer differ.
+    Beyond that point a single branch tells z itself, and two mirror images tell |z|, if g goes
+    on monotonically. Of several branches the order is lost, and anything up to knowledge of z
+    is possible.
+    """
+    gain, hidden, steps = np.zeros(2), np.zeros(2), 1.0
+    for label, mass, mean, excess in zip(*flat_atoms(merged), strict=True):
+        near = np.abs(merged.flat[:, 2] - label) <= merged.margin(label, share)
+        plateaus = _joined(merged.flat[near, :2])
+        probabilities = probability(*plateaus.T)
+        plateaus = plateaus[probabilities > 1e-8]
+        powers = np.array([_powers(resolved, label, share, *p) for p in plateaus]).reshape(-1, 2)
+        ends = powers <= _SLOWEST
+        # Σ_{k' > k} k'^−p against k^−p, at the e-folds k of the share.
+        rest_of_way = -math.log(share) / math.log(10) / (powers[~ends] - 1)
+        steps = max(steps, float(np.max(1 + rest_of_way, initial=1.0)))
+        if not ends.any():
+            continue
+        a, b = plateaus.T
+        weights = np.exp(-np.square([a, b]) / 2) / math.sqrt(2 * math.pi)
+        total = probability(a, b)
+        # ∫ z² φ and ∫ (z² − 1)² φ.
+        known = np.array(
+            [
+                np.sum(total + a * weights[0] - b * weights[1]),
+                np.sum(2 * total + (a**3 + a) * weights[0] - (b**3 + b) * weights[1]),
+            ]
+        )
+        mirrored = even and np.allclose(plateaus, -plateaus[::-1, ::-1], rtol=0, atol=1e-3)
+        single = len(plateaus) == 1 and ends.sum() == 1
+        pair = mirrored and len(plateaus) <= 2 and ends.sum() == 2
+        rest = known - mass * np.array([mean**2, excess**2])
+        if single:
+            gain += rest
+        elif pair:
+            gain[1] += rest[1]
+        else:
+            hidden += rest
+    return gain, hidden, steps
+
+
+def _joined(flat: Array) -> Array:
+    """Intervals `(k, 2)` in order, with those that touch made one."""
+    flat = flat[np.argsort(flat[:, 0])]
+    apart = flat[1:, 0] - np.maximum.accumulate(flat[:, 1])[:-1] > 1e-3
+    starts = np.flatnonzero(np.concatenate([[True], apart]))
+    return np.column_stack([flat[starts, 0], np.maximum.reduceat(flat[:, 1], starts)])
+
+
+def _powers(pieces: Pieces, label: float, share: float, a: float, b: float) -> list[float]:
+    """How fast g nears the label at the ends a and b of a plateau: p, infinite at a jump or kink.
+
+    Where the distance falls by e^−k on the way, a limit at infinity is neared by steps in z
+    whose sum over k diverges (1/k^p, p ≤ 1), and a kink or a zero of any order by steps whose
+    sum does not.
+    """
+    margins = [pieces.margin(label, share * more) for more in (1e5, 1e3, 1e1)]
+    reached = []
+    for margin in margins:
+        _, piece, t = pieces.solve(np.array([label - margin, label + margin]))
+        z = pieces.middle[piece] + pieces.half[piece] * t
+        reached.append(
+            (np.max(z, where=z < a, initial=-REACH), np.min(z, where=z > b, initial=REACH))
+        )
+    way = np.abs(np.diff(reached, axis=0))  # from far to midway, from midway to near
+    folds = -np.log(np.array(margins) / max(abs(label), pieces.scale))
+    ratio = (folds[1] + folds[2]) / (folds[0] + folds[1])
+    return [
+        math.log(max(far / near, 1.0)) / math.log(ratio) if near > 1e-4 else math.inf
+        for far, near in way.T
+    ]
 
 
 def _smoothed(s: Array) -> Array:
@@ -112,15 +220,19 @@ class _Intervals:
         return _Intervals(self.a[keep], self.b[keep], self.clear_a[keep], self.clear_b[keep])
 
 
-def _intervals(pieces: Pieces) -> _Intervals:
-    """Between critical points and their fellows E[· | g(z)] is smooth: cut z there."""
+def _intervals(pieces: Pieces, wider: float = 1.0) -> _Intervals:
+    """Between critical points and their fellows E[· | g(z)] is smooth: cut z there.
+
+    The clearance is made so much `wider`.
+    """
     values = np.unique(pieces.critical[:, 1])
     # A critical value met again at the end of a piece is that end, already listed.
-    _, piece, t = pieces.solve(values, margin=1e-10 * pieces.scale)
+    _, piece, t = pieces.solve(values, margin=1e-10 * pieces.scale + 10 * pieces.blur)
     fellows = np.append(pieces.middle[piece] + pieces.half[piece] * t, 0.0)
     turning = pieces.critical[:, 0]
     found = np.concatenate([turning, fellows])
-    clearance = np.concatenate([np.full(len(turning), _CLEARANCE), np.zeros(len(fellows))])
+    clear_of = wider * _CLEARANCE * math.sqrt(1 + pieces.blur / 1e-14)
+    clearance = np.concatenate([np.full(len(turning), clear_of), np.zeros(len(fellows))])
     order = np.argsort(found, kind="stable")
     found, clearance = found[order], clearance[order]
     # Of points that rounding has split, the one with a clearance stays.
@@ -156,7 +268,11 @@ def _integrate(pieces: Pieces, intervals: _Intervals) -> tuple[Array, Array]:
         halves = _rule(pieces, left), _rule(pieces, right)
         refined = halves[0] + halves[1]
         difference = np.abs(refined - whole)
-        rough = (difference.max(axis=1) > 1e-12) & (intervals.b - intervals.a > 1e-9)
+        # Bisected below the clearance, an interval would lie in the noise altogether.
+        narrow = np.maximum(1e-9, 8 * np.maximum(intervals.clear_a, intervals.clear_b))
+        unclear = difference.max(axis=1) > max(1e-12, pieces.blur)
+        unclear &= difference.sum() > ROUNDING / 10
+        rough = unclear & (intervals.b - intervals.a > narrow)
         if np.sum(rough) > _MOST_ROUGH:
             rough[:] = False
         total += refined[~rough].sum(axis=0)

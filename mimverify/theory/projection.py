@@ -18,6 +18,7 @@ from scipy.stats import qmc
 
 from mimverify.problems.links import Array, Link
 from mimverify.theory.moments import ROUNDING, ConditionalMoments, Estimate
+from mimverify.theory.quadrature import MAX_BOX_DIMENSIONS, normal_rule
 from mimverify.theory.tables import Tabulated, nearest
 
 MAXIMUM_RANK = 12
@@ -34,30 +35,45 @@ _KNOWN = 16
 #: Equal labels in one replicate that make an atom.
 _SMALLEST_ATOM = 8
 _NO_ATOM = -1
+#: Labels few enough for an integral over each one's set.
+_FEW = 16
+_TINY = 1e-12
+#: Error of E[G ⊗ G] above which boxes are no better than Sobol points.
+_BOXES_WORTH = 5e-5
 
 
-def by_projection(link: Link, noise: float, seed: int) -> ConditionalMoments:
-    """The moments of any link of rank ≤ 12; `seed` scrambles the Sobol sets."""
+def by_projection(link: Link, noise: float, seed: int, blur: float = 0.0) -> ConditionalMoments:
+    """The moments of any link of rank ≤ 12; `seed` scrambles the Sobol sets.
+
+    `blur` is the absolute rounding of small labels.
+    """
     points = next(n for rank, n in _POINTS.items() if link.rank <= rank)
     rows, columns = np.triu_indices(link.rank)
     coefficients: list[list[Array]] = []  # replicate × resolution
     ladder: list[Array] = []
+    hidden = 0.0, 0.0
     for replicate in range(_REPLICATES):
         z, y = _draw(link, noise, seed, replicate, points)
         if replicate == 0:
-            labels = _common_labels(y)
-            ladder = _ladder(int(np.sum(_membership(y, labels) == _NO_ATOM)))
+            labels = _common_labels(y, blur)
+            atom = _membership(y, labels, blur)
+            if 2 <= len(labels) <= _FEW and noise == 0 and (atom != _NO_ATOM).all():
+                discrete = by_boxes(link, labels, blur)
+                if discrete is not None:
+                    return discrete
+            hidden = _hidden(z, y, atom, labels, blur)
+            ladder = _ladder(int(np.sum(atom == _NO_ATOM)))
             # A step below the finest: there a bin's mean is known to a few per cent.
             table_edges = ladder[max(len(ladder) - 2, 0)]
             table = _Table(len(labels), len(table_edges) - 1, link.rank)
-        atom = _membership(y, labels)
+        atom = _membership(y, labels, blur)
         order = np.argsort(y, kind="stable")
         order = order[atom[order] == _NO_ATOM]
         z_z = z[:, rows] * z[:, columns]
         table.add(y, z_z, atom, order, table_edges)
         features = np.concatenate([z, z_z - (rows == columns)], axis=1)
         atomic = _on_atoms(features, atom, len(labels))
-        ordered = features[order]
+        ordered = np.ascontiguousarray(features.T)[:, order]  # sums along rows are fast
         coefficients.append(
             [np.concatenate([atomic, _on_bins(ordered, edges, points)]) for edges in ladder]
         )
@@ -87,15 +103,20 @@ def by_projection(link: Link, noise: float, seed: int) -> ConditionalMoments:
     floors = [ROUNDING + float(smear * np.abs(m).max()) for m in (best[:r, :r], best[r:, r:])]
 
     return ConditionalMoments(
-        Estimate(best[:r, :r], coarser[:r, :r], left_out[:, :r, :r], floors[0]),
+        Estimate(best[:r, :r], coarser[:r, :r], left_out[:, :r, :r], floors[0], hidden[0]),
         Estimate(
-            gram(best), gram(coarser), np.array([gram(value) for value in left_out]), floors[1]
+            gram(best),
+            gram(coarser),
+            np.array([gram(value) for value in left_out]),
+            floors[1],
+            hidden[1],
         ),
         *table.finish(labels),
         f"Projection on {len(coefficients[0][chosen])} functions of the label's rank (a lower "
         f"bound), from products of different ones of {_REPLICATES} scrambled Sobol sets of "
         f"{points} points; the error is the sets' scatter (jackknife) plus the change of the "
-        "last refinement and an allowance for the scatter of ranks in the tails.",
+        "last refinement and an allowance for the scatter of ranks in the tails (and, where the "
+        "link saturates, for what its coinciding labels hide).",
     )
 
 
@@ -112,25 +133,60 @@ def _draw(link: Link, noise: float, seed: int, replicate: int, points: int) -> t
     return normal[:, : link.rank], y
 
 
-def _common_labels(y: Array) -> Array:
+def _common_labels(y: Array, blur: float) -> Array:
     """Labels that occur again and again, sorted; rounding may have split equal ones."""
     ordered = np.sort(y)
     spread = float(np.median(np.abs(ordered))) or 1.0
-    fresh = np.diff(ordered) > 1e-12 * np.maximum(np.abs(ordered[1:]), 1e-2 * spread)
+    close = 1e-12 * np.maximum(np.abs(ordered[1:]), 1e-2 * spread) + min(2.5 * blur, 1e-9)
+    fresh = np.diff(ordered) > close
     starts = np.flatnonzero(np.concatenate([[True], fresh]))
     counts = np.diff(np.append(starts, len(ordered)))
     often = counts >= _SMALLEST_ATOM
     return np.asarray(ordered[(starts + counts // 2)[often]])
 
 
-def _membership(y: Array, labels: Array) -> NDArray[np.intp]:
+def _membership(y: Array, labels: Array, blur: float) -> NDArray[np.intp]:
     """Index of the atom that each label is, or `_NO_ATOM`."""
     if not len(labels):
         return np.full(len(y), _NO_ATOM)
     index, distance = nearest(labels, y)
     spread = float(np.median(np.abs(y))) or 1.0
-    equal = distance <= 1e-11 * np.maximum(np.abs(labels[index]), 1e-2 * spread)
-    return np.where(equal, index, _NO_ATOM)
+    close = 1e-11 * np.maximum(np.abs(labels[index]), 1e-2 * spread) + min(2.5 * blur, 1e-9)
+    return np.where(distance <= close, index, _NO_ATOM)
+
+
+def _hidden(
+    z: Array, y: Array, atom: NDArray[np.intp], labels: Array, blur: float
+) -> tuple[float, float]:
+    """What rounding may hide in the first and second order where labels crowd at an atom.
+
+    A link that saturates nears its limit at every scale: about as many labels miss it by
+    1e-10 as by 1e-8, relatively. Of what z itself would tell, labels next to the limit tell
+    some share; those that coincide are taken to hide up to twice that.
+    """
+    hidden = np.zeros(2)
+    spread = 1e-2 * float(np.median(np.abs(y)))
+    counts = np.bincount(atom[atom != _NO_ATOM], minlength=len(labels))
+    for which in np.argsort(-counts, kind="stable")[:_FEW]:
+        distance = np.abs(y - labels[which])
+        least = 1e-11 * max(abs(labels[which]), spread) + 4 * blur
+        near = (distance > least) & (distance <= 1e2 * least)
+        far = (distance > 1e2 * least) & (distance <= 1e4 * least)
+        if near.sum() >= 8 and far.sum() < 2 * near.sum():
+            told, known = _told(z[near | far])
+            share = np.minimum(2 * told / known, 1.0)
+            same = distance <= least
+            told, known = _told(z[same])
+            hidden += same.mean() * share * (known - told)
+    return float(hidden[0]), float(hidden[1])
+
+
+def _told(z: Array) -> tuple[Array, Array]:
+    """|E z|² and ‖E[zzᵀ − I]‖² over points of one label, and E|z|² and E‖zzᵀ − I‖²."""
+    squares = (z**2).sum(axis=1)
+    mean, excess = z.mean(axis=0), z.T @ z / len(z) - np.eye(z.shape[1])
+    known = [squares.mean(), np.mean(squares**2 - 2 * squares) + z.shape[1]]
+    return np.array([mean @ mean, np.sum(excess**2)]), np.array(known)
 
 
 def _ladder(count: int) -> list[Array]:
@@ -165,19 +221,19 @@ def _on_atoms(features: Array, atom: NDArray[np.intp], atoms: int) -> Array:
 def _on_bins(ordered: Array, edges: Array, points: int) -> Array:
     """E[e_k(y) features] for Legendre polynomials of degree ≤ 2 on each bin, `(3 bins, f)`.
 
-    `ordered` `(M, f)` holds the features of the labels outside the atoms, by rank. Each
+    `ordered` `(f, M)` holds the features of the labels outside the atoms, by rank. Each
     polynomial is normalised by its own sum of squares over the ranks in the bin.
     """
-    count = len(ordered)
+    count = ordered.shape[1]
     if len(edges) == 2:  # next to nothing outside the atoms: one bin, degree 0
-        return np.asarray(ordered.sum(axis=0)[None] / math.sqrt(max(count, 1) * points))
+        return np.asarray(ordered.sum(axis=1)[None] / math.sqrt(max(count, 1) * points))
     starts = np.round(edges * count).astype(np.intp)
     sizes = np.diff(starts)
     local = (np.arange(count) - np.repeat(starts[:-1], sizes) + 0.5) / np.repeat(sizes, sizes)
     x = 2 * local - 1
     parts = []
     for polynomial in (np.ones(count), x, 1.5 * x**2 - 0.5):
-        sums = np.add.reduceat(polynomial[:, None] * ordered, starts[:-1], axis=0)
+        sums = np.add.reduceat(polynomial * ordered, starts[:-1], axis=1).T
         squares = np.add.reduceat(polynomial**2, starts[:-1])
         parts.append(sums / np.sqrt(squares * points)[:, None])
     return np.concatenate(parts)
@@ -198,6 +254,53 @@ def _cross_products(coefficients: list[Array]) -> tuple[Array, Array]:
         for c, square in zip(coefficients, own, strict=True)
     ]
     return best, np.array(left_out)
+
+
+def by_boxes(link: Link, labels: Array, blur: float) -> ConditionalMoments | None:
+    """The moments of a link with few labels and nothing else; None where boxes do no better.
+
+    The set of each label is integrated over by the deterministic rule of `quadrature`, which
+    meets boundaries along coordinate planes exactly.
+    """
+    r = link.rank
+    if r > MAX_BOX_DIMENSIONS:
+        return None
+
+    def indicators_at(z: Array) -> Array:
+        atom = _membership(link(z), labels, blur)
+        return np.asarray(atom[:, None] == np.arange(len(labels)), dtype=np.float64)
+
+    rule = normal_rule(indicators_at, r)
+
+    def sums(nodes: Array, weights: Array) -> tuple[Array, Array, Array]:
+        indicators = weights * indicators_at(nodes).T
+        outer = np.einsum("kq,qa,qb->kab", indicators, nodes, nodes, optimize=True)
+        return indicators.sum(axis=1), indicators @ nodes, outer
+
+    def grams(mass: Array, first: Array, outer: Array) -> tuple[Array, Array]:
+        excess = outer - mass[:, None, None] * np.eye(r)
+        inverse = 1 / np.maximum(mass, _TINY)
+        return (
+            np.einsum("k,ka,kb->ab", inverse, first, first),
+            np.einsum("k,kab,kcd->abcd", inverse, excess, excess),
+        )
+
+    fine, coarse = sums(rule.nodes, rule.weights), sums(*rule.check)
+    best, coarser = grams(*fine), grams(*coarse)
+    none = [np.empty((0, *value.shape)) for value in best]
+    first, gram = (Estimate(*parts, ROUNDING) for parts in zip(best, coarser, none, strict=True))
+    if gram.error() > _BOXES_WORTH or fine[0].min() < _TINY:
+        return None
+    at_atoms = fine[2] / fine[0][:, None, None]
+    nothing = np.empty(0)
+    return ConditionalMoments(
+        first,
+        gram,
+        Tabulated(nothing, np.empty((0, r, r)), labels, at_atoms),
+        nothing,
+        labels,
+        f"Sums over the {len(labels)} labels, by {rule.rests_on}, with a floor for rounding.",
+    )
 
 
 class _Table:
@@ -223,8 +326,8 @@ class _Table:
         np.add.at(self.atoms, atom[hit], np.concatenate([ones, z_z], axis=1)[hit])
         if len(order):
             starts = np.round(edges[:-1] * len(order)).astype(np.intp)
-            columns = np.concatenate([ones, y[:, None], z_z], axis=1)[order]
-            self.bins += np.add.reduceat(columns, starts, axis=0)
+            columns = np.concatenate([ones.T, y[None], z_z.T])[:, order]
+            self.bins += np.add.reduceat(columns, starts, axis=1).T
 
     def finish(self, labels: Array) -> tuple[Callable[[Array], Array], Array, Array]:
         """E[zzᵀ | y] as a function, its knots, and the atoms' labels."""

@@ -63,11 +63,20 @@ def n_half(
     return dim * math.exp(float(brentq(gap, low, high, xtol=1e-8)))
 
 
-def local_exponent(measure: LabelMeasure, dim: int, steps: int, samples: float) -> float:
-    """d log n_half/d log d where n_half = `samples` at d = `dim`; tends to 1 + 1/T.
+def local_exponent(
+    measure: LabelMeasure, dim: int, steps: int, samples: float | None = None
+) -> float | None:
+    """d log n_half/d log d at d = `dim`; tends to 1 + 1/T. None where there is no n_half.
 
     From the derivatives of the log-odds of A_T in log d and log α where they vanish.
+
+    **Arguments**
+
+    - `samples`: n_half, if known.
     """
+    samples = n_half(measure, dim, steps) if samples is None else samples
+    if samples is None:
+        return None
     step = 1e-3
     ratio = samples / dim
 

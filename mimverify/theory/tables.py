@@ -1,4 +1,4 @@
-"""Functions of a label that is known at knots, and looked up at atoms.
+"""Functions of a label that is known at knots, and looked up at atoms; units of labels.
 
 An atom is a label of positive probability: no interpolation leads to its value.
 """
@@ -21,6 +21,39 @@ def nearest(labels: Array, y: Array) -> tuple[NDArray[np.intp], Array]:
     return index, np.abs(y - labels[index])
 
 
+_LARGEST = 1e300
+
+
+@dataclass(frozen=True)
+class Units:
+    """Labels less a common part, in a unit of their spread: y ↦ y/unit − offset.
+
+    Tolerances are relative to the label or to the spread; they presume a common part of the
+    spread's order. `unit` is a power of two, so that standardising adds no rounding of its own.
+    """
+
+    offset: float = 0.0
+    unit: float = 1.0
+
+    @property
+    def blur(self) -> float:
+        """What a standardised label was rounded to before the common part was taken away."""
+        return float(np.finfo(np.float64).eps * abs(self.offset))
+
+    def standard(self, y: Array) -> Array:
+        """Standardised labels; next to infinite ones are cut off."""
+        with np.errstate(over="ignore"):
+            return np.asarray(np.clip(y / self.unit, -_LARGEST, _LARGEST) - self.offset)
+
+    def original(self, y: Array) -> Array:
+        """Labels as the user knows them."""
+        return np.asarray((y + self.offset) * self.unit)
+
+
+#: Labels as they are.
+STANDARD = Units()
+
+
 @dataclass(frozen=True)
 class Tabulated:
     """A function of the label: linear between knots, looked up at atoms.
@@ -32,27 +65,32 @@ class Tabulated:
     - `atoms`: labels of positive probability `(A,)`, ascending, and `atom_values` `(A, …)`.
       They hold up to float32 rounding of the label, and beyond the knots where an atom is
       nearer than a knot.
+    - `units`: of the labels; distances are taken in them.
     """
 
     knots: Array
     values: Array
     atoms: Array
     atom_values: Array
+    units: Units = STANDARD
 
     def __call__(self, y: Array) -> Array:
         """Values `(n, …)` at labels `(n,)`."""
-        y = np.asarray(y, dtype=np.float64)
-        if not len(self.knots):
-            return np.asarray(self.atom_values[nearest(self.atoms, y)[0]])
-        last = len(self.knots) - 1
-        right = np.minimum(np.clip(np.searchsorted(self.knots, y), 1, None), last)
+        y, knots, atoms = (
+            self.units.standard(np.asarray(labels, dtype=np.float64))
+            for labels in (y, self.knots, self.atoms)
+        )
+        if not len(knots):
+            return np.asarray(self.atom_values[nearest(atoms, y)[0]])
+        last = len(knots) - 1
+        right = np.minimum(np.clip(np.searchsorted(knots, y), 1, None), last)
         left = np.maximum(right - 1, 0)
-        width = np.where(right > left, self.knots[right] - self.knots[left], 1.0)
-        share = np.clip((y - self.knots[left]) / width, 0, 1)
+        width = np.where(right > left, knots[right] - knots[left], 1.0)
+        share = np.clip((y - knots[left]) / width, 0, 1)
         share = share.reshape(-1, *(1,) * (self.values.ndim - 1))
         result = (1 - share) * self.values[left] + share * self.values[right]
-        outside = np.maximum(np.maximum(self.knots[0] - y, y - self.knots[last]), 0)
-        return override(y, result, outside, self.atoms, self.atom_values)
+        outside = np.maximum(np.maximum(knots[0] - y, y - knots[last]), 0)
+        return override(y, result, outside, atoms, self.atom_values)
 
 
 def override(y: Array, result: Array, outside: Array, atoms: Array, values: Array) -> Array:

@@ -33,10 +33,10 @@ Array = NDArray[np.float64]
 
 #: Most labels that are simulated for an unbounded T.
 MOST_LABELS = 5_000_000
-# Label sets are drawn until the standard error is below 0.3 % of the alignment, or there are
+# Label sets are drawn until the standard error is below 0.4 % of the alignment, or there are
 # so many of them, or so many labels.
-_ACCURATE = 0.003
-_LEAST_DRAWS, _MOST_DRAWS = 8, 256
+_ACCURATE = 0.004
+_LEAST_DRAWS, _MOST_DRAWS = 8, 128
 _MOST_DRAWN = 2_000_000
 
 
