@@ -366,8 +366,7 @@ def test_common_part_and_unit_of_labels_change_nothing(name: str) -> None:
     found = _information(known)
     assert found.generative_exponent == 2
     assert found.alpha_c == pytest.approx(1 / cosine_strength(), abs=within)
-    if "+" not in name:
-        assert_threshold(found, 1 / cosine_strength(), within=within)
+    assert_threshold(found, 1 / cosine_strength(), within=5e-2)
     y = np.linspace(-0.97, 0.9, 9)
     plain = moments("cos2z").second_moment(y)
     assert known.second_moment(change(y)) == pytest.approx(plain, abs=50 * within)
@@ -422,11 +421,11 @@ def test_many_pieces_are_given_up_quickly(function) -> None:
 # --- projection: several features, or noise ---------------------------------------------------
 
 
-@pytest.mark.parametrize("rank", [2, 5])
+@pytest.mark.parametrize("rank", [2, 4])
 def test_squared_norm(rank: int) -> None:
     found = label_information(Link("norm", rank, lambda z: (z**2).mean(axis=1)))
     assert found.generative_exponent == 2
-    assert_threshold(found, rank / 2, within=(2e-3 if rank <= 4 else 8e-3) * rank / 2)
+    assert_threshold(found, rank / 2, within=2e-3 * rank / 2)
     assert len(found.directions) == rank
     assert found.directions @ found.directions.T == pytest.approx(np.eye(rank))
 

@@ -263,6 +263,7 @@ def _integrate(pieces: Pieces, intervals: _Intervals) -> tuple[Array, Array]:
     """E[E[z|y]²] and E[G(y)²] over the monotone pieces, and what the last bisection changed."""
     whole = _rule(pieces, intervals)
     total, change = np.zeros(2), np.zeros(2)
+    remains: list[float] = []
     for _ in range(40):
         left, right = intervals.halves()
         halves = _rule(pieces, left), _rule(pieces, right)
@@ -272,6 +273,10 @@ def _integrate(pieces: Pieces, intervals: _Intervals) -> tuple[Array, Array]:
         narrow = np.maximum(1e-9, 8 * np.maximum(intervals.clear_a, intervals.clear_b))
         unclear = difference.max(axis=1) > max(1e-12, pieces.blur)
         unclear &= difference.sum() > ROUNDING / 10
+        # What four bisections do not halve is noise.
+        remains.append(float(difference.sum()))
+        if len(remains) > 6 and remains[-1] > remains[-5] / 2:
+            unclear[:] = False
         rough = unclear & (intervals.b - intervals.a > narrow)
         if np.sum(rough) > _MOST_ROUGH:
             rough[:] = False

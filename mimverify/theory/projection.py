@@ -73,7 +73,7 @@ def by_projection(link: Link, noise: float, seed: int, blur: float = 0.0) -> Con
         table.add(y, z_z, atom, order, table_edges)
         features = np.concatenate([z, z_z - (rows == columns)], axis=1)
         atomic = _on_atoms(features, atom, len(labels))
-        ordered = np.ascontiguousarray(features.T)[:, order]  # sums along rows are fast
+        ordered = np.ascontiguousarray(features[order].T)  # sums along rows are fast
         coefficients.append(
             [np.concatenate([atomic, _on_bins(ordered, edges, points)]) for edges in ladder]
         )
@@ -99,7 +99,9 @@ def by_projection(link: Link, noise: float, seed: int, blur: float = 0.0) -> Con
     # Ranks differ between replicates: the edges of a tail bin of n points scatter by 1/√n of
     # its width, which mixes its labels with its neighbours' and costs about 1/n of what a bin
     # of mass n/N tells. Replicates agree in this, so that their scatter does not show it.
-    smear = np.sum(np.diff(ladder[chosen]) < 0.9 * np.diff(ladder[chosen]).max()) / points
+    # Atoms are normalised by their count n, which scatters by at most √n: 1/(4n) of the same.
+    tails = np.sum(np.diff(ladder[chosen]) < 0.9 * np.diff(ladder[chosen]).max())
+    smear = (tails + len(labels) / 4) / points
     floors = [ROUNDING + float(smear * np.abs(m).max()) for m in (best[:r, :r], best[r:, r:])]
 
     return ConditionalMoments(
@@ -326,7 +328,7 @@ class _Table:
         np.add.at(self.atoms, atom[hit], np.concatenate([ones, z_z], axis=1)[hit])
         if len(order):
             starts = np.round(edges[:-1] * len(order)).astype(np.intp)
-            columns = np.concatenate([ones.T, y[None], z_z.T])[:, order]
+            columns = np.concatenate([ones[order].T, y[None, order], z_z[order].T])
             self.bins += np.add.reduceat(columns, starts, axis=1).T
 
     def finish(self, labels: Array) -> tuple[Callable[[Array], Array], Array, Array]:
