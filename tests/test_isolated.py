@@ -366,12 +366,13 @@ def test_a_worker_that_cannot_start_says_why(
 
 
 def test_construction_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mimverify.trial.isolated._LOAD_LIMIT", 1.0)
+    # Long enough for a new process to import NumPy on a busy machine.
+    monkeypatch.setattr("mimverify.trial.isolated._LOAD_LIMIT", 6.0)
 
     def spawn() -> None:
         SpawnedTrainer("stub_trainers:SlowToConstruct", time_limit=0.5).close()
 
-    expected = "the construction of stub_trainers:SlowToConstruct did not return within 1 s"
+    expected = "the construction of stub_trainers:SlowToConstruct did not return within 6 s"
     assert refusal("timeout", spawn) == expected
 
 
