@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-import mimverify
+import mimverify.trial  # not loaded by the package itself
 
 ROOT = Path(mimverify.__file__).parents[1]
 
