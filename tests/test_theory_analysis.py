@@ -32,7 +32,8 @@ from mimverify.theory import (
     label_measure,
     thresholds,
 )
-from mimverify.theory.hermite import CLEARLY, HermiteTensors, hermite_tensors
+from mimverify.theory.hermite import HermiteTensors, hermite_tensors
+from mimverify.theory.moments import CLEARLY
 
 Array = NDArray[np.float64]
 

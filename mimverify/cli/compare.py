@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 import numpy as np
 from rich import box
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from mimverify.cli.options import (
-    PipedConsole,
     check_writable,
+    deliver,
     json_option,
     seed_option,
     threads_option,
-    write_json,
 )
 from mimverify.theory.comparison import (
     DEVIATIONS,
@@ -86,7 +86,6 @@ def compare(
     """
     check_writable("--json", json_path)
     results: list[Comparison] = []
-    shown = json_path != "-"
     with _progress() as progress, thread_limit(threads):
         task = progress.add_task("data sets", total=None)
         for result in comparisons(
@@ -104,30 +103,29 @@ def compare(
     contradicted = [result for result in results if result.contradicts(share)]
     beyond = int(sum(result.beyond.sum() for result in results))
     count = sum(len(result.predicted) for result in results)
-    if json_path is not None:
-        write_json(
-            json_path,
-            {
-                "dim": dim,
-                "seeds": seeds,
-                "seed": seed,
-                "comparisons": count,
-                "beyond": beyond,
-                "expected_beyond": expected_beyond(results),
-                "contradicted": [f"{r.link} {r.loss} {r.samples}" for r in contradicted],
-                "rows": [result.to_json() for result in results],
-            },
-        )
-    if shown:
-        console = PipedConsole()
-        console.print(_table(results), markup=False, highlight=False)
-        console.print(
+
+    def record() -> dict[str, Any]:
+        return {
+            "dim": dim,
+            "seeds": seeds,
+            "seed": seed,
+            "comparisons": count,
+            "beyond": beyond,
+            "expected_beyond": expected_beyond(results),
+            "contradicted": [f"{r.link} {r.loss} {r.samples}" for r in contradicted],
+            "rows": [result.to_json() for result in results],
+        }
+
+    def page() -> list[RenderableType]:
+        return [
+            _table(results),
             f"{count} comparisons, {beyond} beyond {RELATIVE:.0%} and {DEVIATIONS:g} standard "
             f"errors (chance alone: at most {expected_beyond(results):.1f} beyond the latter); "
             f"{len(contradicted)} of {len(results)} rows contradict the prediction at level "
             f"{_FAMILY:g} for the whole table. * predicted from each data set's own labels.",
-            highlight=False,
-        )
+        ]
+
+    deliver(json_path, record, page)
     return 1 if contradicted else 0
 
 

@@ -61,9 +61,8 @@ def forecast(config: ExperimentConfig) -> Forecast:
 
 
 def _check_covered(config: ExperimentConfig) -> None:
-    activation, loss = config.activation, config.loss
+    activation = config.activation
     assert isinstance(activation, Activation)
-    assert isinstance(loss, Loss)
     if config.schedule != "scale-free":
         raise InputError(
             f"--predict, schedule={config.schedule!r}: expected 'scale-free'; `mimverify predict "
@@ -75,11 +74,6 @@ def _check_covered(config: ExperimentConfig) -> None:
         raise InputError(
             f"--predict, activation={activation.name!r}: its slope at zero is outside the theory "
             "unless the linear part is removed"
-        )
-    if config.remove_linear_part and loss.name != "squared":
-        raise InputError(
-            f"--predict, loss={loss.name!r}: with the linear part removed only 'squared' is "
-            "predicted"
         )
     if config.init_norm > _SMALL:
         raise InputError(

@@ -11,10 +11,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
+from mimverify.cli.options import check_writable, deliver, json_option
 from mimverify.network import LOSSES
 from mimverify.problems import LINKS
 from mimverify.theory import LinkInspection, TransformAnalysis, inspect_link
+from mimverify.theory.inspection import gap
 
 _EPILOG = f"""
 Links: {", ".join(LINKS)}; some take parameters ('quadratic:1,-0.5'), and 'module:function' names
@@ -50,12 +51,7 @@ def inspect(link: str, loss: str, noise: float, rank: int | None, json_path: str
     """
     check_writable("--json", json_path)
     found = inspect_link(link, loss, noise=noise, rank=rank)
-    if json_path is not None:
-        write_json(json_path, found.to_json())
-    if json_path != "-":
-        console = PipedConsole()
-        for part in _page(found):
-            console.print(part, markup=False, highlight=False)
+    deliver(json_path, found.to_json, lambda: _page(found))
 
 
 def _page(found: LinkInspection) -> list[RenderableType]:
@@ -146,11 +142,10 @@ def _numbers(found: LinkInspection) -> Table:
 
 def _losses(found: LinkInspection) -> Table:
     table = _table("loss", "rank of Λ", "κ", "λ_r²/v", "T bounded", "α_GD", "gap")
-    record = found.to_json()["losses"]
     for name, a in found.losses.items():
         bounded = {True: "yes", False: "no", None: "undetermined"}[a.tail.bounded]
         descent = "–" if a.alpha_gd is None else _ratio(a.alpha_gd)
-        gap = record[name]["gap"]
+        distance = gap(a, found.information)
         table.add_row(
             name,
             f"{a.rank} of {found.link.rank}",
@@ -158,7 +153,7 @@ def _losses(found: LinkInspection) -> Table:
             f"{a.weakest:.3g}",
             bounded,
             descent,
-            "–" if gap is None else f"{gap:.3g}",
+            "–" if distance is None else f"{distance:.3g}",
             style="bold" if name == found.best_loss else "",
         )
     return table

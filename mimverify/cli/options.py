@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 from mimverify.errors import InputError
 from mimverify.strict_json import jsonable
@@ -43,6 +44,20 @@ class PipedConsole(Console):
     def on_broken_pipe(self) -> None:
         """rich would exit with 1 here."""
         raise BrokenPipeError
+
+
+def deliver(
+    json_path: str | None,
+    record: Callable[[], dict[str, Any]],
+    page: Callable[[], Iterable[RenderableType]],
+) -> None:
+    """Write the record where `--json` says, and print the page unless that is '-'."""
+    if json_path is not None:
+        write_json(json_path, record())
+    if json_path != "-":
+        console = PipedConsole()
+        for part in page():
+            console.print(part, markup=False, highlight=False)
 
 
 def write_json(path: str, record: dict[str, Any]) -> None:

@@ -9,11 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from mimverify.cli.options import (
-    PipedConsole,
     check_writable,
+    deliver,
     json_option,
     seed_option,
-    write_json,
 )
 from mimverify.network import LOSSES
 from mimverify.problems import LINKS
@@ -88,12 +87,7 @@ def predict(
         steps=steps,
         **settings,  # type: ignore[arg-type]
     )
-    if json_path is not None:
-        write_json(json_path, found.to_json())
-    if json_path != "-":
-        console = PipedConsole()
-        for part in _page(found):
-            console.print(part, markup=False, highlight=False)
+    deliver(json_path, found.to_json, lambda: _page(found))
 
 
 def _page(found: Prediction) -> list[RenderableType]:

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
-from mimverify.theory.hermite import CLEARLY
 from mimverify.theory.label_measure import LabelMeasure, label_measure
 from mimverify.theory.law import LabelLaw, label_law
 from mimverify.theory.laws import plateau
 from mimverify.theory.memory import remembered
+from mimverify.theory.moments import CLEARLY
 from mimverify.theory.tails import Tail
 from mimverify.theory.thresholds import Thresholds, descent_threshold, thresholds
 from mimverify.theory.transforms import LabelTransform
@@ -28,7 +28,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class FirstMoments:
-    """Λ, v and u of a law; meanings and errors as in `TransformAnalysis`."""
+    """Λ, v and u of a law.
+
+    - `eigenvalues`: λ_k `(r,)`, the largest in modulus first; `directions`: rows, `(r, r)`;
+      `eigenvalue_error`: absolute, for any of them.
+    - `v`: E T²; `u`: E[T² z_k²] along the directions (the eigenvalues of E[T² zzᵀ] on the
+      eigenspace where λ's coincide); `second_error`: absolute, of v and u.
+    - `second_order`: λ_max of E[T² zzᵀ], which decides what survives at Λ = 0.
+    """
 
     eigenvalues: Array
     directions: Array
@@ -41,7 +48,7 @@ class FirstMoments:
     @property
     def rank(self) -> int:
         """How many eigenvalues of Λ are clearly not zero."""
-        return int((np.abs(self.eigenvalues) > CLEARLY * self.eigenvalue_error).sum())
+        return len(self.clear_eigenvalues)
 
     @property
     def clear_eigenvalues(self) -> Array:
@@ -69,36 +76,24 @@ def first_moments(law: LabelLaw) -> FirstMoments:
 
 
 @dataclass(frozen=True)
-class TransformAnalysis:
-    """One link under one loss, or any transform of the labels.
+class TransformAnalysis(FirstMoments):
+    """One link under one loss, or any transform of the labels: its `FirstMoments`, and
 
     - `name`: of the loss or transform; `constant`: c, None for a transform.
     - `mean`: E T before centring (0 for a loss whose constant removes it).
-    - `eigenvalues`: λ_k `(r,)`, the largest in modulus first; `directions`: rows, `(r, r)`;
-      `eigenvalue_error`: absolute, for any of them.
-    - `v`: E T²; `u`: E[T² z_k²] along the directions (the eigenvalues of E[T² zzᵀ] on the
-      eigenspace where λ's coincide); `second_error`: absolute, of v and u.
-    - `second_order`: λ_max of E[T² zzᵀ], which decides what survives at Λ = 0.
     - `third`: E T³.
     - `linear`: E[T z] `(r,)`, with `linear_error`.
     - `tail`: growth of T.
     - `alpha_spectral`: `(r,)` from which ratio 1, 2, … r outliers exist (inf: never, as far
-      as the error of Λ can tell), and
-      `alpha_gd`, gradient descent's own; both None with `threshold_reason` where T is not
-      bounded; `alpha_gd_error`: how far it moves under quadrature errors.
+      as the error of Λ can tell), and `alpha_gd`, gradient descent's own; both None with
+      `threshold_reason` where T is not bounded; `alpha_gd_error`: how far it moves under
+      quadrature errors.
     - `rests_on`: what the errors rest on.
     """
 
     name: str
     constant: float | None
     mean: float
-    eigenvalues: Array
-    directions: Array
-    eigenvalue_error: float
-    v: float
-    u: Array
-    second_error: float
-    second_order: float
     third: float
     linear: Array
     linear_error: float
@@ -108,11 +103,6 @@ class TransformAnalysis:
     alpha_gd_error: float | None
     threshold_reason: str | None
     rests_on: str
-
-    @property
-    def rank(self) -> int:
-        """How many eigenvalues of Λ are clearly not zero."""
-        return int((np.abs(self.eigenvalues) > CLEARLY * self.eigenvalue_error).sum())
 
     @property
     def kappa(self) -> float:
@@ -155,7 +145,6 @@ def analyse_transform(
 def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> TransformAnalysis:
     law = label_law(link, loss, noise=noise)
     moments = first_moments(law)
-    error = moments.eigenvalue_error
     linear, linear_error = law.mean(lambda at: at.T[:, None] * at.z)
     third, third_error = law.mean(lambda at: at.T**3)
     spectral: Array | None = None
@@ -164,7 +153,7 @@ def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> Transform
         measure = label_measure(law, fourth_moments=False)
         found = thresholds(measure)
         # From this ratio on, an eigenvalue as small as the error of Λ would stand out.
-        limit = moments.v / (CLEARLY * error) ** 2
+        limit = moments.v / (CLEARLY * moments.eigenvalue_error) ** 2
         spectral = np.where(found.spectral < limit, found.spectral, math.inf)
         descent = found.descent if found.descent < limit else math.inf
         found = Thresholds(spectral, descent)
@@ -176,16 +165,10 @@ def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> Transform
             "the bulk has no edge as d grows"
         )
     return TransformAnalysis(
+        **vars(moments),
         name=loss.name,
         constant=law.constant,
         mean=law.removed_mean,
-        eigenvalues=moments.eigenvalues,
-        directions=moments.directions,
-        eigenvalue_error=error,
-        v=moments.v,
-        u=moments.u,
-        second_error=moments.second_error,
-        second_order=moments.second_order,
         third=float(third),
         linear=linear,
         linear_error=float(np.linalg.norm(linear_error)),

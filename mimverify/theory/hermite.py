@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 
 from mimverify.problems.links import hermite
 from mimverify.theory.law import LabelLaw
+from mimverify.theory.moments import CLEARLY
 
 Array = NDArray[np.float64]
 
 HIGHEST_ORDER = 4
-#: A coefficient counts as non-zero from this many estimated errors on.
-CLEARLY = 5.0
 
 
 @dataclass(frozen=True)

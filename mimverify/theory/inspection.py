@@ -18,9 +18,10 @@ from mimverify.errors import InputError
 from mimverify.network.losses import LOSSES, Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.theory.analysis import TransformAnalysis, analyse_transform
-from mimverify.theory.hermite import CLEARLY, HermiteTensors, hermite_tensors
+from mimverify.theory.hermite import HermiteTensors, hermite_tensors
 from mimverify.theory.information import LabelInformation, label_information
 from mimverify.theory.law import label_law
+from mimverify.theory.moments import CLEARLY
 from mimverify.validation import number
 
 Array = NDArray[np.float64]

@@ -7,6 +7,7 @@ scatter and the shift of its mean are predicted as well.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -197,19 +198,12 @@ def trajectory_of(
     at = {power: index for index, power in enumerate(powers)}
     first, second = [at[2 * t] for t in times], [at[4 * t] for t in times]
 
-    halves = []  # of neurons with a > 0 and a < 0: the same unless offset ≠ 0
-    for sign in (1, -1) if offset else (1,):
-        moments = traces(resolvent, dim, powers, offset=sign * offset)
-        halves.append(moments)
-    scale = np.max([moments.log_scale for moments in halves], axis=0)
+    halves, scale = _halves(resolvent, dim, powers, offset)
+    # exp(scale) of power 4t and twice that of 2t differ by a known factor.
+    align = np.exp(scale[second] - 2 * scale[first])
     signal, total = np.zeros((len(times), measure.rank, measure.rank)), np.zeros(len(times))
     spread = np.zeros((len(times), 3))
-    for moments in halves:
-        factor = np.exp(moments.log_scale - scale)
-        sigma = moments.signal * factor[:, None, None]
-        trace = moments.total * factor
-        # exp(scale) of power 4t and twice that of 2t differ by a known factor.
-        align = np.exp(scale[second] - 2 * scale[first])
+    for sigma, trace in halves:
         signal += sigma[first]
         total += trace[first]
         spread += _start_spread(sigma[first], trace[first], sigma[second], trace[second], align)
@@ -259,18 +253,26 @@ def alignments(
     """A_0 … A_T by D1 alone, at α = n/d or, `natural`, n/(d − r)."""
     resolvent = Resolvent(measure, samples / (dim - measure.rank if natural else dim))
     powers = [2 * t for t in range(steps + 1)]
-    halves = [
+    halves, _ = _halves(resolvent, dim, powers, offset)
+    signal = sum(np.trace(sigma, axis1=1, axis2=2) for sigma, _ in halves)
+    return np.asarray(signal / sum(total for _, total in halves))
+
+
+def _halves(
+    resolvent: Resolvent, dim: int, powers: Sequence[int], offset: float
+) -> tuple[list[tuple[Array, Array]], Array]:
+    """U p Uᵀ `(P, r, r)` and tr p `(P,)` of the neurons with a > 0 and with a < 0 (the same,
+    and given once, unless offset ≠ 0), and the common log scale `(P,)`."""
+    moments = [
         traces(resolvent, dim, powers, offset=sign * offset)
         for sign in ((1, -1) if offset else (1,))
     ]
-    scale = np.max([half.log_scale for half in halves], axis=0)
-    factors = [np.exp(half.log_scale - scale) for half in halves]
-    signal = sum(
-        np.trace(half.signal, axis1=1, axis2=2) * factor
-        for half, factor in zip(halves, factors, strict=True)
-    )
-    total = sum(half.total * factor for half, factor in zip(halves, factors, strict=True))
-    return np.asarray(signal / total)
+    scale = np.max([half.log_scale for half in moments], axis=0)
+    factors = [np.exp(half.log_scale - scale) for half in moments]
+    return [
+        (half.signal * factor[:, None, None], half.total * factor)
+        for half, factor in zip(moments, factors, strict=True)
+    ], scale
 
 
 def _start_spread(
