@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import wofz
 
 from mimverify.backends import get_backend
-from mimverify.designs import StoredDesign, stored
+from mimverify.designs import StoredDesign, base
 from mimverify.network import ACTIVATIONS, LOSSES, get_activation, get_loss
 from mimverify.training import Objective, first_layer_gradient
 
@@ -218,7 +218,7 @@ def test_blocks_do_not_matter(
     arrays = network(n=23)
     options: dict[str, Any] = {"activation": "gelu", "loss": "huber", **EXTRAS["linear"]}
     whole = gradient(arrays, library, "float64", **options)
-    monkeypatch.setattr(stored, "_CACHE_BYTES", 1)
-    monkeypatch.setattr(stored, "_MIN_ROWS", 5)
+    monkeypatch.setattr(base, "_CACHE_BYTES", 1)
+    monkeypatch.setattr(base, "_MIN_ROWS", 5)
     parts = gradient(arrays, library, "float64", **options)
     assert (np.abs(parts - whole) <= gradient_rounding(*arrays, **options)).all()

@@ -8,17 +8,45 @@ stream of row blocks, a Gaussian matrix that is revealed lazily, shards on many 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace
+from numpy.typing import NDArray
 
 from mimverify.backends import Backend
 
-#: Maps a block of projections `(k, q)` and the block's row range to residuals `(k, p)`.
+#: Maps projections `(k, q)` of some rows, and their range, to residuals `(k, p)`. It has no
+#: side effects: a design may call it from several threads, for blocks in any order.
 RowFunction = Callable[[Any, slice], Any]
+
+# A block should stay in a core's second-level cache between its two products, and be
+# tall enough for the products to run at full speed.
+_CACHE_BYTES = 1 << 20
+_MIN_ROWS = 128
+# A device without such a cache between its cores is better served by few tall blocks.
+_DEVICE_BYTES = 1 << 28
+
+
+def rows_per_block(dim: int, backend: Backend) -> int:
+    """How many rows a pass takes at a time: a power of two, the same for every design.
+
+    The order of summation depends on it, so designs that hold the same numbers agree bit
+    for bit only if they divide them alike.
+    """
+    itemsize = 4 if backend.dtype == "float32" else 8
+    budget = _CACHE_BYTES if backend.device == "cpu" else _DEVICE_BYTES
+    fitting = max(_MIN_ROWS, budget // (dim * itemsize))
+    return 1 << (fitting.bit_length() - 1)
 
 
 class Design(ABC):
-    """A design matrix X of `n_samples` rows and `dim` columns, behind its passes."""
+    """A design matrix X of `n_samples` rows and `dim` columns, behind its passes.
+
+    Rows are counted over the whole data set, also where this process holds only some of
+    them: `one_pass` and `project` then speak for all processes, `projections` for one.
+    """
 
     n_samples: int
     dim: int
@@ -31,10 +59,19 @@ class Design(ABC):
         **Arguments**
 
         - `V`: directions `(q, d)`, an array of the backend.
-        - `rho`: called once per block, in order, with projections `(k, q)` and the block's
-          row range; returns residuals `(k, p)`. It may accumulate scalars on the side.
+        - `rho`: called once per block with projections `(k, q)` and the block's row range;
+          returns residuals `(k, p)`.
         """
 
     @abstractmethod
+    def projections(self, V: Any) -> Iterator[tuple[slice, Any]]:
+        """X_b Vᵀ, shape `(k, q)`, for the row blocks that this process holds, in order."""
+
     def project(self, V: Any) -> Any:
         """X Vᵀ, shape `(n, q)`, an array of the backend."""
+        parts = [part for _, part in self.projections(V)]
+        return array_namespace(V).concat(parts) if len(parts) > 1 else parts[0]
+
+    def reduce(self, partial: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The sum over processes of what each computed from its own rows."""
+        return partial

@@ -6,12 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mimverify.backends import Backend
-from mimverify.designs.base import Design, RowFunction
-
-# A block should stay in a core's second-level cache between its two products, and be
-# tall enough for the products to run at full speed.
-_CACHE_BYTES = 1 << 20
-_MIN_ROWS = 128
+from mimverify.designs.base import Design, RowFunction, rows_per_block
 
 
 class StoredDesign(Design):
@@ -27,10 +22,7 @@ class StoredDesign(Design):
         self.backend = backend
         self.X = backend.asarray(X)
         self.n_samples, self.dim = (int(k) for k in self.X.shape)
-        itemsize = 4 if backend.dtype == "float32" else 8
-        on_cpu = backend.device == "cpu"
-        fitting = max(_MIN_ROWS, _CACHE_BYTES // (self.dim * itemsize))
-        self._rows = fitting if on_cpu else self.n_samples
+        self._rows = rows_per_block(self.dim, backend)
 
     def _blocks(self) -> Iterator[slice]:
         for start in range(0, self.n_samples, self._rows):
@@ -45,5 +37,7 @@ class StoredDesign(Design):
             total = part if total is None else total + part
         return total
 
-    def project(self, V: Any) -> Any:
-        return self.X @ V.T
+    def projections(self, V: Any) -> Iterator[tuple[slice, Any]]:
+        directions = V.T
+        for rows in self._blocks():
+            yield rows, self.X[rows] @ directions

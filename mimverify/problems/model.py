@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.problems.links import Link, get_link
-from mimverify.problems.streams import Stream, row_blocks
+from mimverify.problems.streams import BLOCK_ROWS, Stream, row_blocks
 from mimverify.problems.subspace import check_subspace, haar_subspace
-from mimverify.validation import choice, dtype_name, integer, number
+from mimverify.validation import array, choice, dtype_name, integer, number
 
 #: What a data set is for. Data sets of different purposes are independent.
 PURPOSES = ("stage1", "stage2", "test")
@@ -103,10 +103,39 @@ class MultiIndexModel:
         key = PURPOSES.index(choice("purpose", purpose, PURPOSES))
         seed = self.seed if seed is None else seed
         X = Stream(seed, _INPUTS, key).block(index).standard_normal((rows, self.dim))
-        y = self.link(X @ self.subspace.T)
+        return Dataset(X, self._labels(X @ self.subspace.T, index, key, seed))
+
+    def labels(
+        self,
+        z: NDArray[np.floating[Any]],
+        *,
+        purpose: str = "stage1",
+        dtype: Any = "float64",
+        seed: int | None = None,
+    ) -> NDArray[np.floating[Any]]:
+        """Labels `(n,)` of hidden features z `(n, r)` that were drawn elsewhere.
+
+        The noise is that of `sample` for the same purpose and seed.
+        """
+        key = PURPOSES.index(choice("purpose", purpose, PURPOSES))
+        seed = self.seed if seed is None else seed
+        z = array("z", z, (None, self.rank))
+        y = np.empty(len(z), dtype=dtype_name("dtype", dtype))
+        # A link need not be called for each block of the noise, nor see all rows at once.
+        stride = BLOCK_ROWS if self.noise else 64 * BLOCK_ROWS
+        for start in range(0, len(z), stride):
+            part = np.asarray(z[start : start + stride], dtype=np.float64)
+            y[start : start + stride] = self._labels(part, start // BLOCK_ROWS, key, seed)
+        return y
+
+    def _labels(
+        self, z: NDArray[np.float64], index: int, key: int, seed: int
+    ) -> NDArray[np.float64]:
+        y = self.link(z)
         if self.noise:
-            y += self.noise * Stream(seed, _NOISE, key).block(index).standard_normal(rows)
-        return Dataset(X, y)
+            noise = Stream(seed, _NOISE, key).block(index).standard_normal(len(z))
+            y = y + self.noise * noise
+        return y
 
     def __repr__(self) -> str:
         noise = f", noise={self.noise:g}" if self.noise else ""

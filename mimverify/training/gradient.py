@@ -14,6 +14,7 @@ from array_api_compat import array_namespace
 from mimverify.designs.base import Design
 from mimverify.network.activations import Activation
 from mimverify.network.losses import Loss
+from mimverify.training.symmetry import mirror_sign
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,25 @@ def first_layer_gradient(
     design: Design, objective: Objective, W: Any, a: Any, b: Any, activation: Activation
 ) -> Any:
     """∇_W L, shape `(m, d)`, without weight decay."""
+    sign = mirror_sign(W, a, b, activation)
+    if sign is not None:
+        half = W.shape[0] // 2
+        upper = _gradient(design, objective, W[:half], a[:half], b[:half], activation, silent=True)
+        return array_namespace(W).concat([upper, -sign * upper])
+    return _gradient(design, objective, W, a, b, activation, silent=False)
+
+
+def _gradient(
+    design: Design,
+    objective: Objective,
+    W: Any,
+    a: Any,
+    b: Any,
+    activation: Activation,
+    *,
+    silent: bool,
+) -> Any:
+    """The gradient of these neurons; `silent`: they stand for pairs whose outputs cancel."""
     neurons = W.shape[0]
     V = W
     if objective.linear is not None:  # θ·x comes out of the same pass as one more row
@@ -46,10 +66,12 @@ def first_layer_gradient(
 
     def residual(P: Any, rows: slice) -> Any:
         Z = P[:, :neurons] + b
-        output = activation.value(Z) @ a + objective.constant
+        y = objective.y[rows]
+        output = 0 * y if silent else activation.value(Z) @ a
+        output = output + objective.constant
         if objective.linear is not None:
             output = output + P[:, neurons]
-        slope = objective.loss.derivative(output, objective.y[rows]) - objective.offset
+        slope = objective.loss.derivative(output, y) - objective.offset
         return slope[:, None] * activation.first(Z) * a
 
     return design.one_pass(V, residual) / design.n_samples

@@ -97,20 +97,18 @@ class _Regression:
     def _normal(self, weights: Vector) -> Callable[[Vector], Vector]:
         backend = self.design.backend
         column = backend.asarray(weights[:, None])
+        first = self.adjoint(weights)  # (1/n) Σ weights_i (1, x_i): the intercept's row
 
         def apply(v: Vector) -> Vector:
             v = np.asarray(v, dtype=np.float64).ravel()
-            total = 0.0
 
             def rho(P: Any, rows: slice) -> Any:
-                nonlocal total
-                R = (P + float(v[0])) * column[rows]
-                total += float(R.sum())
-                return R
+                return P * column[rows]
 
             product = self.design.one_pass(backend.asarray(v[None, 1:]), rho)
             flat = backend.to_numpy(product)[0].astype(np.float64)
-            return np.concatenate([[total], flat]) / self.design.n_samples
+            rest = v[0] * first[1:] + flat / self.design.n_samples
+            return np.concatenate([[float(first @ v)], rest])
 
         return apply
 

@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from array_api_compat import array_namespace
+from numpy.typing import NDArray
 
 from mimverify.designs.base import Design
 from mimverify.errors import DivergenceError
 from mimverify.network.activations import Activation
+from mimverify.training.centring import Centring
 from mimverify.training.gradient import Objective, first_layer_gradient
 from mimverify.training.schedules import Schedule
 
 #: Called after every step with the step's number (0: the start) and the weights.
 Observer = Callable[[int, Any], None]
+
+
+@dataclass(frozen=True)
+class FirstLayerState:
+    """All that the next step depends on: what a run needs to go on where another stopped.
+
+    **Arguments**
+
+    - `step`: steps taken.
+    - `W`: the weights `(m, d)` after them, NumPy.
+    - `centring`, `linear_part`: what was fitted before the first step; θ `(d,)` or None.
+    """
+
+    step: int
+    W: NDArray[np.floating[Any]]
+    centring: Centring
+    linear_part: NDArray[np.float64] | None = None
 
 
 def train_first_layer(
@@ -28,6 +48,7 @@ def train_first_layer(
     activation: Activation,
     schedule: Schedule,
     steps: int,
+    first_step: int = 0,
     observe: Observer | None = None,
     zero_allowed: bool = False,
 ) -> Any:
@@ -37,6 +58,7 @@ def train_first_layer(
 
     - `design`, `objective`: inputs, and labels with loss, centring and linear part.
     - `W`, `a`, `b`: `(m, d)`, `(m,)`, `(m,)`, arrays of the design's backend.
+    - `first_step`: steps that W has behind it already; `observe` then sees the later ones only.
     - `observe`: sees the weights at t = 0 … steps; it must not change them.
     - `zero_allowed`: weights that vanish altogether are a result like any other, as plain
       gradient descent can reach them (β = 1/η and no gradient); to a fit they are useless.
@@ -44,9 +66,9 @@ def train_first_layer(
     **Raises** `DivergenceError` at the first step whose weights are not finite, or vanish
     where that is not allowed.
     """
-    if observe is not None:
+    if observe is not None and first_step == 0:
         observe(0, W)
-    for step in range(1, steps + 1):
+    for step in range(first_step + 1, steps + 1):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             G = first_layer_gradient(design, objective, W, a, b, activation)
             updated = schedule.update(W, G)

@@ -10,7 +10,9 @@ c unpenalised, by gradient descent or by its limit in closed form.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -26,7 +28,7 @@ Array = NDArray[np.float64]
 
 READOUTS = ("closed-form", "gradient-descent")
 
-# Rows of features held at once: n × p is never stored.
+# Rows of features held at once: neither n × p nor n × k is ever stored.
 _ROWS = 4096
 
 
@@ -112,11 +114,9 @@ def train_readout(
     directions = unit_rows(W)
     biases = rng.standard_normal(neurons)
     V = directions if linear is None else np.vstack([directions, linear])
-    P = design.backend.to_numpy(design.project(design.backend.asarray(V)))
-    target = np.asarray(y, dtype=np.float64)
-    if linear is not None:
-        target = target - P[:, -1]
-    mean, gram, cross, intercept = _moments(P, target, directions.shape[0], biases, activation)
+    mean, gram, cross, intercept = _moments(
+        design, y, V, directions.shape[0], biases, activation
+    )
     # A common scale makes the ridge relative: features of unit mean variance.
     scale = max(float(np.trace(gram)) / neurons, np.finfo(float).tiny)
     penalty = ridge * scale
@@ -136,25 +136,49 @@ def _features(P: Array, k: int, biases: Array, activation: Activation) -> Array:
 
 
 def _moments(
-    P: NDArray[np.floating[Any]], y: Array, k: int, biases: Array, activation: Activation
+    design: Design,
+    y: NDArray[np.floating[Any]],
+    V: Array,
+    k: int,
+    biases: Array,
+    activation: Activation,
 ) -> tuple[Array, Array, Array, float]:
-    """Feature mean, centred Gram matrix / n, centred cross moment / n, and mean label."""
-    n, p = len(y), len(biases)
-    offset = None
-    total, gram, cross = np.zeros(p), np.zeros((p, p)), np.zeros(p)
-    intercept = float(y.mean())
-    for start in range(0, n, _ROWS):
-        phi = _features(P[start : start + _ROWS].astype(np.float64), k, biases, activation)
-        if offset is None:  # a shift near the mean: the centring below then cancels little
-            offset = phi.mean(axis=0)
+    """Feature mean, centred Gram matrix / n, centred cross moment / n, and mean label.
+
+    V holds the k directions of the features and, if there is one, the linear part, whose
+    predictions are taken off the labels first.
+    """
+    n, p = design.n_samples, len(biases)
+    directions = design.backend.asarray(V)
+    centre = float(np.mean(y, dtype=np.float64))
+
+    def blocks() -> Iterator[tuple[Array, Array]]:
+        for rows, projected in design.projections(directions):
+            P = design.backend.to_numpy(projected)
+            target = np.asarray(y[rows], dtype=np.float64) - centre
+            if len(V) > k:
+                target -= P[:, -1]
+            for start in range(0, len(P), _ROWS):
+                part = slice(start, start + _ROWS)
+                yield _features(P[part].astype(np.float64), k, biases, activation), target[part]
+
+    # A shift near the mean, the same on every process: the centring then cancels little.
+    first = np.zeros(p + 1)
+    for phi, _ in islice(blocks(), 1):
+        first[:] = np.append(phi.sum(axis=0), len(phi))
+    first = design.reduce(first)
+    offset = first[:p] / first[p]
+    total, gram, cross, surplus = np.zeros(p), np.zeros((p, p)), np.zeros(p), np.zeros(1)
+    for phi, target in blocks():
         phi -= offset
         total += phi.sum(axis=0)
         gram += phi.T @ phi
-        cross += phi.T @ (y[start : start + _ROWS] - intercept)
-    mean = total / n
-    gram = gram / n - np.outer(mean, mean)
-    assert offset is not None
-    return mean + offset, gram, cross / n, intercept
+        cross += phi.T @ target
+        surplus += target.sum()
+    packed = design.reduce(np.concatenate([surplus, total, cross, gram.ravel()])) / n
+    mean_target, mean, cross = float(packed[0]), packed[1 : p + 1], packed[p + 1 : 2 * p + 1]
+    gram = packed[2 * p + 1 :].reshape(p, p) - np.outer(mean, mean)
+    return mean + offset, gram, cross - mean_target * mean, centre + mean_target
 
 
 def _descend(

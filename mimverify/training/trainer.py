@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.backends import BACKENDS, Backend, get_backend
+from mimverify.designs.base import Design
 from mimverify.designs.stored import StoredDesign
 from mimverify.errors import InputError
 from mimverify.network.activations import Activation, get_activation
@@ -19,7 +20,7 @@ from mimverify.training.centring import Centring, fit_constant
 from mimverify.training.gradient import Objective
 from mimverify.training.linear_part import fit_linear_part
 from mimverify.training.schedules import ConstantRate, ScaleFree, Schedule, default_steps
-from mimverify.training.stage1 import Observer, train_first_layer
+from mimverify.training.stage1 import FirstLayerState, Observer, train_first_layer
 from mimverify.training.stage2 import READOUTS, train_readout
 from mimverify.validation import array, choice, data, dtype_name, integer, not_constant, number
 
@@ -154,15 +155,17 @@ class LayerwiseTrainer:
         return self.fit_first_layer(X1, y1, observe=observe).fit_readout(X2, y2)
 
     def fit_readout(self, X: Any, y: Any) -> Self:
-        """Stage 2 alone, after `fit_first_layer` and on data that it never saw: sets `readout_`."""
+        """Stage 2 alone, after `fit_first_layer` and on data that it never saw: sets `readout_`.
+
+        `X` is an array or a design, as there.
+        """
         if not hasattr(self, "network_"):
             raise InputError("fit_readout: there is no first layer yet; call fit_first_layer first")
-        dtype = self.network_.W.dtype.name
-        X, y = data(X, y, dtype=dtype)
-        if X.shape[1] != self.n_features_in_:
-            raise InputError(f"X has {X.shape[1]} columns: expected d={self.n_features_in_}")
+        design, y = self._design(X, y, self.network_.W.dtype.name)
+        if design.dim != self.n_features_in_:
+            raise InputError(f"X has {design.dim} columns: expected d={self.n_features_in_}")
         self.readout_ = train_readout(
-            StoredDesign(X, self._backend(dtype)),
+            design,
             y,
             self.network_.W,
             activation=get_activation(self.activation),
@@ -174,40 +177,57 @@ class LayerwiseTrainer:
         )
         return self
 
-    def fit_first_layer(self, X: Any, y: Any, *, observe: Observer | None = None) -> Self:
-        """Stage 1 alone: sets `network_`, `centring_`, `linear_part_` and `steps_`."""
-        X, y = data(X, y, dtype=self._dtype(X))
+    def fit_first_layer(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        observe: Observer | None = None,
+        resume: FirstLayerState | None = None,
+    ) -> Self:
+        """Stage 1 alone: sets `network_`, `centring_`, `linear_part_` and `steps_`.
+
+        **Arguments**
+
+        - `X`, `y`: inputs and all labels `(n,)`. X is an array `(n, d)` or a `Design`, which
+          brings its own backend and dtype.
+        - `observe(t, W)`: sees the weights at t = 0 … T1; `centring_` and `linear_part_` are
+          set before.
+        - `resume`: go on from there instead of from the start; `observe` sees later steps only.
+        """
+        design, y = self._design(X, y, self._dtype(X))
         not_constant(y)
-        n, d = X.shape
+        n, d, backend = design.n_samples, design.dim, design.backend
         activation, loss, schedule = self._recipe()
         steps = default_steps(n, d) if self.steps is None else self.steps
         steps = integer("steps", steps, minimum=0)
-        network = self._start(d, X.dtype.name)
-        backend = self._backend(X.dtype.name)
-        design = StoredDesign(X, backend)
-        centring, linear = self._baseline(design, y, loss)
+        network = self._start(d, backend.dtype)
+        if resume is None:
+            self.centring_, self.linear_part_ = self._baseline(design, y, loss)
+        else:
+            self.centring_, self.linear_part_ = resume.centring, resume.linear_part
+        linear = self.linear_part_
         objective = Objective(
             loss,
             backend.asarray(y),
-            centring.constant,
-            centring.offset,
+            self.centring_.constant,
+            self.centring_.offset,
             None if linear is None else backend.asarray(linear),
         )
         W = train_first_layer(
             design,
             objective,
-            backend.asarray(network.W),
+            backend.asarray(network.W if resume is None else resume.W),
             backend.asarray(network.a),
             backend.asarray(network.b),
             activation=activation,
             schedule=schedule,
             steps=steps,
+            first_step=0 if resume is None else resume.step,
             observe=observe,
         )
         self.network_ = Network(backend.to_numpy(W), network.a, network.b)
         self.__dict__.pop("readout_", None)  # it belonged to another first layer
-        self.centring_ = centring
-        self.linear_part_ = linear
         self.steps_ = steps
         self.n_features_in_ = d
         return self
@@ -289,6 +309,12 @@ class LayerwiseTrainer:
             return dtype_name("dtype", self.dtype)
         return "float32" if str(getattr(X, "dtype", "")).endswith("float32") else "float64"
 
+    def _design(self, X: Any, y: Any, dtype: str | None) -> tuple[Design, Array]:
+        if isinstance(X, Design):
+            return X, array("y", y, (X.n_samples,), dtype=X.backend.dtype)
+        X, y = data(X, y, dtype=dtype)
+        return StoredDesign(X, self._backend(X.dtype.name)), y
+
     def _backend(self, dtype: str) -> Backend:
         return get_backend(choice("backend", self.backend, BACKENDS), dtype, self.device)
 
@@ -323,7 +349,7 @@ class LayerwiseTrainer:
         )
 
     def _baseline(
-        self, design: StoredDesign, y: Array, loss: Loss
+        self, design: Design, y: Array, loss: Loss
     ) -> tuple[Centring, NDArray[np.float64] | None]:
         """What is fitted before the network: constant output, and linear part if asked."""
         if self.remove_linear_part:
