@@ -42,6 +42,10 @@ class Backend(ABC):
     def to_numpy(self, x: Any) -> NDArray[np.floating[Any]]:
         """A NumPy copy of `x`, safe to keep while training goes on."""
 
+    @abstractmethod
+    def empty(self, shape: tuple[int, ...]) -> Any:
+        """An array of this shape whose entries are yet to be written."""
+
     @property
     def unit_roundoff(self) -> float:
         """u of the dtype: 2⁻²⁴ or 2⁻⁵³."""
@@ -63,6 +67,9 @@ class NumpyBackend(Backend):
 
     def to_numpy(self, x: Any) -> NDArray[np.floating[Any]]:
         return np.array(x)
+
+    def empty(self, shape: tuple[int, ...]) -> NDArray[np.floating[Any]]:
+        return np.empty(shape, dtype=self.dtype)
 
 
 class TorchBackend(Backend):
@@ -91,6 +98,9 @@ class TorchBackend(Backend):
 
     def to_numpy(self, x: Any) -> NDArray[np.floating[Any]]:
         return np.array(x.detach().cpu().numpy())
+
+    def empty(self, shape: tuple[int, ...]) -> Any:
+        return self._torch.empty(shape, dtype=getattr(self._torch, self.dtype), device=self.device)
 
 
 def get_backend(name: str, dtype: str, device: str = "cpu") -> Backend:

@@ -6,7 +6,7 @@ that the command line can print it alone, on one line, without a traceback.
 
 from __future__ import annotations
 
-__all__ = ["DivergenceError", "InputError", "MimverifyError", "TrainerError"]
+__all__ = ["DivergenceError", "InputError", "LostProcessError", "MimverifyError", "TrainerError"]
 
 
 class MimverifyError(Exception):
@@ -30,6 +30,10 @@ class DivergenceError(MimverifyError, ArithmeticError):
         super().__init__(f"training diverged at step {step}: {reason}")
         self.step = step
         self.reason = reason
+
+
+class LostProcessError(MimverifyError):
+    """Another process of the run died, hung, or never came."""
 
 
 class TrainerError(MimverifyError):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_info, threadpool_limits
+
+_Item = TypeVar("_Item")
 
 _VARIABLES = (
     "OMP_NUM_THREADS",
@@ -39,3 +43,34 @@ def thread_limit(threads: int | None) -> Iterator[None]:
     finally:
         for name, value in before.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on this system
+        return os.cpu_count() or 1
+
+
+def threads_in_force() -> int:
+    """Threads of the largest pool of this process."""
+    return max((int(pool["num_threads"]) for pool in threadpool_info()), default=1)
+
+
+def map_in_order(
+    task: Callable[[_Item], Any], items: Sequence[_Item], threads: int | None = None
+) -> list[Any]:
+    """The results of task(item), in order, from several threads; None: as many as are in force.
+
+    For tasks that spend their time in libraries which let other threads run meanwhile. What
+    a task raises is raised, and the rest is dropped.
+    """
+    if len(items) < 2 or threads == 1:
+        return [task(item) for item in items]
+    with ThreadPoolExecutor(threads_in_force() if threads is None else threads) as pool:
+        try:
+            return list(pool.map(task, items))
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise

@@ -162,7 +162,9 @@ def test_same_command_gives_the_same_record_to_the_bit(train: Command, tmp_path:
         texts.append(process.communicate(timeout=PATIENCE)[0])
     train(*arguments, "--json", "record.json", "--save", "kept.npz")
     texts.append((tmp_path / "record.json").read_text(encoding="utf-8"))
-    timeless = {re.sub(r'"seconds": \[[^\]]*\]', "", text) for text in texts}
+    # The time is another, and a trajectory that is kept takes memory.
+    varying = r'"seconds": \[[^\]]*\]|"memory": \d+'
+    timeless = {re.sub(varying, "", text) for text in texts}
     assert len(timeless) == 1
     assert strict(texts[0])["seconds"][0] == 0
 
@@ -280,6 +282,83 @@ def test_save_that_fails_leaves_the_old_file(
     assert (tmp_path / "old.npz").read_text(encoding="utf-8") == "old"
 
 
+# -- designs ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("design", ["stored", "streamed", "lazy", "sharded"])
+def test_memory_is_announced_before_anything_else(train: Command, design: str) -> None:
+    outcome = train("z1z2", *SMALL, "--design", design, "--json", "record.json")
+    assert (outcome.code, outcome.err) == (0, "")
+    record = strict(Path("record.json").read_text(encoding="utf-8"))
+    assert record["configuration"]["design"] == design
+    assert re.match(r"memory: [\d.]+ [kM]B \(.*", outcome.out)
+    assert record["configuration"]["memory"] > 0
+    assert "this network" in outcome.out
+    assert all(len(line) <= 80 for line in outcome.out.splitlines())
+
+
+def test_without_baselines_the_table_has_none(train: Command) -> None:
+    out = train("z1z2", *SMALL, "--no-baselines").out
+    assert "this network" in out
+    assert "oracle" not in out.lower()
+    assert "linear regression" not in out
+
+
+def test_resumed_run_is_the_whole_run(train: Command, tmp_path: Path) -> None:
+    arguments = ("z1z2", *SMALL, "--steps=6", "--threads=1", "--no-centre", "--quiet")
+    whole = strict(train(*arguments, "--json=-").out)
+    (tmp_path / "signalling.py").write_text(
+        _SIGNALLING_LOSS.format(name="SIGTERM", call=5).replace("f - y", "huber(f - y)")
+        + "\n\ndef huber(u):\n    return u.clip(-1, 1)\n",
+        encoding="utf-8",
+    )
+    with start(*arguments, "--loss=signalling:loss", "--checkpoint=run.npz") as process:
+        process.communicate(timeout=PATIENCE)
+    assert process.returncode == 143
+    # The loss is another name for the same function, which the checkpoint cannot know.
+    refused = train(*arguments, "--checkpoint=run.npz", "--resume", "--json=-")
+    assert refused.code == 2
+    assert "loss='huber'" in refused.err
+    (tmp_path / "signalling.py").write_text("def loss(f, y): return (f - y).clip(-1, 1)")
+    resumed = strict(
+        train(
+            *arguments, "--loss=signalling:loss", "--checkpoint=run.npz", "--resume", "--json=-"
+        ).out
+    )
+    for name in ("alignment", "span_recovery", "overlaps", "test_error", "baselines"):
+        assert resumed[name] == whole[name]
+    assert len(resumed["seconds"]) == 7
+
+
+def test_existing_checkpoint_is_not_overwritten(train: Command, tmp_path: Path) -> None:
+    (tmp_path / "run.npz").write_text("mine", encoding="utf-8")
+    outcome = train("z1z2", *SMALL, "--checkpoint=run.npz")
+    assert outcome.code == 2
+    assert "exists already" in outcome.err
+    assert (tmp_path / "run.npz").read_text(encoding="utf-8") == "mine"
+
+
+def test_two_processes_of_torchrun_print_one_run(train: Command, tmp_path: Path) -> None:
+    arguments = ["z1z2", *SMALL, "--design=sharded", "--threads=1"]
+    alone = strict(train(*arguments, "--json=-").out)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
+    done = subprocess.run(
+        [*launch, "-m", "mimverify", "train", *arguments, "--json=run.json", "--save=run.npz"],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("memory: ") == done.stdout.count("this network") == 1
+    assert "in each of 2 processes" in " ".join(done.stdout.split())
+    together = strict((tmp_path / "run.json").read_text(encoding="utf-8"))
+    for name in ("alignment", "test_error"):
+        assert together[name] == pytest.approx(alone[name], rel=1e-6)
+    assert sorted(os.listdir(tmp_path)) == ["run.json", "run.npz"]
+
+
 # -- wrong input ---------------------------------------------------------------------------
 
 WRONG = [
@@ -309,6 +388,12 @@ WRONG = [
     (["cos2z", "--json=nowhere/run.json"], "nowhere"),
     (["cos2z", "--json=."], "is a folder"),
     (["no_such_module:link"], "there is no module"),
+    (["cos2z", "--design=lacy"], "did you mean 'lazy'"),
+    (["cos2z", "--resume"], "needs checkpoint"),
+    (["cos2z", "--resume", "--checkpoint=run.npz"], "cannot be read"),
+    (["cos2z", "--resume", "--checkpoint=run.npz", "--save=all.npz"], "trajectory"),
+    (["cos2z", "--checkpoint=nowhere/run.npz"], "nowhere"),
+    (["cos2z", "--checkpoint=run.npz", "--design=lazy"], "design='streamed'"),
 ]
 
 

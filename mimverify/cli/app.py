@@ -16,15 +16,17 @@ from typing import Any, NoReturn
 
 import click
 
-from mimverify.errors import DivergenceError, MimverifyError
+from mimverify.errors import DivergenceError, LostProcessError, MimverifyError
 
 _COMMANDS = {
     "train": "mimverify.cli.train",
+    "fit": "mimverify.cli.fit",
     "check": "mimverify.cli.check",
     "claims": "mimverify.cli.claims",
     "inspect": "mimverify.cli.inspect",
     "predict": "mimverify.cli.predict",
     "compare": "mimverify.cli.compare",
+    "scaling": "mimverify.cli.scaling",
 }
 
 
@@ -65,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except click.ClickException as error:
         _complain(error.format_message())
         code = 2
-    except DivergenceError as error:  # the input was fine; the run was not
+    except (DivergenceError, LostProcessError) as error:  # the input was fine; the run was not
         _complain(str(error))
         code = 1
     except MimverifyError as error:

@@ -15,8 +15,8 @@ from mimverify.cli.options import (
     json_option,
     seed_option,
     write_json,
-    write_whole,
 )
+from mimverify.files import write_whole
 from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES
 from mimverify.trial.report import Report, TrainerReport, print_verdicts
 from mimverify.trial.runner import SuiteOptions, ids, run_suite

@@ -12,6 +12,7 @@ import click
 from rich.console import Console, RenderableType
 
 from mimverify.errors import InputError
+from mimverify.files import is_special, write_whole
 from mimverify.strict_json import jsonable
 
 json_option = click.option(
@@ -75,35 +76,10 @@ def check_writable(argument: str, path: str | None) -> None:
         return
     if Path(path).is_dir():
         raise InputError(f"{argument}={path!r}: is a folder, expected a file")
-    if _is_special(Path(path)):
+    if is_special(Path(path)):
         if not os.access(path, os.W_OK):
             raise InputError(f"{argument}={path!r}: cannot be written to")
         return
     folder = Path(path).resolve().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"{argument}={path!r}: {folder} is not a folder that can be written to")
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Replace the file at `path` in one step; an interruption leaves the old one.
-
-    A link stays a link. A device or a pipe is written to: replacing would destroy it.
-    """
-    special = _is_special(path)
-    path = path if special else path.resolve()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        if special:
-            path.write_bytes(content)
-            return
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def _is_special(path: Path) -> bool:
-    """Whether there is something that is no ordinary file, such as /dev/null or a pipe."""
-    return path.exists() and not path.is_file() and not path.is_dir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -26,10 +26,11 @@ from mimverify.cli.options import (
     seed_option,
     threads_option,
     write_json,
-    write_whole,
 )
+from mimverify.distributed import Communicator, process_group
 from mimverify.errors import InputError, MimverifyError
-from mimverify.experiment import Experiment, ExperimentConfig, ExperimentResult
+from mimverify.experiment import DESIGNS, Experiment, ExperimentConfig, ExperimentResult
+from mimverify.files import write_whole
 from mimverify.measure import Recorder
 from mimverify.network import ACTIVATIONS, LOSSES, Activation, Loss
 from mimverify.problems import LINKS
@@ -51,6 +52,10 @@ Examples:
   mimverify train relu-sum --activation softplus --loss squared \\
       --remove-linear-part
   mimverify train my_links:ridge --rank 2 --backend torch --dtype float32
+  # no d x n matrix: only the directions that training asks for
+  mimverify train cos2z --dim 100000 --samples 4000000 --neurons 8 \\
+      --dtype float32 --readout-neurons 32 --design lazy
+  torchrun --nproc-per-node 2 -m mimverify train cos2z --design sharded
   # plain gradient descent from the symmetric start
   mimverify train he2 --steps 20 --schedule constant --eta 50 --no-centre
 
@@ -107,6 +112,21 @@ def _recipe(name: str, *declarations: str, **settings: Any) -> Callable[[_Comman
 @_recipe("readout", "--readout", metavar="closed-form|gradient-descent", help="Solver of stage 2.")
 @_recipe("readout_neurons", "--readout-neurons", type=int, help="Random features of stage 2.")
 @_recipe("test_samples", "--test-samples", type=int, help="Samples of the test set.")
+@_recipe(
+    "design", "--design", metavar="|".join(DESIGNS),
+    help="How the inputs are held: in memory; drawn anew at every pass (the same numbers); drawn "
+    "only as far as training looks at them (the same law); rows divided over torchrun's "
+    "processes.",
+)  # fmt: skip
+@_recipe(
+    "baselines", "--baselines/--no-baselines",
+    help="Also fit the baselines of the test error.",
+)  # fmt: skip
+@_recipe(
+    "checkpoint", "--checkpoint", metavar="FILE.npz",
+    help="Keep the run as of its last step in this file.",
+)  # fmt: skip
+@_recipe("resume", "--resume", is_flag=True, help="Go on from the checkpoint.")
 @seed_option
 @threads_option
 @click.option(
@@ -135,21 +155,49 @@ def train(
     """
     check_writable("--json", json_path)
     _check_save(save_path)
-    view = _View(out=not quiet and json_path != "-", progress=not quiet)
+    check_writable("--checkpoint", recipe["checkpoint"])
+    config = ExperimentConfig(**recipe)
+    output = _Output(json_path, save_path, quiet, predicted)
+    if config.resolved().design != "sharded":
+        _run(config, output)
+        return
+    with process_group(config.device) as communicator:
+        _run(config, output if communicator.rank == 0 else _SILENT, communicator)
+
+
+@dataclass(frozen=True)
+class _Output:
+    """What is to come out of a run."""
+
+    json_path: str | None = None
+    save_path: str | None = None
+    quiet: bool = True
+    predicted: bool = False
+
+
+_SILENT = _Output()  # of all processes but the first
+
+
+def _run(
+    config: ExperimentConfig, output: _Output, communicator: Communicator | None = None
+) -> None:
+    view = _View(out=not output.quiet and output.json_path != "-", progress=not output.quiet)
     experiment = Experiment(
-        ExperimentConfig(**recipe),
+        config,
         on_step=view.on_step,
         on_progress=view.on_progress,
-        keep_weights=save_path is not None,
+        keep_weights=output.save_path is not None,
+        communicator=communicator,
     )
-    expected = forecast(experiment.config) if predicted else None
+    expected = forecast(experiment.config) if output.predicted else None
+    view.show([experiment.announcement])
     try:
         with view:
             result = experiment.run()
     except (KeyboardInterrupt, MimverifyError) as error:
-        _report(experiment.result(stopped_by=error), expected, view, json_path, save_path)
+        _report(experiment.result(stopped_by=error), expected, view, output)
         raise
-    _report(result, expected, view, json_path, save_path)
+    _report(result, expected, view, output)
 
 
 def _check_save(path: str | None) -> None:
@@ -162,9 +210,9 @@ def _report(
     result: ExperimentResult,
     expected: Forecast | None,
     view: _View,
-    json_path: str | None,
-    save_path: str | None,
+    output: _Output,
 ) -> None:
+    json_path, save_path = output.json_path, output.save_path
     stopped = result.interrupted or result.error is not None
     if result.error is not None and not result.alignment:
         return  # the error says it all
@@ -372,16 +420,23 @@ def _errors_table(result: ExperimentResult) -> Table:
     table.add_column("test error", justify="right")
     table.add_row("this network", f"{result.test_error:.4f}", style="bold")
     for name, label in _LABELS.items():
-        table.add_row(label, f"{result.baselines[name]:.4f}")
+        error = result.baselines[name]
+        if error is not None:  # not asked for, or this design has no way to it
+            table.add_row(label, f"{error:.4f}")
     return table
 
 
 def _explanation(configuration: dict[str, Any]) -> str:
-    return (
+    text = (
         f"Mean squared error on {configuration['test_samples']} fresh samples over the variance of "
-        "their labels: 1 is no better than predicting the mean. The oracle has the same output "
-        "layer on the true hidden subspace: about the best that any first layer could do here."
+        "their labels: 1 is no better than predicting the mean."
     )
+    if configuration["baselines"]:
+        text += (
+            " The oracle has the same output layer on the true hidden subspace: about the best "
+            "that any first layer could do here."
+        )
+    return text
 
 
 def _duration(seconds: float) -> str:

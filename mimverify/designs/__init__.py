@@ -1,6 +1,28 @@
 """Design matrices behind the one-pass seam (design.md)."""
 
 from mimverify.designs.base import Design, RowFunction
+from mimverify.designs.files import NpyRows, ParquetRows, npy_labels, parquet_labels
+from mimverify.designs.lazy import LazyGaussianDesign, lazy_bytes
+from mimverify.designs.rows import IterableRows, ModelRows, RowSource, SequentialRows
+from mimverify.designs.sharded import ShardedDesign, shard_rows
 from mimverify.designs.stored import StoredDesign
+from mimverify.designs.streamed import StreamedDesign
 
-__all__ = ["Design", "RowFunction", "StoredDesign"]
+__all__ = [
+    "Design",
+    "IterableRows",
+    "LazyGaussianDesign",
+    "ModelRows",
+    "NpyRows",
+    "ParquetRows",
+    "RowFunction",
+    "RowSource",
+    "SequentialRows",
+    "ShardedDesign",
+    "StoredDesign",
+    "StreamedDesign",
+    "lazy_bytes",
+    "npy_labels",
+    "parquet_labels",
+    "shard_rows",
+]

@@ -39,6 +39,10 @@ class Recorder:
     weights: list[NDArray[np.floating[Any]]] = field(default_factory=list)
     _resumed: float | None = None
 
+    def resume(self) -> None:
+        """Time the next step from now on: the steps so far are another process's."""
+        self._resumed = time.perf_counter()
+
     def __call__(self, t: int, W: Any) -> None:
         now = time.perf_counter()
         self.seconds.append(0.0 if self._resumed is None else now - self._resumed)

@@ -22,17 +22,18 @@ def reduce_model(model: MultiIndexModel, W: Any) -> tuple[MultiIndexModel, NDArr
     **Arguments**
 
     - `model`: with subspace U `(r, d)`.
-    - `W`: weights `(m, d)` that were learned from data independent of what the reduced
-      model will draw.
+    - `W`: whatever is to be read off an input, `(m, d)`: the weights of a first layer, the
+      coefficients of linear predictors, or both stacked. They were learned from data
+      independent of what the reduced model will draw.
 
     Returns a model of dimension k ≤ min(r + m, d), with the same link, noise and seed, and
-    weights `(m, k)`. The span is factored by QR: with symmetric pairs of neurons the
-    covariance of (U x, W x) is singular and has no Cholesky factor.
+    weights `(m, k)`, rows in the same order. The span is factored by QR: with symmetric pairs
+    of neurons the covariance of (U x, W x) is singular and has no Cholesky factor.
     """
     W = array("W", W, (None, model.dim), dtype="float64")
-    stacked = np.vstack([model.subspace, W])
-    if stacked.shape[0] >= model.dim:
+    if model.rank + W.shape[0] >= model.dim:
         return model, W
+    stacked = np.vstack([model.subspace, W])
     triangle = np.asarray(
         np.linalg.qr(stacked.T, mode="r")
     ).T  # (r + m, k): rows in orthonormal coordinates

@@ -35,7 +35,8 @@ class Link:
 
     - `name`: the specification that gives this link back.
     - `rank`: r, the number of hidden features.
-    - `function`: maps z `(n, r)` to `(n,)`, float64, without side effects.
+    - `function`: maps z `(n, r)` to `(n,)`, float64, without side effects: several threads may
+      call it at once.
     - `formula`: for people.
     """
 

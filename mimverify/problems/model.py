@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from mimverify.problems.links import Link, get_link
 from mimverify.problems.streams import BLOCK_ROWS, Stream, row_blocks
 from mimverify.problems.subspace import check_subspace, haar_subspace
+from mimverify.threads import map_in_order
 from mimverify.validation import array, choice, dtype_name, integer, number
 
 #: What a data set is for. Data sets of different purposes are independent.
@@ -102,8 +103,16 @@ class MultiIndexModel:
         """The first `rows` rows of float64 block `index`, drawn without the others."""
         key = PURPOSES.index(choice("purpose", purpose, PURPOSES))
         seed = self.seed if seed is None else seed
-        X = Stream(seed, _INPUTS, key).block(index).standard_normal((rows, self.dim))
+        generator = self.inputs(index, purpose=purpose, seed=seed)
+        X = generator.standard_normal((rows, self.dim))
         return Dataset(X, self._labels(X @ self.subspace.T, index, key, seed))
+
+    def inputs(
+        self, index: int, *, purpose: str = "stage1", seed: int | None = None
+    ) -> np.random.Generator:
+        """The generator of block `index`'s inputs: its standard normals are the rows in order."""
+        key = PURPOSES.index(choice("purpose", purpose, PURPOSES))
+        return Stream(self.seed if seed is None else seed, _INPUTS, key).block(index)
 
     def labels(
         self,
@@ -122,10 +131,13 @@ class MultiIndexModel:
         z = array("z", z, (None, self.rank))
         y = np.empty(len(z), dtype=dtype_name("dtype", dtype))
         # A link need not be called for each block of the noise, nor see all rows at once.
-        stride = BLOCK_ROWS if self.noise else 64 * BLOCK_ROWS
-        for start in range(0, len(z), stride):
+        stride = BLOCK_ROWS if self.noise else 32 * BLOCK_ROWS
+
+        def label(start: int) -> None:
             part = np.asarray(z[start : start + stride], dtype=np.float64)
             y[start : start + stride] = self._labels(part, start // BLOCK_ROWS, key, seed)
+
+        map_in_order(label, range(0, len(z), stride))
         return y
 
     def _labels(

@@ -1,6 +1,7 @@
 """Tests with stated error bounds. Nothing here knows about training."""
 
 from mimverify.statistics.binomial import SequentialBinomial
+from mimverify.statistics.two_sample import SequentialTwoSample
 from mimverify.statistics.uniformity import (
     UniformityTest,
     dkw_radius,
@@ -10,6 +11,7 @@ from mimverify.statistics.uniformity import (
 
 __all__ = [
     "SequentialBinomial",
+    "SequentialTwoSample",
     "UniformityTest",
     "dkw_radius",
     "null_overlap_cdf",

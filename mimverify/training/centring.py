@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,14 @@ from scipy.optimize import brentq
 
 from mimverify.errors import InputError
 from mimverify.network.losses import Loss
+from mimverify.threads import map_in_order
 from mimverify.validation import not_constant
 
 # How often the interval of the labels is doubled in search of a root.
 _DOUBLINGS = 20
+
+# Labels that are worked on at a time.
+_BLOCK = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -49,8 +54,9 @@ def fit_constant(
     y = np.asarray(y, dtype=np.float64)
     not_constant(y)
 
+    @cache  # a bracket's ends, and the root, are asked for twice
     def mean(c: float) -> float:
-        return float(np.average(loss.derivative(np.full_like(y, c), y), weights=weights))
+        return _mean_derivative(loss, y, c, weights)
 
     if loss.name == "squared":
         constant = float(np.average(y, weights=weights))
@@ -61,13 +67,53 @@ def fit_constant(
             else np.quantile(y, 0.5, weights=weights, method="inverted_cdf")
         )
     else:
-        low, high = _bracket(loss, mean, float(y.min()), float(y.max()))
+        low, high = _near(loss, y, mean) if weights is None else (None, None)
+        if low is None or high is None:
+            low, high = _bracket(loss, mean, float(y.min()), float(y.max()))
         # Where l' jumps at a label that is 0 no relative tolerance is ever met: the absolute
         # one ends the bisection, far below what tells labels of this range apart.
         eps = float(np.finfo(float).eps)
         xtol = max(eps**2 * (high - low), float(np.finfo(float).tiny))
         constant = float(brentq(mean, low, high, xtol=xtol, rtol=4 * eps, maxiter=10_000))
     return Centring(constant, mean(constant))
+
+
+def _mean_derivative(
+    loss: Loss,
+    y: NDArray[np.floating[Any]],
+    c: float,
+    weights: NDArray[np.float64] | None,
+) -> float:
+    """mean l'(c, y_i), block by block: what is in the cache is not fetched again."""
+
+    def part(start: int) -> float:
+        labels = y[start : start + _BLOCK]
+        slope = loss.derivative(np.full_like(labels, c), labels)
+        return float(np.sum(slope) if weights is None else slope @ weights[start : start + _BLOCK])
+
+    total: float = sum(map_in_order(part, range(0, len(y), _BLOCK)))
+    return total / (len(y) if weights is None else float(np.sum(weights)))
+
+
+def _near(
+    loss: Loss, y: NDArray[np.floating[Any]], mean: Callable[[float], float]
+) -> tuple[float, float] | tuple[None, None]:
+    """A short interval with the root in it, from the root of a part of many labels.
+
+    The last steps towards a root are few from there, and only they see all labels.
+    """
+    if len(y) < 16 * _BLOCK:
+        return None, None
+    part = y[:: len(y) // _BLOCK]
+    if np.ptp(part) == 0:
+        return None, None
+    centre = fit_constant(loss, part).constant
+    slope = np.asarray(loss.derivative(np.full_like(part, centre), part))
+    # How far the root of the part may be from that of all: some standard errors, the
+    # spread of the labels standing for the curvature that is not known.
+    reach = 8 * max(float(np.std(slope)), float(np.std(part))) / np.sqrt(len(part))
+    low, high = centre - reach, centre + reach
+    return (low, high) if mean(low) < 0 < mean(high) else (None, None)
 
 
 def _bracket(

@@ -22,6 +22,7 @@ from scipy.linalg import eigh
 from mimverify.designs.base import Design
 from mimverify.errors import DivergenceError, InputError
 from mimverify.network.activations import Activation
+from mimverify.threads import map_in_order
 from mimverify.validation import choice, integer, number
 
 Array = NDArray[np.float64]
@@ -30,6 +31,8 @@ READOUTS = ("closed-form", "gradient-descent")
 
 # Rows of features held at once: neither n × p nor n × k is ever stored.
 _ROWS = 4096
+# Rows of features that one thread evaluates at a time.
+_STRIP = 1024
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,7 @@ def train_readout(
     directions = unit_rows(W)
     biases = rng.standard_normal(neurons)
     V = directions if linear is None else np.vstack([directions, linear])
-    mean, gram, cross, intercept = _moments(
-        design, y, V, directions.shape[0], biases, activation
-    )
+    mean, gram, cross, intercept = _moments(design, y, V, directions.shape[0], biases, activation)
     # A common scale makes the ridge relative: features of unit mean variance.
     scale = max(float(np.trace(gram)) / neurons, np.finfo(float).tiny)
     penalty = ridge * scale
@@ -132,7 +133,14 @@ def train_readout(
 
 def _features(P: Array, k: int, biases: Array, activation: Activation) -> Array:
     which = np.arange(len(biases)) % k
-    return np.asarray(activation.value(P[:, which] + biases))
+    phi = np.empty((len(P), len(biases)))
+
+    def evaluate(start: int) -> None:
+        rows = slice(start, start + _STRIP)
+        phi[rows] = activation.value(P[rows][:, which] + biases)
+
+    map_in_order(evaluate, range(0, len(P), _STRIP))
+    return phi
 
 
 def _moments(

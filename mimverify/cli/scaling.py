@@ -1,0 +1,180 @@
+"""`mimverify scaling`: the samples that T steps need, measured up to d = 10⁶."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich import box
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mimverify.cli.options import (
+    check_writable,
+    deliver,
+    json_option,
+    seed_option,
+    threads_option,
+)
+from mimverify.errors import InputError
+from mimverify.files import write_whole
+from mimverify.scaling import ScalingLaw, measure_scaling
+from mimverify.scaling.figure import FORMATS, draw_scaling
+
+_EPILOG = """
+Every run is one of the reference trainer on a Gaussian design that is revealed only as far as
+training looks at it: exact in law, never stored. Its start has few neurons that share the
+alignment r/d evenly, so that single runs scatter little.
+
+\b
+Examples:
+  mimverify scaling cos2z --figure scaling.png
+  mimverify scaling z1z2 --loss huber -T 2 -T 3 -d 1000 -d 10000 -d 100000
+  mimverify scaling cos2z --memory 4e9 --precision 0.01 --json scaling.json
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("link")
+@click.option("--loss", default="squared", show_default=True, help="Loss of stage 1.")
+@click.option(
+    "-d", "--dim", "dims", type=int, multiple=True, metavar="D",
+    default=(100, 1000, 10_000, 100_000, 1_000_000), show_default=True,
+    help="Input dimensions; repeat the option.",
+)  # fmt: skip
+@click.option(
+    "-T", "--steps", "steps", type=int, multiple=True, metavar="T", default=(1, 2, 3, 4),
+    show_default=True, help="Steps of stage 1; repeat the option.",
+)  # fmt: skip
+@click.option("--rank", type=int, help="Rank of a link 'module:function' that has none.")
+@click.option("--noise", type=float, default=0.0, show_default=True,
+              help="Standard deviation of the label noise.")  # fmt: skip
+@click.option("--backend", default="numpy", show_default=True, metavar="numpy|torch",
+              help="Array library.")  # fmt: skip
+@click.option("--dtype", default="float32", show_default=True, metavar="F",
+              help="float32 or float64.")  # fmt: skip
+@click.option("--precision", type=float, default=0.005, show_default=True,
+              help="Wanted standard error of log n.")  # fmt: skip
+@click.option("--most-runs", type=int, default=400, show_default=True,
+              help="Runs at one (d, T) at most.")  # fmt: skip
+@click.option("--memory", type=float, metavar="BYTES",
+              help="What a run may take (default: 4/5 of this machine's).")  # fmt: skip
+@click.option("--figure", "figure_path", metavar="FILE",
+              help=f"Draw n and its exponents against d ({', '.join(FORMATS)}).")  # fmt: skip
+@seed_option
+@threads_option
+@json_option
+@click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
+def scaling(
+    link: str, figure_path: str | None, json_path: str | None, quiet: bool, **options: Any
+) -> None:
+    """Measure how many samples T steps of gradient descent need, and how that grows with d.
+
+    For each T and d the number of samples n is found at which the alignment of the first
+    layer with the hidden subspace of LINK reaches 1/2, by bisection. The local exponents
+    d log n/d log d, with 95 % intervals, stand beside those that theory predicts; they tend
+    to 1 + 1/T. Each T goes as far in d as n samples fit into memory.
+    """
+    check_writable("--json", json_path)
+    file_format = _figure_format(figure_path)
+    check_writable("--figure", figure_path)
+    console = Console(stderr=True)
+    with console.status("", spinner="dots") if _shown(quiet) else _Silent() as status:
+        law = measure_scaling(
+            link,
+            on_progress=lambda t, d, line: status.update(f"T = {t}, d = {d}: {line}"),
+            **options,
+        )
+    if figure_path is not None:
+        write_whole(Path(figure_path), draw_scaling(law, file_format))
+    deliver(json_path, law.to_json, lambda: _page(law, figure_path))
+
+
+class _Silent:
+    """Progress that nobody sees."""
+
+    def __enter__(self) -> _Silent:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def update(self, status: str) -> None:
+        pass
+
+
+def _shown(quiet: bool) -> bool:
+    return not quiet and sys.stderr.isatty()
+
+
+def _figure_format(path: str | None) -> str:
+    if path is None:
+        return FORMATS[0]
+    suffix = Path(path).suffix.lstrip(".").lower()
+    if suffix not in FORMATS:
+        raise InputError(
+            f"--figure={path!r}: expected a name that ends in .{' or .'.join(FORMATS)}"
+        )
+    try:
+        import matplotlib  # noqa: F401 - before the measurement rather than after
+    except ImportError:
+        raise InputError("--figure needs matplotlib: pip install 'mimverify[figures]'") from None
+    return suffix
+
+
+def _page(law: ScalingLaw, figure_path: str | None) -> Iterable[RenderableType]:
+    noise = law.configuration["noise"]
+    yield Text(
+        f"Samples n for alignment 1/2: {law.link}, loss {law.loss}"
+        + (f", label noise {noise:g}" if noise else ""),
+        style="bold",
+    )
+    yield _table(law)
+    for point in law.points:
+        if point.why:
+            yield f"T = {point.steps} ends before d = {point.dim}: {point.why}."
+    yield (
+        "n: measured, ± half of its 95 % interval. exponent: Δ log n/Δ log d from the d above, ± "
+        "likewise; D1's: the same from the predicted n; limit: 1 + 1/T."
+    )
+    if figure_path is not None:
+        yield f"Figure: {figure_path}"
+
+
+def _table(law: ScalingLaw) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    headings = ("T", "d", "n", "± %", "D1's n", "runs", "exponent", "±", "D1's", "limit")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    exponents = {(e.steps, e.dims[1]): e for e in law.exponents}
+    before = None
+    for point in law.points:
+        if point.measured is None:
+            continue
+        if before is not None and before != point.steps:
+            table.add_section()
+        before = point.steps
+        low, high = point.measured.interval()
+        n = point.measured.samples
+        row = [
+            str(point.steps), _size(point.dim), _size(n), f"{50 * (high - low) / n:.1f}",
+            "none" if point.predicted is None else _size(point.predicted),
+            str(point.measured.runs),
+        ]  # fmt: skip
+        exponent = exponents.get((point.steps, point.dim))
+        if exponent is not None:
+            row += [
+                f"{exponent.measured:.4f}", f"{(exponent.high - exponent.low) / 2:.4f}",
+                "none" if exponent.predicted is None else f"{exponent.predicted:.4f}",
+                f"{exponent.limit:.4f}",
+            ]  # fmt: skip
+        table.add_row(*row)
+    return table
+
+
+def _size(value: float) -> str:
+    return f"{value:.0f}" if value < 1e5 else f"{value:.3e}".replace("e+0", "e").replace("e+", "e")

@@ -1,0 +1,234 @@
+"""A user's rows and labels on disk: .npy and Parquet files, never all in memory."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.designs.rows import Array, Fill, RowSource, SequentialRows, put_rows
+from mimverify.errors import InputError
+from mimverify.problems.streams import BLOCK_ROWS
+from mimverify.validation import array
+
+
+class NpyRows(RowSource):
+    """The rows of a two-dimensional .npy file, memory-mapped block by block.
+
+    **Raises** `InputError` for a file that is missing, truncated, not .npy, of another
+    shape or of a dtype that is not real; later, also if it has changed since.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.name = str(path)
+        self._stamp = _Stamp.of(self.path)
+        X = _map(self.path)
+        if X.ndim != 2 or X.size == 0:
+            raise InputError(f"{self.name}: has shape {X.shape}: expected (rows, columns)")
+        _check_real(self.name, X.dtype)
+        self.n_rows, self.dim = (int(k) for k in X.shape)
+
+    def begin(self, start: int) -> Fill:
+        self._stamp.check(self.path)
+        return self._fill
+
+    def _fill(self, rows: slice, out: Array) -> None:
+        # A map per block: pages of one that stayed would count as this process's memory.
+        self._stamp.check(self.path)
+        put_rows(_map(self.path)[rows], out, self.name, rows.start)
+
+
+class ParquetRows(SequentialRows):
+    """Rows whose columns are columns of a Parquet file, read batch by batch.
+
+    **Arguments**
+
+    - `columns`: their names, in order; None: all columns of the file but `exclude`.
+    - `exclude`: the name of a column that is none of the inputs, such as the labels.
+
+    **Raises** `InputError` without pyarrow (the extra `mimverify[parquet]`), for a file that is
+    missing or corrupt, and for columns that it lacks, that are not real numbers or that
+    appear twice; later, also for missing values or if the file has changed since.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        columns: Sequence[str] | None = None,
+        *,
+        exclude: str | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.name = str(path)
+        self._stamp = _Stamp.of(self.path)
+        with _parquet(self.path) as file:
+            schema = file.schema_arrow
+            if columns is None:
+                columns = [name for name in schema.names if name != exclude]
+            self.columns = list(columns)
+            for name in self.columns:
+                _check_column(self.name, schema, name)
+            groups = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+        repeated = {name for name in self.columns if self.columns.count(name) > 1}
+        if repeated:
+            raise InputError(f"{self.name}: columns {sorted(repeated)} are given twice")
+        self._groups = np.concatenate([[0], np.cumsum(groups, dtype=np.int64)])
+        self.n_rows, self.dim = int(self._groups[-1]), len(self.columns)
+        if self.n_rows == 0 or self.dim == 0:
+            raise InputError(
+                f"{self.name}: has {self.n_rows} rows and {self.dim} columns of inputs: expected "
+                "at least one of each"
+            )
+
+    def chunks(self, start: int) -> tuple[int, Iterator[Any]]:
+        self._stamp.check(self.path)
+        group = int(np.searchsorted(self._groups, start, side="right")) - 1
+        return int(self._groups[group]), self._batches(group)
+
+    def _batches(self, group: int) -> Iterator[NDArray[Any]]:
+        with _parquet(self.path) as file:
+            groups = range(group, file.num_row_groups)
+            for batch in file.iter_batches(
+                BLOCK_ROWS, row_groups=list(groups), columns=self.columns
+            ):
+                yield self._numbers(batch.select(self.columns))  # the file may order them otherwise
+
+    def _numbers(self, batch: Any) -> NDArray[Any]:
+        """A batch `(k, d)` in one dtype; a missing value becomes NaN."""
+        arrow, _ = _arrow()
+        if len({field.type for field in batch.schema}) > 1:
+            columns = [column.cast(arrow.float64(), safe=False) for column in batch.columns]
+            batch = arrow.RecordBatch.from_arrays(columns, names=batch.schema.names)
+        return np.asarray(batch.to_tensor(null_to_nan=True).to_numpy())
+
+
+def npy_labels(path: str | os.PathLike[str]) -> Array:
+    """Labels `(n,)` from a .npy file. **Raises** `InputError` as `NpyRows`."""
+    _Stamp.of(Path(path))
+    y = _map(Path(path))
+    _check_real(str(path), y.dtype)
+    return array(str(path), np.array(y), (None,))
+
+
+def parquet_labels(path: str | os.PathLike[str], column: str) -> Array:
+    """Labels `(n,)` from a column of a Parquet file. **Raises** `InputError` as `ParquetRows`."""
+    _Stamp.of(Path(path))
+    with _parquet(Path(path)) as file:
+        _check_column(str(path), file.schema_arrow, column)
+        values = file.read(columns=[column]).column(column).to_numpy()
+    return array(f"{path}, column {column!r}", values, (None,))
+
+
+# -- what the file system says ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Stamp:
+    """Size and time of change: a file that changes while it is read makes no data set."""
+
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, path: Path) -> _Stamp:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        if not path.is_file():
+            raise InputError(f"{path}: expected a file")
+        return cls(status.st_size, status.st_mtime_ns)
+
+    def check(self, path: Path) -> None:
+        if _Stamp.of(path) != self:
+            raise InputError(
+                f"{path}: has changed since it was opened: expected the same rows at every pass"
+            )
+
+
+# -- .npy ----------------------------------------------------------------------------------------
+
+
+def _map(path: Path) -> NDArray[Any]:
+    """The array in a .npy file, memory-mapped."""
+    try:
+        return np.lib.format.open_memmap(path, mode="r")  # never runs what a pickle holds
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except (ValueError, EOFError) as error:
+        raise InputError(f"{path}: {_fault(path, error)}") from None
+
+
+def _fault(path: Path, error: Exception) -> str:
+    """What is wrong with a file that cannot be mapped."""
+    with path.open("rb") as file:
+        try:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0
+            if version != (1, 0):
+                read = np.lib.format.read_array_header_2_0
+            shape, _, dtype = read(file)
+        except (ValueError, EOFError):
+            return f"expected a .npy file ({error})"
+        if dtype.hasobject:
+            return "holds Python objects: expected real numbers"
+        entries, start = math.prod(shape), file.tell()
+    if entries == 0:
+        return f"has shape {shape}: expected at least one entry"
+    return (
+        f"truncated: its header promises shape {shape} and dtype {dtype}, "
+        f"{start + entries * dtype.itemsize} bytes in all, but the file has {path.stat().st_size}"
+    )
+
+
+def _check_real(name: str, dtype: np.dtype[Any]) -> None:
+    if dtype.kind not in "fiu":
+        raise InputError(f"{name}: has dtype {dtype}: expected real numbers")
+
+
+# -- Parquet -------------------------------------------------------------------------------------
+
+
+def _arrow() -> tuple[ModuleType, ModuleType]:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise InputError(
+            "Parquet files need pyarrow, which is not installed: pip install 'mimverify[parquet]'"
+        ) from None
+    return pyarrow, pyarrow.parquet
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[Any]:
+    """The open file; whatever Arrow says against it becomes an `InputError`."""
+    arrow, parquet = _arrow()
+    try:
+        # Without pre-buffering, which would fetch all row groups ahead of their use.
+        with parquet.ParquetFile(path, pre_buffer=False) as file:
+            yield file
+    except (arrow.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: cannot be read as Parquet ({reason})") from None
+
+
+def _check_column(source: str, schema: Any, name: str) -> None:
+    arrow, _ = _arrow()
+    found = schema.get_all_field_indices(name)
+    if len(found) != 1:
+        known = ", ".join(schema.names[:8]) + (", …" if len(schema.names) > 8 else "")
+        count = "no column" if not found else "several columns"
+        raise InputError(f"{source}: has {count} {name!r}: expected one; its columns are {known}")
+    kind = schema.field(found[0]).type
+    if not (arrow.types.is_floating(kind) or arrow.types.is_integer(kind)):
+        raise InputError(f"{source}: column {name!r} has type {kind}: expected real numbers")

@@ -1,0 +1,8 @@
+"""A Gaussian design matrix that is revealed only as far as training looks at it.
+
+storage → normals, workers → gram_schmidt → design. Source: theory.md §8.
+"""
+
+from mimverify.designs.lazy.design import LazyGaussianDesign, lazy_bytes
+
+__all__ = ["LazyGaussianDesign", "lazy_bytes"]

@@ -1,0 +1,299 @@
+"""Sources of rows that are read anew at every pass: regenerated, or a user's own.
+
+A pass asks a source for consecutive ranges of rows and gives it the array `(k, d)` to put
+them into, so that memory is the pass's to bound and the dtype its choice.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.errors import InputError
+from mimverify.problems.model import PURPOSES, MultiIndexModel
+from mimverify.problems.streams import BLOCK_ROWS, row_blocks
+from mimverify.threads import available_cores, map_in_order
+from mimverify.validation import choice, dtype_name, integer
+
+Array = NDArray[np.floating[Any]]
+
+#: Puts those rows of the source into an array `(k, d)` of float32 or float64.
+Fill = Callable[[slice, Array], None]
+
+# Normals that are drawn in float64 before they are rounded: they stay in a core's cache.
+_STRIP = 1 << 17
+
+
+class RowSource(ABC):
+    """`n_rows` rows of `dim` finite real numbers that can be read any number of times.
+
+    `name` says in errors where the rows come from. `source[start:stop]` is the source of
+    those rows alone.
+    """
+
+    n_rows: int
+    dim: int
+    name: str
+    #: Whether a pass must ask for its rows in order and one range at a time; otherwise
+    #: several threads may ask at once.
+    in_order: bool = False
+
+    @abstractmethod
+    def begin(self, start: int) -> Fill:
+        """A new pass that asks for rows from `start` on.
+
+        **Raises** `InputError`, also from the `Fill`, for rows that are missing, too many, of
+        the wrong width or dtype, or not finite.
+        """
+
+    def __getitem__(self, rows: slice) -> RowSource:
+        return RowsOf(self, rows)
+
+
+class RowsOf(RowSource):
+    """A contiguous range of another source's rows.
+
+    Errors name rows as the other source counts them. **Raises** `InputError` for a range
+    that is empty or has a step.
+    """
+
+    def __init__(self, source: RowSource, rows: slice) -> None:
+        self.source = source
+        start, stop, step = rows.indices(source.n_rows)
+        if step != 1 or stop <= start:
+            raise InputError(
+                f"rows={rows}: expected a range without a step of at least one of the "
+                f"{source.n_rows} rows"
+            )
+        self._start = start
+        self.n_rows, self.dim, self.name = stop - start, source.dim, source.name
+        self.in_order = source.in_order
+
+    def begin(self, start: int) -> Fill:
+        fill = self.source.begin(self._start + start)
+
+        def shifted(rows: slice, out: Array) -> None:
+            fill(slice(self._start + rows.start, self._start + rows.stop), out)
+
+        return shifted
+
+
+class ModelRows(RowSource):
+    """The inputs of `model.sample(n, purpose=…, seed=…)`, drawn again at every pass.
+
+    **Arguments**
+
+    - `model`, `n`: the model, and rows of the data set.
+    - `purpose`, `seed`: as for `MultiIndexModel.sample`.
+
+    A block of the stream is drawn from its start: passes over a part of the rows are
+    cheapest where it starts at a multiple of `BLOCK_ROWS`.
+    """
+
+    def __init__(
+        self, model: MultiIndexModel, n: int, *, purpose: str = "stage1", seed: int | None = None
+    ) -> None:
+        self.model = model
+        self.purpose = choice("purpose", purpose, PURPOSES)
+        self.seed = model.seed if seed is None else seed
+        self.n_rows, self.dim = integer("n", n, minimum=1), model.dim
+        self.name = repr(model)
+
+    def begin(self, start: int) -> Fill:
+        return self._fill
+
+    def _fill(self, rows: slice, out: Array) -> None:
+        strip = max(_STRIP // self.dim, 1)
+        scratch = np.empty((strip, self.dim))
+        row = rows.start
+        while row < rows.stop:
+            index, skip = divmod(row, BLOCK_ROWS)
+            generator = self.model.inputs(index, purpose=self.purpose, seed=self.seed)
+            for first in range(0, skip, strip):
+                generator.standard_normal(out=scratch[: min(strip, skip - first)])
+            stop = min(rows.stop, (index + 1) * BLOCK_ROWS)
+            for first in range(row, stop, strip):
+                part = out[first - rows.start : min(first + strip, stop) - rows.start]
+                if out.dtype == np.float64 and out.flags.c_contiguous:
+                    generator.standard_normal(out=part)
+                else:
+                    part[...] = generator.standard_normal(out=scratch[: len(part)])
+            row = stop
+
+    def labels(self, dtype: Any = "float64", *, threads: int | None = None) -> Array:
+        """The labels `(n,)`, by one pass over the blocks.
+
+        **Arguments**
+
+        - `threads`: that draw blocks, each one whole in float64; None: one for each core,
+          as far as 1 GiB goes.
+        """
+        fitting = max((1 << 30) // (BLOCK_ROWS * self.dim * 8), 1)
+        if threads is None:
+            threads = min(available_cores(), fitting)
+        threads = integer("threads", threads, minimum=1)
+        y = np.empty(self.n_rows, dtype=dtype_name("dtype", dtype))
+        blocks = list(row_blocks(self.n_rows))
+
+        def draw(index: int) -> None:
+            rows = blocks[index]
+            size = rows.stop - rows.start
+            y[rows] = self.model.block(index, size, purpose=self.purpose, seed=self.seed).y
+
+        map_in_order(draw, range(len(blocks)), threads)
+        return y
+
+
+class SequentialRows(RowSource):
+    """Rows that come in blocks of any heights, one block after the other."""
+
+    in_order = True
+
+    @abstractmethod
+    def chunks(self, start: int) -> tuple[int, Iterator[Any]]:
+        """Row blocks `(k, d)` to the end of the source, and the row `≤ start` they begin at."""
+
+    def begin(self, start: int) -> Fill:
+        return _Rechunked(self, start).fill
+
+
+class IterableRows(SequentialRows):
+    """Row blocks of a user's own iterable.
+
+    **Arguments**
+
+    - `blocks`: a function that returns a fresh iterator of row blocks `(k, d)`, or an
+      iterable such as a list, whose iterators start over. Heights may differ.
+    - `n_rows`, `dim`: n and d; without n, one pass counts the rows.
+
+    **Raises** `InputError` for an iterator or generator, which could be read once only:
+    every step of training is a pass over all rows.
+    """
+
+    def __init__(
+        self,
+        blocks: Callable[[], Iterable[Any]] | Iterable[Any],
+        *,
+        n_rows: int | None = None,
+        dim: int | None = None,
+    ) -> None:
+        self._blocks = blocks
+        self.name = f"rows of {getattr(blocks, '__name__', type(blocks).__name__)}"
+        if isinstance(blocks, Iterator):
+            raise InputError(
+                f"{self.name}: an iterator can be read only once, and every step reads all rows; "
+                "give a function that returns a fresh one"
+            )
+        if not callable(blocks) and not isinstance(blocks, Iterable):
+            raise InputError(
+                f"blocks={blocks!r}: expected a function that returns an iterator of row blocks"
+            )
+        self.n_rows = 0 if n_rows is None else integer("n_rows", n_rows, minimum=1)
+        self.dim = 0 if dim is None else integer("dim", dim, minimum=1)
+        if dim is None:
+            first = next(self.chunks(0)[1], None)
+            if first is None:
+                raise InputError(f"{self.name}: ended after 0 rows: expected at least one")
+            self.dim = int(_rectangle(first, self.name, 0, None).shape[1])
+        if n_rows is None:
+            for chunk in self.chunks(0)[1]:
+                self.n_rows += len(_rectangle(chunk, self.name, self.n_rows, self.dim))
+            if self.n_rows == 0:
+                raise InputError(f"{self.name}: ended after 0 rows: expected at least one")
+
+    def chunks(self, start: int) -> tuple[int, Iterator[Any]]:
+        blocks = self._blocks() if callable(self._blocks) else self._blocks
+        if not isinstance(blocks, Iterable):
+            raise InputError(
+                f"{self.name}: returned {type(blocks).__name__}: expected an iterator of row blocks"
+            )
+        return 0, iter(blocks)
+
+
+class _Rechunked:
+    """One pass over blocks of any heights, cut to the ranges asked for."""
+
+    def __init__(self, source: SequentialRows, start: int) -> None:
+        self._source = source
+        self._row, self._chunks = source.chunks(start)  # first row of what is to come
+        self._rest: NDArray[Any] = np.empty((0, source.dim))
+        self._skip(start)
+
+    def _more(self) -> bool:
+        """Whether there are rows to come, with some of them in `_rest`."""
+        while len(self._rest) == 0:
+            chunk = next(self._chunks, None)
+            if chunk is None:
+                return False
+            self._rest = _rectangle(chunk, self._source.name, self._row, self._source.dim)
+        return True
+
+    def _take(self, most: int) -> NDArray[Any]:
+        """At least one row, from `_row` on."""
+        if not self._more():
+            raise InputError(
+                f"{self._source.name}: ended after {self._row} rows: expected "
+                f"{self._source.n_rows} at every pass"
+            )
+        taken, self._rest = self._rest[:most], self._rest[most:]
+        self._row += len(taken)
+        return taken
+
+    def _skip(self, start: int) -> None:
+        while self._row < start:
+            self._take(start - self._row)
+
+    def fill(self, rows: slice, out: Array) -> None:
+        self._skip(rows.start)
+        while self._row < rows.stop:
+            first = self._row
+            part = self._take(rows.stop - first)
+            place = slice(first - rows.start, self._row - rows.start)
+            put_rows(part, out[place], self._source.name, first)
+        if rows.stop == self._source.n_rows and self._more():
+            raise InputError(
+                f"{self._source.name}: goes on after row {rows.stop - 1}: expected "
+                f"{self._source.n_rows} rows at every pass"
+            )
+
+
+def put_rows(block: NDArray[Any], out: Array, name: str, first: int) -> None:
+    """Put a user's rows `(k, d)`, the first of which is row `first`, into `out`.
+
+    **Raises** `InputError` naming source, range, row and column of what is not a finite real
+    number in the dtype of `out`.
+    """
+    rows = f"in rows {first} to {first + len(block) - 1}"
+    if block.dtype.kind not in "fiu":
+        raise InputError(f"{name}: dtype {block.dtype} {rows}: expected real numbers")
+    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is reported below
+        out[...] = block
+    finite = np.isfinite(out)
+    if not finite.all():
+        row, column = (int(k) for k in np.argwhere(~finite)[0])
+        raise InputError(
+            f"{name}: row {first + row}, column {column} is {block[row, column]} ({rows}): "
+            f"expected finite numbers of {out.dtype}"
+        )
+
+
+def _rectangle(chunk: Any, name: str, first: int, dim: int | None) -> NDArray[Any]:
+    """A row block `(k, d)` as an array. **Raises** `InputError` for anything else."""
+    if hasattr(chunk, "detach"):  # a torch tensor, possibly on a device or with a graph
+        chunk = chunk.detach().cpu()
+    try:
+        block = np.asarray(chunk)
+    except (ValueError, TypeError) as error:
+        raise InputError(
+            f"{name}: the block at row {first} is no array of numbers ({error})"
+        ) from None
+    if block.ndim != 2 or block.shape[1] == 0 or (dim is not None and block.shape[1] != dim):
+        wanted = "(rows, columns)" if dim is None else f"(rows, {dim})"
+        raise InputError(
+            f"{name}: the block at row {first} has shape {block.shape}: expected {wanted}"
+        )
+    return block

@@ -1,0 +1,216 @@
+"""A design matrix whose rows are read or drawn anew at every pass."""
+
+from __future__ import annotations
+
+import sys
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from contextvars import copy_context
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.backends import Backend
+from mimverify.designs.base import Design, RowFunction, rows_per_block
+from mimverify.designs.rows import RowSource
+from mimverify.errors import InputError
+from mimverify.problems.streams import BLOCK_ROWS
+from mimverify.threads import available_cores, threads_in_force
+from mimverify.validation import integer
+
+#: Called after each block of a pass with the rows that are done, and all rows.
+OnRows = Callable[[int, int], None]
+
+# What becomes of a block `(k, d)` and its rows.
+_Work = Callable[[Any, slice], Any]
+
+_Memory = NDArray[np.floating[Any]]
+
+# What one thread fills at a time, unless `BLOCK_ROWS` rows take more.
+_PIECE_BYTES = 1 << 20
+# All blocks that are being read, wait for their turn or are worked on, and their results.
+_AHEAD_BYTES = 1 << 30
+
+
+class StreamedDesign(Design):
+    """Row blocks of a source, read ahead by threads while earlier ones are worked on.
+
+    The results are those of the `StoredDesign` of the same rows bit for bit, as long as
+    both compute with the same BLAS threads; memory does not depend on n.
+
+    **Arguments**
+
+    - `source`: the rows.
+    - `backend`: what the passes compute with.
+    - `threads`: that read, or draw, rows; None: one for each core. Sources that must be
+      read in order get one.
+    - `on_progress`: called after each block with the rows done in this pass, and n.
+
+    Where BLAS has one thread (`thread_limit(1)`), the threads that read also do the
+    arithmetic of what they have read. That is the fastest way where drawing takes longest;
+    BLAS threads would compete with those that draw.
+
+    What goes wrong in the source is raised by the pass, after which no thread is left.
+    """
+
+    def __init__(
+        self,
+        source: RowSource,
+        backend: Backend,
+        *,
+        threads: int | None = None,
+        on_progress: OnRows | None = None,
+    ) -> None:
+        if not isinstance(source, RowSource):
+            raise InputError(
+                f"source={type(source).__name__}: expected a RowSource, such as NpyRows"
+            )
+        threads = available_cores() if threads is None else integer("threads", threads, minimum=1)
+        self.source = source
+        self.backend = backend
+        self.n_samples, self.dim = source.n_rows, source.dim
+        self._on_progress = on_progress
+        self._threads = 1 if source.in_order else threads
+        self._cut = _Cut(self.dim, backend)
+        self._rows = self._cut.rows
+        # Correct in any case; with BLAS threads of its own each would wait for the others.
+        self._work_in_threads = (
+            self._threads > 1 and self._rows <= self._cut.piece and threads_in_force() == 1
+        )
+
+    def one_pass(self, V: Any, rho: RowFunction) -> Any:
+        total = None
+        directions = V.T
+
+        def work(block: Any, rows: slice) -> Any:
+            return rho(block @ directions, rows).T @ block
+
+        with closing(self._each(work, held=len(V))) as parts:
+            for _, part in parts:
+                total = part if total is None else total + part
+        return total
+
+    def projections(self, V: Any) -> Generator[tuple[slice, Any], None, None]:
+        directions = V.T
+        with closing(self._each(lambda block, _: block @ directions)) as parts:
+            yield from parts
+
+    def blocks(self) -> Generator[tuple[slice, Any], None, None]:
+        """The row blocks `(k, d)` of one pass, in order, arrays of the backend.
+
+        A block is valid until the next one is asked for: its memory is used again.
+        """
+        with closing(self._each(lambda block, _: block)) as parts:
+            yield from parts
+
+    def _each(self, work: _Work, held: int = 0) -> Generator[tuple[slice, Any], None, None]:
+        """What `work` makes of the blocks of one pass, in order.
+
+        **Arguments**
+
+        - `held`: rows of d numbers that the result of one block takes.
+        """
+        with closing(self._read(work if self._work_in_threads else None, held)) as spans:
+            for span, memory, results in spans:
+                for index, rows in enumerate(_cut(span, self._rows)):
+                    if self._work_in_threads:
+                        result = results[index]
+                    else:
+                        result = self._worked(work, rows, memory, span.start)
+                    yield rows, result
+                    if self._on_progress is not None:
+                        self._on_progress(rows.stop, self.n_samples)
+
+    def _worked(self, work: _Work, rows: slice, memory: _Memory, first: int) -> Any:
+        block = memory[rows.start - first : rows.stop - first]
+        return work(self.backend.asarray(block), rows)
+
+    def _read(
+        self, work: _Work | None, held: int
+    ) -> Generator[tuple[slice, _Memory, list[Any]], None, None]:
+        """Spans of rows in order, each in memory that is used again after it.
+
+        With them come the results of `work`, if it is given, for each block.
+        """
+        n, size, piece_rows = self.n_samples, self._cut.span, self._cut.piece
+        spans = _cut(slice(0, n), size)
+        waiting: deque[tuple[slice, _Memory, list[Future[list[Any]]]]] = deque()
+        fill = self.source.begin(0)
+        pool = ThreadPoolExecutor(self._threads, "mimverify-rows", initializer=_prepare_thread)
+
+        def read(rows: slice, memory: _Memory, first: int) -> list[Any]:
+            fill(rows, memory[rows.start - first : rows.stop - first])
+            if work is None:
+                return []
+            return [self._worked(work, part, memory, first) for part in _cut(rows, self._rows)]
+
+        def order(span: slice, memory: _Memory) -> None:
+            # With a context for each: NumPy's error state in the caller holds for its work too.
+            pieces = [
+                pool.submit(copy_context().run, read, rows, memory, span.start)
+                for rows in _cut(span, piece_rows)
+            ]
+            waiting.append((span, memory, pieces))
+
+        try:
+            for span in islice(spans, self._cut.spans_ahead(self._threads, held)):
+                order(span, np.empty((min(size, n), self.dim), dtype=self.backend.dtype))
+            while waiting:
+                span, memory, pieces = waiting.popleft()
+                yield span, memory, [result for piece in pieces for result in piece.result()]
+                for later in islice(spans, 1):
+                    order(later, memory)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+class _Cut:
+    """How the rows of a pass are divided, all in powers of two: each divides the larger.
+
+    - `rows`: that one block of the pass has.
+    - `piece`: that one thread reads at a time, as the stream has them or more.
+    - `span`: that lie side by side in memory.
+    """
+
+    def __init__(self, dim: int, backend: Backend) -> None:
+        self.row_bytes = dim * np.dtype(backend.dtype).itemsize
+        self.rows = rows_per_block(dim, backend)
+        fitting = max(_PIECE_BYTES // self.row_bytes, 1)
+        self.piece = max(BLOCK_ROWS, min(self.rows, 1 << (fitting.bit_length() - 1)))
+        self.span = max(self.piece, self.rows)
+
+    def spans_ahead(self, threads: int, held: int) -> int:
+        """A piece for each thread and one that waits, beside the span that is worked on.
+
+        `held` rows of d numbers come out of the work on one block.
+        """
+        wanted = 1 + -(-(threads + 1) * self.piece // self.span)
+        return max(2, min(wanted, _AHEAD_BYTES // self._span_bytes(held)))
+
+    def _span_bytes(self, held: int) -> int:
+        return (self.span + held * -(-self.span // self.rows)) * self.row_bytes
+
+    def size(self, threads: int, held: int) -> int:
+        """Bytes of all spans, with what came out of them where the threads do the work too."""
+        ahead = self.spans_ahead(threads, held)
+        return ahead * self._span_bytes(held if threads > 1 else 0)
+
+
+def streamed_bytes(dim: int, backend: Backend, threads: int, held: int) -> int:
+    """Bytes that a streamed design holds in a pass whose result has `held` rows."""
+    return _Cut(dim, backend).size(threads, held)
+
+
+def _cut(rows: slice, size: int) -> Iterator[slice]:
+    """The rows, `size` at a time."""
+    for start in range(rows.start, rows.stop, size):
+        yield slice(start, min(start + size, rows.stop))
+
+
+def _prepare_thread() -> None:
+    if "torch" in sys.modules:  # asked in a new thread, it applies the number set in another
+        sys.modules["torch"].get_num_threads()

@@ -1,0 +1,30 @@
+"""Experiments: draw a multi-index model, train on it, measure what was learned.
+
+`run_experiment` is what `mimverify train` runs. `Experiment` is the same run as an object
+that can be asked at any time what it has so far, for callers that may have to stop early.
+
+config, result → memory, checks → stages (one class for each design) → resumption → run.
+"""
+
+from mimverify.experiment.config import DESIGNS, ExperimentConfig
+from mimverify.experiment.memory import MemoryNeed, Part
+from mimverify.experiment.progress import OnProgress, OnStep
+from mimverify.experiment.result import BASELINES, ExperimentResult
+from mimverify.experiment.run import Experiment, memory_need, memory_needed, run_experiment
+from mimverify.memory import physical_memory
+
+__all__ = [
+    "BASELINES",
+    "DESIGNS",
+    "Experiment",
+    "ExperimentConfig",
+    "ExperimentResult",
+    "MemoryNeed",
+    "OnProgress",
+    "OnStep",
+    "Part",
+    "memory_need",
+    "memory_needed",
+    "physical_memory",
+    "run_experiment",
+]

@@ -1,0 +1,109 @@
+"""Refusals before the work: what can be known to fail before any data is drawn."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.backends import get_backend
+from mimverify.errors import InputError, MimverifyError
+from mimverify.experiment.config import ExperimentConfig
+from mimverify.experiment.trainer import trainer_for
+from mimverify.network.losses import Loss, get_loss
+from mimverify.problems.model import MultiIndexModel
+from mimverify.training.trainer import LayerwiseTrainer
+
+_PROBE_ROWS = 16
+
+
+def check_combinations(config: ExperimentConfig) -> None:
+    """Values of a resolved configuration that do not go together. Raises `InputError`."""
+    _check_removal(config)
+    _check_checkpoint(config)
+    if config.samples == 1:
+        raise InputError("samples=1: a single label is constant; expected at least 2")
+
+
+def _check_checkpoint(config: ExperimentConfig) -> None:
+    if config.checkpoint is None:
+        if config.resume:
+            raise InputError("resume=True: needs checkpoint, the file to go on from")
+        return
+    path = Path(config.checkpoint)
+    if config.design == "lazy":
+        raise InputError(
+            f"checkpoint={config.checkpoint!r}, design='lazy': the state of a lazy run is the "
+            "part of the matrix that was revealed, as large as the run's memory, and is not "
+            "kept; use design='streamed'"
+        )
+    if path.suffix != ".npz":
+        raise InputError(f"checkpoint={config.checkpoint!r}: expected a name that ends in .npz")
+    if not config.resume and path.exists():
+        raise InputError(
+            f"checkpoint={config.checkpoint!r}: exists already; give resume to go on from it, or "
+            "another name"
+        )
+    if not path.resolve().parent.is_dir():
+        raise InputError(f"checkpoint={config.checkpoint!r}: its folder does not exist")
+
+
+def _check_removal(config: ExperimentConfig) -> None:
+    """What the regression would refuse, before the data is drawn. Raises `InputError`."""
+    if not config.remove_linear_part:
+        return
+    if not config.centre:
+        raise InputError(
+            "centre=False, remove_linear_part=True: the regression fits the constant too; "
+            "give one of the two"
+        )
+    assert isinstance(config.loss, Loss)
+    assert config.samples is not None
+    if not config.loss.smooth:
+        raise InputError(
+            f"loss={config.loss.name!r}: its regression does not remove the linear part; "
+            "use a smooth loss such as 'huber'"
+        )
+    if config.samples <= config.dim + 1:
+        raise InputError(
+            f"samples={config.samples}: removing the linear part needs more than "
+            f"dim + 1 = {config.dim + 1}"
+        )
+
+
+def rehearse(config: ExperimentConfig, model: MultiIndexModel) -> LayerwiseTrainer:
+    """Zero steps on a few rows: whatever is wrong shows before the data is drawn.
+
+    Returns the trainer at its start, `network_`. **Raises** `InputError`, also for a
+    user's link or loss that raises.
+    """
+    try:
+        X = model.block(0, _PROBE_ROWS).X
+    except MimverifyError:
+        raise
+    except Exception as error:
+        raise InputError(f"link {model.link.name}: raised {first_line(error)}") from error
+    y = np.linspace(-1.0, 1.0, len(X))
+    _probe_loss(config, y)
+    rehearsal = trainer_for(config).set_params(steps=0, centre=False, remove_linear_part=False)
+    return rehearsal.fit_first_layer(X, y)
+
+
+def _probe_loss(config: ExperimentConfig, y: NDArray[np.float64]) -> None:
+    loss = get_loss(config.loss)
+    labels = get_backend(config.backend, config.dtype, config.device).asarray(y)
+    try:
+        shape = tuple(loss.derivative(0 * labels, labels).shape)
+    except Exception as error:
+        raise InputError(f"loss {loss.name}: raised {first_line(error)}") from error
+    if shape != y.shape:
+        raise InputError(
+            f"loss {loss.name}: l'(f, y) returned shape {shape} for f and y of shape {y.shape}"
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """An exception as one line: its type, and the first line of its message."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -1,0 +1,85 @@
+"""What an experiment measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.errors import InputError
+from mimverify.training.trainer import LayerwiseTrainer
+
+#: Names of the baselines, as in `baseline_predictors`.
+BASELINES = ("mean", "linear", "oracle_subspace")
+
+
+@dataclass(frozen=True)
+class ExperimentResult:
+    """What one run measured, possibly before it was over.
+
+    **Arguments**
+
+    - `configuration`: the resolved configuration, with the threads of the largest pool in
+      force, the centring that was fitted (None where stage 1 did not end), and versions.
+    - `alignment`, `span_recovery`, `seconds`: over t = 0 … `steps`; a step's time leaves
+      measuring out and is 0 at t = 0.
+    - `overlaps`, `principal_cosines`: `(steps + 1, r)`.
+    - `test_error`: normalised, 1 = predicting the mean; None if it was not reached.
+    - `baselines`: the same for each of `BASELINES`.
+    - `interrupted`, `error`: why the run is not complete.
+    - `subspace`: U `(r, d)`; `a`, `b`: `(m,)` of stage 1.
+    - `weights`: `(steps + 1, m, d)` if they were to be kept, else None.
+    - `trainer`: fitted as far as the run came.
+    """
+
+    configuration: dict[str, Any]
+    alignment: list[float]
+    span_recovery: list[float]
+    overlaps: list[list[float]]
+    principal_cosines: list[list[float]]
+    seconds: list[float]
+    test_error: float | None
+    baselines: dict[str, float | None]
+    interrupted: bool
+    error: str | None
+    subspace: NDArray[np.float64]
+    a: NDArray[np.floating[Any]]
+    b: NDArray[np.floating[Any]]
+    weights: NDArray[np.floating[Any]] | None
+    trainer: LayerwiseTrainer
+
+    @property
+    def steps(self) -> int:
+        """Steps that were taken: `configuration["steps"]` unless the run was cut short."""
+        return max(len(self.alignment) - 1, 0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the arrays, as a dictionary of numbers, strings and lists."""
+        return {
+            "alignment": self.alignment,
+            "span_recovery": self.span_recovery,
+            "overlaps": self.overlaps,
+            "principal_cosines": self.principal_cosines,
+            "seconds": self.seconds,
+            "test_error": self.test_error,
+            "baselines": self.baselines,
+            "steps": self.steps,
+            "interrupted": self.interrupted,
+            "error": self.error,
+            "configuration": self.configuration,
+        }
+
+    def arrays(self) -> dict[str, NDArray[np.floating[Any]]]:
+        """The trajectory, as `--save` keeps it. **Raises** `InputError` if it was not kept."""
+        if self.weights is None:
+            raise InputError("the weights were not kept; run with keep_weights=True")
+        return {
+            "weights": self.weights,
+            "a": self.a,
+            "b": self.b,
+            "subspace": self.subspace,
+            "alignment": np.array(self.alignment),
+            "span_recovery": np.array(self.span_recovery),
+        }

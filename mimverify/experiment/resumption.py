@@ -1,0 +1,63 @@
+"""Stopping a run and going on from where it stood: the recorder's side of a checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.checkpoint import Checkpoint, check_resumable, load_checkpoint, save_checkpoint
+from mimverify.errors import InputError
+from mimverify.experiment.config import ExperimentConfig
+from mimverify.measure.recorder import Recorder
+from mimverify.training.stage1 import FirstLayerState
+from mimverify.training.trainer import LayerwiseTrainer
+
+#: What a run that goes on may do differently: how far stage 1 goes, and all that follows it.
+#: Other threads may round differently.
+FREE = (
+    "steps", "baselines", "ridge", "readout", "readout_neurons", "test_samples",
+    "threads", "checkpoint", "resume",
+)  # fmt: skip
+
+_COLUMNS = ("alignment", "span_recovery", "overlaps", "cosines", "seconds")
+
+
+def keep_step(
+    config: ExperimentConfig,
+    recorder: Recorder,
+    trainer: LayerwiseTrainer,
+    step: int,
+    W: NDArray[np.floating[Any]],
+) -> None:
+    """Write the configuration's checkpoint after a step. **Raises** as `save_checkpoint`."""
+    assert config.checkpoint is not None
+    state = FirstLayerState(step, W, trainer.centring_, trainer.linear_part_)
+    record = {column: list(getattr(recorder, column)) for column in _COLUMNS}
+    save_checkpoint(config.checkpoint, Checkpoint(config.to_json(), state, record))
+
+
+def resume_run(config: ExperimentConfig, recorder: Recorder) -> FirstLayerState:
+    """Fill the recorder with the checkpoint's record, and return the state to go on from.
+
+    **Raises** `InputError` for a file that is no checkpoint of this run: one of another
+    configuration, or of more steps than are to be taken.
+    """
+    assert config.checkpoint is not None
+    assert config.steps is not None
+    checkpoint = load_checkpoint(config.checkpoint)
+    check_resumable(checkpoint, config.to_json(), free=FREE)
+    state, record = checkpoint.state, checkpoint.record
+    if any(len(record.get(column, ())) != state.step + 1 for column in _COLUMNS):
+        raise InputError(f"{config.checkpoint}: its record is not that of {state.step} steps")
+    if state.step > config.steps:
+        raise InputError(
+            f"steps={config.steps}: the run of the checkpoint has taken {state.step} already"
+        )
+    for column in _COLUMNS:
+        values = record[column]
+        if column in ("overlaps", "cosines"):
+            values = [np.array(value, dtype=np.float64) for value in values]
+        getattr(recorder, column)[:] = values
+    return state

@@ -1,0 +1,251 @@
+"""One run: stage 1, stage 2 and the test, recorded along the way."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sized
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.distributed import Communicator, process_group
+from mimverify.errors import InputError, MimverifyError
+from mimverify.experiment.checks import check_combinations, first_line, rehearse
+from mimverify.experiment.config import ExperimentConfig
+from mimverify.experiment.environment import library_versions
+from mimverify.experiment.memory import (
+    MemoryNeed,
+    Part,
+    announcement,
+    available_memory,
+    check_memory,
+)
+from mimverify.experiment.progress import OnProgress, OnStep, no_progress
+from mimverify.experiment.result import BASELINES, ExperimentResult
+from mimverify.experiment.resumption import keep_step, resume_run
+from mimverify.experiment.stages import stages_for
+from mimverify.experiment.trainer import trainer_for
+from mimverify.measure.recorder import Recorder
+from mimverify.problems.model import MultiIndexModel
+from mimverify.threads import thread_limit, threads_in_force
+
+
+def run_experiment(
+    config: ExperimentConfig,
+    *,
+    on_step: OnStep | None = None,
+    on_progress: OnProgress | None = None,
+    keep_weights: bool = False,
+) -> ExperimentResult:
+    """Run an experiment to its end.
+
+    A sharded run takes part in the process group that `torchrun` describes; every process
+    gets the same result.
+
+    **Arguments**
+
+    - `on_step`: sees the recorder after each step of stage 1, t = 0 included.
+    - `on_progress`: is told the phase of the run and how far it is.
+    - `keep_weights`: keep the trajectory `(steps + 1, m, d)`.
+
+    **Raises** `InputError` for a configuration that cannot be run, before any work is done
+    wherever possible; `DivergenceError` when the weights leave the finite numbers;
+    `LostProcessError` when another process of a sharded run is gone.
+    """
+    if config.resolved().design != "sharded":
+        experiment = Experiment(
+            config, on_step=on_step, on_progress=on_progress, keep_weights=keep_weights
+        )
+        return experiment.run()
+    with process_group(config.device) as communicator:
+        experiment = Experiment(
+            config,
+            on_step=on_step,
+            on_progress=on_progress,
+            keep_weights=keep_weights,
+            communicator=communicator,
+        )
+        return experiment.run()
+
+
+class Experiment:
+    """One run that can be stopped: `result` tells at any time what there is so far.
+
+    Arguments and exceptions as for `run_experiment`; the constructor makes all checks that
+    need no data, and a rehearsal of zero steps.
+
+    - `communicator`: of a sharded run; None is a run of one process.
+
+    `memory` is what the run will take at its peak; `announcement` says so in a line.
+    """
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        *,
+        on_step: OnStep | None = None,
+        on_progress: OnProgress | None = None,
+        keep_weights: bool = False,
+        communicator: Communicator | None = None,
+    ) -> None:
+        self.config = config.resolved()
+        self.communicator = communicator or Communicator(self.config.device)
+        check_combinations(self.config)
+        if keep_weights and self.config.resume:
+            raise InputError(
+                "resume=True: a checkpoint holds the last weights only; the trajectory cannot be "
+                "kept from there"
+            )
+        self.memory = memory_need(
+            self.config, keep_weights=keep_weights, ranks=self.communicator.ranks
+        )
+        strategy = stages_for(self.config.design)
+        self._available = available_memory(self.communicator.device, on_host=strategy.on_host)
+        self._check_memory()
+        self.model = MultiIndexModel(
+            self.config.link, self.config.dim, noise=self.config.noise, seed=self.config.seed
+        )
+        self.trainer = trainer_for(self.config)
+        self.recorder = Recorder(self.model.subspace, keep_weights=keep_weights, on_step=on_step)
+        with thread_limit(self.config.threads):
+            start = rehearse(self.config, self.model).network_
+            self._threads = threads_in_force()
+        self._a, self._b, self._dtype = start.a, start.b, start.W.dtype
+        self._resume = resume_run(self.config, self.recorder) if self.config.resume else None
+        self._progress: OnProgress = on_progress or no_progress
+        self._stages = strategy(self.config, self.model, self._progress, self.communicator)
+        self._errors: dict[str, float] = {}
+
+    @property
+    def announcement(self) -> str:
+        """What memory the run will take, and of how much, in one line."""
+        return announcement(self.memory, self._available, processes=self._processes)
+
+    def run(self) -> ExperimentResult:
+        """Both stages and the test. **Raises** as `run_experiment`."""
+        try:
+            # Of a run that goes on, all processes must also have read the same checkpoint.
+            alike = (self.config.to_json(), self.recorder.alignment)
+            self.communicator.check_same("configuration or checkpoint", repr(alike))
+            with thread_limit(self.config.threads):
+                self._train_first_layer()
+                predictors = self._stages.second_layer(self.trainer)
+                self._errors = self._stages.test(predictors)
+        except Exception as error:
+            if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+                raise InputError(f"out of memory: {first_line(error)}") from error
+            raise
+        return self.result()
+
+    def result(self, stopped_by: BaseException | None = None) -> ExperimentResult:
+        """What has been recorded so far; `stopped_by` says why it is not more."""
+        recorder = self.recorder
+        columns: tuple[Sized, ...] = (
+            recorder.alignment,
+            recorder.span_recovery,
+            recorder.overlaps,
+            recorder.cosines,
+            recorder.seconds,
+            *([recorder.weights] if recorder.keep_weights else []),
+        )
+        whole = min(len(column) for column in columns)  # a signal may come amid a recording
+        return ExperimentResult(
+            configuration=self._configuration(),
+            alignment=recorder.alignment[:whole],
+            span_recovery=recorder.span_recovery[:whole],
+            overlaps=[values.tolist() for values in recorder.overlaps[:whole]],
+            principal_cosines=[values.tolist() for values in recorder.cosines[:whole]],
+            seconds=recorder.seconds[:whole],
+            test_error=self._errors.get("trainer"),
+            baselines={name: self._errors.get(name) for name in BASELINES},
+            interrupted=isinstance(stopped_by, KeyboardInterrupt),
+            error=str(stopped_by) if isinstance(stopped_by, MimverifyError) else None,
+            subspace=self.model.subspace,
+            a=self._a,
+            b=self._b,
+            weights=self._weights(whole),
+            trainer=self.trainer,
+        )
+
+    # -- stage 1 ---------------------------------------------------------------------------
+
+    def _train_first_layer(self) -> None:
+        design, y = self._stages.first_layer()
+        steps = self.config.steps
+        assert steps is not None  # resolved
+        keeps = self.config.checkpoint is not None and self.communicator.rank == 0
+
+        def observe(t: int, W: Any) -> None:
+            self.recorder(t, W)
+            if keeps:
+                W = design.backend.to_numpy(W)
+                keep_step(self.config, self.recorder, self.trainer, t, W)
+            self._progress("stage 1: steps", t, steps)
+
+        if self._resume is not None:
+            self.recorder.resume()
+        self._progress("stage 1: steps", 0 if self._resume is None else self._resume.step, steps)
+        self.trainer.fit_first_layer(design, y, observe=observe, resume=self._resume)
+
+    # -- the record ------------------------------------------------------------------------
+
+    def _configuration(self) -> dict[str, Any]:
+        centring = getattr(self.trainer, "centring_", None)
+        return {
+            **self.config.to_json(),
+            "centring_constant": None if centring is None else centring.constant,
+            "centring_offset": None if centring is None else centring.offset,
+            "threads": self._threads,
+            "memory": self.memory.total,
+            "versions": library_versions(self.config.backend),
+        }
+
+    def _weights(self, whole: int) -> NDArray[np.floating[Any]] | None:
+        if not self.recorder.keep_weights:
+            return None
+        if whole == 0:
+            return np.empty((0, len(self._a), self.config.dim), dtype=self._dtype)
+        return np.stack(self.recorder.weights[:whole])
+
+    # -- memory ----------------------------------------------------------------------------
+
+    @property
+    def _processes(self) -> int:
+        """Processes of this run on this machine, where they share its memory."""
+        if self.communicator.ranks == 1 or self.communicator.device != "cpu":
+            return 1
+        return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun's
+
+    def _check_memory(self) -> None:
+        config = self.config
+        sizes = (
+            f"dim={config.dim}, samples={config.samples}, neurons={config.neurons}, "
+            f"readout_neurons={config.readout_neurons}, design={config.design!r}"
+        )
+        check_memory(
+            self.memory,
+            self._available,
+            sizes,
+            processes=self._processes,
+            advice=stages_for(config.design).advice,
+        )
+
+
+def memory_need(
+    config: ExperimentConfig, *, keep_weights: bool = False, ranks: int = 1
+) -> MemoryNeed:
+    """What a resolved configuration takes at its peak, in each of `ranks` processes."""
+    need = stages_for(config.design).memory(config, ranks=ranks)
+    if not keep_weights:
+        return need
+    assert config.steps is not None
+    size = np.dtype(config.dtype).itemsize
+    kept = (config.steps + 1) * config.neurons * config.dim * size
+    # Once in the recorder, and once more as the result's one array.
+    return need.plus(Part("trajectory", 2 * kept, f"weights of {config.steps + 1} steps, twice"))
+
+
+def memory_needed(config: ExperimentConfig, *, keep_weights: bool = False, ranks: int = 1) -> int:
+    """Bytes at the peak, roughly, of a resolved configuration, in each of `ranks` processes."""
+    return memory_need(config, keep_weights=keep_weights, ranks=ranks).total

@@ -1,0 +1,86 @@
+"""What every strategy does: stage 1's inputs, stage 2, the test, and its memory beforehand."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.designs.base import Design
+from mimverify.distributed import Communicator
+from mimverify.experiment.config import ExperimentConfig
+from mimverify.experiment.memory import MemoryNeed
+from mimverify.experiment.progress import OnProgress
+from mimverify.measure.prediction import Predictor, test_errors
+from mimverify.problems.model import MultiIndexModel
+from mimverify.training.trainer import LayerwiseTrainer
+
+
+class Stages(ABC):
+    """The data of one run, stage by stage: one stage's inputs are in memory at a time.
+
+    **Arguments**
+
+    - `config`: resolved.
+    - `model`: what the data is drawn from.
+    - `progress`: is told the phases.
+    - `communicator`: this process among those of the run.
+
+    `advice` ends the refusal of a run that does not fit; `on_host`: whether runs on another
+    device hold their inputs in the machine's memory too.
+    """
+
+    advice: ClassVar[str] = ""
+    on_host: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        config: ExperimentConfig,
+        model: MultiIndexModel,
+        progress: OnProgress,
+        communicator: Communicator,
+    ) -> None:
+        assert config.samples is not None  # resolved
+        self.config = config
+        self.samples = config.samples
+        self.model = model
+        self.progress = progress
+        self.communicator = communicator
+
+    @classmethod
+    @abstractmethod
+    def memory(cls, config: ExperimentConfig, *, ranks: int = 1) -> MemoryNeed:
+        """What a resolved configuration takes at its peak, in each of `ranks` processes."""
+
+    @abstractmethod
+    def first_layer(self) -> tuple[Design, NDArray[np.floating[Any]]]:
+        """Stage 1's inputs and all labels `(n,)`."""
+
+    @abstractmethod
+    def second_layer(self, trainer: LayerwiseTrainer) -> dict[str, Predictor]:
+        """Stage 2: fits the trainer's output weights and, if configured, the baselines.
+
+        Returns what `test` is to compare: the trainer as `"trainer"`, and the baselines. A
+        baseline that this design has no way to is left out.
+        """
+
+    def test(self, predictors: dict[str, Predictor]) -> dict[str, float]:
+        """Normalised errors on fresh inputs. **Raises** as `test_errors`."""
+        samples, tested = self.config.test_samples, 0
+        trained = predictors["trainer"]
+
+        def predict(X: NDArray[np.floating[Any]]) -> Any:
+            nonlocal tested
+            prediction = trained(X)
+            tested += X.shape[0]
+            self.progress("test", tested, samples)
+            return prediction
+
+        self.progress("test", 0, samples)
+        return test_errors(self.test_model(), {**predictors, "trainer": predict}, samples=samples)
+
+    def test_model(self) -> MultiIndexModel:
+        """The model whose inputs the predictors take."""
+        return self.model

@@ -1,0 +1,80 @@
+"""How many directions a lazy run asks for: what memory to reserve. Source: theory.md §8."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimverify.experiment.config import ExperimentConfig
+from mimverify.network.activations import Activation
+from mimverify.network.losses import Loss
+from mimverify.problems.links import Link
+
+# Each conjugate-gradient solve of `fit_linear_part` gains two digits in its own problem.
+_GAIN = math.log(100)
+# Reweighting gains less than that: two to four times as many solves were counted for Huber's
+# and log-cosh losses with delta near the labels' spread, more for heavier tails. To reserve too
+# much costs less than to grow, when old and new are held at once.
+_REWEIGHTED = 4
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Directions of X V (`right`) and of Xᵀ R (`left`) to reserve, at least one of each."""
+
+    right: int
+    left: int
+
+
+def training_directions(config: ExperimentConfig) -> Directions:
+    """Those of stage 1: exact without a linear part to remove, an estimate with one."""
+    n, d = config.samples, config.dim
+    assert n is not None
+    assert config.steps is not None
+    assert isinstance(config.link, Link)
+    assert isinstance(config.loss, Loss)
+    asked = config.steps * (config.neurons // 2 if mirrored(config) else config.neurons)
+    right, left = config.link.rank + asked, asked
+    if config.remove_linear_part:
+        regression = regression_directions(config.loss, n, d, config.dtype)
+        # θ itself is asked for at every step, known by then, but given room to be looked at.
+        right, left = right + regression.right + 1, left + regression.left
+    return Directions(right, max(left, 1))
+
+
+def mirrored(config: ExperimentConfig) -> bool:
+    """Whether training keeps the mirrored pairs of the symmetric start, exactly (E1).
+
+    Without decay that cancels the old weights, partners grow apart.
+    """
+    assert isinstance(config.activation, Activation)
+    if config.schedule != "scale-free" and (config.eta or 0.0) * (config.beta or 0.0) != 1.0:
+        return False
+    return bool(config.activation.even)
+
+
+def regression_directions(loss: Loss, n: int, d: int, dtype: str) -> Directions:
+    """Those of `fit_linear_part` on n > d rows of independent normals.
+
+    The condition number κ of XᵀX is ((1 + √(d/n)) / (1 − √(d/n)))², so that each
+    conjugate-gradient iteration leaves √(d/n) of the error, and asks for one direction on each
+    side; the error of a residual is that of a solution times √κ at most. Least squares is one
+    such problem, only interrupted after every two digits, which may cost an iteration each
+    time; reweighted, each solve is a new problem. Each solve asks for one more direction on the
+    left, the residual that it starts from; weights and intercept ask for two in all.
+    """
+    ratio = math.sqrt(d / max(n, d + 1))
+    unit = float(np.finfo(dtype).eps) / 2
+    # What `fit_linear_part` stops at, relative to what it starts from.
+    goal = max(8 * unit * math.sqrt(d), 1e-12)
+    start = math.log(2 * (1 + ratio) / (1 - ratio))
+    solves = max(math.ceil((start - math.log(goal)) / _GAIN), 1)
+    if loss.name == "squared":
+        iterations = math.ceil((start - math.log(goal)) / -math.log(ratio)) + solves
+    else:
+        solves *= _REWEIGHTED
+        iterations = solves * math.ceil((start + _GAIN) / -math.log(ratio))
+    # No more than d or n are independent. One more is known already, but given room to be seen.
+    return Directions(min(iterations, d) + 1, min(iterations + solves + 2, n) + 1)

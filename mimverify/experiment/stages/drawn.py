@@ -1,0 +1,56 @@
+"""What strategies share whose rows are those of the model's data sets."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.designs.base import Design
+from mimverify.experiment.stages.base import Stages
+from mimverify.measure.prediction import Predictor, baseline_predictors
+from mimverify.training.trainer import LayerwiseTrainer
+
+
+class DrawnStages(Stages):
+    """Both stages on a design of the model's own rows, the test on d-dimensional inputs.
+
+    `reduce_model` would do for the network's test, but the linear baseline lives outside the
+    span of W and U, all predictors should meet the very same rows, and drawing them costs less
+    than drawing one stage's data did.
+    """
+
+    @abstractmethod
+    def draw(self, purpose: str) -> tuple[Design, NDArray[np.floating[Any]]]:
+        """The design and all labels `(n,)` of `"stage1"` or `"stage2"`."""
+
+    def for_baselines(self, design: Design) -> Design:
+        """The design on which baselines are fitted; stage 2's own unless told otherwise."""
+        return design
+
+    def first_layer(self) -> tuple[Design, NDArray[np.floating[Any]]]:
+        return self.draw("stage1")
+
+    def second_layer(self, trainer: LayerwiseTrainer) -> dict[str, Predictor]:
+        design, y = self.draw("stage2")
+        self.progress("stage 2: output weights", 0, None)
+        trainer.fit_readout(design, y)
+        predictors: dict[str, Predictor] = {"trainer": trainer.predict}
+        if self.config.baselines:
+            self.progress("baselines", 0, None)
+            predictors |= baseline_predictors(
+                self.model,
+                self.for_baselines(design),
+                y,
+                neurons=self.config.readout_neurons,
+                ridge=self.config.ridge,
+                seed=self.config.seed,
+            )
+        return predictors
+
+
+def phase(purpose: str) -> str:
+    """How progress calls the drawing of a data set."""
+    return f"{purpose[:-1]} {purpose[-1]}: drawing data"

@@ -1,0 +1,214 @@
+"""Inputs that are drawn only as far as training looks at them. Source: theory.md §8, §7."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.backends import Backend, NumpyBackend, get_backend
+from mimverify.designs.base import Design
+from mimverify.designs.lazy import LazyGaussianDesign, lazy_bytes
+from mimverify.designs.stored import StoredDesign
+from mimverify.experiment.config import ExperimentConfig
+from mimverify.experiment.memory import MemoryNeed, Part
+from mimverify.experiment.stages import parts
+from mimverify.experiment.stages.base import Stages
+from mimverify.experiment.stages.directions import (
+    Directions,
+    regression_directions,
+    training_directions,
+)
+from mimverify.measure.prediction import Predictor, linear_regression, oracle_readout
+from mimverify.measure.reduction import reduce_model
+from mimverify.network.initialisation import Network
+from mimverify.network.losses import get_loss
+from mimverify.problems.links import Link
+from mimverify.problems.model import Dataset, MultiIndexModel
+from mimverify.training.stage2 import Readout, unit_rows
+from mimverify.training.trainer import LayerwiseTrainer
+
+_REGRESSION = 0x6C62  # key of the linear baseline's design
+
+
+class LazyStages(Stages):
+    """Stage 1 on a lazily revealed design; all that follows in the span of what was learned.
+
+    Equal to a stored run in law, not in numbers. Fresh inputs are seen only through U, W and
+    the linear parts: stage 2 and the test draw them in coordinates of that span
+    (`reduce_model`). The linear baseline is in law what stage 2's data would give: a regression
+    on a lazy design of its own, with fresh labels. It needs n > 2(d + 1): with fewer samples
+    the regression asks for about as many directions as there are inputs.
+    """
+
+    advice: ClassVar[str] = (
+        "; fewer neurons or steps ask for fewer directions, and so do --no-baselines and float32"
+    )
+
+    on_host: ClassVar[bool] = False
+
+    @classmethod
+    def memory(cls, config: ExperimentConfig, *, ranks: int = 1) -> MemoryNeed:
+        n, d, m = config.samples, config.dim, config.neurons
+        assert n is not None
+        assert isinstance(config.link, Link)
+        size, r = parts.itemsize(config), config.link.rank
+        hidden = Part("hidden features", 2 * n * r * size)
+        training = MemoryNeed(
+            (
+                bases(config, training_directions(config)),
+                parts.labels(config, regression=config.remove_linear_part),
+                hidden,
+                parts.weights(config),
+            )
+        )
+        k = min(d, r + m + 2)
+        reduced = MemoryNeed(
+            (
+                Part("reduced inputs", n * k * size, f"{n} x {k}"),
+                parts.labels(config),
+                parts.projections(config, k),
+                parts.output_layer(config),
+                *parts.test(config, k),
+            )
+        )
+        span = MemoryNeed((Part("factoring the span", 6 * 8 * k * d), *parts.test(config, 0)))
+        phases = [training, reduced, span]
+        if _has_regression(config):
+            asked = bases(config, _baseline_directions(config))
+            labels = parts.labels(config, regression=True)
+            phases.append(MemoryNeed((asked, labels, hidden, *parts.test(config, 0))))
+        return MemoryNeed.largest(phases)
+
+    def first_layer(self) -> tuple[Design, NDArray[np.floating[Any]]]:
+        return self._reveal(
+            self._backend(), self.config.seed, training_directions(self.config), "stage1"
+        )
+
+    def second_layer(self, trainer: LayerwiseTrainer) -> dict[str, Predictor]:
+        baseline = None
+        if _has_regression(self.config):
+            self.progress("baselines: linear regression", 0, None)
+            baseline = self._linear_regression()
+        directions, linear = unit_rows(trainer.network_.W), trainer.linear_part_
+        rows = [directions]
+        rows += [linear[None]] if linear is not None else []
+        rows += [baseline[1][None]] if baseline is not None else []
+        self._reduced, coordinates = reduce_model(self.model, np.vstack(rows))
+        k = len(directions)
+        self.progress("stage 2: output weights", 0, None)
+        data = self._reduced.sample(self.samples, purpose="stage2", dtype=self.config.dtype)
+        reduced = _reduced_trainer(
+            trainer, coordinates[:k], None if linear is None else coordinates[k]
+        )
+        reduced.fit_readout(StoredDesign(data.X, self._backend()), data.y)
+        trainer.readout_ = lifted(reduced.readout_, directions, linear)
+        predictors: dict[str, Predictor] = {"trainer": reduced.predict}
+        if self.config.baselines:
+            self.progress("baselines", 0, None)
+            predictors |= self._baselines(data)
+        if baseline is not None:
+            intercept, theta = baseline[0], coordinates[-1]
+            predictors["linear"] = lambda inputs: intercept + inputs @ theta
+        return predictors
+
+    def test_model(self) -> MultiIndexModel:
+        return self._reduced
+
+    # -- parts -----------------------------------------------------------------------------
+
+    def _backend(self) -> Backend:
+        config = self.config
+        return get_backend(config.backend, config.dtype, config.device)
+
+    def _reveal(
+        self, backend: Backend, seed: int, directions: Directions, purpose: str
+    ) -> tuple[Design, NDArray[np.floating[Any]]]:
+        """A lazy design and its labels `(n,)`."""
+        self.progress(f"{purpose[:-1]} {purpose[-1]}: drawing labels", 0, None)
+        design = LazyGaussianDesign(
+            self.samples,
+            self.config.dim,
+            backend,
+            seed=seed,
+            right=directions.right,
+            left=directions.left,
+        )
+        hidden = backend.to_numpy(design.project(backend.asarray(self.model.subspace)))
+        return design, self.model.labels(hidden, purpose=purpose, dtype=self.config.dtype)
+
+    def _linear_regression(self) -> tuple[float, NDArray[np.float64]] | None:
+        # A matrix of its own, or the regression would continue stage 1's.
+        seed = np.random.SeedSequence([self.config.seed, _REGRESSION]).generate_state(1)[0]
+        backend = NumpyBackend(self.config.dtype)
+        design, y = self._reveal(backend, int(seed), _baseline_directions(self.config), "stage2")
+        return linear_regression(design, y.astype(np.float64))
+
+    def _baselines(self, data: Dataset) -> dict[str, Predictor]:
+        config = self.config
+        y = data.y.astype(np.float64)
+        mean = float(y.mean())
+        oracle = oracle_readout(
+            self._reduced,
+            StoredDesign(data.X, NumpyBackend(config.dtype)),
+            y,
+            neurons=config.readout_neurons,
+            ridge=config.ridge,
+            seed=config.seed,
+        )
+        return {
+            "mean": lambda inputs: np.full(len(inputs), mean),
+            "oracle_subspace": oracle.predict,
+        }
+
+
+def lifted(
+    readout: Readout, directions: NDArray[np.float64], linear: NDArray[np.float64] | None
+) -> Readout:
+    """A readout that was trained in reduced coordinates, for d-dimensional inputs.
+
+    **Arguments**
+
+    - `directions`: unit rows `(k, d)` in the readout's order.
+    - `linear`: θ `(d,)`, or None.
+    """
+    return replace(readout, directions=directions, linear=linear)
+
+
+def bases(config: ExperimentConfig, directions: Directions) -> Part:
+    """The lazy design's memory."""
+    assert config.samples is not None
+    n, d = config.samples, config.dim
+    right, left = directions.right, directions.left
+    size = lazy_bytes(n, d, right, left, config.dtype)
+    return Part("bases", size, f"{right} + {left} directions of {n} samples and {d} inputs")
+
+
+def _has_regression(config: ExperimentConfig) -> bool:
+    assert config.samples is not None
+    return config.baselines and config.samples > 2 * (config.dim + 1)
+
+
+def _baseline_directions(config: ExperimentConfig) -> Directions:
+    assert config.samples is not None
+    assert isinstance(config.link, Link)
+    asked = regression_directions(get_loss("squared"), config.samples, config.dim, config.dtype)
+    return Directions(config.link.rank + asked.right, asked.left)
+
+
+def _reduced_trainer(
+    trainer: LayerwiseTrainer,
+    directions: NDArray[np.float64],
+    linear: NDArray[np.float64] | None,
+) -> LayerwiseTrainer:
+    """The same trainer after stage 1, by its directions in reduced coordinates."""
+    reduced = LayerwiseTrainer(**trainer.get_params())
+    k, network = len(directions), trainer.network_
+    # Stage 2 redraws biases and output weights: those of stage 1 only keep the shape.
+    W = directions.astype(network.W.dtype)
+    reduced.network_ = Network(W, network.a[:k], network.b[:k])
+    reduced.linear_part_ = linear
+    reduced.n_features_in_ = directions.shape[1]
+    return reduced

@@ -1,0 +1,66 @@
+"""Memory that runs on different designs have in common. Estimates of what was measured."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mimverify.backends import get_backend
+from mimverify.designs.base import rows_per_block
+from mimverify.experiment.config import ExperimentConfig
+from mimverify.experiment.memory import Part
+from mimverify.problems.streams import BLOCK_ROWS
+
+# Rows whose features `train_readout` holds at once.
+_FEATURE_ROWS = 4096
+# Directions that `oracle_readout` gives its features.
+_ORACLE = 64
+
+
+def itemsize(config: ExperimentConfig) -> int:
+    """Bytes of a number of the configuration's dtype."""
+    return int(np.dtype(config.dtype).itemsize)
+
+
+def weights(config: ExperimentConfig) -> Part:
+    """The first layer: start, weights and gradient, and float64 copies to measure it."""
+    size = config.neurons * config.dim
+    return Part("weights", size * (3 * itemsize(config) + 4 * 8), f"{config.neurons} neurons")
+
+
+def labels(config: ExperimentConfig, *, regression: bool = False) -> Part:
+    """Labels and the vectors `(n,)` computed from them, of which a regression holds more."""
+    assert config.samples is not None
+    vectors = 9 if regression else 3
+    return Part("labels", config.samples * (2 * itemsize(config) + 8 * vectors))
+
+
+def rows_drawn(config: ExperimentConfig, rows: int, dim: int) -> Part:
+    """The block of inputs that is being drawn, and the last one, float64, out of `rows`."""
+    return Part("blocks being drawn", 8 * min(2 * BLOCK_ROWS, rows) * dim)
+
+
+def projections(config: ExperimentConfig, dim: int) -> Part:
+    """A block's projections on neurons or on the oracle's directions, with what follows from
+    them: residuals of stage 1, or features of stage 2.
+    """
+    assert config.samples is not None
+    backend = get_backend(config.backend, config.dtype, config.device)
+    rows = min(rows_per_block(dim, backend), config.samples)
+    directions = max(config.neurons, _ORACLE if config.baselines else 0)
+    features = 8 * 3 * min(rows, _FEATURE_ROWS) * config.readout_neurons
+    return Part("a block's projections", 2 * rows * directions * itemsize(config) + features)
+
+
+def output_layer(config: ExperimentConfig) -> Part:
+    """Stage 2's moments, with what its solver adds."""
+    return Part("output layer", 8 * 4 * config.readout_neurons**2)
+
+
+def test(config: ExperimentConfig, dim: int) -> tuple[Part, ...]:
+    """The test's blocks, labels and predictions, and what else is left by then."""
+    held = 2 * itemsize(config) * config.neurons * config.dim
+    return (
+        rows_drawn(config, config.test_samples, dim),
+        Part("test", 8 * 8 * config.test_samples),
+        Part("weights", held, f"{config.neurons} neurons"),
+    )

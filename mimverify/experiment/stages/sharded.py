@@ -1,0 +1,60 @@
+"""Rows divided over the processes of a run."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.backends import get_backend
+from mimverify.designs.base import Design
+from mimverify.designs.sharded import ShardedDesign, shard_rows
+from mimverify.designs.stored import StoredDesign
+from mimverify.experiment.config import ExperimentConfig
+from mimverify.experiment.memory import MemoryNeed
+from mimverify.experiment.stages.drawn import DrawnStages, phase
+from mimverify.experiment.stages.stored import stored_need
+from mimverify.problems.streams import BLOCK_ROWS
+
+
+class ShardedStages(DrawnStages):
+    """Each process draws and stores its own rows of the model's data sets, and all labels.
+
+    The data is that of a stored run; sums over processes are taken in another order. The
+    linear baseline needs n > 2(d + 1), the least squares that passes can solve.
+    """
+
+    advice: ClassVar[str] = "; more machines hold more rows, design='streamed' a few rows at a time"
+
+    @classmethod
+    def memory(cls, config: ExperimentConfig, *, ranks: int = 1) -> MemoryNeed:
+        assert config.samples is not None
+        return stored_need(config, -(-config.samples // ranks))
+
+    def draw(self, purpose: str) -> tuple[Design, NDArray[np.floating[Any]]]:
+        config, n, here = self.config, self.samples, self.communicator
+        mine = shard_rows(n, here.rank, here.ranks)
+        X = np.empty((mine.stop - mine.start, config.dim), dtype=config.dtype)
+        y = np.empty(len(X), dtype=config.dtype)
+        self.progress(phase(purpose), 0, len(X))
+        for index in range(mine.start // BLOCK_ROWS, -(-mine.stop // BLOCK_ROWS)):
+            start = index * BLOCK_ROWS
+            stop = min(start + BLOCK_ROWS, mine.stop)
+            first = max(mine.start, start)
+            block = self.model.block(index, stop - start, purpose=purpose)
+            rows = slice(first - mine.start, stop - mine.start)
+            X[rows], y[rows] = block.X[first - start :], block.y[first - start :]
+            self.progress(phase(purpose), rows.stop, len(X))
+        local = StoredDesign(X, get_backend(config.backend, config.dtype, here.device))
+        return ShardedDesign(local, mine, n, here), self._gathered(y)
+
+    def _gathered(self, y: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+        """The labels `(n,)` of all processes."""
+        ranks = self.communicator.ranks
+        shards = [shard_rows(self.samples, rank, ranks) for rank in range(ranks)]
+        sizes = [shard.stop - shard.start for shard in shards]
+        padded = np.zeros(max(sizes), dtype=y.dtype)  # collectives want one shape
+        padded[: len(y)] = y
+        gathered = self.communicator.gather(padded)
+        return np.concatenate([part[:k] for part, k in zip(gathered, sizes, strict=True)])

@@ -1,0 +1,87 @@
+"""Inputs held in memory, one stage at a time."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.backends import NumpyBackend, get_backend
+from mimverify.designs.base import Design
+from mimverify.designs.stored import StoredDesign
+from mimverify.experiment.config import ExperimentConfig
+from mimverify.experiment.memory import MemoryNeed, Part
+from mimverify.experiment.stages import parts
+from mimverify.experiment.stages.drawn import DrawnStages, phase
+
+
+class StoredStages(DrawnStages):
+    """Inputs `(n, d)` in one array."""
+
+    advice: ClassVar[str] = (
+        "; design='streamed' holds a few rows at a time, design='lazy' only what training asks for"
+    )
+
+    @classmethod
+    def memory(cls, config: ExperimentConfig, *, ranks: int = 1) -> MemoryNeed:
+        assert config.samples is not None
+        n, d = config.samples, config.dim
+        needs = [stored_need(config, n)]
+        if config.baselines and n <= 2 * (d + 1):
+            # What `linear_regression` solves directly, on copies.
+            copies = 2 if config.dtype == "float64" else 3
+            direct = Part("least squares", copies * 8 * n * d)
+            needs.append(MemoryNeed((_inputs(config, n), direct, *parts.test(config, 0))))
+        return MemoryNeed.largest(needs)
+
+    def draw(self, purpose: str) -> tuple[Design, NDArray[np.floating[Any]]]:
+        """`MultiIndexModel.sample`, telling how far it is."""
+        config, n = self.config, self.samples
+        X = np.empty((n, config.dim), dtype=config.dtype)
+        y = np.empty(n, dtype=config.dtype)
+        self.progress(phase(purpose), 0, n)
+        for rows, block in self.model.blocks(n, purpose=purpose):
+            X[rows], y[rows] = block.X, block.y
+            self.progress(phase(purpose), rows.stop, n)
+        return _Stored(X, config), y
+
+    def for_baselines(self, design: Design) -> Design:
+        assert isinstance(design, _Stored)
+        # On NumPy whatever the backend: the baselines are no part of what is measured.
+        return StoredDesign(design.inputs, NumpyBackend(self.config.dtype))
+
+
+class _Stored(StoredDesign):
+    """A stored design that keeps its NumPy inputs `(n, d)`, wherever the backend has its own."""
+
+    def __init__(self, X: NDArray[np.floating[Any]], config: ExperimentConfig) -> None:
+        super().__init__(X, get_backend(config.backend, config.dtype, config.device))
+        self.inputs = X
+
+
+def stored_need(config: ExperimentConfig, rows: int) -> MemoryNeed:
+    """What a process takes that holds `rows` of a stage's rows, and all labels."""
+    d = config.dim
+    inputs = _inputs(config, rows)
+    regression = config.baselines or config.remove_linear_part
+    return MemoryNeed.largest(
+        [
+            MemoryNeed((inputs, parts.rows_drawn(config, rows, d), parts.labels(config))),
+            MemoryNeed(
+                (
+                    inputs,
+                    parts.labels(config, regression=regression),
+                    parts.weights(config),
+                    parts.projections(config, d),
+                    parts.output_layer(config),
+                )
+            ),
+            MemoryNeed(parts.test(config, d)),
+        ]
+    )
+
+
+def _inputs(config: ExperimentConfig, rows: int) -> Part:
+    d = config.dim
+    return Part("inputs", rows * d * parts.itemsize(config), f"{rows} x {d}, a stage at a time")

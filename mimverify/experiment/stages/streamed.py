@@ -1,0 +1,77 @@
+"""Inputs drawn anew at every pass: the numbers of the stored ones in the memory of a few rows."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.backends import Backend, NumpyBackend, get_backend
+from mimverify.designs.base import Design
+from mimverify.designs.rows import ModelRows
+from mimverify.designs.streamed import StreamedDesign, streamed_bytes
+from mimverify.experiment.config import ExperimentConfig
+from mimverify.experiment.memory import MemoryNeed, Part
+from mimverify.experiment.stages import parts
+from mimverify.experiment.stages.drawn import DrawnStages, phase
+from mimverify.problems.streams import BLOCK_ROWS
+from mimverify.threads import available_cores
+
+# What each thread has to draw in.
+_SCRATCH_BYTES = 1 << 20
+
+
+class StreamedStages(DrawnStages):
+    """The results of a stored run, bit for bit, at the price of drawing the rows at every pass.
+
+    The linear baseline needs n > 2(d + 1), the least squares that passes can solve.
+    """
+
+    advice: ClassVar[str] = "; design='lazy' takes less where inputs are many, threads=1 always"
+
+    @classmethod
+    def memory(cls, config: ExperimentConfig, *, ranks: int = 1) -> MemoryNeed:
+        d, threads = config.dim, _threads(config)
+        backend = get_backend(config.backend, config.dtype, config.device)
+        read = streamed_bytes(d, backend, threads, config.neurons)
+        labelled = threads * 8 * BLOCK_ROWS * d  # each thread draws a block for them
+        scratch = threads * _SCRATCH_BYTES
+        regression = config.baselines or config.remove_linear_part
+        passes = MemoryNeed(
+            (
+                Part("rows read ahead", max(read + scratch, labelled), f"{threads} threads"),
+                parts.labels(config, regression=regression),
+                parts.weights(config),
+                parts.projections(config, config.dim),
+                parts.output_layer(config),
+            )
+        )
+        return MemoryNeed.largest([passes, MemoryNeed(parts.test(config, config.dim))])
+
+    def draw(self, purpose: str) -> tuple[Design, NDArray[np.floating[Any]]]:
+        config = self.config
+        rows = ModelRows(self.model, self.samples, purpose=purpose)
+        self.progress(phase(purpose), 0, None)
+        y = rows.labels(config.dtype, threads=_threads(config))
+        backend = get_backend(config.backend, config.dtype, config.device)
+        return self._design(rows, backend), y
+
+    def for_baselines(self, design: Design) -> Design:
+        # On NumPy whatever the backend, as for stored inputs.
+        assert isinstance(design, StreamedDesign)
+        assert isinstance(design.source, ModelRows)
+        return self._design(design.source, NumpyBackend(self.config.dtype))
+
+    def _design(self, rows: ModelRows, backend: Backend) -> StreamedDesign:
+        stage = f"{rows.purpose[:-1]} {rows.purpose[-1]}"
+
+        def on_rows(done: int, total: int) -> None:
+            self.progress(f"{stage}: rows of a pass", done, total)
+
+        return StreamedDesign(rows, backend, threads=_threads(self.config), on_progress=on_rows)
+
+
+def _threads(config: ExperimentConfig) -> int:
+    """Threads that draw: as many as the libraries are given, or one for each core."""
+    return available_cores() if config.threads is None else config.threads

@@ -1,0 +1,99 @@
+"""The scaling law as a picture: n_half against d on logarithmic axes, and its exponents."""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import TYPE_CHECKING, Any
+
+from mimverify.errors import InputError
+from mimverify.scaling.law import ScalingLaw, ScalingPoint
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FORMATS = ("png", "pdf", "svg")
+
+# Colours that are told apart with any colour vision (Okabe and Ito), and by their markers.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+
+
+def draw_scaling(law: ScalingLaw, file_format: str = "png") -> bytes:
+    """A picture of the law, as the content of a file.
+
+    **Raises** `InputError` without matplotlib, or where nothing was measured.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise InputError("figures need matplotlib: pip install 'mimverify[figures]'") from None
+    if not any(point.measured for point in law.points):
+        raise InputError("nothing was measured: there is nothing to draw")
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    sizes, slopes = figure.subplots(1, 2, width_ratios=(3, 2))
+    for index, steps in enumerate(sorted({point.steps for point in law.points})):
+        style = {
+            "color": _COLOURS[index % len(_COLOURS)],
+            "marker": _MARKERS[index % len(_MARKERS)],
+        }
+        points = [point for point in law.points if point.steps == steps]
+        _sizes(sizes, points, steps, style)
+        _slopes(slopes, law, steps, style, index)
+    sizes.set(
+        xscale="log", yscale="log", xlabel="input dimension d",
+        ylabel="samples n for alignment 1/2",
+        title=f"{law.link}, {law.loss}: samples that T steps need",
+    )  # fmt: skip
+    sizes.plot([], [], color="grey", lw=1, label="D1")
+    sizes.plot([], [], color="grey", lw=1, ls=":", label=r"guide $d^{1+1/T}$")
+    sizes.legend(frameon=False)
+    sizes.grid(True, which="major", alpha=0.25)
+    slopes.set(
+        xscale="log", xlim=sizes.get_xlim(), xlabel="input dimension d (geometric middle)",
+        ylabel="local exponent of n in d", title="Local exponents, 95 % intervals",
+    )  # fmt: skip
+    slopes.grid(True, which="major", alpha=0.25)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format=file_format, dpi=150)
+    return buffer.getvalue()
+
+
+def _sizes(axes: Axes, points: list[ScalingPoint], steps: int, style: dict[str, Any]) -> None:
+    found = [(point.dim, point.measured) for point in points if point.measured is not None]
+    if not found:
+        return
+    dims = [dim for dim, _ in found]
+    values = [half.samples for _, half in found]
+    reach = [half.interval() for _, half in found]
+    below = [value - low for value, (low, _) in zip(values, reach, strict=True)]
+    above = [high - value for value, (_, high) in zip(values, reach, strict=True)]
+    axes.errorbar(
+        dims, values, yerr=[below, above], ls="none", ms=5, capsize=3, label=f"T = {steps}", **style
+    )
+    theory = [(point.dim, point.predicted) for point in points if point.predicted is not None]
+    if theory:
+        xs, ys = zip(*theory, strict=True)
+        axes.plot(xs, ys, color=style["color"], lw=1)
+    # A guide of the limiting slope through the last point: where they part, d is not large.
+    slope = 1 + 1 / steps
+    ends = [min(point.dim for point in points), max(point.dim for point in points)]
+    guide = [values[-1] * (end / dims[-1]) ** slope for end in ends]
+    axes.plot(ends, guide, color=style["color"], lw=1, ls=":")
+
+
+def _slopes(axes: Axes, law: ScalingLaw, steps: int, style: dict[str, Any], index: int) -> None:
+    exponents = [exponent for exponent in law.exponents if exponent.steps == steps]
+    if not exponents:
+        return
+    # Different T side by side rather than on top of one another.
+    xs = [math.sqrt(e.dims[0] * e.dims[1]) * 1.06**index for e in exponents]
+    values = [e.measured for e in exponents]
+    errors = [[e.measured - e.low for e in exponents], [e.high - e.measured for e in exponents]]
+    axes.errorbar(xs, values, yerr=errors, ls="none", ms=5, capsize=3, **style)
+    theory = [(x, e.predicted) for x, e in zip(xs, exponents, strict=True) if e.predicted]
+    if theory:
+        axes.plot(*zip(*theory, strict=True), color=style["color"], lw=1)
+    axes.axhline(exponents[0].limit, color=style["color"], lw=1, ls=":")

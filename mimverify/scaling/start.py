@@ -1,0 +1,56 @@
+"""A start of few neurons that looks like one of many."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.errors import InputError
+from mimverify.network.initialisation import Network
+from mimverify.validation import integer
+
+#: Neurons of a balanced start for each direction of the subspace and repeat.
+NEURONS = 4
+
+
+def balanced_start(
+    U: NDArray[np.float64],
+    rng: np.random.Generator,
+    *,
+    repeats: int = 1,
+    norm: float = 1e-2,
+    dtype: str = "float64",
+) -> Network:
+    """A symmetric start whose weights have their expected share in the hidden subspace.
+
+    For each row u of U and each repeat two directions √(r/d) u ± √(1 − r/d) w, w uniform in
+    the complement of the subspace, mirrored as in `symmetric_start`: m = 4 r `repeats`.
+
+    The alignment of a random start of few neurons scatters about r/d with the χ² law of
+    m r/2 degrees of freedom, and so does, to the end, that of the trained network. Here it
+    is r/d exactly, with Σ_j w_j w_jᵀ free of cross terms between subspace and complement;
+    numerator and denominator of A_T keep the means that they have over random starts
+    (theory.md D1).
+
+    **Arguments**
+
+    - `U`: orthonormal rows `(r, d)`, r < d.
+
+    **Raises** `InputError` for r ≥ d.
+    """
+    repeats = integer("repeats", repeats, minimum=1)
+    r, d = U.shape
+    if r >= d:
+        raise InputError(f"U has shape {U.shape}: expected fewer rows than columns")
+    hidden = np.repeat(U, repeats, axis=0)
+    outside = rng.standard_normal((r * repeats, d))
+    outside -= (outside @ U.T) @ U
+    outside /= np.linalg.norm(outside, axis=1, keepdims=True)
+    hidden, outside = np.sqrt(r / d) * hidden, np.sqrt(1 - r / d) * outside
+    half = norm * np.concatenate([hidden + outside, hidden - outside])
+    a = np.repeat([1.0, -1.0], len(half)) / (2 * len(half))
+    return Network(
+        np.concatenate([half, half]).astype(dtype),
+        a.astype(dtype),
+        np.zeros(2 * len(half), dtype=dtype),
+    )
