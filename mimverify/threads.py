@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -68,9 +69,26 @@ def map_in_order(
     """
     if len(items) < 2 or threads == 1:
         return [task(item) for item in items]
-    with ThreadPoolExecutor(threads_in_force() if threads is None else threads) as pool:
+    results: list[Any] = [None] * len(items)
+    indices = iter(range(len(items)))
+    stop = threading.Event()
+
+    def work() -> None:
+        # A loop for each thread: a future for each item costs more than many a task.
+        for index in indices:
+            if stop.is_set():
+                return
+            try:
+                results[index] = task(items[index])
+            except BaseException:
+                stop.set()
+                raise
+
+    count = min(threads_in_force() if threads is None else threads, len(items))
+    with ThreadPoolExecutor(count) as pool:
         try:
-            return list(pool.map(task, items))
-        except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+            for future in [pool.submit(work) for _ in range(count)]:
+                future.result()
+        finally:
+            stop.set()  # also where this thread is interrupted
+    return results

@@ -53,10 +53,11 @@ def symmetric_start(
     scale = 1.0 / neurons if output_scale is None else output_scale
     scale = number("output_scale", scale, minimum=0.0, exclusive=True)
     half = rng.standard_normal((neurons // 2, dim))
-    half *= norm / np.linalg.norm(half, axis=1, keepdims=True)
+    half *= norm / np.sqrt(np.einsum("jk,jk->j", half, half))[:, None]
     a = np.repeat([scale, -scale], neurons // 2)
+    half = half.astype(dtype, copy=False)
     return Network(
-        np.concatenate([half, half]).astype(dtype),
+        np.concatenate([half, half]),
         a.astype(dtype),
         np.zeros(neurons, dtype=dtype),
     )

@@ -131,7 +131,7 @@ class MultiIndexModel:
         z = array("z", z, (None, self.rank))
         y = np.empty(len(z), dtype=dtype_name("dtype", dtype))
         # A link need not be called for each block of the noise, nor see all rows at once.
-        stride = BLOCK_ROWS if self.noise else 32 * BLOCK_ROWS
+        stride = BLOCK_ROWS if self.noise else 128 * BLOCK_ROWS
 
         def label(start: int) -> None:
             part = np.asarray(z[start : start + stride], dtype=np.float64)

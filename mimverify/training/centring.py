@@ -19,8 +19,11 @@ from mimverify.validation import not_constant
 # How often the interval of the labels is doubled in search of a root.
 _DOUBLINGS = 20
 
-# Labels that are worked on at a time.
-_BLOCK = 1 << 15
+# Labels that a thread works on at a time.
+_BLOCK = 1 << 18
+# From so many labels on, a part of them is asked first.
+_MANY = 1 << 19
+_PART = 1 << 15
 
 
 @dataclass(frozen=True)
@@ -102,9 +105,9 @@ def _near(
 
     The last steps towards a root are few from there, and only they see all labels.
     """
-    if len(y) < 16 * _BLOCK:
+    if len(y) < _MANY:
         return None, None
-    part = y[:: len(y) // _BLOCK]
+    part = y[:: len(y) // _PART]
     if np.ptp(part) == 0:
         return None, None
     centre = fit_constant(loss, part).constant

@@ -72,6 +72,8 @@ def _gradient(
         if objective.linear is not None:
             output = output + P[:, neurons]
         slope = objective.loss.derivative(output, y) - objective.offset
-        return slope[:, None] * activation.first(Z) * a
+        R = slope[:, None] * activation.first(Z)
+        R *= a  # in place: a fresh block costs more than its arithmetic
+        return R
 
     return design.one_pass(V, residual) / design.n_samples

@@ -14,6 +14,7 @@ matrix, exactly in law, in (n + d)(k + l) numbers instead of n d.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -71,15 +72,13 @@ class LazyGaussianDesign(Design):
         self.n_samples = integer("n_samples", n_samples, minimum=1)
         self.dim = integer("dim", dim, minimum=1)
         self.backend = backend
-        self._reserved = (
-            integer("right", right, minimum=1), integer("left", left, minimum=1)
-        )  # fmt: skip
-        self._announce()
+        right, left = integer("right", right, minimum=1), integer("left", left, minimum=1)
+        self._check_room(right, left)
+        self._reserved = (right, left)
         self._workers = Workers(backend, threads)
         self._normals = normals(integer("seed", seed, minimum=0, maximum=2**32 - 1), backend)
         self._watch = Stopwatch()
         self._pieces = 0  # drawn: no two draws of this design share a number
-        right, left = self._reserved
         width = slab_width(right + left, backend)
         self._R = Slabs(self.dim, right, width, backend)
         self._C = Slabs(self.dim, left, width, backend)
@@ -90,15 +89,29 @@ class LazyGaussianDesign(Design):
     # -- the seam ---------------------------------------------------------------------------
 
     def one_pass(self, V: Any, rho: RowFunction) -> Any:
-        coefficients, pending = self._ask_right(V)
-        return self._ask_left(coefficients, pending, rho)
+        with self._whole_or_not_at_all():
+            coefficients, pending = self._ask_right(V)
+            return self._ask_left(coefficients, pending, rho)
+
+    def project(self, V: Any) -> Any:
+        with self._whole_or_not_at_all():
+            coefficients, pending = self._ask_right(V)
+            factors = self.backend.asarray(coefficients)
+            result = self.backend.empty((len(coefficients), self.n_samples))
+
+            def task(i: int) -> None:
+                self._settle(i, pending)
+                with self._watch("projections"):
+                    result[:, self._B.columns(i)] = factors @ self._B.part(i, 0, self.right)
+
+            self._workers.run(task, self._B.slabs)
+        return result.T
 
     def projections(self, V: Any) -> Iterator[tuple[slice, Any]]:
-        coefficients, pending = self._ask_right(V)
-        self._workers.run(lambda i: self._settle(i, pending), self._B.slabs)
-        factors = self.backend.asarray(coefficients)
+        projected = self.project(V)
         for i in self._B.slabs:
-            yield self._B.columns(i), (factors @ self._B.part(i, 0, self.right)).T
+            rows = self._B.columns(i)
+            yield rows, projected[rows]
 
     @property
     def threads(self) -> int:
@@ -259,13 +272,26 @@ class LazyGaussianDesign(Design):
         """onto_left @ C, shape `(p, d)`."""
         factors = self.backend.asarray(onto_left)
         result = self.backend.empty((len(onto_left), self.dim))
-        for i in self._C.slabs:
+
+        def task(i: int) -> None:
             result[:, self._C.columns(i)] = factors @ self._C.part(i, 0, self.left)
+
+        self._workers.run(task, self._C.slabs)
         return result
 
     def _draw(self, rows: Any, piece: int) -> None:
         with self._watch("random numbers"):
             self._normals.fill(rows, piece)
+
+    @contextmanager
+    def _whole_or_not_at_all(self) -> Iterator[None]:
+        """Forget a question whose answer was cut short: half of it would spoil all later ones."""
+        before = self.right, self.left
+        try:
+            yield
+        except BaseException:
+            self.right, self.left = before
+            raise
 
     # -- room -------------------------------------------------------------------------------
 
@@ -276,18 +302,21 @@ class LazyGaussianDesign(Design):
 
     def _reserve(self, *, right: int = 0, left: int = 0) -> None:
         """Room for so many directions; beyond what was reserved, half as many again."""
-        wanted = []
-        for needed, reserved in zip((right, left), self._reserved, strict=True):
-            wanted.append(reserved if needed <= reserved else max(needed, reserved * 3 // 2))
-        if tuple(wanted) == self._reserved:
+        wanted = [
+            present if needed <= present else max(needed, present * 3 // 2)
+            for needed, present in zip((right, left), self._reserved, strict=True)
+        ]
+        if wanted == list(self._reserved):
             return
+        # First, so that a refusal leaves everything as it was.
+        self._check_room(wanted[0], wanted[1])
+        for rows, capacity in (
+            (self._R, wanted[0]), (self._B, wanted[0]), (self._C, wanted[1]), (self._L, wanted[1])
+        ):  # fmt: skip
+            rows.reserve(capacity)
         self._reserved = (wanted[0], wanted[1])
-        self._announce()
-        for rows, capacity in ((self._R, 0), (self._B, 0), (self._C, 1), (self._L, 1)):
-            rows.reserve(self._reserved[capacity])
 
-    def _announce(self) -> None:
-        right, left = self._reserved
+    def _check_room(self, right: int, left: int) -> None:
         check_fits(
             lazy_bytes(self.n_samples, self.dim, right, left, self.backend.dtype),
             f"a lazy design of n={self.n_samples}, d={self.dim} with {right} + {left} directions",

@@ -57,9 +57,13 @@ class Slabs:
 
 
 def slab_width(rows: int, backend: Backend) -> int:
-    """Columns of a slab: all `rows` in a core's cache on a CPU, many on another device."""
+    """Columns of a slab of so many rows.
+
+    On a CPU few enough for a core's share of the cache, and for dot products in the
+    backend's dtype; many enough for the interpreter's time not to count.
+    """
     if backend.device != "cpu":
         return 1 << 22
     itemsize = 4 if backend.dtype == "float32" else 8
-    fitting = (1 << 21) // (max(rows, 1) * itemsize)
-    return min(max(1 << (max(fitting, 1).bit_length() - 1), 1 << 11), 1 << 15)
+    fitting = (1 << 23) // (max(rows, 1) * itemsize)
+    return min(max(1 << (max(fitting, 1).bit_length() - 1), 1 << 12), 1 << 16)
