@@ -16,6 +16,7 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from mimverify.backends import Backend
+from mimverify.threads import single_threaded_libraries
 
 #: Maps projections `(k, q)` of some rows, and their range, to residuals `(k, p)`. It has no
 #: side effects: a design may call it from several threads, for blocks in any order.
@@ -25,6 +26,7 @@ RowFunction = Callable[[Any, slice], Any]
 # tall enough for the products to run at full speed.
 _CACHE_BYTES = 1 << 20
 _MIN_ROWS = 128
+_LONG_ROW = 2048
 # A device without such a cache between its cores is better served by few tall blocks.
 _DEVICE_BYTES = 1 << 28
 
@@ -39,6 +41,24 @@ def rows_per_block(dim: int, backend: Backend) -> int:
     budget = _CACHE_BYTES if backend.device == "cpu" else _DEVICE_BYTES
     fitting = max(_MIN_ROWS, budget // (dim * itemsize))
     return 1 << (fitting.bit_length() - 1)
+
+
+def blocks_apart(dim: int, backend: Backend) -> bool:
+    """Whether each thread works on blocks of its own, rather than all on one product.
+
+    Long rows: a block's products then take long enough for threads of the interpreter, and
+    are too flat for a library to share out well. As everything that results depend on to
+    the last bit, a matter of sizes alone.
+    """
+    return backend.device == "cpu" and dim >= _LONG_ROW
+
+
+def project_block(block: Any, directions: Any, backend: Backend) -> Any:
+    """X_b Vᵀ `(k, q)` of a block `(k, d)` and Vᵀ `(d, q)`, as a pass of any design computes it."""
+    if not blocks_apart(int(block.shape[1]), backend):
+        return block @ directions
+    with single_threaded_libraries():
+        return block @ directions
 
 
 class Design(ABC):

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from mimverify.backends import Backend
-from mimverify.designs.base import Design, RowFunction, rows_per_block
+from mimverify.designs.base import Design, RowFunction, blocks_apart, project_block, rows_per_block
+from mimverify.threads import single_threaded_libraries, sum_in_order, threads_in_force
 
 
 class StoredDesign(Design):
@@ -29,15 +30,20 @@ class StoredDesign(Design):
             yield slice(start, min(start + self._rows, self.n_samples))
 
     def one_pass(self, V: Any, rho: RowFunction) -> Any:
-        total = None
         directions = V.T
-        for rows in self._blocks():
+
+        def part(rows: slice) -> Any:
             block = self.X[rows]
-            part = rho(block @ directions, rows).T @ block
-            total = part if total is None else total + part
-        return total
+            return rho(block @ directions, rows).T @ block
+
+        blocks = list(self._blocks())
+        if not blocks_apart(self.dim, self.backend):
+            return sum_in_order(part, blocks, threads=1)
+        threads = threads_in_force()
+        with single_threaded_libraries():
+            return sum_in_order(part, blocks, threads)
 
     def projections(self, V: Any) -> Iterator[tuple[slice, Any]]:
         directions = V.T
         for rows in self._blocks():
-            yield rows, self.X[rows] @ directions
+            yield rows, project_block(self.X[rows], directions, self.backend)

@@ -6,7 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, nullcontext
 from contextvars import copy_context
 from itertools import islice
 from typing import Any
@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.backends import Backend
-from mimverify.designs.base import Design, RowFunction, rows_per_block
+from mimverify.designs.base import Design, RowFunction, blocks_apart, project_block, rows_per_block
 from mimverify.designs.rows import RowSource
 from mimverify.errors import InputError
 from mimverify.problems.streams import BLOCK_ROWS
-from mimverify.threads import available_cores, threads_in_force
+from mimverify.threads import available_cores, single_threaded_libraries, threads_in_force
 from mimverify.validation import integer
 
 #: Called after each block of a pass with the rows that are done, and all rows.
@@ -39,8 +39,8 @@ _AHEAD_BYTES = 1 << 30
 class StreamedDesign(Design):
     """Row blocks of a source, read ahead by threads while earlier ones are worked on.
 
-    The results are those of the `StoredDesign` of the same rows bit for bit, as long as
-    both compute with the same BLAS threads; memory does not depend on n.
+    The results are those of the `StoredDesign` of the same rows bit for bit (for short rows,
+    as long as both compute with the same BLAS threads); memory does not depend on n.
 
     **Arguments**
 
@@ -50,9 +50,9 @@ class StreamedDesign(Design):
       read in order get one.
     - `on_progress`: called after each block with the rows done in this pass, and n.
 
-    Where BLAS has one thread (`thread_limit(1)`), the threads that read also do the
-    arithmetic of what they have read. That is the fastest way where drawing takes longest;
-    BLAS threads would compete with those that draw.
+    Where rows are long (`blocks_apart`) or BLAS has one thread (`thread_limit(1)`), the
+    threads that read also do the arithmetic of what they have read. That is the fastest way
+    where drawing takes longest; BLAS threads would compete with those that draw.
 
     What goes wrong in the source is raised by the pass, after which no thread is left.
     """
@@ -77,9 +77,12 @@ class StreamedDesign(Design):
         self._threads = 1 if source.in_order else threads
         self._cut = _Cut(self.dim, backend)
         self._rows = self._cut.rows
+        self._apart = blocks_apart(self.dim, backend)
         # Correct in any case; with BLAS threads of its own each would wait for the others.
         self._work_in_threads = (
-            self._threads > 1 and self._rows <= self._cut.piece and threads_in_force() == 1
+            self._threads > 1
+            and self._rows <= self._cut.piece
+            and (self._apart or threads_in_force() == 1)
         )
 
     def one_pass(self, V: Any, rho: RowFunction) -> Any:
@@ -89,14 +92,22 @@ class StreamedDesign(Design):
         def work(block: Any, rows: slice) -> Any:
             return rho(block @ directions, rows).T @ block
 
-        with closing(self._each(work, held=len(V))) as parts:
+        alone = single_threaded_libraries() if self._apart else nullcontext()
+        with alone, closing(self._each(work, self._work_in_threads, held=len(V))) as parts:
             for _, part in parts:
                 total = part if total is None else total + part
         return total
 
     def projections(self, V: Any) -> Generator[tuple[slice, Any], None, None]:
         directions = V.T
-        with closing(self._each(lambda block, _: block @ directions)) as parts:
+
+        def work(block: Any, _: slice) -> Any:
+            return project_block(block, directions, self.backend)
+
+        # Not by several threads: they would share what `project_block` sets for a while.
+        with closing(self._each(work, in_threads=not self._apart and self._work_in_threads)) as (
+            parts
+        ):
             yield from parts
 
     def blocks(self) -> Generator[tuple[slice, Any], None, None]:
@@ -104,20 +115,23 @@ class StreamedDesign(Design):
 
         A block is valid until the next one is asked for: its memory is used again.
         """
-        with closing(self._each(lambda block, _: block)) as parts:
+        with closing(self._each(lambda block, _: block, in_threads=False)) as parts:
             yield from parts
 
-    def _each(self, work: _Work, held: int = 0) -> Generator[tuple[slice, Any], None, None]:
+    def _each(
+        self, work: _Work, in_threads: bool, held: int = 0
+    ) -> Generator[tuple[slice, Any], None, None]:
         """What `work` makes of the blocks of one pass, in order.
 
         **Arguments**
 
+        - `in_threads`: whether those that read do the work.
         - `held`: rows of d numbers that the result of one block takes.
         """
-        with closing(self._read(work if self._work_in_threads else None, held)) as spans:
+        with closing(self._read(work if in_threads else None, held)) as spans:
             for span, memory, results in spans:
                 for index, rows in enumerate(_cut(span, self._rows)):
-                    if self._work_in_threads:
+                    if in_threads:
                         result = results[index]
                     else:
                         result = self._worked(work, rows, memory, span.start)

@@ -15,8 +15,8 @@ from mimverify.training.trainer import LayerwiseTrainer
 
 _START = 0x73  # key of the start's random stream
 
-# Bytes per sample beside the bases: hidden feature, label and its copies in float64.
-_LABEL_BYTES = 40
+# Bytes per sample beside the bases: the label, and its copy in float64 while c is fitted.
+_LABEL_BYTES = 12
 
 
 def measured_log_odds(
@@ -66,7 +66,9 @@ def measured_log_odds(
 def half_bytes(dim: int, samples: int, rank: int, steps: int, repeats: int, dtype: str) -> int:
     """Bytes that `measured_log_odds` takes."""
     right, left = _directions(rank, steps, repeats)
-    return lazy_bytes(samples, dim, right, left, dtype) + samples * (_LABEL_BYTES + 8 * rank)
+    # Hidden features, and a copy of them, are there before the other side of the design is.
+    features = max(0, 2 * rank - left) * np.dtype(dtype).itemsize
+    return lazy_bytes(samples, dim, right, left, dtype) + samples * (_LABEL_BYTES + features)
 
 
 def _directions(rank: int, steps: int, repeats: int) -> tuple[int, int]:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import ThreadpoolController
 
 from mimverify.backends import Backend
-from mimverify.threads import map_in_order, threads_in_force
+from mimverify.threads import map_in_order, single_threaded_libraries, threads_in_force
 
 #: What a task adds up: float64 arrays of fixed shapes.
 Sums = Sequence[NDArray[np.float64]]
@@ -31,35 +29,18 @@ class Workers:
     """
 
     def __init__(self, backend: Backend, threads: int | None = None) -> None:
-        self._backend = backend
         self.threads = threads_in_force() if threads is None else threads
         if backend.device != "cpu":
             self.threads = 1
-        self._pools = ThreadpoolController()
 
     def run(self, task: Callable[[int], Any], slabs: Sequence[int]) -> list[Any]:
         """The results of task(i) for each slab i, in order. What a task raises is raised."""
         if self.threads == 1 or len(slabs) < 2:
             return [task(i) for i in slabs]
-        with self._one_thread_each():
+        with single_threaded_libraries():
             return map_in_order(task, slabs, self.threads)
 
     def total(self, task: Callable[[int], Sums], slabs: Sequence[int]) -> Sums:
         """The sums of the arrays that task(i) returns, added in the order of the slabs."""
         parts = self.run(task, slabs)
         return [np.sum(column, axis=0) for column in zip(*parts, strict=True)]
-
-    @contextmanager
-    def _one_thread_each(self) -> Iterator[None]:
-        with self._pools.limit(limits=1):
-            if self._backend.name != "torch":
-                yield
-                return
-            import torch  # the backend has loaded it
-
-            before = torch.get_num_threads()
-            torch.set_num_threads(1)
-            try:
-                yield
-            finally:
-                torch.set_num_threads(before)
