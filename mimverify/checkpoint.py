@@ -1,14 +1,12 @@
 """Checkpoints of a run: the state of stage 1 and what was recorded until then, in one file.
 
-The file is an .npz of plain arrays, read without pickle: the weights, the linear part if there
-is one, a JSON text with everything else, and the SHA-256 of them all. JSON keeps every float64
-to the bit, so that a run that goes on from a checkpoint is the run that was never stopped.
+The file is an `Archive`, read without pickle: the weights, the linear part if there is one,
+and a JSON text with everything else. JSON keeps every float64 to the bit, so that a run that
+goes on from a checkpoint is the run that was never stopped.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import math
 from collections.abc import Collection, Mapping
@@ -19,16 +17,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimverify.archive import Archive, json_text
 from mimverify.errors import InputError
-from mimverify.files import write_whole
 from mimverify.training.centring import Centring
 from mimverify.training.stage1 import FirstLayerState
 from mimverify.validation import DTYPES
 
-FORMAT = "mimverify checkpoint"
-VERSION = 1
-
-_JSON, _SUM = "description", "sha256"  # the arrays beside those of the state
+_FILE = Archive("checkpoint", version=1)
 
 
 @dataclass(frozen=True)
@@ -56,8 +51,6 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     """
     state = checkpoint.state
     description = {
-        "format": FORMAT,
-        "version": VERSION,
         "step": state.step,
         "centring": {"constant": state.centring.constant, "offset": state.centring.offset},
         "configuration": checkpoint.configuration,
@@ -66,16 +59,12 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
     arrays: dict[str, Any] = {"W": state.W}
     if state.linear_part is not None:
         arrays["linear_part"] = state.linear_part
-    text = _json("checkpoint", description).encode()
+    text = json_text(_FILE.noun, description)
     try:  # nothing is written that could not be read again
         _checkpoint(json.loads(text), arrays)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"checkpoint: {error}") from None
-    arrays[_JSON] = np.frombuffer(text, dtype=np.uint8)
-    arrays[_SUM] = _digest(arrays)
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_whole(Path(path), buffer.getvalue())
+    _FILE.write(path, description, arrays)
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -84,27 +73,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     **Raises** `InputError`, naming the path and the reason, for a file that cannot be read, is
     something else, was cut off or changed, or comes from a later version.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    arrays = _arrays(path, content)
-    stated = arrays.pop(_SUM, None)
-    if stated is None or _JSON not in arrays:
-        raise InputError(f"{path}: expected a checkpoint, found the arrays of something else")
-    if not np.array_equal(stated, _digest(arrays)):
-        raise InputError(f"{path}: damaged or changed (its checksum is not that of its content)")
-    try:
-        description = json.loads(arrays.pop(_JSON).tobytes())
-        if description["format"] != FORMAT:
-            raise ValueError("another format")
-        version = description["version"]
-    except (ValueError, KeyError, TypeError):
-        raise InputError(f"{path}: expected a checkpoint, found something else") from None
-    if version != VERSION:
-        raise InputError(
-            f"{path}: a checkpoint of format {version!r}: this version reads format {VERSION}"
-        )
+    description, arrays = _FILE.read(path)
     try:
         return _checkpoint(description, arrays)
     except (ValueError, KeyError, TypeError) as error:
@@ -124,8 +93,8 @@ def check_resumable(
     **Raises** `InputError` naming the first field that differs, and both values.
     """
     # As a file would give it back: tuples are lists, NumPy's numbers are Python's.
-    asked = json.loads(_json("configuration", dict(configuration)))
-    saved = json.loads(_json("configuration", checkpoint.configuration))
+    asked = json.loads(json_text("configuration", dict(configuration)))
+    saved = json.loads(json_text("configuration", checkpoint.configuration))
     for field in [*asked, *(field for field in saved if field not in asked)]:
         if field in free:
             continue
@@ -140,25 +109,6 @@ def check_resumable(
 
 
 # -- the file ----------------------------------------------------------------------------------
-
-
-def _arrays(path: str | Path, content: bytes) -> dict[str, NDArray[Any]]:
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return {name: np.asarray(archive[name]) for name in archive.files}
-    except Exception as error:  # what a broken archive raises depends on where it is broken
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise InputError(f"{path}: no checkpoint, or a damaged one ({lines[0]})") from None
-
-
-def _digest(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
-    """SHA-256 of names, dtypes, shapes and entries, in the order of the names."""
-    digest = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        digest.update(f"{name}:{array.dtype.str}:{arrays[name].shape}:".encode())
-        digest.update(array.tobytes())
-    return np.frombuffer(digest.digest(), dtype=np.uint8)
 
 
 def _checkpoint(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Checkpoint:
@@ -181,17 +131,3 @@ def _checkpoint(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) ->
     if not all(isinstance(column, list) for column in record.values()):
         raise TypeError("record: expected lists")
     return Checkpoint(configuration, FirstLayerState(step, W, centring, linear), record)
-
-
-def _json(argument: str, value: Any) -> str:
-    """JSON that keeps NaN and infinities, which a record may hold. Raises `InputError`."""
-    try:
-        return json.dumps(value, default=_plain)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{argument}: expected values that JSON can hold ({error})") from None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    raise TypeError(f"got {type(value).__name__}")

@@ -21,6 +21,23 @@ def physical_memory() -> int | None:
     return min(limits)
 
 
+def available_memory(device: str, *, on_host: bool = True) -> int | None:
+    """Bytes that a run can have at most; None where that is not told.
+
+    **Arguments**
+
+    - `device`: a name that Torch knows; all but CUDA's have the machine's memory.
+    - `on_host`: whether a run on another device fills the machine's memory as well.
+    """
+    if not device.startswith("cuda"):
+        return physical_memory()
+    import torch  # only where its user asks for it
+
+    own = int(torch.cuda.get_device_properties(device).total_memory)
+    host = physical_memory() if on_host else None
+    return own if host is None else min(own, host)
+
+
 def bytes_text(count: int) -> str:
     """A number of bytes for people: three digits and a unit."""
     units = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
@@ -28,9 +45,9 @@ def bytes_text(count: int) -> str:
     return f"{count / 1000**power:.3g} {units[power]}"
 
 
-def check_fits(needed: int, what: str) -> None:
-    """Refuse what needs more memory than there is, with the figures. Raises `InputError`."""
-    available = physical_memory()
+def check_fits(needed: int, what: str, device: str = "cpu") -> None:
+    """Refuse what needs more memory than a device has, with the figures. Raises `InputError`."""
+    available = available_memory(device, on_host=False)
     if available is not None and needed > available:
         raise InputError(
             f"{what}: needs about {bytes_text(needed)} of memory, this machine has "

@@ -7,13 +7,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import copy_context
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from threadpoolctl import ThreadpoolController, threadpool_info, threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
 _Item = TypeVar("_Item")
+
+_holding = threading.Lock()
+_holders = 0
+_release: Callable[[], None] | None = None
 
 _VARIABLES = (
     "OMP_NUM_THREADS",
@@ -51,8 +56,21 @@ def single_threaded_libraries() -> Iterator[None]:
 
     Faster to enter than `thread_limit`, and without effect on processes started meanwhile.
     """
-    with _pools("torch" in sys.modules).limit(limits=1), _torch_limit(1):
+    global _holders, _release  # noqa: PLW0603 - the pools belong to the whole process
+    with _holding:  # of several threads the first sets the limit, and the last takes it back
+        if _holders == 0:
+            stack = ExitStack()
+            stack.enter_context(_pools("torch" in sys.modules).limit(limits=1))
+            stack.enter_context(_torch_limit(1))
+            _release = stack.close
+        _holders += 1
+    try:
         yield
+    finally:
+        with _holding:
+            _holders -= 1
+            if _holders == 0 and _release is not None:
+                _release()
 
 
 @contextmanager
@@ -85,7 +103,8 @@ def available_cores() -> int:
 
 def threads_in_force() -> int:
     """Threads of the largest pool of this process."""
-    return max((int(pool["num_threads"]) for pool in threadpool_info()), default=1)
+    pools = _pools("torch" in sys.modules).info()
+    return max((int(pool["num_threads"]) for pool in pools), default=1)
 
 
 def map_in_order(
@@ -116,7 +135,8 @@ def map_in_order(
     count = min(threads_in_force() if threads is None else threads, len(items))
     with ThreadPoolExecutor(count) as pool:
         try:
-            for future in [pool.submit(work) for _ in range(count)]:
+            # With a context for each: NumPy's error state in the caller holds in them too.
+            for future in [pool.submit(copy_context().run, work) for _ in range(count)]:
                 future.result()
         finally:
             stop.set()  # also where this thread is interrupted

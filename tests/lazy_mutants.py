@@ -201,6 +201,16 @@ class DropsWhatIsNear(_WrongBases):
 
 
 #: Broken design → checks of which each must catch it (`test_lazy`, `test_lazy_law`).
+class SharesNoiseBetweenSides(LazyGaussianDesign):
+    """The left side of a pass draws what its right side has just drawn."""
+
+    def _reveal_left(self, first: int) -> None:
+        pieces = self._pieces
+        self._pieces = max(0, pieces - len(self._B.slabs))
+        super()._reveal_left(first)
+        self._pieces = max(pieces, self._pieces)
+
+
 CAUGHT_BY: dict[type[LazyGaussianDesign], tuple[str, ...]] = {
     ForgetsTheLeft: ("consistency", "adjoint", "law"),
     KeepsTheNoiseOnTheLeft: ("consistency", "adjoint", "law"),
@@ -208,6 +218,7 @@ CAUGHT_BY: dict[type[LazyGaussianDesign], tuple[str, ...]] = {
     KeepsTheNoiseOnTheRight: ("consistency", "adjoint", "law"),
     HalfOfTheRight: ("consistency", "adjoint", "law"),
     ReusesNoise: ("distinct", "law"),
+    SharesNoiseBetweenSides: ("distinct",),
     ReusesNoiseOnTheLeft: ("distinct", "law"),
     ReusesNoiseOnTheRight: ("distinct", "law"),
     CountsDrawsNotSlabs: ("distinct",),

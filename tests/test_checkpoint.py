@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mimverify import checkpoint as module
+from mimverify.archive import digest
 from mimverify.backends import get_backend
 from mimverify.checkpoint import Checkpoint, check_resumable, load_checkpoint, save_checkpoint
 from mimverify.errors import InputError
@@ -145,7 +145,7 @@ def repacked(path: Path, change: Callable[[dict[str, Array]], None], *, signed: 
     change(arrays)
     if signed:
         arrays.pop("sha256", None)
-        arrays["sha256"] = module._digest(arrays)
+        arrays["sha256"] = digest(arrays)
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     path.write_bytes(buffer.getvalue())

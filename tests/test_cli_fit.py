@@ -147,6 +147,10 @@ def truncate(path: Path) -> None:
         (["X.npy", "--labels=y.npy", "--neurons=7"], "neurons=7"),
         (["X.npy", "--labels=y.npy", "--save=net.txt"], "ends in .npz"),
         (["X.npy", "--labels=y.npy", "--json=nowhere/fit.json"], "not a folder"),
+        (["X.npy", "--labels=y.npy", "--test-fraction=nan"], "test_fraction=nan"),
+        (["X.npy", "--labels=y.npy", "--json=X.npy"], "X and --json both name"),
+        (["X.npy", "--labels=y.npy", "--json=y.npy"], "--labels and --json both name"),
+        (["X.npy", "--labels=y.npy", "--json=a.npz", "--save=a.npz"], "both name"),
     ],
 )
 def test_wrong_usage(fit: Command, arguments: list[str], message: str) -> None:

@@ -297,6 +297,25 @@ def test_memory_is_announced_before_anything_else(train: Command, design: str) -
     assert all(len(line) <= 80 for line in outcome.out.splitlines())
 
 
+@pytest.mark.parametrize(
+    "twice", [("json", "checkpoint"), ("save", "checkpoint"), ("json", "save")]
+)
+def test_one_file_for_two_purposes_is_refused(train: Command, twice: tuple[str, str]) -> None:
+    outcome = train("z1z2", *SMALL, *(f"--{name}=one.npz" for name in twice))
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "both name 'one.npz'" in outcome.err
+    assert not Path("one.npz").exists()
+
+
+def test_several_processes_need_a_sharded_design(
+    train: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    outcome = train("z1z2", *SMALL)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "WORLD_SIZE=2, design='stored'" in outcome.err
+
+
 def test_without_baselines_the_table_has_none(train: Command) -> None:
     out = train("z1z2", *SMALL, "--no-baselines").out
     assert "this network" in out

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+import mimverify.memory
 from mimverify import default_samples
 from mimverify.errors import DivergenceError, InputError
 from mimverify.experiment import (
@@ -21,7 +22,6 @@ from mimverify.experiment import (
     memory_needed,
     run_experiment,
 )
-from mimverify.experiment import memory as room
 from mimverify.measure import Recorder, alignment, span_recovery, test_errors
 from mimverify.problems import MultiIndexModel
 from mimverify.training import LayerwiseTrainer, default_steps
@@ -332,13 +332,13 @@ def test_users_link_and_loss_run(library: str, user_module: Callable[[str], str]
 
 
 def test_refusal_names_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "physical_memory", lambda: 50_000)
+    monkeypatch.setattr(mimverify.memory, "physical_memory", lambda: 50_000)
     with pytest.raises(InputError, match=r"samples=300.* about \d+ kB .* has 50 kB"):
         Experiment(small())
 
 
 def test_unknown_memory_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "physical_memory", lambda: None)
+    monkeypatch.setattr(mimverify.memory, "physical_memory", lambda: None)
     Experiment(small())
 
 

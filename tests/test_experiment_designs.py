@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+from mimverify import memory
 from mimverify.distributed import Communicator
 from mimverify.errors import DivergenceError, InputError
 from mimverify.experiment import (
@@ -22,7 +23,6 @@ from mimverify.experiment import (
     Experiment,
     ExperimentConfig,
     ExperimentResult,
-    memory,
     memory_need,
     memory_needed,
     run_experiment,

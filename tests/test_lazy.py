@@ -25,6 +25,7 @@ from mimverify.designs.lazy.normals import Normals
 from mimverify.designs.lazy.storage import Slabs
 from mimverify.designs.lazy.workers import Workers
 from mimverify.errors import InputError
+from mimverify.threads import thread_limit
 
 Matrix = np.ndarray[Any, Any]
 
@@ -137,13 +138,14 @@ def interview(kind: type[LazyGaussianDesign], n: int, d: int) -> dict[str, float
         (np.linalg.norm(together, axis=1) / (np.abs(mixture) @ length(directions))).max(),
         (np.linalg.norm(jointly, axis=1) / (np.abs(blend) @ length(residuals))).max(),
     )
+    completion = retraining_error(design, MultiIndexModel("z1z2", d), steps=5)  # both sides draw
     return {
         "distinct": np.inf if len(set(drawn.pieces)) < len(drawn.pieces) else 0.0,
         "orthonormality": orthonormality(design),
         "consistency": consistency(design),
         "adjoint": float(adjoint.max() / rounding),
         "linearity": float(linear / rounding),
-        "completion": retraining_error(design, MultiIndexModel("z1z2", d), steps=5),
+        "completion": completion,
     }
 
 
@@ -413,6 +415,90 @@ def test_threads_change_no_bit(threads: int, library: str, dtype: str) -> None:
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.parametrize("directions", [4, 16])
+def test_the_libraries_threads_change_no_bit(directions: int, library: str, dtype: str) -> None:
+    """Slabs of full width, whose products a BLAS would share out."""
+    n, d = 20_000, 200
+    rng = np.random.default_rng(0)
+    V = [rng.standard_normal((directions, d)) for _ in range(2)]
+
+    def gradients(threads: int) -> list[Any]:
+        with thread_limit(threads):
+            design = LazyGaussianDesign(n, d, get_backend(library, dtype))
+            place = design.backend
+            return [
+                place.to_numpy(design.one_pass(place.asarray(v), lambda P, _: P * P)) for v in V
+            ]
+
+    for one, two in zip(gradients(1), gradients(2), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_the_last_bit_of_a_residual_makes_no_other_matrix() -> None:
+    """Directions are chosen by order, not by which of equal sizes rounding made the largest."""
+    n, d = 20_000, 200
+    rng = np.random.default_rng(0)
+    V = rng.standard_normal((4, d)).astype("float32")
+
+    def gradient(factor: float) -> Any:
+        design = LazyGaussianDesign(n, d, get_backend("numpy", "float32"))
+        return design.one_pass(V, lambda P, _: P * P * np.float32(factor))
+
+    one, other = gradient(1.0), gradient(1.0 + 2.0**-23)
+    assert np.abs(one - other).max() < 1e-5 * np.abs(one).max()
+
+
+@pytest.mark.usefixtures("narrow")
+@pytest.mark.parametrize("fails_at", ["first", "later"])
+def test_a_question_cut_short_leaves_no_trace(fails_at: str, library: str) -> None:
+    design = lazy(150, 70, library=library, threads=2)
+    drawn = Drawn(design._normals)
+    design._normals = drawn
+    place, rng = design.backend, np.random.default_rng(3)
+    V, R = rng.standard_normal((3, 70)), rng.standard_normal((2, 150))
+    before = ask_right(design, V)
+    ask_left(design, R)
+    known = design.right, design.left
+
+    def rho(P: Any, rows: slice) -> Any:
+        if fails_at == "first" or rows.start > 0:
+            raise ValueError("no")
+        return P
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="no"):
+            design.one_pass(place.asarray(rng.standard_normal((2, 70))), rho)
+        assert (design.right, design.left) == known
+    ask_right(design, rng.standard_normal((2, 70)))
+    ask_left(design, rng.standard_normal((2, 150)))
+    np.testing.assert_allclose(ask_right(design, V), before, atol=1e-10)
+    assert consistency(design) <= 1
+    assert len(set(drawn.pieces)) == len(drawn.pieces)
+
+
+def test_residuals_far_from_one(library: str) -> None:
+    """Also where the first slab tells nothing of their size; float32 squares would vanish."""
+    n, d = 200_000, 20
+    place = get_backend(library, "float32")
+    for scale in (1e-25, 1e18):
+        design = LazyGaussianDesign(n, d, place, threads=2)
+
+        def rho(P: Any, rows: slice, scale: float = scale) -> Any:
+            return P * (scale if rows.start else 0.0)
+
+        V = place.asarray(np.eye(d)[:2])
+        G = place.to_numpy(design.one_pass(V, rho)).astype(np.float64) / scale
+        # X_1 · X_1 summed over the later rows: about as many as there are.
+        later = n - design._B.columns(0).stop
+        assert later > 0
+        np.testing.assert_allclose(G[:, :2], later * np.eye(2), atol=10 * np.sqrt(n))
+
+
+def test_threads_are_a_positive_number() -> None:
+    with pytest.raises(InputError, match="threads=0"):
+        LazyGaussianDesign(10, 5, get_backend("numpy", "float64"), threads=0)
+
+
 def test_a_seed_fixes_the_answers(library: str, dtype: str) -> None:
     first, again, other = (
         answers(lazy(100, 20, library=library, dtype=dtype, seed=s)) for s in (1, 1, 2)
@@ -433,7 +519,7 @@ def test_growth_beyond_memory_is_refused_each_time(monkeypatch: pytest.MonkeyPat
     design = lazy(500, 100, right=2, left=2)
     V, R = np.eye(100), np.eye(500)
     before = ask_right(design, V[:2])
-    monkeypatch.setattr(memory, "physical_memory", lambda: lazy_bytes(500, 100, 4, 4, "float64"))
+    monkeypatch.setattr(memory, "physical_memory", lambda: lazy_bytes(500, 100, 8, 8, "float64"))
     for _ in range(2):
         with pytest.raises(InputError, match="this machine has"):
             ask_right(design, V[:20])

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -25,6 +26,7 @@ from mimverify.scaling import (
     measure_scaling,
     measured_log_odds,
 )
+from mimverify.scaling import law as law_room
 from mimverify.scaling.figure import draw_scaling
 from mimverify.theory import label_law, label_measure, n_half
 
@@ -177,6 +179,11 @@ def test_half_bytes_counts_bases_and_labels() -> None:
         ({"backend": "jax"}, "backend='jax'"),
         ({"memory": -1.0}, "memory=-1"),
         ({"noise": -1.0}, "noise=-1"),
+        ({"dims": ()}, r"dims=\[\]"),
+        ({"steps": ()}, r"steps=\[\]"),
+        ({"seed": -1}, "seed=-1"),
+        ({"threads": 0}, "threads=0"),
+        ({"dtype": "foo"}, "dtype='foo'"),
         ({"link": "sign-z1z2z3"}, "Λ = 0"),
         ({"link": "cos3z"}, "link='cos3z'"),
     ],
@@ -209,6 +216,51 @@ def test_the_command(tmp_path: Path) -> None:
     assert max(len(line) for line in done.output.splitlines()) <= 80
     assert figure.read_bytes().startswith(b"\x89PNG")
     assert json.loads(record.read_text())["exponents"][0]["dims"] == [60, 240]
+
+
+def test_an_interrupted_measurement_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is measured when Ctrl-C comes is in the table, the file and the picture."""
+    real = law_room.measured_log_odds
+
+    def measure(*arguments: Any, **options: Any) -> float:
+        if options["dim"] > 100:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(law_room, "measured_log_odds", measure)
+    record, figure = tmp_path / "law.json", tmp_path / "law.png"
+    with pytest.raises((KeyboardInterrupt, click.Abort)):
+        scaling.main(
+            ["cos2z", "-T", "2", "-d", "60", "-d", "240", "--most-runs", "8", "--loss", "huber",
+             "--json", str(record), "--figure", str(figure)],
+            standalone_mode=False,
+        )  # fmt: skip
+    found = json.loads(record.read_text())
+    assert found["complete"] is False
+    assert [point["dim"] for point in found["points"]] == [60]
+    assert figure.read_bytes().startswith(b"\x89PNG")
+
+
+def test_nothing_measured_is_still_told(tmp_path: Path) -> None:
+    record, figure = tmp_path / "law.json", tmp_path / "law.png"
+    done = CliRunner().invoke(
+        scaling,
+        ["cos2z", "--memory", "1000", "-d", "100", "-T", "2", "--json", str(record),
+         "--figure", str(figure)],
+        catch_exceptions=False,
+    )  # fmt: skip
+    assert "allowed are 1 kB" in " ".join(done.output.split())
+    assert json.loads(record.read_text())["points"][0]["n_half"] is None
+    assert not figure.exists()
+
+
+def test_one_file_for_two_purposes_is_refused() -> None:
+    with pytest.raises(InputError, match=r"both name 'a\.png'"):
+        CliRunner().invoke(
+            scaling, ["cos2z", "--figure", "a.png", "--json", "a.png"], catch_exceptions=False
+        )
 
 
 def test_the_command_refuses_a_picture_it_cannot_draw() -> None:

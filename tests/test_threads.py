@@ -5,11 +5,19 @@ from __future__ import annotations
 import threading
 import time
 
+import numpy as np
 import pytest
 
 from mimverify import memory
 from mimverify.errors import InputError
-from mimverify.threads import available_cores, map_in_order, thread_limit, threads_in_force
+from mimverify.threads import (
+    available_cores,
+    map_in_order,
+    single_threaded_libraries,
+    sum_in_order,
+    thread_limit,
+    threads_in_force,
+)
 
 
 @pytest.mark.parametrize("threads", [None, 1, 4])
@@ -40,6 +48,50 @@ def test_the_first_error_ends_the_work() -> None:
     with pytest.raises(ValueError, match="no"):
         map_in_order(task, range(1000), 2)
     assert len(done) < 900
+
+
+def test_limits_of_several_threads_end_with_the_last() -> None:
+    """Two that overlap without being nested: the pools come back as they were."""
+    before, inside, go = threads_in_force(), threading.Barrier(3), threading.Event()
+
+    def hold(first: bool) -> None:
+        with single_threaded_libraries():
+            inside.wait(timeout=30)
+            if not first:
+                go.wait(timeout=30)
+        if first:
+            go.set()
+
+    holders = [threading.Thread(target=hold, args=(first,)) for first in (True, False)]
+    for holder in holders:
+        holder.start()
+    inside.wait(timeout=30)
+    assert threads_in_force() == 1
+    for holder in holders:
+        holder.join(timeout=30)
+    assert threads_in_force() == before
+
+
+def test_numpy_s_error_state_holds_in_all_threads() -> None:
+    def overflow(_: int) -> float:
+        return float(np.float64(1e308) * np.float64(10.0))
+
+    with np.errstate(over="ignore"):
+        assert map_in_order(overflow, range(4), 2) == [np.inf] * 4
+    with pytest.raises(FloatingPointError), np.errstate(over="raise"):
+        map_in_order(overflow, range(4), 2)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_sums_are_in_order(threads: int) -> None:
+    """Floats whose sum depends on the order, the first of which takes longest."""
+    parts = [np.array([1e16]), np.array([1.0]), np.array([-1e16]), np.array([1.0])]
+
+    def part(k: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        time.sleep(0.01 * (3 - k))
+        return parts[k].copy()
+
+    assert sum_in_order(part, range(4), threads)[0] == 1.0
 
 
 def test_threads_in_force() -> None:

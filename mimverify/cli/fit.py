@@ -22,6 +22,7 @@ from rich.text import Text
 
 from mimverify.backends import BACKENDS, Backend, get_backend
 from mimverify.cli.options import (
+    check_distinct,
     check_writable,
     deliver,
     json_option,
@@ -30,14 +31,15 @@ from mimverify.cli.options import (
 )
 from mimverify.designs.files import NpyRows, ParquetRows, npy_labels, parquet_labels
 from mimverify.designs.rows import RowSource
-from mimverify.designs.streamed import OnRows, StreamedDesign
+from mimverify.designs.streamed import OnRows, StreamedDesign, streamed_bytes
 from mimverify.errors import InputError, MimverifyError
 from mimverify.files import write_whole
 from mimverify.measure.prediction import normalised_error
+from mimverify.memory import bytes_text, check_fits
 from mimverify.network import ACTIVATIONS, LOSSES, get_activation, get_loss
 from mimverify.threads import available_cores, thread_limit
 from mimverify.training import LayerwiseTrainer, default_steps
-from mimverify.validation import choice, dtype_name, integer, not_constant
+from mimverify.validation import choice, dtype_name, integer, not_constant, number
 from mimverify.version import __version__
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -147,13 +149,22 @@ def fit(
     if save_path is not None and Path(save_path).suffix != ".npz":
         raise InputError(f"--save={save_path!r}: expected a name that ends in .npz")
     check_writable("--save", save_path)
+    for argument, path in (("X", inputs), ("--labels", labels)):
+        check_distinct({argument: path, "--json": json_path, "--save": save_path})
     with _progress(quiet) as progress:
         run = _Run(
             inputs, labels, test_fraction, dtype, seed, threads, parameters, _Passes(progress)
         )
+
+        def announce() -> None:
+            if not quiet and json_path != "-":
+                progress.stop()
+                click.echo(f"memory: {bytes_text(run.memory)}")
+                progress.start()
+
         try:
             with thread_limit(run.blas_threads):
-                run.train()
+                run.train(announce)
         except (KeyboardInterrupt, MimverifyError) as error:
             run.interrupted = isinstance(error, KeyboardInterrupt)
             run.error = str(error) if isinstance(error, MimverifyError) else None
@@ -210,9 +221,20 @@ class _Run:
             "activation": get_activation(parameters["activation"]),
         }
         self.trainer = LayerwiseTrainer(**parameters, random_state=seed)
+        # Blocks of a pass; labels with a float64 copy; weights, gradient and their copies.
+        self.memory = (
+            streamed_bytes(
+                self.rows.dim, self.backend, self.threads, parameters["neurons"],
+                least=self.rows.least_rows,
+            )
+            + 16 * self.rows.n_rows
+            + 6 * 8 * parameters["neurons"] * self.rows.dim
+        )  # fmt: skip
+        check_fits(self.memory, f"{inputs} with {parameters['neurons']} neurons")
         self.configuration = {
             "inputs": inputs,
             "labels": labels,
+            "memory": self.memory,
             "rows": self.rows.n_rows,
             "dim": self.rows.dim,
             "test_fraction": test_fraction,
@@ -233,14 +255,14 @@ class _Run:
         self.interrupted = False
         self.error: str | None = None
 
-    def train(self) -> None:
-        """Both stages and the test."""
+    def train(self, announce: Callable[[], None]) -> None:
+        """Both stages and the test; `announce` is called before the first pass over the rows."""
         split, y = self.split, self.labels
         for part in (split.first, split.second, split.test):
             if part is not None:
                 not_constant(y[part])
         self.trainer.fit_first_layer(
-            self._design(split.first, "stage 1"), y[split.first], observe=self._observe()
+            self._design(split.first, "stage 1"), y[split.first], observe=self._observe(announce)
         )
         self.trainer.fit_readout(self._design(split.second, "stage 2"), y[split.second])
         if split.test is not None:
@@ -254,11 +276,13 @@ class _Run:
             on_progress=self._passes.phase(phase),
         )
 
-    def _observe(self) -> Callable[[int, Any], None]:
+    def _observe(self, announce: Callable[[], None]) -> Callable[[int, Any], None]:
         resumed = time.perf_counter()
 
         def observe(t: int, W: Any) -> None:
             nonlocal resumed
+            if t == 0:
+                announce()
             seconds = time.perf_counter() - resumed if t else 0.0
             weights = self.backend.to_numpy(W).astype(np.float64)
             self.seconds.append(seconds)
@@ -307,6 +331,7 @@ class _Split:
 
     @classmethod
     def of(cls, n: int, test_fraction: float) -> _Split:
+        number("test_fraction", test_fraction, minimum=0.0)  # NaN is inside any range of click's
         held_out = round(n * test_fraction)
         trained = n - held_out
         if trained < 2 or (test_fraction > 0 and held_out < 2):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -83,3 +83,20 @@ def check_writable(argument: str, path: str | None) -> None:
     folder = Path(path).resolve().parent
     if not folder.is_dir() or not os.access(folder, os.W_OK):
         raise InputError(f"{argument}={path!r}: {folder} is not a folder that can be written to")
+
+
+def check_distinct(paths: Mapping[str, str | None]) -> None:
+    """Refuse one file in two roles: one would overwrite the other. Raises `InputError`.
+
+    **Arguments**
+
+    - `paths`: the file that each option or argument names; None and '-' name none.
+    """
+    seen: dict[Path, str] = {}
+    for argument, path in paths.items():
+        if path is None or path == "-" or is_special(Path(path)):
+            continue
+        place = Path(path).resolve()
+        if place in seen:
+            raise InputError(f"{seen[place]} and {argument} both name {path!r}: expected two files")
+        seen[place] = argument

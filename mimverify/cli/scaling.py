@@ -14,13 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mimverify.cli.options import (
+    check_distinct,
     check_writable,
     deliver,
     json_option,
     seed_option,
     threads_option,
 )
-from mimverify.errors import InputError
+from mimverify.errors import InputError, MimverifyError
 from mimverify.files import write_whole
 from mimverify.scaling import ScalingLaw, measure_scaling
 from mimverify.scaling.figure import FORMATS, draw_scaling
@@ -60,7 +61,7 @@ Examples:
 @click.option("--precision", type=float, default=0.005, show_default=True,
               help="Wanted standard error of log n.")  # fmt: skip
 @click.option("--most-runs", type=int, default=400, show_default=True,
-              help="Runs at one (d, T) at most.")  # fmt: skip
+              help="Runs that one n rests on at most; the search takes more.")  # fmt: skip
 @click.option("--memory", type=float, metavar="BYTES",
               help="What a run may take (default: 4/5 of this machine's).")  # fmt: skip
 @click.option("--figure", "figure_path", metavar="FILE",
@@ -82,16 +83,44 @@ def scaling(
     check_writable("--json", json_path)
     file_format = _figure_format(figure_path)
     check_writable("--figure", figure_path)
+    check_distinct({"--json": json_path, "--figure": figure_path})
+    so_far: list[ScalingLaw] = []
+
+    def keep(law: ScalingLaw) -> None:
+        so_far[:] = [law]
+
     console = Console(stderr=True)
-    with console.status("", spinner="dots") if _shown(quiet) else _Silent() as status:
-        law = measure_scaling(
-            link,
-            on_progress=lambda t, d, line: status.update(f"T = {t}, d = {d}: {line}"),
-            **options,
-        )
-    if figure_path is not None:
+    try:
+        with console.status("", spinner="dots") if _shown(quiet) else _Silent() as status:
+            measure_scaling(
+                link,
+                on_progress=lambda t, d, line: status.update(f"T = {t}, d = {d}: {line}"),
+                on_point=keep,
+                **options,
+            )
+    except (KeyboardInterrupt, MimverifyError):
+        for law in so_far:  # what took hours is not thrown away
+            _deliver(law, json_path, figure_path, file_format, complete=False)
+        raise
+    _deliver(so_far[0], json_path, figure_path, file_format, complete=True)
+
+
+def _deliver(
+    law: ScalingLaw,
+    json_path: str | None,
+    figure_path: str | None,
+    file_format: str,
+    *,
+    complete: bool,
+) -> None:
+    drawn = figure_path is not None and any(point.measured for point in law.points)
+    deliver(
+        json_path,
+        lambda: {**law.to_json(), "complete": complete},
+        lambda: _page(law, figure_path if drawn else None),
+    )
+    if figure_path is not None and drawn:
         write_whole(Path(figure_path), draw_scaling(law, file_format))
-    deliver(json_path, law.to_json, lambda: _page(law, figure_path))
 
 
 class _Silent:

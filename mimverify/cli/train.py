@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -21,6 +22,7 @@ from rich.text import Text
 
 from mimverify.cli.forecast import Forecast, forecast
 from mimverify.cli.options import (
+    check_distinct,
     check_writable,
     json_option,
     seed_option,
@@ -156,9 +158,16 @@ def train(
     check_writable("--json", json_path)
     _check_save(save_path)
     check_writable("--checkpoint", recipe["checkpoint"])
+    check_distinct({"--json": json_path, "--save": save_path, "--checkpoint": recipe["checkpoint"]})
     config = ExperimentConfig(**recipe)
     output = _Output(json_path, save_path, quiet, predicted)
-    if config.resolved().design != "sharded":
+    design = config.resolved().design
+    if design != "sharded":
+        if os.environ.get("WORLD_SIZE", "1") != "1":
+            raise InputError(
+                f"WORLD_SIZE={os.environ['WORLD_SIZE']}, design={design!r}: several processes "
+                "share a run with design='sharded' only"
+            )
         _run(config, output)
         return
     with process_group(config.device) as communicator:

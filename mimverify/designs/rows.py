@@ -41,6 +41,8 @@ class RowSource(ABC):
     #: Whether a pass must ask for its rows in order and one range at a time; otherwise
     #: several threads may ask at once.
     in_order: bool = False
+    #: Rows that are read together at the least, a power of two: what fewer would cost as much.
+    least_rows: int = 1
 
     @abstractmethod
     def begin(self, start: int) -> Fill:
@@ -71,7 +73,7 @@ class RowsOf(RowSource):
             )
         self._start = start
         self.n_rows, self.dim, self.name = stop - start, source.dim, source.name
-        self.in_order = source.in_order
+        self.in_order, self.least_rows = source.in_order, source.least_rows
 
     def begin(self, start: int) -> Fill:
         fill = self.source.begin(self._start + start)
@@ -93,6 +95,8 @@ class ModelRows(RowSource):
     A block of the stream is drawn from its start: passes over a part of the rows are
     cheapest where it starts at a multiple of `BLOCK_ROWS`.
     """
+
+    least_rows = BLOCK_ROWS
 
     def __init__(
         self, model: MultiIndexModel, n: int, *, purpose: str = "stage1", seed: int | None = None

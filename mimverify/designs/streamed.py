@@ -75,7 +75,7 @@ class StreamedDesign(Design):
         self.n_samples, self.dim = source.n_rows, source.dim
         self._on_progress = on_progress
         self._threads = 1 if source.in_order else threads
-        self._cut = _Cut(self.dim, backend)
+        self._cut = _Cut(self.dim, backend, source.least_rows)
         self._rows = self._cut.rows
         self._apart = blocks_apart(self.dim, backend)
         # Correct in any case; with BLAS threads of its own each would wait for the others.
@@ -186,15 +186,16 @@ class _Cut:
     """How the rows of a pass are divided, all in powers of two: each divides the larger.
 
     - `rows`: that one block of the pass has.
-    - `piece`: that one thread reads at a time, as the stream has them or more.
+    - `piece`: that one thread reads at a time, as many as the source wants or more.
     - `span`: that lie side by side in memory.
     """
 
-    def __init__(self, dim: int, backend: Backend) -> None:
+    def __init__(self, dim: int, backend: Backend, least: int) -> None:
         self.row_bytes = dim * np.dtype(backend.dtype).itemsize
         self.rows = rows_per_block(dim, backend)
         fitting = max(_PIECE_BYTES // self.row_bytes, 1)
-        self.piece = max(BLOCK_ROWS, min(self.rows, 1 << (fitting.bit_length() - 1)))
+        few = min(self.rows, 1 << (fitting.bit_length() - 1))
+        self.piece = max(least, few) if least > 1 else self.rows
         self.span = max(self.piece, self.rows)
 
     def spans_ahead(self, threads: int, held: int) -> int:
@@ -214,9 +215,16 @@ class _Cut:
         return ahead * self._span_bytes(held if threads > 1 else 0)
 
 
-def streamed_bytes(dim: int, backend: Backend, threads: int, held: int) -> int:
-    """Bytes that a streamed design holds in a pass whose result has `held` rows."""
-    return _Cut(dim, backend).size(threads, held)
+def streamed_bytes(
+    dim: int, backend: Backend, threads: int, held: int, *, least: int = BLOCK_ROWS
+) -> int:
+    """Bytes that a streamed design holds in a pass whose result has `held` rows.
+
+    **Arguments**
+
+    - `least`: the source's `least_rows`.
+    """
+    return _Cut(dim, backend, least).size(threads, held)
 
 
 def _cut(rows: slice, size: int) -> Iterator[slice]:

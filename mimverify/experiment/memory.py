@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mimverify.errors import InputError
-from mimverify.memory import bytes_text, physical_memory
+from mimverify.memory import bytes_text
 
 # What takes less of the whole is left out of the announcement.
 _SHARE_TOLD = 0.02
@@ -50,23 +50,6 @@ class MemoryNeed:
         told = [part for part in self.parts if part.size >= _SHARE_TOLD * self.total]
         told.sort(key=lambda part: -part.size)
         return f"{bytes_text(self.total)} ({'; '.join(map(str, told))})"
-
-
-def available_memory(device: str, *, on_host: bool = True) -> int | None:
-    """Bytes that a run can have at most; None where that is not told.
-
-    **Arguments**
-
-    - `device`: a name that Torch knows; all but CUDA's have the machine's memory.
-    - `on_host`: whether a run on another device fills the machine's memory as well.
-    """
-    if not device.startswith("cuda"):
-        return physical_memory()
-    import torch  # only where its user asks for it
-
-    own = int(torch.cuda.get_device_properties(device).total_memory)
-    host = physical_memory() if on_host else None
-    return own if host is None else min(own, host)
 
 
 def check_memory(

@@ -18,7 +18,6 @@ from mimverify.experiment.memory import (
     MemoryNeed,
     Part,
     announcement,
-    available_memory,
     check_memory,
 )
 from mimverify.experiment.progress import OnProgress, OnStep, no_progress
@@ -27,6 +26,7 @@ from mimverify.experiment.resumption import keep_step, resume_run
 from mimverify.experiment.stages import stages_for
 from mimverify.experiment.trainer import trainer_for
 from mimverify.measure.recorder import Recorder
+from mimverify.memory import available_memory
 from mimverify.problems.model import MultiIndexModel
 from mimverify.threads import thread_limit, threads_in_force
 

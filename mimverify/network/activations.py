@@ -28,7 +28,8 @@ class Activation:
     **Arguments**
 
     - `name`, `formula`: for people and for command lines.
-    - `value`, `first`, `second`: σ, σ', σ'' elementwise, shape and dtype kept.
+    - `value`, `first`, `second`: σ, σ', σ'' elementwise, shape and dtype kept, without side
+      effects: several threads may call them at once.
     - `parity`: `"even"`, `"odd"` or `"none"`.
     - `smooth`: σ is infinitely differentiable.
     - `slope_at_zero`, `curvature_at_zero`: σ'(0), σ''(0) (ReLU's slope: the mean of both sides).

@@ -30,7 +30,7 @@ class Loss:
 
     - `name`: the specification that gives this loss back.
     - `derivative`: l'(f, y) = ∂l/∂f elementwise; f and y broadcast; the theory needs
-      nothing else of a loss.
+      nothing else of a loss. Without side effects: several threads may call it at once.
     - `value`: l(f, y), or None (only reports use it).
     - `curvature_bound`: sup l'' (`inf` where unknown; 0 for l1, whose jump is apart).
     - `lipschitz`: l' is bounded, as the theorem asks of its loss.

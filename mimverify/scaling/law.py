@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
+from mimverify.backends import BACKENDS
 from mimverify.errors import InputError
 from mimverify.memory import bytes_text, physical_memory
 from mimverify.network.losses import Loss, get_loss
@@ -21,7 +22,8 @@ from mimverify.theory import LabelMeasure, label_law, label_measure, n_half, tru
 from mimverify.theory.analysis import first_moments
 from mimverify.theory.population import population_of
 from mimverify.threads import thread_limit
-from mimverify.validation import choice, integer, number
+from mimverify.validation import choice, dtype_name, integer, number
+from mimverify.version import __version__
 
 #: Called with T, d, and a line on what is going on.
 OnProgress = Callable[[int, int, str], None]
@@ -127,15 +129,18 @@ def measure_scaling(
     seed: int = 0,
     threads: int | None = None,
     on_progress: OnProgress | None = None,
+    on_point: Callable[[ScalingLaw], None] | None = None,
 ) -> ScalingLaw:
     """Measure n_half(d, T) with lazily revealed designs (theory.md §8).
 
     **Arguments**
 
     - `dims`, `steps`: the grid; each T ends at the first d whose n does not fit.
-    - `precision`: wanted standard error of log n_half; `most_runs` bounds the runs at
-      one (d, T).
+    - `precision`: wanted standard error of log n_half; `most_runs` bounds the runs that one
+      n_half rests on (those that look for its neighbourhood are not counted).
     - `memory`: bytes that a run may take; by default four fifths of the machine's.
+    - `on_point`: called after each (d, T) with all that is known so far, for callers that may
+      have to stop early.
     - the others: as in `measured_log_odds`.
 
     **Raises** `InputError` for a link that one step of gradient descent cannot tell from
@@ -144,24 +149,40 @@ def measure_scaling(
     link, loss = get_link(link, rank=rank), get_loss(loss)
     dims = sorted({integer("dims", d, minimum=max(10, 2 * link.rank)) for d in dims})
     steps = sorted({integer("steps", t, minimum=1, maximum=20) for t in steps})
+    if not dims or not steps:
+        raise InputError(f"dims={dims}, steps={steps}: expected at least one of each")
     noise = number("noise", noise, minimum=0.0)
     precision = number("precision", precision, minimum=0.0, exclusive=True)
     most_runs = integer("most_runs", most_runs, minimum=8)
-    backend = choice("backend", backend, ("numpy", "torch"))
-    available = _SHARE * (physical_memory() or math.inf) if memory is None else memory
-    available = number("memory", available, minimum=0.0, exclusive=True)
+    backend, dtype = choice("backend", backend, BACKENDS), dtype_name("dtype", dtype)
+    seed = integer("seed", seed, minimum=0, maximum=2**32 - 1)
+    threads = None if threads is None else integer("threads", threads, minimum=1)
+    present = physical_memory()
+    if memory is None:
+        available = math.inf if present is None else _SHARE * present
+    else:
+        available = number("memory", memory, minimum=0.0, exclusive=True)
     if first_moments(label_law(link, loss, noise=noise)).rank == 0:
         raise InputError(
             f"link={link.name!r}, loss={loss.name!r}: Λ = 0, power iteration finds nothing to "
             "align with at any n; try another loss (`mimverify inspect`)"
         )
     report: OnProgress = on_progress or (lambda _t, _d, _line: None)
+    configuration = {
+        "dims": dims, "steps": steps, "noise": noise, "backend": backend, "dtype": dtype,
+        "precision": precision, "most_runs": most_runs, "memory": available, "seed": seed,
+        "threads": threads, "version": __version__,
+    }  # fmt: skip
     points: list[ScalingPoint] = []
+
+    def so_far() -> ScalingLaw:
+        return ScalingLaw(link.name, loss.name, tuple(points), _exponents(points), configuration)
+
     with thread_limit(threads):
         for t in steps:
             guess, before = 4.0 * dims[0], None
             for d in dims:
-                if before is not None:  # the measured slope so far, or D3's limit
+                if before is not None:  # by D3's limit, from the last one measured
                     guess = before[1] * (d / before[0]) ** (1 + 1 / t)
                 point = _measure_point(
                     link, loss, d, t, guess, noise=noise, backend=backend, dtype=dtype,
@@ -169,16 +190,12 @@ def measure_scaling(
                     threads=threads, report=report,
                 )  # fmt: skip
                 points.append(point)
+                if on_point is not None:
+                    on_point(so_far())
                 if point.measured is None:
                     break
                 before = (d, point.measured.samples)
-    configuration = {
-        "dims": dims, "steps": steps, "noise": noise, "backend": backend, "dtype": dtype,
-        "precision": precision, "most_runs": most_runs, "memory": available, "seed": seed,
-    }  # fmt: skip
-    return ScalingLaw(
-        link.name, loss.name, tuple(points), _exponents(points), configuration
-    )  # fmt: skip
+    return so_far()
 
 
 def _measure_point(

@@ -28,6 +28,7 @@ from mimverify.designs.lazy.stopwatch import Stopwatch
 from mimverify.designs.lazy.storage import Slabs, slab_width
 from mimverify.designs.lazy.workers import Workers
 from mimverify.memory import check_fits
+from mimverify.threads import single_threaded_libraries
 from mimverify.validation import array, integer
 
 Matrix = NDArray[np.float64]
@@ -201,7 +202,6 @@ class LazyGaussianDesign(Design):
         count = 0
 
         def residuals(i: int) -> Any:
-            self._settle(i, pending)
             with self._watch("projections"):
                 projected = (factors @ self._B.part(i, 0, right)).T
             with self._watch("residuals"):
@@ -213,18 +213,34 @@ class LazyGaussianDesign(Design):
                 added[:] = answer if scale is None else answer / scale
                 return products(self._L, i, known, added)
 
-        # The first slab tells how many residuals there are, and of what size.
-        answer = residuals(0)
+        def largest_of(answer: Any) -> Matrix:
+            return np.asarray(np.abs(to_numpy(answer)).max(axis=1, keepdims=True), dtype=float)
+
+        # The first slab tells how many residuals there are, and as a rule of what size.
+        first, *others = self._B.slabs
+        self._settle(first, pending)
+        answer = residuals(first)
         count = int(answer.shape[0])
-        largest = np.abs(to_numpy(answer)).max(axis=1, keepdims=True).astype(np.float64)
-        largest[~(np.isfinite(largest) & (largest > 0))] = 1.0
-        if largest.min() < 1 / _ORDINARY or largest.max() > _ORDINARY:
+        largest = largest_of(answer)
+        ordinary = bool(((largest > 1 / _ORDINARY) & (largest < _ORDINARY)).all())
+        if not ordinary:  # squares would leave the range of the dtype: all slabs are asked
+
+            def look(i: int) -> Matrix:
+                self._settle(i, pending)
+                return largest_of(residuals(i))
+
+            largest = np.max([largest, *self._workers.run(look, others)], axis=0)
+            largest[~(np.isfinite(largest) & (largest > 0))] = 1.0
             scale = self.backend.asarray(largest)
-        else:
-            largest[:] = 1.0
         self._reserve(left=known + count)
-        head = write(0, answer)
-        parts = self._workers.run(lambda i: write(i, residuals(i)), self._B.slabs[1:])
+
+        def reveal(i: int) -> tuple[Matrix, Matrix]:
+            if ordinary:
+                self._settle(i, pending)
+            return write(i, residuals(i))
+
+        head = write(first, answer)
+        parts = self._workers.run(reveal, others)
         cross, gram = (np.sum(column, axis=0) for column in zip(head, *parts, strict=True))
         if not np.isfinite(gram).all():
             # A diverging step: its residuals are not finite, and nor is its gradient.
@@ -232,7 +248,7 @@ class LazyGaussianDesign(Design):
         onto_left = self._orthonormalise_left(known, count, (cross, gram))
         self.left = onto_left.shape[1]
         self._reveal_left(known)
-        return self._combine_left(largest * onto_left)
+        return self._combine_left(onto_left if ordinary else largest * onto_left)
 
     def _orthonormalise_left(
         self, known: int, count: int, moments: tuple[Matrix, Matrix]
@@ -288,7 +304,9 @@ class LazyGaussianDesign(Design):
         """Forget a question whose answer was cut short: half of it would spoil all later ones."""
         before = self.right, self.left
         try:
-            yield
+            # For all of it: which products a library shares out would decide the last bits.
+            with single_threaded_libraries():
+                yield
         except BaseException:
             self.right, self.left = before
             raise
@@ -309,18 +327,19 @@ class LazyGaussianDesign(Design):
         if wanted == list(self._reserved):
             return
         # First, so that a refusal leaves everything as it was.
-        self._check_room(wanted[0], wanted[1])
+        self._check_room(wanted[0], wanted[1], max(self._reserved))
         for rows, capacity in (
             (self._R, wanted[0]), (self._B, wanted[0]), (self._C, wanted[1]), (self._L, wanted[1])
         ):  # fmt: skip
             rows.reserve(capacity)
         self._reserved = (wanted[0], wanted[1])
 
-    def _check_room(self, right: int, left: int) -> None:
-        check_fits(
-            lazy_bytes(self.n_samples, self.dim, right, left, self.backend.dtype),
-            f"a lazy design of n={self.n_samples}, d={self.dim} with {right} + {left} directions",
-        )
+    def _check_room(self, right: int, left: int, copied: int = 0) -> None:
+        """`copied`: rows of the longer side that are there twice while an array grows."""
+        n, d, dtype = self.n_samples, self.dim, self.backend.dtype
+        needed = lazy_bytes(n, d, right, left, dtype) + lazy_bytes(max(n, d), 0, copied, 0, dtype)
+        what = f"a lazy design of n={n}, d={d} with {right} + {left} directions"
+        check_fits(needed, what, self.backend.device)
 
 
 class _Pending:

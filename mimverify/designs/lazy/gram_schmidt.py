@@ -157,14 +157,17 @@ def _polish(rows: Slabs, known: int, new: int, coefficients: Matrix, workers: Wo
 
 
 def _pivoted_cholesky(gram: Matrix) -> tuple[NDArray[np.intp], Matrix]:
-    """Indices, largest remainder first, and the Cholesky factor of their Gram matrix.
+    """Indices, large remainders first, and the Cholesky factor of their Gram matrix.
 
     Stops where no remainder is above `_PIVOT`.
     """
     left = gram.copy()
     chosen: list[int] = []
     while len(chosen) < len(gram):
-        pivot = int(np.argmax(np.diag(left)))
+        # The first of those that are large enough: a choice by the last bit of equal ones
+        # would make another matrix of the same seed on another machine.
+        sizes = np.diag(left)
+        pivot = int(np.argmax(sizes >= 0.5 * sizes.max()))
         if left[pivot, pivot] <= _PIVOT:
             break
         chosen.append(pivot)

@@ -36,7 +36,8 @@ class _TorchNormals(Normals):
 
         self._torch, self._device = torch, device
         # On a CPU only 32 bits of a seed count: hashes of that size would meet by chance, so
-        # that two pieces were alike. Consecutive seeds never do.
+        # that two pieces were alike. Consecutive seeds never do, within one design; of two
+        # designs of P pieces each some are alike with probability 2P/2³².
         self._base = int(np.random.SeedSequence([seed, _KEY]).generate_state(1)[0])
 
     def fill(self, rows: Any, piece: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,8 @@ class Stopwatch:
     """Adds up thread-seconds by kind of work, from any thread."""
 
     def __init__(self) -> None:
-        self._laps: list[tuple[str, float]] = []  # appending needs no lock
+        self._totals: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     @contextmanager
     def __call__(self, kind: str, threads: int = 1) -> Iterator[None]:
@@ -20,12 +22,11 @@ class Stopwatch:
         try:
             yield
         finally:
-            self._laps.append((kind, threads * (time.perf_counter() - start)))
+            spent = threads * (time.perf_counter() - start)
+            with self._lock:
+                self._totals[kind] = self._totals.get(kind, 0.0) + spent
 
     def totals(self) -> dict[str, float]:
         """Thread-seconds by kind, in the order in which the kinds first came up."""
-        totals: dict[str, float] = {}
-        for kind, seconds in self._laps:
-            totals[kind] = totals.get(kind, 0.0) + seconds
-        self._laps = list(totals.items())
-        return totals
+        with self._lock:
+            return dict(self._totals)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.backends import Backend
-from mimverify.threads import map_in_order, single_threaded_libraries, threads_in_force
+from mimverify.threads import map_in_order, threads_in_force
+from mimverify.validation import integer
 
 #: What a task adds up: float64 arrays of fixed shapes.
 Sums = Sequence[NDArray[np.float64]]
@@ -19,7 +20,8 @@ class Workers:
     """Runs a task for each slab. Results do not depend on the number of threads.
 
     One thread works on one slab alone: products of a few rows are too small to share, and
-    drawing normals cannot be shared within a call.
+    drawing normals cannot be shared within a call. The caller keeps the libraries to one
+    thread each (`single_threaded_libraries`).
 
     **Arguments**
 
@@ -29,6 +31,8 @@ class Workers:
     """
 
     def __init__(self, backend: Backend, threads: int | None = None) -> None:
+        if threads is not None:
+            threads = integer("threads", threads, minimum=1)
         self.threads = threads_in_force() if threads is None else threads
         if backend.device != "cpu":
             self.threads = 1
@@ -37,8 +41,7 @@ class Workers:
         """The results of task(i) for each slab i, in order. What a task raises is raised."""
         if self.threads == 1 or len(slabs) < 2:
             return [task(i) for i in slabs]
-        with single_threaded_libraries():
-            return map_in_order(task, slabs, self.threads)
+        return map_in_order(task, slabs, self.threads)
 
     def total(self, task: Callable[[int], Sums], slabs: Sequence[int]) -> Sums:
         """The sums of the arrays that task(i) returns, added in the order of the slabs."""

@@ -137,7 +137,9 @@ class LazyStages(Stages):
             left=directions.left,
         )
         hidden = backend.to_numpy(design.project(backend.asarray(self.model.subspace)))
-        return design, self.model.labels(hidden, purpose=purpose, dtype=self.config.dtype)
+        # With noise of its own as well: `seed` tells data sets of one purpose apart.
+        y = self.model.labels(hidden, purpose=purpose, dtype=self.config.dtype, seed=seed)
+        return design, y
 
     def _linear_regression(self) -> tuple[float, NDArray[np.float64]] | None:
         # A matrix of its own, or the regression would continue stage 1's.
