@@ -222,7 +222,7 @@ def test_an_interrupted_measurement_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is measured when Ctrl-C comes is in the table, the file and the picture."""
-    real = law_room.measured_log_odds
+    real = measured_log_odds
 
     def measure(*arguments: Any, **options: Any) -> float:
         if options["dim"] > 100:

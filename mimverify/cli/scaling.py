@@ -168,7 +168,7 @@ def _page(law: ScalingLaw, figure_path: str | None) -> Iterable[RenderableType]:
             yield f"T = {point.steps} ends before d = {point.dim}: {point.why}."
     yield (
         "n: measured, ± half of its 95 % interval. exponent: Δ log n/Δ log d from the d above, ± "
-        "likewise; D1's: the same from the predicted n; limit: 1 + 1/T."
+        "likewise; D1's: the same from the predicted n. Both tend to 1 + 1/T."
     )
     if figure_path is not None:
         yield f"Figure: {figure_path}"
@@ -176,7 +176,7 @@ def _page(law: ScalingLaw, figure_path: str | None) -> Iterable[RenderableType]:
 
 def _table(law: ScalingLaw) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    headings = ("T", "d", "n", "± %", "D1's n", "runs", "exponent", "±", "D1's", "limit")
+    headings = ("T", "d", "n", "± %", "D1's n", "runs", "exponent", "±", "D1's")
     for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     exponents = {(e.steps, e.dims[1]): e for e in law.exponents}
@@ -199,7 +199,6 @@ def _table(law: ScalingLaw) -> Table:
             row += [
                 f"{exponent.measured:.4f}", f"{(exponent.high - exponent.low) / 2:.4f}",
                 "none" if exponent.predicted is None else f"{exponent.predicted:.4f}",
-                f"{exponent.limit:.4f}",
             ]  # fmt: skip
         table.add_row(*row)
     return table
