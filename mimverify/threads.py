@@ -162,13 +162,11 @@ def sum_in_order(
             waiting[index] = part
             while added in waiting:
                 ready = waiting.pop(added)
-                total = ready if total is None else _add(total, ready)
+                if total is None:
+                    total = ready
+                else:
+                    total += ready
                 added += 1
 
     map_in_order(work, range(len(items)), threads)
-    return total
-
-
-def _add(total: Any, part: Any) -> Any:
-    total += part
     return total

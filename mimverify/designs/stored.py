@@ -7,6 +7,7 @@ from typing import Any
 
 from mimverify.backends import Backend
 from mimverify.designs.base import Design, RowFunction, blocks_apart, project_block, rows_per_block
+from mimverify.problems.streams import cut_rows
 from mimverify.threads import single_threaded_libraries, sum_in_order, threads_in_force
 
 
@@ -26,8 +27,7 @@ class StoredDesign(Design):
         self._rows = rows_per_block(self.dim, backend)
 
     def _blocks(self) -> Iterator[slice]:
-        for start in range(0, self.n_samples, self._rows):
-            yield slice(start, min(start + self._rows, self.n_samples))
+        return cut_rows(slice(0, self.n_samples), self._rows)
 
     def one_pass(self, V: Any, rho: RowFunction) -> Any:
         directions = V.T

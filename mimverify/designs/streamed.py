@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from contextvars import copy_context
@@ -18,7 +18,7 @@ from mimverify.backends import Backend
 from mimverify.designs.base import Design, RowFunction, blocks_apart, project_block, rows_per_block
 from mimverify.designs.rows import RowSource
 from mimverify.errors import InputError
-from mimverify.problems.streams import BLOCK_ROWS
+from mimverify.problems.streams import BLOCK_ROWS, cut_rows
 from mimverify.threads import available_cores, single_threaded_libraries, threads_in_force
 from mimverify.validation import integer
 
@@ -130,7 +130,7 @@ class StreamedDesign(Design):
         """
         with closing(self._read(work if in_threads else None, held)) as spans:
             for span, memory, results in spans:
-                for index, rows in enumerate(_cut(span, self._rows)):
+                for index, rows in enumerate(cut_rows(span, self._rows)):
                     if in_threads:
                         result = results[index]
                     else:
@@ -151,7 +151,7 @@ class StreamedDesign(Design):
         With them come the results of `work`, if it is given, for each block.
         """
         n, size, piece_rows = self.n_samples, self._cut.span, self._cut.piece
-        spans = _cut(slice(0, n), size)
+        spans = cut_rows(slice(0, n), size)
         waiting: deque[tuple[slice, _Memory, list[Future[list[Any]]]]] = deque()
         fill = self.source.begin(0)
         pool = ThreadPoolExecutor(self._threads, "mimverify-rows", initializer=_prepare_thread)
@@ -160,13 +160,13 @@ class StreamedDesign(Design):
             fill(rows, memory[rows.start - first : rows.stop - first])
             if work is None:
                 return []
-            return [self._worked(work, part, memory, first) for part in _cut(rows, self._rows)]
+            return [self._worked(work, part, memory, first) for part in cut_rows(rows, self._rows)]
 
         def order(span: slice, memory: _Memory) -> None:
             # With a context for each: NumPy's error state in the caller holds for its work too.
             pieces = [
                 pool.submit(copy_context().run, read, rows, memory, span.start)
-                for rows in _cut(span, piece_rows)
+                for rows in cut_rows(span, piece_rows)
             ]
             waiting.append((span, memory, pieces))
 
@@ -225,12 +225,6 @@ def streamed_bytes(
     - `least`: the source's `least_rows`.
     """
     return _Cut(dim, backend, least).size(threads, held)
-
-
-def _cut(rows: slice, size: int) -> Iterator[slice]:
-    """The rows, `size` at a time."""
-    for start in range(rows.start, rows.stop, size):
-        yield slice(start, min(start + size, rows.stop))
 
 
 def _prepare_thread() -> None:

@@ -33,5 +33,10 @@ class Stream:
 
 def row_blocks(n: int) -> Iterator[slice]:
     """The row ranges of the blocks of a data set of n rows."""
-    for start in range(0, n, BLOCK_ROWS):
-        yield slice(start, min(start + BLOCK_ROWS, n))
+    return cut_rows(slice(0, n), BLOCK_ROWS)
+
+
+def cut_rows(rows: slice, size: int) -> Iterator[slice]:
+    """A range of rows, `size` at a time; the last part may be shorter."""
+    for start in range(rows.start, rows.stop, size):
+        yield slice(start, min(start + size, rows.stop))
