@@ -59,7 +59,7 @@ def test_gradient_step(trial):
         "trainer's own weights."
     ),
     needs="first layer",
-    cost=5,
+    cost=4,
 )
 def test_trajectory(trial):
     def check(case):
@@ -96,14 +96,14 @@ def test_trajectory(trial):
         "over twice the accumulated rounding radius; fails above 1."
     ),
     needs="first layer",
-    cost=5,
+    cost=2.5,
 )
 def test_backends_agree(trial):
     peers = {"numpy": numpy_trainer(), "torch": torch_trainer()}
 
     def check(case):
         seed = trial.seed_of(case)
-        for activation, loss, dtype in trial.trainer.supported(
+        for activation, loss, dtype in trial.combinations(
             EVEN_ACTIVATIONS, ("huber", "squared", "log-cosh"), STANDARD_DTYPES
         ):
             X, y = case.data(seed, dtype)

@@ -50,7 +50,7 @@ def on_grid(array, bits=10):
         "exact in the dtype."
     ),
     needs="first layer",
-    cost=8,
+    cost=2,
 )
 def test_equivariance(trial):
     def check(case):
@@ -59,7 +59,7 @@ def test_equivariance(trial):
         Q = dyadic_rotation(case.dim, rng)
         neurons, rows = rng.permutation(case.neurons), rng.permutation(case.samples)
         first = case.steps // 2
-        for activation, loss, dtype in trial.trainer.supported(
+        for activation, loss, dtype in trial.combinations(
             STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
         ):
             X, y = case.data(seed, dtype)
@@ -122,14 +122,14 @@ def test_equivariance(trial):
         "envelopes, for three uneven blocks; fails above 1."
     ),
     needs="first layer",
-    cost=4,
+    cost=2,
 )
 def test_one_pass(trial):
     def check(case):
         seed = trial.seed_of(case)
         rng = np.random.default_rng([seed, 6])
         cuts = np.sort(rng.choice(np.arange(1, case.samples), 2, replace=False))
-        for activation, loss, dtype in trial.trainer.supported(
+        for activation, loss, dtype in trial.combinations(
             STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
         ):
             X, y = case.data(seed, dtype)

@@ -51,9 +51,16 @@ def test_null_law(trial):
                     f"a law at distance ≥ {min(test.detectable, 1):.2g} from the null law fails "
                     "with probability ≥ 0.95"
                 ),
+                "detectable": {
+                    "what": "distance to the null law",
+                    "symbol": "D",
+                    "sign": "≥",
+                    "value": min(test.detectable, 1),
+                    "power": 0.95,
+                },
                 "case": repr(case),
             }
-            if test.rejected:
+            if trial.rejects(test.p_value):
                 trial.fail(
                     f"t = {t}: overlaps with a subspace that the labels know nothing of are at "
                     f"distance {test.distance:.3f} from the Beta law, p = {test.p_value:.2g} "

@@ -44,6 +44,7 @@ def scale_free(a, X, y, activation, loss):
         "accumulated rounding allows; fails above 1."
     ),
     needs="first layer",
+    cost=1.5,
 )
 def test_antisymmetry(trial):
     def check(case):
@@ -86,6 +87,7 @@ def test_antisymmetry(trial):
         "radius; fails above 1."
     ),
     needs="first layer",
+    cost=0.5,
 )
 def test_power_iteration(trial):
     def check(case):
@@ -150,7 +152,7 @@ def compare_slope(trial, exact_gap, measured_gap, order, **context):
     measured = float(np.log2(gaps[0] / gaps[1]))
     trial.statistic = max(trial.statistic or 0.0, abs(measured - order))
     trial.evidence["summary"] = (
-        f"slopes within {trial.statistic:.2g} of order, {trial.evidence['comparisons']} ×"
+        f"slopes within {trial.statistic:.2g}, {trial.evidence['comparisons']} ×"
     )
     if not abs(measured - order) < 0.5:
         trial.fail(
@@ -231,6 +233,7 @@ def test_small_initialisation(trial):
         "arithmetic is within 1/4 of order 3; fails unless it rounds to 3."
     ),
     needs="first layer",
+    cost=0.5,
 )
 def test_weak_feedback(trial):
     def check(case):

@@ -29,9 +29,10 @@ def error_after_fit(trial, case, dim, seed):
         "Event per seed: normalised test error below 1/2 (1 = predicting the mean). Sequential "
         "binomial test of P ≥ 0.9 against P ≤ 0.5."
     ),
+    direction="below",
     needs="regression",
     decisions=1,
-    cost=2,
+    cost=1.5,
 )
 def test_test_error(trial):
     def check(case):
@@ -54,6 +55,7 @@ def test_test_error(trial):
         "Event per seed: the normalised test error at 4d is below that at d. Sequential "
         "binomial test of P ≥ 0.9 against P ≤ 0.5."
     ),
+    direction="below",
     needs="regression",
     decisions=1,
     cost=3,
@@ -81,6 +83,7 @@ def test_test_error_decay(trial):
         "above 0.9; with the true subspace in hand, a readout reaches about 0.5). Sequential "
         "binomial test of P ≥ 0.9 against P ≤ 0.5."
     ),
+    direction="above",
     needs="regression",
     decisions=1,
     cost=1.5,

@@ -20,8 +20,10 @@ WELL_CONDITIONED = ("he2-mix", "z1z2", "quadratic:1,-0.8")
         "Event per seed: smallest squared cosine of the principal angles above 1/2. Sequential "
         "binomial test of P ≥ 0.9 against P ≤ 0.5."
     ),
+    direction="below",
     needs="first layer",
     decisions=1,
+    cost=0.5,
 )
 def test_span_recovery(trial):
     def check(case):
@@ -55,6 +57,7 @@ def test_span_recovery(trial):
     ),
     needs="first layer",
     decisions=2,
+    cost=0.5,
 )
 def test_one_step_odds(trial):
     def check(case):
@@ -94,6 +97,7 @@ def test_one_step_odds(trial):
     needs="first layer",
     decisions=2,
     cost=10,
+    profile="standard",
 )
 def test_one_step_error(trial):
     def check(case):
@@ -136,7 +140,7 @@ def test_one_step_error(trial):
     ),
     needs="first layer",
     decisions=3,
-    cost=4,
+    cost=3,
 )
 def test_error_decay(trial):
     def check(case):

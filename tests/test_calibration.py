@@ -15,13 +15,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from scipy.stats import beta, binom
+from scipy.stats import binom
 
 from mimverify import numpy_trainer, torch_trainer
+from mimverify.calibration import Calibration, CountingTrial, Plan, lower_bound, try_claim
 from mimverify.trial import (
     PROFILES,
     InProcessTrainer,
     Ledger,
+    Profile,
     Session,
     Status,
     TrainerUnderTrial,
@@ -40,52 +42,51 @@ BINOMIAL = [
     "test-error",
     "test-error-decay",
     "unlearnable-link",
+    "agnostic",
+    "collapse",
+    "error-floor",
+    "fresh-readout",
+    "heavy-label",
+    "information-limit",
+    "label-noise",
+    "linear-part",
+    "plateau",
+    "reused-samples",
+    "sample-exponents",
+    "single-neuron",
+    "staircase",
 ]
-CONFIDENCE = 1e-3  # of each lower bound; some forty are computed in a deep run
-
-
-class CountingTrial(Trial):
-    """Counts events over a fixed number of seeds instead of deciding."""
-
-    def __init__(self, claim_id: str, source: Any, runs: int, examples: int, seed: int) -> None:
-        profile = replace(PROFILES["quick"], statistical_examples=examples)
-        super().__init__(
-            load_claims()[claim_id],
-            TrainerUnderTrial(InProcessTrainer(source)),
-            profile=profile,
-            ledger=Ledger.split(load_claims().values(), profile),
-            seed=seed,
-        )
-        self.runs = runs
-        self.counts: dict[tuple[str, str], Counter[bool]] = {}
-
-    def decide_all(self, events: Any, outcomes: Any) -> None:
-        for index in range(self.runs):
-            seed = self.seed_of(self.case, "calibration", index)
-            self.trainer.fresh(seed)
-            for name, happened in outcomes(seed).items():
-                self.counts.setdefault((repr(self.case), name), Counter())[bool(happened)] += 1
-
-
-def lower_bound(successes: int, trials: int) -> float:
-    """Clopper–Pearson lower bound of a probability at confidence 1 − CONFIDENCE."""
-    return float(beta.ppf(CONFIDENCE, successes, trials - successes + 1)) if successes else 0.0
 
 
 def measure(claim_id: str, source: Any, runs: int, examples: int) -> None:
-    trial = CountingTrial(claim_id, source, runs, examples, seed=20)
-    trial.run()
-    assert trial.counts
-    for (case, event), count in trial.counts.items():
-        bound = lower_bound(count[True], runs)
-        print(f"{claim_id}: {event}: {count[True]}/{runs}, P ≥ {bound:.3f} ({case})")
-        assert bound >= USUALLY, (claim_id, event, case, dict(count))
+    profile = replace(PROFILES["quick"], statistical_examples=examples)
+    trial = CountingTrial(
+        load_claims()[claim_id],
+        TrainerUnderTrial(InProcessTrainer(source)),
+        profile=profile,
+        ledgers=[Ledger.split(load_claims().values(), profile)],
+        seed=20,
+        counted=runs,
+    )
+    tried = trial.tried()
+    assert tried.statuses == (Status.PASSED,), (tried, trial.evidence)
+    assert tried.counts
+    for count in tried.counts:
+        bound = lower_bound(count.happened, count.of)
+        print(f"{claim_id}: {count}, P ≥ {bound:.3f}")
+        assert count.of == runs
+        assert bound >= USUALLY, (claim_id, count)
 
 
-@pytest.mark.parametrize("claim_id", ["span-recovery", "one-step-odds"])
+@pytest.mark.parametrize("claim_id", ["span-recovery", "one-step-odds", "heavy-label", "staircase"])
 def test_events_are_usual_for_the_reference_trainer(claim_id: str) -> None:
     # 66 of 66 or 98 of 99 … reach the bound; the events' true probability is above 0.99.
     measure(claim_id, numpy_trainer, runs=140, examples=1)
+
+
+def test_every_statistical_claim_is_calibrated() -> None:
+    statistical = {name for name, claim in load_claims().items() if not claim.exact}
+    assert statistical == {*BINOMIAL, "null-law"}
 
 
 @pytest.mark.slow
@@ -97,32 +98,27 @@ def test_events_are_usual_for_both_backends_in_every_configuration(
     measure(claim_id, TRAINERS[backend], runs=300, examples=3)
 
 
+def null_law_at_inflated_levels(seeds: int, profile: Profile) -> None:
+    """Two tests at half the level each: at most `level` in all; exact binomial test at 1e-6."""
+    plan = Plan(("numpy",), ("null-law",), (0.1, 0.01), range(seeds), profile)
+    calibration = Calibration(plan)
+    trainer = TrainerUnderTrial(InProcessTrainer(numpy_trainer))
+    for seed in plan.seeds:
+        tried = try_claim(plan, load_claims()["null-law"], trainer, seed)
+        calibration.add("numpy", tried)
+    for row in calibration.rows:
+        print(f"{len(row.alarms)} alarms in {row.seeds} at level {row.level}")
+        assert row.seeds == seeds, calibration.problems
+        assert row.p_value > 1e-6, row
+
+
 def test_the_null_law_at_inflated_levels() -> None:
-    """False alarms of the null claim at a share of 0.1, counted over master seeds."""
-    seeds, level = 60, 0.1
-    profile = replace(PROFILES["quick"], null_samples=32, seconds=1e6)
-    claim = load_claims()["null-law"]
-    alarms = 0
-    for seed in range(seeds):
-        with Session(numpy_trainer, profile=profile, seed=seed, claims=["null-law"]) as session:
-            session.ledger = Ledger(level / claim.decisions, level)
-            alarms += session.verdict(claim).status is Status.FAILED
-    # Two tests at level/2 each: at most `level` in all; exact binomial test at 1e-6.
-    assert binom.sf(alarms - 1, seeds, level) > 1e-6, f"{alarms} alarms in {seeds}"
+    null_law_at_inflated_levels(60, replace(PROFILES["quick"], null_samples=32))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("level", [0.1, 0.01])
-def test_the_null_law_at_inflated_levels_over_hundreds_of_seeds(level: float) -> None:
-    profile = replace(PROFILES["quick"], seconds=1e6)
-    claim = load_claims()["null-law"]
-    alarms, seeds = 0, 300
-    for seed in range(seeds):
-        with Session(numpy_trainer, profile=profile, seed=seed, claims=["null-law"]) as session:
-            session.ledger = Ledger(level / claim.decisions, level)
-            alarms += session.verdict(claim).status is Status.FAILED
-    print(f"{alarms} alarms in {seeds} at level {level}")
-    assert binom.sf(alarms - 1, seeds, level) > 1e-6
+def test_the_null_law_at_inflated_levels_over_hundreds_of_seeds() -> None:
+    null_law_at_inflated_levels(300, PROFILES["quick"])
 
 
 @pytest.mark.slow
@@ -138,13 +134,17 @@ def test_the_quick_profile_raises_no_alarm_over_many_master_seeds() -> None:
 
 def test_power_between_the_two_hypotheses_is_what_the_test_promises() -> None:
     """An event of probability HALF is passed as usual at most as often as stated."""
-    trial = CountingTrial("span-recovery", numpy_trainer, 1, 1, seed=0)
+    trainer = TrainerUnderTrial(InProcessTrainer(numpy_trainer))
+    profile = replace(PROFILES["quick"], false_pass=0.05)
     decided = Counter()  # type: Counter[str]
     for seed in range(400):
         plain = Trial(
-            trial.claim, trial.trainer, profile=trial.profile, ledger=Ledger(0.05, 0.05), seed=seed
+            load_claims()["span-recovery"],
+            trainer,
+            profile=profile,
+            ledger=Ledger(0.05, 0.05),
+            seed=seed,
         )
-        plain.profile = replace(plain.profile, false_pass=0.05)
         try:
             plain.decide("a fair coin", lambda s: bool(s & 1))
             decided["pass"] += 1

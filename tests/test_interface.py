@@ -1,4 +1,4 @@
-"""Tests of `mimverify.trial.interface`: finding, constructing and calling a trainer."""
+"""Tests of `mimverify.handles.interface`: finding, constructing and calling a trainer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mimverify.errors import InputError, TrainerError
-from mimverify.trial.interface import (
+from mimverify.handles.interface import (
     SIGNATURES,
     Capabilities,
     InProcessTrainer,

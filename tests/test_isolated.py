@@ -1,4 +1,4 @@
-"""Tests of `mimverify.trial.isolated`: trainers that hang, crash, print and leave children."""
+"""Tests of `mimverify.handles.isolated`: trainers that hang, crash, print and leave children."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mimverify.errors import InputError, TrainerError
-from mimverify.trial.interface import SIGNATURES, TrainerHandle
-from mimverify.trial.isolated import SpawnedTrainer
+from mimverify.handles.interface import SIGNATURES, TrainerHandle
+from mimverify.handles.isolated import SpawnedTrainer
 
 Array = NDArray[Any]
 N, M, D = 5, 4, 3
@@ -367,7 +367,7 @@ def test_a_worker_that_cannot_start_says_why(
 
 def test_construction_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     # Long enough for a new process to import NumPy on a busy machine.
-    monkeypatch.setattr("mimverify.trial.isolated._LOAD_LIMIT", 6.0)
+    monkeypatch.setattr("mimverify.handles.isolated._LOAD_LIMIT", 6.0)
 
     def spawn() -> None:
         SpawnedTrainer("stub_trainers:SlowToConstruct", time_limit=0.5).close()
@@ -447,7 +447,7 @@ def test_the_worker_ends_with_a_parent_that_is_killed_in_the_middle_of_a_call(
 ) -> None:
     code = """
         import numpy as np
-        from mimverify.trial.isolated import SpawnedTrainer
+        from mimverify.handles.isolated import SpawnedTrainer
         zero = np.zeros((1, 1))
         given = dict.fromkeys(("W", "a", "b", "X", "y"), zero)
         options = {"eta": 1.0, "beta": 1.0, "activation": "hang", "loss": "squared"}
@@ -470,7 +470,7 @@ def test_the_worker_ends_with_a_parent_that_is_killed_in_the_middle_of_a_call(
 
 
 def test_it_works_where_processes_cannot_be_polled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mimverify.trial.isolated._open_pidfd", lambda pid, stack: None)
+    monkeypatch.setattr("mimverify.handles.isolated._open_pidfd", lambda pid, stack: None)
     monkeypatch.delattr(os, "memfd_create", raising=False)
     with SpawnedTrainer("stub_trainers:Scripted", time_limit=PATIENCE) as spawned:
         step(spawned)

@@ -167,6 +167,47 @@ def test_sequential_arguments_refused(arguments: Any, message: str) -> None:
         SequentialBinomial(*arguments)
 
 
+@pytest.mark.parametrize(("low", "high", "alpha", "beta"), LEVELS)
+@pytest.mark.parametrize("trials", [30, 200])
+def test_detectable_probability_is_the_largest_that_is_caught(
+    low: float, high: float, alpha: float, beta: float, trials: int
+) -> None:
+    """Against the class itself, asked at every state where it stops."""
+    test = SequentialBinomial(low, high, alpha, beta)
+    for power in (0.5, 0.95):
+        found = test.detectable(power=power, trials=trials)
+        p = [0.0] if found is None else [found, found / 2, found + 2e-6]
+        caught = Outcome(low, high, alpha, beta, p, trials).low
+        if found is None:
+            assert caught[0] < power
+            continue
+        assert found < high
+        assert caught[0] >= power - 1e-12
+        assert caught[1] >= power
+        assert caught[2] < power
+
+
+@pytest.mark.parametrize(("low", "high", "alpha", "beta"), LEVELS)
+@pytest.mark.parametrize("trials", [1, 17, 60])
+def test_fails_at_is_where_a_decision_for_low_falls(
+    low: float, high: float, alpha: float, beta: float, trials: int
+) -> None:
+    limit = SequentialBinomial(low, high, alpha, beta).fails_at(trials)
+    for successes in range(trials):
+        test = SequentialBinomial(low, high, alpha, beta, successes, trials - 1)
+        low_now = test.observe(False) == "low"  # `successes` of `trials`
+        assert low_now == (limit is not None and successes <= limit)
+
+
+def test_detectable_refuses_what_is_no_power() -> None:
+    test = SequentialBinomial(0.5, 0.9, 0.01)
+    for power in (0.0, 1.0, math.nan):
+        with pytest.raises(InputError, match="power="):
+            test.detectable(power=power, trials=10)
+    with pytest.raises(InputError, match="trials=0"):
+        test.detectable(trials=0)
+
+
 # --- uniformity -----------------------------------------------------------------------
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from few_nodes import few_nodes
 from mimverify.errors import InputError
 from mimverify.network.losses import LOSSES, Loss
 from mimverify.problems.links import LINKS, Link, get_link, hermite
@@ -27,15 +28,11 @@ from mimverify.theory import (
     n_half,
     predict,
     predict_trajectory,
-    projection,
-    quadrature,
     recommended_steps,
     sampled_law,
     truncated_law,
 )
-from mimverify.theory import analysis as analysis_room
 from mimverify.theory import inspection as inspection_room
-from mimverify.theory import law as law_room
 from mimverify.theory.comparison import DEVIATIONS, Comparison, compare, expected_beyond
 from mimverify.theory.population import population_of
 
@@ -60,13 +57,8 @@ def inspected(link: str | Link, loss: str = "squared", noise: float = 0.0) -> Li
 @cache
 def inspected_roughly(link: str | Link, loss: str, noise: float = 0.0) -> LinkInspection:
     """The same on few nodes and with few losses, for what does not depend on them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(quadrature, "_MOST_NODES", {1: 40_000, 2: 30_000, 3: 20_000})
-        patch.setattr(projection, "_POINTS", {projection.MAXIMUM_RANK: 2**12})
+    with few_nodes() as patch:
         patch.setattr(inspection_room, "LOSSES", {n: LOSSES[n] for n in ("squared", "l1", "huber")})
-        # What is computed meanwhile is not to be found by other tests.
-        for room, name in ((law_room, "_population"), (analysis_room, "_analyse")):
-            patch.setattr(room, name, lru_cache(getattr(room, name).__wrapped__))
         return inspect_link(link, loss, noise=noise)
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ import pytest
 import mimverify
 from mimverify import InputError, numpy_trainer
 from mimverify.errors import MimverifyError, TrainerError
+from mimverify.statistics import SequentialBinomial
 from mimverify.strict_json import jsonable
 from mimverify.trial import (
     KINDS,
@@ -44,6 +46,9 @@ from mimverify.trial import (
     suite_path,
 )
 from mimverify.trial.expectations import read_expected_failures
+from mimverify.trial.report import Report, TrainerReport, print_verdicts
+from mimverify.trial.runner import _shared_out
+from mimverify.trial.selection import matching
 
 QUICK = PROFILES["quick"]
 
@@ -285,6 +290,135 @@ def test_decide_stops_early_both_ways_and_gives_up():
     assert undecided.evidence["runs"] == QUICK.trials
 
 
+def test_a_statistical_verdict_carries_its_risk_runs_and_power_as_numbers():
+    trial = make_trial(lambda trial: trial.decide("often", lambda seed: True), decisions=1)
+    trial.case = "case"
+    trial.run()
+    evidence = json.loads(json.dumps(jsonable(trial.evidence), allow_nan=False))
+    assert evidence["false_alarm_share"] == trial.ledger.share
+    assert evidence["false_alarm_budget"] == trial.ledger.budget
+    assert evidence["runs"] == 12
+    test = SequentialBinomial(0.5, 0.9, trial.ledger.share, QUICK.false_pass)
+    caught = evidence["detectable"]
+    assert caught["value"] == test.detectable(power=0.95, trials=QUICK.trials)
+    assert caught["power"] == 0.95
+    assert 0.5 < caught["value"] < 0.9  # more than what is promised to fail by design
+    assert evidence["false_pass"] == {"probability": 0.5, "risk": 1e-3}
+    assert evidence["events"]["often"] == {
+        "happened": 12,
+        "of": 12,
+        "fails_at": test.fails_at(12),
+        "log_likelihood_ratio": pytest.approx(12 * np.log(0.9 / 0.5)),
+        "decision": "high",
+    }
+    fails_at = test.fails_at(12)
+    assert evidence["threshold"] == (None if fails_at is None else fails_at / 12)
+
+
+def test_too_few_runs_to_catch_anything_say_so():
+    trial = make_trial(decisions=1, profile=replace(QUICK, trials=3))
+    with pytest.raises(Inconclusive):
+        trial.decide("never", lambda seed: False)
+    assert trial.evidence["detectable"]["value"] is None
+    assert trial.evidence["threshold"] is None
+    assert "fails with" not in trial.evidence["caught"]
+
+
+def test_an_exact_verdict_carries_margin_and_comparisons():
+    trial = make_trial()
+    trial.within("W", np.full(3, 0.25), np.zeros(3), 1.0)
+    trial.within("W", np.full(3, 0.125), np.zeros(3), 1.0)
+    assert trial.statistic == 0.25
+    assert (trial.evidence["threshold"], trial.evidence["margin"]) == (1.0, 0.75)
+    assert trial.evidence["comparisons"] == 2
+
+
+def test_reports_show_risk_and_power_and_how_to_get_a_capsule(capsys):
+    evidence = {
+        "summary": "12 of 12 runs",
+        "false_alarm_share": 3e-8,
+        "false_alarm_budget": 1e-6,
+        "detectable": {"what": "probability", "symbol": "P", "sign": "≤", "value": 0.58},
+    }
+    failed = Verdict("a", Status.FAILED, "off", 2.0, {}, 0.0, "mimverify check x --claim a")
+    print_verdicts("x", [Verdict("b", Status.PASSED, "", 1.0, evidence), failed])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "12 of 12 runs (3e-08, P ≤ 0.58)" in shown
+    assert "With --capsules FOLDER" in shown
+    print_verdicts("x", [replace(failed, capsule="kept/a b.npz")])
+    shown = capsys.readouterr().out
+    assert "replay: mimverify replay 'kept/a b.npz'" in shown
+    assert "With --capsules" not in shown
+
+
+def test_junit_names_each_number():
+    evidence = {"detectable": {"value": 0.58, "power": 0.95}, "events": {"odds": {"of": 12}}}
+    verdict = Verdict("a", Status.FAILED, "off", 2.0, evidence, 0.0, "again", "kept.npz")
+    report = Report("quick", 0, 1e-6, [TrainerReport("x", [verdict])])
+    root = ElementTree.fromstring(report.to_junit())
+    values = {p.get("name"): p.get("value") for p in root.iter("property")}
+    assert values == {
+        "status": "failed",
+        "value": "2.0",
+        "detectable.value": "0.58",
+        "detectable.power": "0.95",
+        "events.odds.of": "12",
+    }
+    failure = root.find("testsuite/testcase/failure")
+    assert failure is not None
+    assert failure.text == "again\nmimverify replay kept.npz"
+
+
+IDS = ("gradient-step", "one-step-odds", "one-step-error", "null-law", "trajectory")
+
+
+@pytest.mark.parametrize(
+    ("expression", "chosen"),
+    [
+        ("step", "gradient-step one-step-odds one-step-error"),
+        ("step and not error", "gradient-step one-step-odds"),
+        ("null or traj", "null-law trajectory"),
+        ("null or step and odds", "one-step-odds null-law"),
+        ("(null or step) and o", "one-step-odds one-step-error"),
+        ("not (step or null)", "trajectory"),
+        ("not not NULL-LAW", "null-law"),
+    ],
+)
+def test_expressions_choose_claims(expression, chosen):
+    assert matching(expression, IDS) == chosen.split()
+
+
+@pytest.mark.parametrize(
+    ("expression", "complaint"),
+    [
+        ("nothing", "holds for no claim"),
+        ("", "ends too early"),
+        ("a and", "ends too early"),
+        ("(a", "ends too early"),
+        ("a b", "unexpected 'b'"),
+        ("a )", r"unexpected '\)'"),
+        ("or a", "unexpected 'or'"),
+        ("a & b", "'&' is not understood"),
+    ],
+)
+def test_expressions_that_are_none_are_refused(expression, complaint):
+    with pytest.raises(InputError, match=complaint):
+        matching(expression, IDS)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 5, 1000])
+def test_claims_are_shared_out_whole(workers):
+    claims = load_claims()
+    parts = _shared_out(claims, workers)
+    assert len(parts) == min(workers, len(claims))
+    assert sorted(name for part in parts for name in part) == sorted(claims)
+    assert all(part == [name for name in claims if name in part] for part in parts)
+    # Longest first: no part is above the mean by more than one claim.
+    costs = [sum(claims[name].cost for name in part) for part in parts]
+    largest = max(claim.cost for claim in claims.values())
+    assert max(costs) <= sum(costs) / len(parts) + largest
+
+
 def test_every_run_of_a_decision_has_its_own_seed():
     seeds: list[int] = []
     trial = make_trial(decisions=1)
@@ -341,6 +475,11 @@ def test_selection_keeps_the_suites_order_and_refuses_unknown_ids():
     names = list(load_claims())
     assert list(select_claims([names[3], names[1]])) == [names[1], names[3]]
     assert list(select_claims(None)) == names
+    assert list(select_claims(None, "deep")) == names
+    quick = list(select_claims(None, "quick"))
+    assert set(quick) < set(names)
+    waiting = next(name for name in names if name not in quick)
+    assert list(select_claims([waiting], "quick")) == [waiting]
     with pytest.raises(InputError, match="did you mean 'null-law'"):
         select_claims(["null-lw"])
 
@@ -356,8 +495,10 @@ def imports(path):
 
 def test_the_suite_imports_only_the_public_interface():
     allowed = {
+        "math",
         "mimverify",
         "mimverify.statistics",
+        "mimverify.strategies",
         "mimverify.theory",
         "mimverify.trial",
         "numpy",

@@ -20,7 +20,8 @@ from mimverify.files import write_whole
 from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES
 from mimverify.trial.report import Report, TrainerReport, print_verdicts
 from mimverify.trial.runner import SuiteOptions, ids, run_suite
-from mimverify.trial.session import REFERENCE_TRAINERS
+from mimverify.trial.selection import matching
+from mimverify.trial.session import REFERENCE_TRAINERS, select_claims
 
 
 @click.command(
@@ -29,9 +30,21 @@ from mimverify.trial.session import REFERENCE_TRAINERS
 @click.argument("trainers", nargs=-1, metavar="[TRAINER]...")
 @click.option("--profile", type=click.Choice(list(PROFILES)), default="quick", show_default=True)
 @click.option("--claim", "claims", multiple=True, metavar="ID", help="Only this claim; repeatable.")
+@click.option(
+    "-k", "expression", metavar="EXPRESSION",
+    help="Only claims whose ids contain this; with and, or, not and parentheses.",
+)  # fmt: skip
+@click.option(
+    "-n", "--workers", type=click.IntRange(min=1), default=1, show_default=True,
+    help="Processes that share the claims of one trainer.",
+)  # fmt: skip
 @seed_option
 @json_option
 @click.option("--junitxml", metavar="FILE", help="Write the verdicts as JUnit XML.")
+@click.option(
+    "--capsules", metavar="FOLDER",
+    help="Write a file for each failure there, for mimverify replay (default: none).",
+)  # fmt: skip
 @click.option(
     "--expected-failures", metavar="FILE", help="Lines of 'claim-id: reason' that may fail."
 )
@@ -51,9 +64,12 @@ def check(
     trainers: tuple[str, ...],
     profile: str,
     claims: tuple[str, ...],
+    expression: str | None,
+    workers: int,
     seed: int,
     json_path: str | None,
     junitxml: str | None,
+    capsules: str | None,
     expected_failures: str | None,
     budget: float,
     time_limit: float | None,
@@ -66,8 +82,19 @@ def check(
     """
     check_writable("--json", json_path)
     check_writable("--junitxml", junitxml)
+    chosen = ids(claims)
+    if expression is not None:
+        chosen = tuple(matching(expression, chosen or select_claims(None)))
     options = SuiteOptions(
-        profile, seed, budget, ids(claims), expected_failures, time_limit, threads
+        profile=profile,
+        seed=seed,
+        budget=budget,
+        claims=chosen,
+        expected_failures=expected_failures,
+        call_seconds=time_limit,
+        threads=threads,
+        capsules=capsules,
+        workers=workers,
     )
     report = Report(profile, seed, budget)
     console = PipedConsole(stderr=json_path == "-")
@@ -75,6 +102,8 @@ def check(
         for trainer in trainers or tuple(REFERENCE_TRAINERS):
             report.trainers.append(_try(trainer, options, console))
             _show(report.trainers[-1], console)
+        if not chosen:
+            _tell_of_larger_profiles(profile, console)
     except KeyboardInterrupt as interrupt:
         report.interrupted = True
         for partial in interrupt.args:
@@ -101,15 +130,30 @@ def _try(trainer: str, options: SuiteOptions, console: Console) -> TrainerReport
     with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
         task = progress.add_task("starting", total=None, trainer=trainer)
 
+        under_way: list[str] = []
+
         def on_event(kind: str, event: dict[str, Any]) -> None:
             if kind == "begin":
                 progress.update(task, total=len(event["claims"]), completed=0)
             elif kind == "start":
-                progress.update(task, description=event["claim"])
+                under_way.append(event["claim"])
             elif kind == "verdict":
+                under_way.remove(event["verdict"]["id"])
                 progress.advance(task)
+            progress.update(task, description=", ".join(under_way))
 
         return run_suite(trainer, options, on_event=on_event)
+
+
+def _tell_of_larger_profiles(profile: str, console: Console) -> None:
+    tried = select_claims(None, profile)
+    waiting = [name for name in select_claims(None) if name not in tried]
+    if waiting:
+        console.print(
+            f"Not tried in the {profile} profile: {', '.join(waiting)}. Name one with --claim, or "
+            "take a larger --profile.",
+            style="dim",
+        )
 
 
 def _show(report: TrainerReport, console: Console) -> None:

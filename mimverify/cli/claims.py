@@ -6,20 +6,37 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from mimverify.cli.options import PipedConsole, json_option, write_json
+from mimverify.cli.options import (
+    PipedConsole,
+    check_distinct,
+    check_writable,
+    json_option,
+    write_json,
+    write_text,
+)
 from mimverify.trial.claim import CLAIM_SET_VERSION, Claim
+from mimverify.trial.claims_page import claims_page
 from mimverify.trial.session import select_claims
 
 
 @click.command()
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @json_option
-def claims(ids: tuple[str, ...], json_path: str | None) -> None:
+@click.option(
+    "--markdown", metavar="FILE", help="Write the claims as a page of Markdown; '-' prints it."
+)
+def claims(ids: tuple[str, ...], json_path: str | None, markdown: str | None) -> None:
     """List the claims, or show those of the given IDs in full."""
+    check_writable("--json", json_path)
+    check_writable("--markdown", markdown)
+    check_distinct({"--json": json_path, "--markdown": markdown})
     selected = select_claims(ids)
     if json_path is not None:
         records = [claim.to_json() for claim in selected.values()]
         write_json(json_path, {"claim_set": CLAIM_SET_VERSION, "claims": records})
+    if markdown is not None:
+        write_text(markdown, claims_page(selected.values()))
+    if json_path is not None or markdown is not None:
         return
     console = PipedConsole()
     if ids:

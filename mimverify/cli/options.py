@@ -63,7 +63,13 @@ def deliver(
 
 def write_json(path: str, record: dict[str, Any]) -> None:
     """Write strict JSON (null, never NaN) to a file, whole or not at all, or to '-'."""
-    text = json.dumps(jsonable(record), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    write_text(
+        path, json.dumps(jsonable(record), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    )
+
+
+def write_text(path: str, text: str) -> None:
+    """Write a text to a file, whole or not at all, or to '-'."""
     if path == "-":
         click.echo(text, nl=False)
         return

@@ -1,6 +1,7 @@
 """Design matrices behind the one-pass seam (design.md)."""
 
 from mimverify.designs.base import Design, RowFunction
+from mimverify.designs.counted import CountedDesign, OperationCounts
 from mimverify.designs.files import NpyRows, ParquetRows, npy_labels, parquet_labels
 from mimverify.designs.lazy import LazyGaussianDesign, lazy_bytes
 from mimverify.designs.rows import IterableRows, ModelRows, RowSource, SequentialRows
@@ -9,11 +10,13 @@ from mimverify.designs.stored import StoredDesign
 from mimverify.designs.streamed import StreamedDesign
 
 __all__ = [
+    "CountedDesign",
     "Design",
     "IterableRows",
     "LazyGaussianDesign",
     "ModelRows",
     "NpyRows",
+    "OperationCounts",
     "ParquetRows",
     "RowFunction",
     "RowSource",

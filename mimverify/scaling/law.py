@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from mimverify.backends import BACKENDS
 from mimverify.errors import InputError
@@ -271,7 +271,7 @@ def _exponents(points: Sequence[ScalingPoint]) -> tuple[Exponent, ...]:
         degrees = (one.measured.degrees, two.measured.degrees)
         variance = errors[0] ** 2 + errors[1] ** 2
         welch = variance**2 / sum(e**4 / k for e, k in zip(errors, degrees, strict=True))
-        reach = float(student.ppf(0.975, welch)) * math.sqrt(variance) / span
+        reach = float(stdtrit(welch, 0.975)) * math.sqrt(variance) / span
         slope = (two.measured.log_samples - one.measured.log_samples) / span
         predicted = None
         if one.predicted is not None and two.predicted is not None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 #: Measures the log-odds of the alignment at n samples; the second argument counts measurements.
 Measurement = Callable[[int, int], float]
@@ -49,7 +49,7 @@ class HalfPoint:
 
     def interval(self, coverage: float = 0.95) -> tuple[float, float]:
         """Student's interval for n_half."""
-        reach = float(student.ppf((1 + coverage) / 2, self.degrees)) * self.log_error
+        reach = float(stdtrit(self.degrees, (1 + coverage) / 2)) * self.log_error
         return math.exp(self.log_samples - reach), math.exp(self.log_samples + reach)
 
 

@@ -11,9 +11,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
 
 from mimverify.errors import InputError
-from mimverify.validation import number
+from mimverify.validation import integer, number
+
+_BISECTIONS = 20  # of a probability: to 1e-6
 
 
 @dataclass
@@ -49,10 +54,7 @@ class SequentialBinomial:
     @property
     def log_ratio(self) -> float:
         """log of the likelihood ratio of `high` against `low`."""
-        failures = self.trials - self.successes
-        return _times_log(self.successes, self.high, self.low) + _times_log(
-            failures, 1 - self.high, 1 - self.low
-        )
+        return _log_ratio(self.successes, self.trials, self.low, self.high)
 
     def observe(self, success: bool) -> str | None:
         """Count one independent trial; returns the decision, if it has fallen."""
@@ -75,6 +77,79 @@ class SequentialBinomial:
         while _times_log(count, self.high, self.low) < needed:  # once, or not at all
             count += 1
         return count
+
+    def fails_at(self, trials: int) -> int | None:
+        """The largest number of successes in `trials` that decides for `low`; None: no number."""
+        assert self.beta is not None
+        trials = integer("trials", trials, minimum=1)
+        size = 1 << (trials - 1).bit_length()  # few sizes, so that most calls find theirs
+        lowest, _ = _bounds(self.low, self.high, self.alpha, self.beta, size)[trials - 1]
+        return None if lowest < 0 else lowest
+
+    def detectable(self, *, power: float = 0.95, trials: int) -> float | None:
+        """The largest p for which the decision within `trials` is `"low"` with this probability.
+
+        Every smaller p is caught at least as often: more successes never help to fail.
+        Rounded down to 1e-6; None where not even p = 0 is caught.
+
+        **Raises** `InputError` unless 0 < power < 1 and `trials` is at least 1.
+        """
+        assert self.beta is not None
+        if not 0 < number("power", power) < 1:
+            raise InputError(f"power={power}: expected a probability between 0 and 1")
+        trials = integer("trials", trials, minimum=1)
+        return _detectable(self.low, self.high, self.alpha, self.beta, float(power), trials)
+
+
+@lru_cache(maxsize=64)
+def _bounds(
+    low: float, high: float, alpha: float, beta: float, trials: int
+) -> tuple[tuple[int, int], ...]:
+    """For t = 1, 2, …: the largest number of successes that decides for `low`, or −1, and
+    the smallest that decides for `high`, or t + 1. Both never fall."""
+    found, lowest, highest = [], -1, 0
+    for t in range(1, trials + 1):
+        while lowest < t and _log_ratio(lowest + 1, t, low, high) <= math.log(alpha):
+            lowest += 1
+        while highest <= t and _log_ratio(highest, t, low, high) < -math.log(beta):
+            highest += 1
+        found.append((lowest, highest))
+    return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def _detectable(
+    low: float, high: float, alpha: float, beta: float, power: float, trials: int
+) -> float | None:
+    bounds = _bounds(low, high, alpha, beta, trials)
+    if _rejection(0.0, bounds) < power:
+        return None
+    caught, missed = 0.0, high
+    for _ in range(_BISECTIONS):
+        middle = (caught + missed) / 2
+        if _rejection(middle, bounds) >= power:
+            caught = middle
+        else:
+            missed = middle
+    return caught
+
+
+def _rejection(p: float, bounds: tuple[tuple[int, int], ...]) -> float:
+    """Probability of deciding for `low`, by dynamic programming over the successes."""
+    rejected, mass = 0.0, np.array([1.0])
+    for lowest, highest in bounds:
+        following = np.zeros(len(mass) + 1)
+        following[1:] = p * mass
+        following[:-1] += (1 - p) * mass
+        rejected += float(following[: lowest + 1].sum())
+        following[: lowest + 1] = 0
+        following[highest:] = 0
+        mass = following
+    return rejected
+
+
+def _log_ratio(successes: int, trials: int, low: float, high: float) -> float:
+    return _times_log(successes, high, low) + _times_log(trials - successes, 1 - high, 1 - low)
 
 
 def _times_log(count: int, p: float, q: float) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, kstwo
+from scipy.special import betainc
 
 from mimverify.errors import InputError
 from mimverify.validation import array
@@ -56,6 +56,8 @@ def uniformity_test(values: Any, *, alpha: float) -> UniformityTest:
     n = len(v)
     k = np.arange(1, n + 1)
     distance = float(max(np.max(k / n - v), np.max(v - (k - 1) / n)))
+    from scipy.stats import kstwo  # scipy.stats takes long to import
+
     return UniformityTest(distance, float(kstwo.sf(distance, n)), n, alpha)
 
 
@@ -66,4 +68,4 @@ def null_overlap_cdf(overlap: Any, *, rank: int, dim: int) -> NDArray[np.float64
     """
     if not 1 <= rank < dim:
         raise InputError(f"rank={rank}, dim={dim}: expected 1 ≤ rank < dim")
-    return np.asarray(beta.cdf(overlap, rank / 2, (dim - rank) / 2))
+    return np.asarray(betainc(rank / 2, (dim - rank) / 2, np.clip(overlap, 0, 1)))

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as student
+from scipy.special import stdtr, stdtrit
 
 from mimverify.errors import InputError
 from mimverify.network.losses import Loss, get_loss
@@ -83,7 +83,7 @@ class Comparison:
 
     def contradicts(self, alpha: float) -> bool:
         """Whether some gap exceeds 1 % and what chance allows with probability `alpha`."""
-        quantile = float(student.isf(alpha / (2 * len(self.predicted)), self.seeds - 1))
+        quantile = float(-stdtrit(self.seeds - 1, alpha / (2 * len(self.predicted))))
         allowed = RELATIVE * self.predicted + quantile * self.standard_error
         return bool(np.any(np.abs(self.simulated - self.predicted) > allowed))
 
@@ -215,6 +215,6 @@ def _weighted_covariance(X: Array, T: Array) -> Array:
 def expected_beyond(results: Sequence[Comparison]) -> float:
     """How many comparisons chance alone puts beyond three standard errors, at most."""
     return sum(
-        len(result.predicted) * 2 * float(student.sf(DEVIATIONS, result.seeds - 1))
+        len(result.predicted) * 2 * float(stdtr(result.seeds - 1, -DEVIATIONS))
         for result in results
     )

@@ -15,7 +15,6 @@ from dataclasses import replace
 
 import numpy as np
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from mimverify.errors import InputError
 from mimverify.problems.links import Array, Link, get_link
@@ -82,6 +81,8 @@ def _quietly(link: Link, z: Array) -> Array:
 def _units(link: Link, noise: float) -> Units:
     """A common part and a spread of the labels, from a fixed set of points."""
     rng = np.random.default_rng([link.rank, 0x756E6974])
+    from scipy.stats import qmc  # scipy.stats takes long to import
+
     uniform = qmc.Sobol(link.rank, scramble=True, rng=rng).random_base2(12)
     y = _quietly(link, ndtri(uniform + 2.0**-31))
     _, exponent = math.frexp(np.abs(y).max())

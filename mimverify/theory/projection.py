@@ -14,7 +14,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
-from scipy.stats import qmc
 
 from mimverify.problems.links import Array, Link
 from mimverify.theory.moments import ROUNDING, ConditionalMoments, Estimate
@@ -126,6 +125,8 @@ def _draw(link: Link, noise: float, seed: int, replicate: int, points: int) -> t
     """z `(points, r)` and y `(points,)` of one independently scrambled Sobol set."""
     rng = np.random.default_rng([seed, replicate, 0x636F6E64])
     dimension = link.rank + (noise > 0)
+    from scipy.stats import qmc  # scipy.stats takes long to import
+
     uniform = qmc.Sobol(dimension, scramble=True, seed=rng).random(points)
     # The coordinates are multiples of 2⁻³⁰, zero among them: half a step off stays inside.
     normal = ndtri(uniform + 2.0**-31)

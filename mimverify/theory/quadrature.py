@@ -16,8 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial.legendre import legvander
 from numpy.typing import NDArray
-from scipy.special import roots_legendre
-from scipy.stats import norm, qmc
+from scipy.special import ndtri, roots_legendre
 
 from mimverify.errors import InputError
 from mimverify.validation import integer
@@ -206,6 +205,8 @@ def _tensor_rule(order: int, dimensions: int) -> tuple[Array, Array]:
 
 
 def _sobol_rule(dimensions: int) -> NormalRule:
+    from scipy.stats import qmc  # scipy.stats takes long to import
+
     # r⁴/8 products are taken at every node: fewer nodes where r is large.
     power = max(_LEAST_SOBOL_POWER, _MOST_SOBOL_POWER - max(0, dimensions - 4) // 2)
     rng = np.random.default_rng([dimensions, 0x71756164])
@@ -215,7 +216,7 @@ def _sobol_rule(dimensions: int) -> NormalRule:
             for _ in range(_REPLICATES)
         ]
     )
-    z = norm.ppf(np.clip(uniform, 1e-16, 1 - 1e-16))
+    z = ndtri(np.clip(uniform, 1e-16, 1 - 1e-16))
     part = len(z) // 2
     return NormalRule(
         z,

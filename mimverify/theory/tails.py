@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, qmc
+from scipy.special import ndtri
 
 from mimverify.errors import InputError
 
@@ -55,8 +55,10 @@ def tail_of(transform: Callable[[Array], Array], rank: int) -> Tail:
     """
     axes = np.concatenate([np.eye(rank), -np.eye(rank)])
     if rank > 1:
+        from scipy.stats import qmc  # scipy.stats takes long to import
+
         uniform = qmc.Sobol(rank, scramble=False).random_base2(_DIRECTIONS_POWER)[1:]
-        gaussian = norm.ppf(np.clip(uniform, 1e-9, 1 - 1e-9))
+        gaussian = ndtri(np.clip(uniform, 1e-9, 1 - 1e-9))
         norms = np.linalg.norm(gaussian, axis=1)
         directions = np.concatenate([axes, gaussian[norms > 0] / norms[norms > 0, None]])
     else:

@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import NDArray
-from scipy.special import expit, logit
-from scipy.stats import norm
+from scipy.special import expit, logit, ndtri
 
 from mimverify.errors import InputError
 from mimverify.network.losses import Loss, get_loss
@@ -109,7 +108,7 @@ class Trajectory:
     def run_interval(self, neurons: int, coverage: float = 0.95) -> tuple[Array, Array]:
         """The central interval that A_t of so large a share of runs falls into."""
         mean, deviation = self.run_log_odds(neurons)
-        reach = float(norm.isf((1 - coverage) / 2)) * deviation
+        reach = float(ndtri((1 + coverage) / 2)) * deviation
         return np.asarray(expit(mean - reach)), np.asarray(expit(mean + reach))
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mimverify.backends import BACKENDS, Backend, get_backend
 from mimverify.designs.base import Design
+from mimverify.designs.counted import CountedDesign, OperationCounts
 from mimverify.designs.stored import StoredDesign
 from mimverify.errors import InputError
 from mimverify.network.activations import Activation, get_activation
@@ -165,7 +166,7 @@ class LayerwiseTrainer:
         if design.dim != self.n_features_in_:
             raise InputError(f"X has {design.dim} columns: expected d={self.n_features_in_}")
         self.readout_ = train_readout(
-            design,
+            self._counted(design),
             y,
             self.network_.W,
             activation=get_activation(self.activation),
@@ -196,6 +197,7 @@ class LayerwiseTrainer:
         - `resume`: go on from there instead of from the start; `observe` sees later steps only.
         """
         design, y = self._design(X, y, self._dtype(X))
+        design = self._counted(design, afresh=True)
         not_constant(y)
         n, d, backend = design.n_samples, design.dim, design.backend
         activation, loss, schedule = self._recipe()
@@ -289,7 +291,7 @@ class LayerwiseTrainer:
             weights[t] = backend.to_numpy(W)
 
         train_first_layer(
-            StoredDesign(X, backend),
+            self._counted(StoredDesign(X, backend), afresh=True),
             Objective(get_loss(loss), backend.asarray(y)),
             backend.asarray(network.W),
             backend.asarray(network.a),
@@ -301,6 +303,16 @@ class LayerwiseTrainer:
             zero_allowed=True,
         )
         return weights
+
+    def operation_counts(self) -> dict[str, int]:
+        """What the last `features`, `step` or `fit` cost: see `OperationCounts`.
+
+        Of stage by stage training: all since the last `fit_first_layer`, each stage's passes
+        over its own rows. **Raises** `InputError` where nothing was trained yet.
+        """
+        if not hasattr(self, "_counts"):
+            raise InputError("operation_counts: nothing was trained yet; call fit first")
+        return self._counts.to_json()
 
     # -- parts -----------------------------------------------------------------------------
 
@@ -314,6 +326,12 @@ class LayerwiseTrainer:
             return X, array("y", y, (X.n_samples,), dtype=X.backend.dtype)
         X, y = data(X, y, dtype=dtype)
         return StoredDesign(X, self._backend(X.dtype.name)), y
+
+    def _counted(self, design: Design, *, afresh: bool = False) -> Design:
+        """`design`, whose passes add to `operation_counts`, from zero if `afresh`."""
+        if afresh or not hasattr(self, "_counts"):
+            self._counts = OperationCounts()
+        return CountedDesign(design, self._counts)
 
     def _backend(self, dtype: str) -> Backend:
         return get_backend(choice("backend", self.backend, BACKENDS), dtype, self.device)

@@ -3,6 +3,7 @@
 What the suite (`properties/`) and adopters' own test suites may import is listed here.
 """
 
+from mimverify.handles.interface import Capabilities, InProcessTrainer, TrainerHandle
 from mimverify.trial.adapter import (
     STANDARD_ACTIVATIONS,
     STANDARD_DTYPES,
@@ -19,14 +20,23 @@ from mimverify.trial.cases import (
     exact_cases,
     learning_cases,
 )
-from mimverify.trial.claim import CLAIM_SET_VERSION, Claim, claim, load_claims, suite_path
+from mimverify.trial.claim import (
+    CLAIM_SET_VERSION,
+    DIRECTIONS,
+    Claim,
+    claim,
+    load_claims,
+    suite_path,
+)
 from mimverify.trial.envelope import accumulate, lipschitz, step_envelope, unit_roundoff
-from mimverify.trial.interface import Capabilities, InProcessTrainer, TrainerHandle
 from mimverify.trial.learning import (
     EVEN_ACTIVATIONS,
     first_layer,
+    log_odds,
     loss_used,
+    mean_log_odds,
     readout_error,
+    training_data,
 )
 from mimverify.trial.ledger import Ledger
 from mimverify.trial.oracle import exact_step, exact_trajectory, label_covariance
@@ -37,6 +47,7 @@ from mimverify.trial.verdict import ClaimFailed, Inconclusive, NotApplicable, St
 
 __all__ = [
     "CLAIM_SET_VERSION",
+    "DIRECTIONS",
     "EVEN_ACTIVATIONS",
     "FALSE_ALARM_BUDGET",
     "KINDS",
@@ -76,12 +87,15 @@ __all__ = [
     "learning_cases",
     "lipschitz",
     "load_claims",
+    "log_odds",
     "loss_used",
+    "mean_log_odds",
     "parametrize_with_claims",
     "readout_error",
     "select_claims",
     "settings_text",
     "step_envelope",
     "suite_path",
+    "training_data",
     "unit_roundoff",
 ]

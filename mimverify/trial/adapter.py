@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimverify.handles.interface import OPERATION_COUNTS, TrainerHandle
 from mimverify.network import ACTIVATIONS, LOSSES
-from mimverify.trial.interface import TrainerHandle
 from mimverify.trial.verdict import Inconclusive, NotApplicable
 from mimverify.validation import canonical
 
@@ -58,6 +58,8 @@ class TrainerUnderTrial:
         found = set()
         if self.methods & {"features", "step"}:
             found.add("first layer")
+            if "operation_counts" in self.methods:
+                found.add("operation counts")
         if self.methods >= {"fit", "predict"}:
             found.add("regression")
         return frozenset(found)
@@ -109,6 +111,23 @@ class TrainerUnderTrial:
         for _ in range(steps):
             weights.append(self.step(weights[-1], a, b, X, y, **options))
         return np.array(weights)
+
+    def counted_features(
+        self, W: Array, a: Array, b: Array, X: Array, y: Array, *, steps: int, **options: Any
+    ) -> dict[str, int]:
+        """`OPERATION_COUNTS` of so many steps from W, by the trainer's own `operation_counts`."""
+        if "features" in self.methods:
+            self.features(W, a, b, X, y, steps=steps, **options)
+            return self._operation_counts()
+        total = dict.fromkeys(OPERATION_COUNTS, 0)
+        for _ in range(steps):
+            W = self.step(W, a, b, X, y, **options)
+            total = {name: total[name] + k for name, k in self._operation_counts().items()}
+        return total
+
+    def _operation_counts(self) -> dict[str, int]:
+        counts = self._result("operation_counts", {}, {})
+        return {name: int(k) for name, k in zip(OPERATION_COUNTS, counts, strict=True)}
 
     def fit(self, X: Array, y: Array) -> None:
         """Train on the data of both stages, stacked."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from mimverify.errors import InputError
@@ -25,6 +26,7 @@ def check(
     expected_failures: Mapping[str, str] | None = None,
     budget: float = FALSE_ALARM_BUDGET,
     threads: int | None = 1,
+    capsules: str | Path | None = None,
 ) -> Report:
     """Put a trainer on trial and return the report.
 
@@ -33,7 +35,7 @@ def check(
     - `trainer`: an instance, class or zero-argument factory, run in this process, where
       nothing can stop a call that hangs; or `"module:attribute"`, run in a worker process
       that is killed at the time limit.
-    - `profile`, `seed`, `claims`, `expected_failures`, `budget`: see `Session`.
+    - `profile`, `seed`, `claims`, `expected_failures`, `budget`, `capsules`: see `Session`.
     - `threads`: of this process's and the worker's libraries while the trial lasts; a
       trial's problems are too small for more than one. None leaves them alone.
 
@@ -50,6 +52,7 @@ def check(
             expected_failures=expected_failures,
             budget=budget,
             threads=threads,
+            capsules=capsules,
         ) as session,
     ):
         outcome = TrainerReport(
@@ -99,6 +102,7 @@ def parametrize_with_claims(
     claims: Iterable[str] | None = None,
     expected_failures: Mapping[str, str] | None = None,
     threads: int | None = 1,
+    capsules: str | Path | None = None,
 ) -> Any:
     """Parametrise a test with every claim, for adopters' own pytest suites:
 
@@ -124,6 +128,7 @@ def parametrize_with_claims(
                     claims=claims,
                     expected_failures=expected_failures,
                     threads=threads,
+                    capsules=capsules,
                 )
             )
         return made[0]
@@ -132,6 +137,6 @@ def parametrize_with_claims(
         "claim",
         [
             pytest.param(BoundClaim(claim, session, threads), id=name)
-            for name, claim in select_claims(claims).items()
+            for name, claim in select_claims(claims, profile).items()
         ],
     )

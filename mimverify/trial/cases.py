@@ -1,15 +1,11 @@
-"""Configurations that Hypothesis draws. Data and seeds derive from them.
-
-Everything is drawn from booleans: Hypothesis mixes constants that it finds in the source
-code of local modules into integers, floats and text, and would draw other configurations
-from an installed wheel than from a checkout.
-"""
+"""Configurations that Hypothesis draws for the claims. Data and seeds derive from them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
@@ -17,6 +13,7 @@ from numpy.typing import NDArray
 
 from mimverify.network import symmetric_start
 from mimverify.problems import MultiIndexModel, get_link
+from mimverify.strategies.choices import choices
 from mimverify.trial.oracle import exact_step
 
 __all__ = [
@@ -29,22 +26,7 @@ __all__ = [
     "learning_cases",
 ]
 
-T = TypeVar("T")
 Array = NDArray[np.floating[Any]]
-
-# Beyond what the number of options needs, so that the remainder is nearly uniform.
-_SPARE_BITS = 6
-
-
-def choices(options: Sequence[T]) -> st.SearchStrategy[T]:
-    """One of `options`, shrinking to the first; the same in every installation."""
-    options = tuple(options)
-    bits = max(1, (len(options) - 1).bit_length()) + _SPARE_BITS
-
-    def pick(flags: tuple[bool, ...]) -> T:
-        return options[sum(flag << place for place, flag in enumerate(flags)) % len(options)]
-
-    return st.tuples(*[st.booleans()] * bits).map(pick)
 
 
 @dataclass(frozen=True)
@@ -73,9 +55,7 @@ class ExactCase:
 
     def data(self, seed: int, dtype: str) -> tuple[Array, Array]:
         """Inputs `(n, d)` and noisy labels `(n,)`, read-only."""
-        model = MultiIndexModel(self.link, self.dim, noise=0.3, seed=seed)
-        sample = model.sample(self.samples, dtype=dtype)
-        return frozen(sample.X), frozen((self.scale * sample.y).astype(dtype))
+        return _data(self, seed, dtype)
 
     def general_network(self, seed: int, dtype: str) -> tuple[Array, Array, Array]:
         """W `(m, d)`, a and b `(m,)`: any, or with the halves of a symmetric start.
@@ -119,6 +99,13 @@ class ExactCase:
         return network.W, network.a, network.b
 
 
+@lru_cache(maxsize=4)  # a claim asks again for every activation and loss
+def _data(case: ExactCase, seed: int, dtype: str) -> tuple[Array, Array]:
+    model = MultiIndexModel(case.link, case.dim, noise=0.3, seed=seed)
+    sample = model.sample(case.samples, dtype=dtype)
+    return frozen(sample.X), frozen((case.scale * sample.y).astype(dtype))
+
+
 def _keeps_its_size(
     network: tuple[Array, Array, Array], data: tuple[Array, Array], steps: int, **options: Any
 ) -> bool:
@@ -160,6 +147,7 @@ KINDS: dict[str, _Kind] = {
     "long": _Kind(steps=(12, 17, 40)),  # schedules, early stops
     "mirror": _Kind(),  # symmetric start and β = 1/η, but σ of any parity
     "twin": _Kind(),  # symmetric start with biases and another β
+    "square": _Kind(dims=(6,), neurons=(6,)),  # m = d: transposed arrays fit
 }
 
 #: Kinds that the theorem's own setting can take.

@@ -17,18 +17,36 @@ from pathlib import Path
 from typing import Any
 
 from mimverify.errors import InputError, MimverifyError
+from mimverify.trial.profile import PROFILES
 from mimverify.validation import choice
 
-__all__ = ["CAPABILITIES", "CLAIM_SET_VERSION", "Claim", "claim", "load_claims", "suite_path"]
+__all__ = [
+    "CAPABILITIES",
+    "CLAIM_SET_VERSION",
+    "DIRECTIONS",
+    "Claim",
+    "claim",
+    "load_claims",
+    "suite_path",
+]
 
 #: Version of the set of claims; reports carry it. Raise it when a claim is added, removed or
 #: decides differently.
-CLAIM_SET_VERSION = "2"
+CLAIM_SET_VERSION = "3"
 
 #: What a claim can need of a trainer, and which methods provide it.
 CAPABILITIES = {
     "first layer": "features() or step()",
     "regression": "fit() and predict()",
+    "operation counts": "operation_counts() beside features() or step()",
+}
+
+#: On which side of what is claimed a trainer must deviate to fail.
+DIRECTIONS = {
+    "error": "only too large an error fails",
+    "below": "only learning too little fails",
+    "above": "only learning too much fails",
+    "both": "too little and too much fail",
 }
 
 Procedure = Callable[[Any], None]
@@ -45,11 +63,15 @@ class Claim:
     - `source`: where the theorem or its analysis says so.
     - `assumptions`: what it presupposes of configuration and trainer.
     - `measures`: the statistic and how it decides.
+    - `direction`: a key of `DIRECTIONS`.
     - `needs`: a key of `CAPABILITIES`.
     - `decisions`: statistical decisions per example; 0 for an exact claim, which has no
       false alarms.
     - `cost`: its share of a profile's time, relative to the other claims'.
+    - `profile`: the smallest profile that tries it unasked.
     - `procedure`: takes a `Trial`.
+    - `holds`: whether a configuration meets the assumptions, or None: all that the claim
+      draws do.
     """
 
     id: str
@@ -57,27 +79,37 @@ class Claim:
     source: str
     assumptions: tuple[str, ...]
     measures: str
+    direction: str
     needs: str
     decisions: int
     cost: float
+    profile: str
     procedure: Procedure
+    holds: Callable[[Any], bool] | None = None
 
     @property
     def exact(self) -> bool:
         """Whether the claim is decided without chance."""
         return self.decisions == 0
 
+    def admits(self, case: Any) -> bool:
+        """Whether a configuration meets the assumptions."""
+        return self.holds is None or bool(self.holds(case))
+
     def to_json(self) -> dict[str, Any]:
-        """The record without its procedure."""
+        """The record without its functions."""
         return {
             "id": self.id,
             "statement": self.statement,
             "source": self.source,
             "assumptions": list(self.assumptions),
             "measures": self.measures,
+            "direction": f"{self.direction}: {DIRECTIONS[self.direction]}",
             "needs": f"{self.needs}: {CAPABILITIES[self.needs]}",
             "kind": "exact" if self.exact else "statistical",
             "decisions": self.decisions,
+            "cost": self.cost,
+            "profile": self.profile,
         }
 
 
@@ -89,17 +121,37 @@ def claim(
     measures: str,
     needs: str,
     assumptions: tuple[str, ...] = (),
+    direction: str | None = None,
     decisions: int = 0,
     cost: float = 1.0,
+    profile: str = "quick",
+    holds: Callable[[Any], bool] | None = None,
 ) -> Callable[[Procedure], Procedure]:
-    """Make a function of the suite a claim; see `Claim` for the arguments."""
+    """Make a function of the suite a claim; see `Claim` for the arguments.
+
+    `direction` is `"error"` for an exact claim and `"both"` for a statistical one by default.
+    """
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", id):
         raise InputError(f"id={id!r}: expected lower-case words joined by hyphens")
     choice("needs", needs, CAPABILITIES)
+    choice("profile", profile, PROFILES)
+    direction = direction or ("both" if decisions else "error")
+    choice("direction", direction, DIRECTIONS)
 
     def decorate(procedure: Procedure) -> Procedure:
         record = Claim(
-            id, statement, source, assumptions, measures, needs, decisions, cost, procedure
+            id=id,
+            statement=statement,
+            source=source,
+            assumptions=assumptions,
+            measures=measures,
+            direction=direction,
+            needs=needs,
+            decisions=decisions,
+            cost=cost,
+            profile=profile,
+            procedure=procedure,
+            holds=holds,
         )
         procedure.claim = record  # type: ignore[attr-defined]
         return procedure

@@ -20,6 +20,7 @@ R_{t+1} = κ_t R_t + ‖envelope_t‖_F (`lipschitz`, `accumulate`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -73,23 +74,24 @@ def step_envelope(
     span = reach * np.linalg.norm(X, axis=1, keepdims=True)
     value, first = sigma.value(P), sigma.first(P)
     ulps = FUNCTION_ULPS * u
-    first_err = _variation(sigma.first, P, P_err + (span if sigma.kink else 0.0))
-    first_err += ulps * np.maximum(1, np.abs(first))
-    value_err = _variation(sigma.value, P, P_err) + ulps * np.maximum(1, np.abs(value))
+    first_abs, value_abs = np.abs(first), np.abs(value)
+    first_err = _variation(sigma.first, P, first, P_err + span if sigma.kink else P_err)
+    first_err += ulps * np.maximum(1, first_abs)
+    value_err = _variation(sigma.value, P, value, P_err) + ulps * np.maximum(1, value_abs)
 
     f = value @ a
-    f_err = value_err @ a_abs + _gamma(m + 1, u) * (np.abs(value) @ a_abs)
+    f_err = value_err @ a_abs + _gamma(m + 1, u) * (value_abs @ a_abs)
     if psi.jump:
         f_err = f_err + span[:, 0] * np.linalg.norm(first * a, axis=1)
     residual = f - y
     slope = psi.derivative(residual)
-    slope_err = _variation(psi.derivative, residual, f_err + 2 * u * (np.abs(f) + np.abs(y)))
-    slope_err += ulps * np.abs(slope)
+    f_err += 2 * u * (np.abs(f) + np.abs(y))
+    slope_err = _variation(psi.derivative, residual, slope, f_err)
+    slope_abs = np.abs(slope)
+    slope_err += ulps * slope_abs
 
-    R_abs = np.abs(slope)[:, None] * a_abs * np.abs(first)
-    R_err = a_abs * (
-        slope_err[:, None] * (np.abs(first) + first_err) + np.abs(slope)[:, None] * first_err
-    )
+    R_abs = slope_abs[:, None] * a_abs * first_abs
+    R_err = a_abs * (slope_err[:, None] * (first_abs + first_err) + slope_abs[:, None] * first_err)
     # Underflow: products of tiny numbers err by the smallest normal number, not relatively.
     R_err += 4 * u * R_abs + 4 * float(np.finfo(dtype).tiny)
     G_abs = R_abs.T @ X_abs / n
@@ -101,12 +103,12 @@ def step_envelope(
     )
 
 
-def _variation(function: Any, at: Array, radius: Array) -> Array:
-    """Largest change of a locally monotone function within `radius` of `at`."""
-    centre = function(at)
-    return np.asarray(
-        np.maximum(np.abs(function(at + radius) - centre), np.abs(function(at - radius) - centre))
-    )
+def _variation(
+    function: Callable[[Array], Array], at: Array, centre: Array, radius: Array
+) -> Array:
+    """Largest change of a locally monotone function from `centre` at `at`, within `radius`."""
+    above, below = function(at + radius) - centre, function(at - radius) - centre
+    return np.maximum(np.abs(above, out=above), np.abs(below, out=below), out=above)
 
 
 def lipschitz(
@@ -136,13 +138,18 @@ def lipschitz(
     if not np.isfinite(curvature):  # e^z − 1 − z: σ'' = e^z on the range in use, with margin
         curvature = float(np.exp(min(np.abs(P).max() + 1.0, 700.0)))
     n = len(y)
-    own = np.linalg.norm((X.T * slope) @ X / n, 2)
+    own = _largest((X.T * slope) @ X / n)
     feedback = float(((sigma.first(P) * a) ** 2).sum(axis=1).max())
     return float(
         abs(1 - eta * beta)
         + eta * np.abs(a).max() * curvature * own
-        + eta * psi.curvature * feedback * np.linalg.norm(X.T @ X / n, 2)
+        + eta * psi.curvature * feedback * _largest(X.T @ X / n)
     )
+
+
+def _largest(moment: Array) -> float:
+    """Largest eigenvalue of a matrix that is symmetric and positive semi-definite."""
+    return float(np.linalg.eigvalsh(moment)[-1])
 
 
 def accumulate(

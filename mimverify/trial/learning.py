@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,15 +11,23 @@ from numpy.typing import NDArray
 
 from mimverify.backends import NumpyBackend
 from mimverify.designs import StoredDesign
-from mimverify.measure import normalised_error, reduce_model
+from mimverify.measure import alignment, normalised_error, reduce_model
 from mimverify.network import get_activation, get_loss, symmetric_start
-from mimverify.problems import MultiIndexModel
+from mimverify.problems import Link, MultiIndexModel
 from mimverify.training import fit_constant, train_readout
 from mimverify.trial.adapter import TrainerUnderTrial
 from mimverify.trial.cases import frozen
 from mimverify.trial.oracle import label_covariance
 
-__all__ = ["EVEN_ACTIVATIONS", "first_layer", "loss_used", "readout_error"]
+__all__ = [
+    "EVEN_ACTIVATIONS",
+    "first_layer",
+    "log_odds",
+    "loss_used",
+    "mean_log_odds",
+    "readout_error",
+    "training_data",
+]
 
 Array = NDArray[np.floating[Any]]
 
@@ -37,10 +46,16 @@ class _Recipe:
     dtype: str
 
 
-def _recipe(trainer: TrainerUnderTrial, loss: str) -> _Recipe:
-    """The configuration's loss where the trainer has it, else the nearest that it has."""
-    losses = (loss, "huber", "pseudo-huber", "log-cosh", "squared")
-    return _Recipe(*next(iter(trainer.supported(EVEN_ACTIVATIONS, losses, ("float64", "float32")))))
+def _recipe(
+    trainer: TrainerUnderTrial,
+    loss: str,
+    activations: Sequence[str] = EVEN_ACTIVATIONS,
+    *,
+    only: bool = False,
+) -> _Recipe:
+    """The configuration's loss where the trainer has it, else (unless `only`) the nearest."""
+    losses = (loss,) if only else (loss, "huber", "pseudo-huber", "log-cosh", "squared")
+    return _Recipe(*next(iter(trainer.supported(activations, losses, ("float64", "float32")))))
 
 
 def loss_used(trainer: TrainerUnderTrial, loss: str) -> str:
@@ -58,6 +73,9 @@ def first_layer(
     neurons: int,
     seed: int,
     labels: Array | None = None,
+    activations: Sequence[str] = EVEN_ACTIVATIONS,
+    only: bool = False,
+    output_scale: float | None = None,
 ) -> Array:
     """The trajectory `(steps + 1, m, d)` of stage 1 from the symmetric start.
 
@@ -67,20 +85,24 @@ def first_layer(
     **Arguments**
 
     - `labels`: `(n,)`, to train on other labels than the model's (the null claims).
+    - `activations`: of which the first that the trainer has is used.
+    - `only`: take no other loss where the trainer lacks `loss`.
+    - `output_scale`: |a_j|, 1/m by default.
+
+    **Raises** `NotApplicable` where the trainer has no such activation or loss.
     """
-    recipe = _recipe(trainer, loss)
-    data = model.sample(n, seed=seed)
-    y = data.y if labels is None else labels
-    y = y - fit_constant(get_loss(recipe.loss), y).constant
+    recipe = _recipe(trainer, loss, activations, only=only)
+    X, y = training_data(model, n, loss=recipe.loss, seed=seed, labels=labels)
     rng = np.random.default_rng([seed, _START])
-    start = symmetric_start(neurons, model.dim, rng, dtype=recipe.dtype)
-    largest = np.linalg.norm(label_covariance(data.X, y, loss=recipe.loss), 2)
+    start = symmetric_start(neurons, model.dim, rng, output_scale=output_scale, dtype=recipe.dtype)
+    # H is symmetric: its eigenvalues cost a fraction of a singular value decomposition.
+    largest = np.abs(np.linalg.eigvalsh(label_covariance(X, y, loss=recipe.loss))).max()
     eta = float(1 / (np.abs(start.a).max() * largest))
     return trainer.features(
         start.W,
         start.a,
         start.b,
-        frozen(data.X.astype(recipe.dtype)),
+        frozen(X.astype(recipe.dtype)),
         frozen(y.astype(recipe.dtype)),
         steps=steps,
         eta=eta,
@@ -88,6 +110,57 @@ def first_layer(
         activation=recipe.activation,
         loss=recipe.loss,
     )
+
+
+def training_data(
+    model: MultiIndexModel, n: int, *, loss: str, seed: int, labels: Array | None = None
+) -> tuple[Array, Array]:
+    """Inputs `(n, d)` and centred labels `(n,)` as `first_layer` hands them over, in float64.
+
+    **Arguments**
+
+    - `loss`: the one trained with (`loss_used`), whose M-estimate centres the labels.
+    """
+    data = model.sample(n, seed=seed)
+    y = data.y if labels is None else labels
+    return data.X, y - fit_constant(get_loss(loss), y).constant
+
+
+def log_odds(W: Array, subspace: Array) -> float:
+    """log(A/(1 − A)) of the alignment of weights `(m, d)`.
+
+    Finite for A = 0 and 1 as well, which are far from any prediction all the same.
+    """
+    aligned = float(np.clip(alignment(W, subspace), 1e-300, 1 - 1e-16))
+    return float(np.log(aligned / (1 - aligned)))
+
+
+def mean_log_odds(
+    trial: Any,
+    link: Link | str,
+    dim: int,
+    n: int,
+    *,
+    seed: int,
+    batch: int,
+    noise: float = 0.0,
+    **options: Any,
+) -> Array:
+    """Mean log-odds `(steps + 1,)` over `batch` independent runs, a fresh trainer for each.
+
+    **Arguments**
+
+    - `trial`: a `Trial`.
+    - `options`: those of `first_layer`.
+    """
+    total: Any = 0.0
+    for k in range(batch):
+        run = trial.seed_of(seed, dim, n, k)
+        trial.trainer.fresh(run)
+        model = MultiIndexModel(link, dim, noise=noise, seed=run)
+        weights = first_layer(trial.trainer, model, n, seed=run, **options)
+        total = total + np.array([log_odds(W, model.subspace) for W in weights])
+    return np.asarray(total / batch)
 
 
 def readout_error(model: MultiIndexModel, W: Array, n: int, *, seed: int) -> float:

@@ -98,7 +98,7 @@ def exact_step(
     sigma, psi = ORACLE_ACTIVATIONS[activation], ORACLE_LOSSES[loss]
     P = X @ W.T + b
     slope = psi.derivative(sigma.value(P) @ a - y)
-    gradient = np.einsum("i,j,ij,id->jd", slope, a, sigma.first(P), X, optimize=True) / len(y)
+    gradient = (slope[:, None] * a * sigma.first(P)).T @ X / len(y)
     return np.asarray(W - eta * (gradient + beta * W))
 
 

@@ -19,7 +19,7 @@ from mimverify.trial.claim import Claim, load_claims
 from mimverify.trial.expectations import read_expected_failures
 from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES
 from mimverify.trial.report import print_verdicts
-from mimverify.trial.session import Session
+from mimverify.trial.session import Session, select_claims
 from mimverify.trial.verdict import Status, Verdict
 
 _RUN = pytest.StashKey["_Run"]()
@@ -38,6 +38,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--claim", action="append", default=[], metavar="ID", help="only this claim")
     group.addoption("--expected-failures", metavar="FILE", default=None,
                     help="lines of 'claim-id: reason'")  # fmt: skip
+    group.addoption("--trial-capsules", metavar="FOLDER", default=None,
+                    help="write a replay capsule of each failure there")  # fmt: skip
     group.addoption("--trial-events", type=int, default=None, help="for mimverify check")
 
 
@@ -66,11 +68,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     wanted = config.getoption("claim")
-    if not wanted:
-        return
     unknown = sorted(set(wanted) - set(load_claims()))
     if unknown:
         raise pytest.UsageError(f"no claim {unknown[0]!r}; `mimverify claims` lists them")
+    wanted = select_claims(wanted, config.getoption("trial_profile"))
     kept = [item for item in items if (claim := _claim_of(item)) and claim.id in wanted]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
@@ -96,6 +97,7 @@ def pytest_runtestloop(session: pytest.Session) -> None:
             expected_failures=None if expected is None else read_expected_failures(expected),
             call_seconds=config.getoption("trial_time_limit"),
             threads=config.getoption("trial_threads"),
+            capsules=config.getoption("trial_capsules"),
         )
     except MimverifyError as error:
         kind = error.kind if isinstance(error, TrainerError) else "input"
@@ -126,7 +128,8 @@ def conclude(verdict: Verdict) -> None:
     if verdict.status is Status.EXPECTED_FAILURE:
         pytest.xfail(text)
     if verdict.status.bad:
-        pytest.fail(f"{text}\nreproduce: {verdict.reproduce}", pytrace=False)
+        again = f"\nreplay: mimverify replay {verdict.capsule}" if verdict.capsule else ""
+        pytest.fail(f"{text}\nreproduce: {verdict.reproduce}{again}", pytrace=False)
     pytest.skip(text)
 
 

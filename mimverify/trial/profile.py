@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mimverify.validation import choice
 
-__all__ = ["FALSE_ALARM_BUDGET", "PROFILES", "Profile", "get_profile"]
+__all__ = ["FALSE_ALARM_BUDGET", "PROFILES", "Profile", "get_profile", "profiles_up_to"]
 
 #: Probability that a *correct* trainer fails any statistical claim in a whole run, at most.
 FALSE_ALARM_BUDGET = 1e-6
@@ -18,6 +18,7 @@ class Profile:
 
     **Arguments**
 
+    - `name`: a key of `PROFILES`, from the smallest to the largest.
     - `exact_examples`, `statistical_examples`: Hypothesis configurations per claim.
     - `trials`: most seeds spent on one statistical decision before it is inconclusive.
     - `null_samples`: independent runs behind each test of a null law.
@@ -25,6 +26,8 @@ class Profile:
       probability (see `SequentialBinomial`).
     - `seconds`: time for the whole run of one trainer; what is left then is inconclusive.
     - `call_seconds`: time limit of one call of the trainer.
+    - `rotation`: claims that compare the trainer with itself or its peers try one in so many
+      combinations of activation, loss and dtype in an example, the others in the next ones.
     """
 
     name: str
@@ -35,13 +38,20 @@ class Profile:
     false_pass: float
     seconds: float
     call_seconds: float
+    rotation: int = 1
 
 
 PROFILES: dict[str, Profile] = {
-    "quick": Profile("quick", 4, 1, 100, 256, 1e-3, 55.0, 10.0),
+    "quick": Profile("quick", 4, 1, 100, 256, 1e-3, 55.0, 10.0, rotation=3),
     "standard": Profile("standard", 20, 3, 200, 512, 1e-4, 290.0, 30.0),
     "deep": Profile("deep", 100, 12, 500, 2048, 1e-6, 3600.0, 120.0),
 }
+
+
+def profiles_up_to(name: str) -> tuple[str, ...]:
+    """The names of all profiles that are no larger than this one."""
+    names = list(PROFILES)
+    return tuple(names[: names.index(choice("profile", name, PROFILES)) + 1])
 
 
 def get_profile(name: str) -> Profile:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import platform
+import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
@@ -147,14 +148,24 @@ def _junit_suite(root: ElementTree.Element, trainer: TrainerReport) -> None:
         )  # fmt: skip
         properties = ElementTree.SubElement(case, "properties")
         facts = {"status": verdict.status, "value": verdict.statistic, **verdict.evidence}
-        for name, value in facts.items():
+        for name, value in _flat(facts):
             ElementTree.SubElement(properties, "property", name=name, value=_printable(str(value)))
         tag = {Status.PASSED: None, Status.FAILED: "failure", Status.ERROR: "error"}.get(
             verdict.status, "skipped"
         )
         if tag is not None:
             message = _printable(f"{verdict.status}: {verdict.message}")
-            ElementTree.SubElement(case, tag, message=message).text = verdict.reproduce
+            again = f"\nmimverify replay {shlex.quote(verdict.capsule)}" if verdict.capsule else ""
+            ElementTree.SubElement(case, tag, message=message).text = verdict.reproduce + again
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Named single values: those of a nested mapping are `outer.inner`."""
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _printable(text: str) -> str:
@@ -173,11 +184,10 @@ def print_verdicts(
     table.add_column("measured", overflow="fold")
     table.add_column("s", justify="right", no_wrap=True)
     for verdict in verdicts:
-        not_applicable = verdict.status is Status.NOT_APPLICABLE
         table.add_row(
             verdict.id,
             Text(str(verdict.status), style=_STYLES[verdict.status]),
-            verdict.message if not_applicable else str(verdict.evidence.get("summary", "–")),
+            Text(_measured(verdict)),
             f"{verdict.seconds:.1f}",
         )
     console.print(table)
@@ -186,8 +196,32 @@ def print_verdicts(
         if verdict.message and verdict.status is not Status.NOT_APPLICABLE:
             line = Text(f"{verdict.id}: {verdict.status}", style=_STYLES[verdict.status])
             console.print(line + Text(f": {verdict.message}", style="default"))
-            if verdict.status.bad:
+            if verdict.status.bad and verdict.reproduce:
                 console.print(Text(f"  reproduce: {verdict.reproduce}"), soft_wrap=True)
+            if verdict.capsule:
+                command = f"mimverify replay {shlex.quote(verdict.capsule)}"
+                console.print(Text(f"  replay: {command}"), soft_wrap=True)
+    if any(v.status is Status.FAILED and v.reproduce and not v.capsule for v in verdicts):
+        console.print(
+            "With --capsules FOLDER each failure is kept in a file, with its arrays; "
+            "mimverify replay FILE repeats it alone.",
+            style="dim",
+        )
+
+
+def _measured(verdict: Verdict) -> str:
+    """What was found; of a statistical decision also its risk and what it would have caught."""
+    if verdict.status is Status.NOT_APPLICABLE:
+        return verdict.message
+    evidence = verdict.evidence
+    text = str(evidence.get("summary", "–"))
+    if "false_alarm_share" not in evidence:
+        return text
+    parts = [f"{evidence['false_alarm_share']:.1g}"]
+    caught = evidence.get("detectable")
+    if caught is not None and caught["value"] is not None:
+        parts.append(f"{caught['symbol']} {caught['sign']} {caught['value']:.2g}")
+    return f"{text} ({', '.join(parts)})"
 
 
 def _print_risks(verdicts: Sequence[Verdict], console: Console) -> None:
@@ -195,9 +229,9 @@ def _print_risks(verdicts: Sequence[Verdict], console: Console) -> None:
     caught = sorted({str(e["caught"]) for e in evidence if "caught" in e})
     if evidence:
         console.print(
-            f"Where a claimed event has probability ≥ 0.9, or the law holds, its decision fails "
-            f"with probability ≤ {evidence[0]['false_alarm_share']:.1g}, any of the run with ≤ "
-            f"{evidence[0]['false_alarm_budget']:.1g}."
+            f"In parentheses: the risk that a correct trainer fails (any of the run's decisions: "
+            f"{evidence[0]['false_alarm_budget']:.1g}), where the claimed event has probability P "
+            f"≥ 0.9, or the law holds; and what would have failed with probability 0.95."
             + (f" In turn, {'; '.join(caught)}." if caught else ""),
             style="dim",
         )

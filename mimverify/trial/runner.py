@@ -1,6 +1,10 @@
-"""Runs the suite against named trainers: one child pytest per trainer, watched by events.
+"""Runs the suite against named trainers: child processes of pytest, watched by events.
 
-The child has its own configuration (the suite's pytest.ini) and is blind to the user's:
+One child for a trainer, or several that share its claims. They need not know of one another:
+risk and seeds belong to a claim, whoever tries it, and each child has the profile's time for
+its part, since they run side by side.
+
+A child has its own configuration (the suite's pytest.ini) and is blind to the user's:
 no plugin autoloading, no PYTEST_ADDOPTS, no rootdir or conftest but the suite's.
 """
 
@@ -9,18 +13,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import selectors
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mimverify.errors import InputError
 from mimverify.threads import thread_environment
-from mimverify.trial.claim import suite_path
+from mimverify.trial.capsule import capsule_folder
+from mimverify.trial.claim import Claim, suite_path
 from mimverify.trial.expectations import read_expected_failures
 from mimverify.trial.profile import FALSE_ALARM_BUDGET
 from mimverify.trial.report import TrainerReport
@@ -29,7 +36,8 @@ from mimverify.trial.verdict import Verdict
 
 __all__ = ["SuiteOptions", "run_suite"]
 
-_PATIENCE = 5.0  # s; for the child to end its worker after an interrupt
+_PATIENCE = 5.0  # s; for the children to end their workers after an interrupt
+_PIECE = 1 << 16  # bytes read at once
 
 #: Called with the kind of an event and its record: "begin", "start", "verdict", "unusable".
 OnEvent = Callable[[str, dict[str, Any]], None]
@@ -37,7 +45,10 @@ OnEvent = Callable[[str, dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class SuiteOptions:
-    """How a suite is run; see `Session` for the arguments."""
+    """How a suite is run; see `Session` for the arguments.
+
+    - `workers`: child processes that share the claims of one trainer.
+    """
 
     profile: str = "quick"
     seed: int = 0
@@ -46,6 +57,8 @@ class SuiteOptions:
     expected_failures: str | None = None
     call_seconds: float | None = None
     threads: int | None = None
+    capsules: str | None = None
+    workers: int = 1
 
     def arguments(self) -> list[str]:
         """The plugin's options."""
@@ -55,6 +68,7 @@ class SuiteOptions:
             "--trial-budget": self.budget,
             "--trial-time-limit": self.call_seconds,
             "--trial-threads": self.threads,
+            "--trial-capsules": self.capsules,
             "--expected-failures": self.expected_failures,
         }
         flags = [f"{name}={value}" for name, value in given.items() if value is not None]
@@ -70,55 +84,156 @@ def run_suite(
     On `KeyboardInterrupt` the children are ended, and the exception carries the report of
     what was finished as its argument.
     """
+    claims = select_claims(options.claims, options.profile)
     report = TrainerReport(trainer)
-    report.unfinished = list(select_claims(options.claims))
+    report.unfinished = list(claims)
     if options.expected_failures is not None:
         listed = read_expected_failures(options.expected_failures)
         report.unmatched = sorted(set(listed) - set(select_claims(None)))
+    if options.capsules is not None:
+        capsule_folder(options.capsules)  # refused before the work rather than after
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mimverify-") as scratch:
+        parts = _shared_out(claims, options.workers)
+        children: list[_Child] = []
         try:
-            _watch(trainer, options, Path(scratch), report, on_event)
+            for index, part in enumerate(parts):
+                # One child tries all that its profile does, which need not be named.
+                named = options.claims if len(parts) == 1 else tuple(part)
+                folder = Path(scratch) / str(index)
+                folder.mkdir()
+                children.append(_Child(trainer, replace(options, claims=named), part, folder))
+            _Watch(children, report, on_event).until_the_end()
         except KeyboardInterrupt:
-            report.seconds = time.monotonic() - started
-            raise KeyboardInterrupt(report) from None
+            _end(children)
+            raise KeyboardInterrupt(_finished(report, claims, started)) from None
+        except BaseException:
+            _end(children)
+            raise
+        finally:
+            for child in children:
+                child.close()
+    return _finished(report, claims, started)
+
+
+def _finished(report: TrainerReport, claims: Mapping[str, Claim], started: float) -> TrainerReport:
+    """The report with its verdicts in the suite's order, whoever was done first."""
+    order = {name: index for index, name in enumerate(claims)}
+    report.verdicts.sort(key=lambda verdict: order.get(verdict.id, len(order)))
+    report.unfinished.sort(key=lambda name: order.get(name, len(order)))
     report.seconds = time.monotonic() - started
     return report
 
 
-def _watch(
-    trainer: str,
-    options: SuiteOptions,
-    scratch: Path,
-    report: TrainerReport,
-    on_event: OnEvent | None,
-) -> None:
-    reading, writing = os.pipe()
-    with open(reading, encoding="utf-8") as events, open(scratch / "output", "w+b") as output:
+def _shared_out(claims: Mapping[str, Claim], workers: int) -> list[list[str]]:
+    """The claims in at most that many parts of about one cost, each in the suite's order."""
+    if workers < 1:
+        raise InputError(f"workers={workers}: expected at least 1")
+    parts: list[list[str]] = [[] for _ in range(min(workers, len(claims)))]
+    costs = [0.0] * len(parts)
+    for claim in sorted(claims.values(), key=lambda claim: -claim.cost):
+        lightest = costs.index(min(costs))
+        parts[lightest].append(claim.id)
+        costs[lightest] += claim.cost
+    order = list(claims)
+    return [sorted(part, key=order.index) for part in parts]
+
+
+class _Child:
+    """A pytest process that tries some claims."""
+
+    def __init__(
+        self, trainer: str, options: SuiteOptions, claims: Sequence[str], scratch: Path
+    ) -> None:
+        self.waiting = list(claims)
+        self._rest = b""
+        self._events, writing = os.pipe()
+        self._output = open(scratch / "output", "w+b")  # noqa: SIM115 - closed by `close`
         try:
-            child = subprocess.Popen(
+            self.process = subprocess.Popen(
                 _command(trainer, options, writing),
                 stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=self._output,
                 stderr=subprocess.STDOUT,
                 pass_fds=(writing,),
                 env=_environment(scratch),
                 start_new_session=True,  # Ctrl-C reaches it through us, once
             )
+        except BaseException:
+            self.close()
+            raise
         finally:
             os.close(writing)
-        try:
-            for line in events:
-                _note(json.loads(line), report, on_event)
-            code = child.wait()
-        except BaseException:
-            _end(child)
-            raise
+
+    def fileno(self) -> int:
+        """Of the pipe that events come through."""
+        return self._events
+
+    def read(self) -> list[dict[str, Any]] | None:
+        """The events that have come, at least a part of one; None at the end."""
+        piece = os.read(self._events, _PIECE)
+        if not piece:
+            return None
+        *lines, self._rest = (self._rest + piece).split(b"\n")
+        return [json.loads(line) for line in lines]
+
+    def problem(self) -> str:
+        """Once it has ended: why its claims have no verdict, or ""."""
+        code = self.process.wait()
         # 0: all passed; 1: some failed; anything else never got as far as a verdict.
-        if code not in (0, 1) and not report.problem:
-            report.problem = f"the suite ended with code {code}: {_last_line(output)}"
-        elif report.unfinished and not report.problem:
-            report.problem = f"the suite ended early: {_last_line(output)}"
+        if code not in (0, 1):
+            return f"the suite ended with code {code}: {_last_line(self._output)}"
+        return f"the suite ended early: {_last_line(self._output)}" if self.waiting else ""
+
+    def close(self) -> None:
+        os.close(self._events)
+        self._output.close()
+
+
+class _Watch:
+    """Takes the children's events down in one report."""
+
+    def __init__(
+        self, children: Sequence[_Child], report: TrainerReport, on_event: OnEvent | None
+    ) -> None:
+        self._children, self._report = children, report
+        self._on_event = on_event or (lambda kind, event: None)
+        self._begun = False
+
+    def until_the_end(self) -> None:
+        with selectors.DefaultSelector() as selector:
+            for each in self._children:
+                selector.register(each, selectors.EVENT_READ, each)
+            while selector.get_map():
+                for key, _ in selector.select():
+                    child: _Child = key.data
+                    events = child.read()
+                    if events is None:
+                        selector.unregister(child)
+                        problem = child.problem()  # waits for it in any case
+                        self._report.problem = self._report.problem or problem
+                    for event in events or ():
+                        self._note(event, child)
+
+    def _note(self, event: dict[str, Any], child: _Child) -> None:
+        kind, report = event["event"], self._report
+        if kind == "begin":
+            if self._begun:  # the others tell the same
+                return
+            self._begun = True
+            report.capabilities = event["capabilities"]
+            event = {**event, "claims": list(report.unfinished)}
+        elif kind == "verdict":
+            verdict = Verdict.from_json(event["verdict"])
+            report.verdicts.append(verdict)
+            report.unfinished.remove(verdict.id)
+            child.waiting.remove(verdict.id)
+        elif kind == "unusable":
+            if report.problem:
+                return
+            report.problem = event["message"]
+            report.bad_input = event["kind"] in ("import", "input")
+        self._on_event(kind, event)
 
 
 def _command(trainer: str, options: SuiteOptions, events: int) -> list[str]:
@@ -144,31 +259,18 @@ def _environment(scratch: Path) -> dict[str, str]:
     )
 
 
-def _note(event: dict[str, Any], report: TrainerReport, on_event: OnEvent | None) -> None:
-    kind = event["event"]
-    if kind == "begin":
-        report.capabilities = event["capabilities"]
-        report.unfinished = list(event["claims"])
-    elif kind == "verdict":
-        verdict = Verdict.from_json(event["verdict"])
-        report.verdicts.append(verdict)
-        report.unfinished.remove(verdict.id)
-    elif kind == "unusable":
-        report.problem = event["message"]
-        report.bad_input = event["kind"] in ("import", "input")
-    if on_event is not None:
-        on_event(kind, event)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    """Interrupt the child, give it time to end its worker, then end its group."""
-    with contextlib.suppress(ProcessLookupError):
-        child.send_signal(signal.SIGINT)
-    with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
-        child.wait(_PATIENCE)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(child.pid, signal.SIGKILL)
-    child.wait()
+def _end(children: Sequence[_Child]) -> None:
+    """Interrupt the children, give them time to end their workers, then end their groups."""
+    for child in children:
+        with contextlib.suppress(ProcessLookupError):
+            child.process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + _PATIENCE
+    for child in children:
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            child.process.wait(max(deadline - time.monotonic(), 0))
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.process.pid, signal.SIGKILL)
+        child.process.wait()
 
 
 def _last_line(output: Any) -> str:

@@ -5,21 +5,32 @@ from __future__ import annotations
 import shlex
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 
 from mimverify.errors import InputError, MimverifyError, TrainerError
+from mimverify.handles.interface import InProcessTrainer, TrainerHandle
+from mimverify.handles.isolated import SpawnedTrainer
 from mimverify.importing import summarise
 from mimverify.trial.adapter import TrainerUnderTrial
+from mimverify.trial.calls import RecordedTrainer
+from mimverify.trial.capsule import capsule_folder, capsule_name, save_capsule
 from mimverify.trial.claim import Claim, load_claims
-from mimverify.trial.interface import InProcessTrainer, TrainerHandle
-from mimverify.trial.isolated import SpawnedTrainer
 from mimverify.trial.ledger import Ledger
-from mimverify.trial.profile import FALSE_ALARM_BUDGET, Profile, get_profile
+from mimverify.trial.localisation import localise
+from mimverify.trial.profile import (
+    FALSE_ALARM_BUDGET,
+    PROFILES,
+    Profile,
+    get_profile,
+    profiles_up_to,
+)
 from mimverify.trial.trial import Trial
 from mimverify.trial.verdict import ClaimFailed, Inconclusive, NotApplicable, Status, Verdict
 from mimverify.validation import choice, integer, number
 
-__all__ = ["REFERENCE_TRAINERS", "Session", "open_trainer", "select_claims"]
+__all__ = ["REFERENCE_TRAINERS", "Session", "open_trainer", "outcome_of", "select_claims"]
 
 _GENEROSITY = 3  # parts of the time that one claim may take before it is cut off
 
@@ -43,15 +54,25 @@ def open_trainer(
     return InProcessTrainer(trainer)
 
 
-def select_claims(ids: Iterable[str] | None) -> dict[str, Claim]:
-    """The claims of these ids (all for None or none), in the suite's order.
+def select_claims(ids: Iterable[str] | None, profile: str | None = None) -> dict[str, Claim]:
+    """The claims of these ids, in the suite's order; without any, all that a profile tries.
 
-    **Raises** `InputError` for an unknown id.
+    **Arguments**
+
+    - `ids`: None or none for all.
+    - `profile`: name of the profile that is asked when there are no ids; None for the largest.
+
+    **Raises** `InputError` for an unknown id or profile.
     """
     claims = load_claims()
     ids = (ids,) if isinstance(ids, str) else ids
     wanted = {choice("claim", name, claims) for name in ids or ()}
-    return {name: claim for name, claim in claims.items() if not wanted or name in wanted}
+    tried = profiles_up_to(profile or list(PROFILES)[-1])
+    return {
+        name: claim
+        for name, claim in claims.items()
+        if (name in wanted if wanted else claim.profile in tried)
+    }
 
 
 class Session:
@@ -63,9 +84,10 @@ class Session:
       when a call outlasts its limit. Or an instance, class or zero-argument factory: run in
       this process, where nothing can stop a call that hangs.
     - `profile`, `seed`, `budget`: how thoroughly, from which seed, at which total risk.
-    - `claims`: ids that will be tried (all by default); they share the profile's time.
+    - `claims`: ids that will be tried (the profile's by default); they share the profile's time.
     - `expected_failures`: claim id → reason.
     - `call_seconds`: time limit of one call (the profile's by default).
+    - `capsules`: folder, made if need be, for a replay capsule of each failure; None: none.
 
     **Raises** `TrainerError` (import, construction), `InputError` (arguments).
     """
@@ -81,19 +103,23 @@ class Session:
         expected_failures: Mapping[str, str] | None = None,
         call_seconds: float | None = None,
         threads: int | None = None,
+        capsules: str | Path | None = None,
     ) -> None:
         self.profile = get_profile(profile) if isinstance(profile, str) else profile
         self.seed = integer("seed", seed, minimum=0)
         self.budget = number("budget", budget, minimum=0, exclusive=True)
         if self.budget >= 1:
             raise InputError(f"budget={budget!r}: expected a probability below 1")
-        self.claims = select_claims(claims)
+        self.claims = select_claims(claims, self.profile.name)
         self.expected = dict(expected_failures or {})
         self.ledger = Ledger.split(load_claims().values(), self.profile, self.budget)
         limit = self.profile.call_seconds if call_seconds is None else call_seconds
         started = time.monotonic()
+        self._capsules = None if capsules is None else capsule_folder(capsules)
+        self._call_seconds, self._threads = limit, threads
         self.handle = open_trainer(trainer, call_seconds=limit, threads=threads)
-        self._trainer = TrainerUnderTrial(self.handle)
+        self._record = RecordedTrainer(self.handle)
+        self._trainer = TrainerUnderTrial(self._record)
         self._spec = trainer if isinstance(trainer, str) else None
         self._spent = time.monotonic() - started
         # Claims that do not apply take no time, and are to leave theirs to the others.
@@ -119,13 +145,16 @@ class Session:
             ledger=self.ledger,
             seed=self.seed,
             deadline=deadline,
+            record=self._record,
         )
-        status, message = _outcome(trial)
+        self._record.begin()
+        status, message = outcome_of(trial)
+        failed = status is Status.FAILED
         if claim.id in self.expected:
             status, message = _against_expectation(status, message, self.expected[claim.id])
         seconds = time.monotonic() - started
         self._spent += seconds
-        return Verdict(
+        verdict = Verdict(
             claim.id,
             status,
             message,
@@ -134,6 +163,33 @@ class Session:
             seconds,
             self.reproduce(claim),
         )
+        if failed and status is Status.FAILED and self._capsules is not None:
+            return self._with_capsule(verdict, trial)
+        return verdict
+
+    def _with_capsule(self, verdict: Verdict, trial: Trial) -> Verdict:
+        """The verdict with its capsule written; a disk that is full does not cost the verdict."""
+        assert self._capsules is not None
+        path = self._capsules / capsule_name(self._spec or self.handle.name, verdict.id)
+        try:
+            save_capsule(
+                path,
+                verdict,
+                trainer=self._spec,
+                profile=self.profile,
+                ledger=self.ledger,
+                seed=self.seed,
+                call_seconds=self._call_seconds,
+                threads=self._threads,
+                example=trial.example,
+                turn=trial.turn,
+                case=trial.case,
+                record=self._record,
+            )
+        except InputError as error:
+            trial.evidence["no_capsule"] = str(error)
+            return verdict
+        return replace(verdict, capsule=str(path))
 
     def _share(self, claim: Claim, left: float) -> float:
         """This claim's seconds: a generous part of those left, by cost among claims to come.
@@ -170,11 +226,12 @@ class Session:
         self.close()
 
 
-def _outcome(trial: Trial) -> tuple[Status, str]:
+def outcome_of(trial: Trial) -> tuple[Status, str]:
+    """Try a claim: its status, and one line that says why where it did not pass."""
     try:
         trial.run()
     except ClaimFailed as error:
-        return Status.FAILED, str(error)
+        return Status.FAILED, _localised(trial, str(error))
     except NotApplicable as error:
         return Status.NOT_APPLICABLE, str(error)
     except Inconclusive as error:
@@ -188,6 +245,19 @@ def _outcome(trial: Trial) -> tuple[Status, str]:
     except Exception as error:  # a fault of the suite must not pass for the trainer's
         return Status.ERROR, f"mimverify itself failed: {summarise(error)}"
     return Status.PASSED, ""
+
+
+def _localised(trial: Trial, message: str) -> str:
+    """The message with the first divergent step of the calls behind it, and its cause if known."""
+    if trial.record is None:
+        return message
+    divergence = localise(trial.record.calls)
+    if divergence is None:
+        return message
+    trial.evidence["first_divergence"] = divergence.to_json()
+    if divergence.behaves_like is not None:
+        trial.evidence["behaves_like"] = divergence.behaves_like.to_json()
+    return f"{message}; {divergence}"
 
 
 def _against_expectation(status: Status, message: str, reason: str) -> tuple[Status, str]:

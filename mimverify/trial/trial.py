@@ -6,6 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import hypothesis
@@ -15,12 +16,13 @@ from numpy.typing import NDArray
 
 from mimverify.statistics import SequentialBinomial
 from mimverify.trial.adapter import TrainerUnderTrial
+from mimverify.trial.calls import RecordedTrainer
 from mimverify.trial.claim import CAPABILITIES, Claim
 from mimverify.trial.ledger import Ledger
 from mimverify.trial.profile import Profile
 from mimverify.trial.verdict import ClaimFailed, Inconclusive, NotApplicable
 
-__all__ = ["Trial", "settings_text"]
+__all__ = ["Replayed", "Trial", "settings_text"]
 
 Case = TypeVar("Case")
 
@@ -28,6 +30,20 @@ Case = TypeVar("Case")
 #: the two hypotheses of the binomial decisions. The claims choose events whose probability,
 #: for a correct trainer, is far above `USUALLY` (tests/test_calibration.py measures it).
 HALF, USUALLY = 0.5, 0.9
+#: With this probability a verdict's smallest detectable deviation would have been caught.
+POWER = 0.95
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """The one example that a replay tries: the `index`-th `for_each` of the claim, with `case`.
+
+    `turn` is the example's number among all of the claim's, as in `Trial.turn`.
+    """
+
+    index: int
+    case: Any
+    turn: int
 
 
 class Trial:
@@ -38,6 +54,8 @@ class Trial:
     - `claim`, `trainer`, `profile`, `ledger`: who, what, how thoroughly, at which risk.
     - `seed`: the run's seed; every example's seed derives from it, the claim and the example.
     - `deadline`: `time.monotonic()` after which the rest is inconclusive, or None.
+    - `record`: of the calls of `trainer`, where they are recorded.
+    - `replayed`: try this example instead of those that Hypothesis draws.
 
     `statistic` and `evidence` collect what the verdict reports.
     """
@@ -51,12 +69,19 @@ class Trial:
         ledger: Ledger,
         seed: int = 0,
         deadline: float | None = None,
+        record: RecordedTrainer | None = None,
+        replayed: Replayed | None = None,
     ) -> None:
         self.claim, self.trainer, self.profile, self.ledger = claim, trainer, profile, ledger
         self.seed, self.deadline = seed, deadline
+        self.record, self._replayed = record, replayed
         self.statistic: float | None = None
         self.evidence: dict[str, Any] = {}
         self.case: Any = None
+        #: Number of the claim's `for_each` that is under way or was last.
+        self.example = -1
+        #: Number of the example that is under way or was last, over all `for_each`, from 0.
+        self.turn = -1 if replayed is None else replayed.turn - 1
 
     # -- running ---------------------------------------------------------------------------
 
@@ -85,6 +110,12 @@ class Trial:
         profile alone. The first failure ends the claim; it is not shrunk, so that seeds cannot
         be hunted for.
         """
+        self.example += 1
+        if self._replayed is not None:
+            if self._replayed.index == self.example:
+                self._try(self._replayed.case, check)
+                self.evidence["examples"] = 1
+            return
         exact = self.claim.exact
         examples = self.profile.exact_examples if exact else self.profile.statistical_examples
         strata = [cases] if isinstance(cases, SearchStrategy) else list(cases)
@@ -97,12 +128,11 @@ class Trial:
                 raise failure
             if case in seen:  # other Booleans, the same configuration, hence the same seeds
                 hypothesis.reject()
+            if not self.claim.admits(case):  # outside the claim's assumptions
+                hypothesis.reject()
             seen.append(case)
-            self.case = case
             try:
-                self.check_time()
-                self.trainer.fresh(self.seed_of(case))
-                check(case)
+                self._try(case, check)
             except Exception as error:
                 failure = error
                 raise
@@ -123,6 +153,26 @@ class Trial:
             seeded = hypothesis.seed(self.seed_of("hypothesis", index))
             seeded(settings(hypothesis.given(stratum)(body)))()
         self.case = None
+
+    def _try(self, case: Case, check: Callable[[Case], None]) -> None:
+        self.case = case
+        self.turn += 1
+        self.check_time()
+        if self.record is not None:
+            self.record.begin()
+        self.trainer.fresh(self.seed_of(case))
+        check(case)
+
+    def combinations(
+        self, activations: Sequence[str], losses: Sequence[str], dtypes: Sequence[str]
+    ) -> list[tuple[str, str, str]]:
+        """Combinations that the trainer has: in each example one in `Profile.rotation`.
+
+        **Raises** `NotApplicable` where it has none.
+        """
+        supported = list(self.trainer.supported(activations, losses, dtypes))
+        every = min(self.profile.rotation, len(supported))
+        return supported[self.turn % every :: every]
 
     def check_time(self) -> None:
         """**Raises** `Inconclusive` once the claim's share of the profile's time is spent."""
@@ -157,13 +207,18 @@ class Trial:
         error = np.abs(np.asarray(got, dtype=np.float64) - expected)
         ratio = error / np.maximum(bound, np.finfo(np.float64).tiny)
         worst = float(np.max(ratio)) if np.size(ratio) else 0.0
-        self.evidence["statistic"] = "largest error as a fraction of the rounding envelope"
-        self.evidence["comparisons"] = self.evidence.get("comparisons", 0) + 1
         self.statistic = worst if self.statistic is None else max(self.statistic, worst)
-        self.evidence["summary"] = (
-            f"{self.statistic:.2g} of rounding bound, {self.evidence['comparisons']} ×"
-        )
+        comparisons = self.evidence.get("comparisons", 0) + 1
+        self.evidence |= {
+            "statistic": "largest error as a fraction of the rounding envelope",
+            "comparisons": comparisons,
+            "threshold": 1.0,
+            "margin": 1.0 - self.statistic,
+            "summary": f"{self.statistic:.2g} of rounding bound, {comparisons} ×",
+        }
         if worst <= 1:
+            if self.record is not None:
+                self.record.settle()
             return
         index = np.unravel_index(int(np.argmax(ratio)), np.shape(ratio))
         place = ", ".join(str(int(k)) for k in index)
@@ -175,6 +230,10 @@ class Trial:
             f"{where}: off by {float(error[index]):.3g} where rounding allows {allowed:.3g} "
             f"({settings_text(context)}){_precision_hint(worst, context.get('dtype'))}"
         )
+
+    def rejects(self, p_value: float) -> bool:
+        """Statistical decision: whether a test with this p-value fails at the ledger's share."""
+        return p_value <= self.ledger.share
 
     def decide(self, what: str, event: Callable[[int], bool]) -> None:
         """Statistical decision: `event(seed)` happens for nearly all independent seeds.
@@ -221,20 +280,49 @@ class Trial:
         raise Inconclusive(f"{self.profile.trials} runs did not decide: {'; '.join(open_ones)}")
 
     def _tell(self, tests: dict[str, SequentialBinomial], case: Any) -> None:
-        self.evidence["statistic"] = "smallest fraction of runs in which the claimed event happened"
-        self.evidence["case"] = repr(case)
-        self.evidence["runs"] = max(test.trials for test in tests.values())
-        self.evidence["caught"] = (
-            f"an event of probability ≤ {HALF} passes with probability ≤ "
-            f"{self.profile.false_pass:g}"
-        )
-        self.evidence["events"] = {
-            name: {"happened": test.successes, "of": test.trials, "decision": test.decision}
-            for name, test in tests.items()
-        }
         rarest = min(tests.values(), key=lambda test: test.successes / test.trials)
         self.statistic = rarest.successes / rarest.trials
-        self.evidence["summary"] = f"in {rarest.successes} of {rarest.trials} runs"
+        limit = rarest.fails_at(rarest.trials)
+        self.evidence |= {
+            "statistic": "smallest fraction of runs in which the claimed event happened",
+            "case": repr(case),
+            "runs": max(test.trials for test in tests.values()),
+            "threshold": None if limit is None else limit / rarest.trials,
+            "summary": f"{rarest.successes} of {rarest.trials} runs",
+            "events": {name: _event(test) for name, test in tests.items()},
+            **self._power(rarest),
+        }
+
+    def _power(self, test: SequentialBinomial) -> dict[str, Any]:
+        """What this decision would have caught, and with what probability."""
+        caught = test.detectable(power=POWER, trials=self.profile.trials)
+        text = f"an event of probability ≤ {HALF} passes with probability ≤ {test.beta:g}"
+        if caught is not None:
+            text += (
+                f", and one of probability ≤ {caught:.2f} fails with probability ≥ {POWER} "
+                f"within {self.profile.trials} runs"
+            )
+        return {
+            "caught": text,
+            "detectable": {
+                "what": "probability of the event",
+                "symbol": "P",
+                "sign": "≤",
+                "value": caught,
+                "power": POWER,
+            },
+            "false_pass": {"probability": HALF, "risk": test.beta},
+        }
+
+
+def _event(test: SequentialBinomial) -> dict[str, Any]:
+    return {
+        "happened": test.successes,
+        "of": test.trials,
+        "fails_at": test.fails_at(test.trials),
+        "log_likelihood_ratio": test.log_ratio,
+        "decision": test.decision,
+    }
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:

@@ -52,6 +52,7 @@ class Verdict:
     - `evidence`: named facts: what the statistic is, counts, error bounds, the case.
     - `seconds`: time spent.
     - `reproduce`: one command that repeats the trial of this claim.
+    - `capsule`: file that repeats this failure alone, where one was asked for.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Verdict:
     evidence: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     reproduce: str = ""
+    capsule: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """A dictionary of strict JSON values."""

@@ -130,6 +130,9 @@ class Scripted:
         self.mean = y.mean()
         return self
 
+    def operation_counts(self) -> dict[str, int]:
+        return {"multiply_adds": self.calls, "design_passes": 2 * self.calls}
+
     def predict(self, X: Array) -> Array:
         """The seed, the number of calls, what `fit` has seen and some of the environment."""
         facts = [

@@ -1,7 +1,7 @@
 """A trainer in a process of its own, which may hang, crash or print without harm.
 
-`SpawnedTrainer` is a `mimverify.trial.interface.TrainerHandle`. Its worker,
-`mimverify.trial.worker`, is a new interpreter: no fork of a process with threads, no pickle.
+`SpawnedTrainer` is a `mimverify.handles.interface.TrainerHandle`. Its worker,
+`mimverify.handles.worker`, is a new interpreter: no fork of a process with threads, no pickle.
 Commands are JSON on a socket, arrays lie in shared memory. The worker leads a session and a
 process group of its own, so that Ctrl-C does not reach it and that the processes it starts
 end with it. POSIX only.
@@ -33,9 +33,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.errors import InputError, TrainerError
+from mimverify.handles.interface import Capabilities, check_call, check_random_state
+from mimverify.handles.worker import Segment, encode
 from mimverify.threads import thread_environment
-from mimverify.trial.interface import Capabilities, check_call, check_random_state
-from mimverify.trial.worker import Segment, encode
 
 __all__ = ["SpawnedTrainer"]
 
@@ -126,7 +126,7 @@ class SpawnedTrainer:
     def call(
         self, method: str, arrays: Mapping[str, Array], options: Mapping[str, Any]
     ) -> Array | None:
-        """As `mimverify.trial.interface.call`, which the worker runs.
+        """As `mimverify.handles.interface.call`, which the worker runs.
 
         **Raises** what that raises, and `TrainerError` of kind `"timeout"` or `"died"`.
         """
@@ -389,7 +389,14 @@ class _Worker:
         in_main_thread = threading.current_thread() is threading.main_thread()
         arguments = [*passed, self._owner if in_main_thread else 0]
         return subprocess.Popen(
-            [sys.executable, "-W", "ignore", "-m", "mimverify.trial.worker", *map(str, arguments)],
+            [
+                sys.executable,
+                "-W",
+                "ignore",
+                "-m",
+                "mimverify.handles.worker",
+                *map(str, arguments),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._stderr,

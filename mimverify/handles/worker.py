@@ -1,6 +1,6 @@
 """The process in which an isolated trainer runs, and what both of its ends share.
 
-Started by `mimverify.trial.isolated` as `python -m mimverify.trial.worker`; of no use on its
+Started by `mimverify.handles.isolated` as `python -m mimverify.handles.worker`; of no use on its
 own. Requests and replies are lines of JSON on a socket; arrays travel through two blocks of
 shared memory, one per direction. POSIX only.
 
@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.errors import InputError, TrainerError
+from mimverify.handles.interface import call, describe, load_source, new_trainer
 from mimverify.importing import summarise
-from mimverify.trial.interface import call, describe, load_source, new_trainer
 
 __all__ = ["Segment", "encode", "main"]
 

@@ -5,13 +5,22 @@ what can be checked:
 
 - `fit(X, y)` and `predict(X) -> (n,)`;
 - `features(X, y, W0, a, b, *, steps, eta, beta, activation, loss) -> (steps + 1, m, d)`;
-- `step(W, a, b, X, y, *, eta, beta, activation, loss) -> (m, d)`.
+- `step(W, a, b, X, y, *, eta, beta, activation, loss) -> (m, d)`;
+- `operation_counts() -> {"multiply_adds": int, "design_passes": int}`, of the last call of
+  `features` or `step`.
 
 with `X: (n, d)`, `y: (n,)`, `W` and `W0: (m, d)`, `a` and `b: (m,)`. NumPy arrays go in;
-whatever `np.asarray` takes comes out. This module finds trainers, makes a fresh one for
-every example, and calls it so that neither side can harm the other through an array. It
-runs in the process of its caller; `mimverify.trial.isolated` offers the same handle on a
-process that may hang or crash.
+whatever `np.asarray` takes comes out.
+
+Operations are counted where seconds would not be honest. `multiply_adds` are those of the
+textbook products with X, n m d for X Wᵀ and as many for RᵀX, however they are carried out; what
+costs n m or m d, a lower order, may be added or left out. `design_passes` says how often the
+rows were gone through from first to last: once for each of the two products, or once for both
+where each block of rows serves both.
+
+This module finds trainers, makes a fresh one for every example, and calls it so that neither
+side can harm the other through an array. It runs in the process of its caller;
+`mimverify.handles.isolated` offers the same handle on a process that may hang or crash.
 """
 
 from __future__ import annotations
@@ -19,6 +28,8 @@ from __future__ import annotations
 import copy
 import importlib
 import inspect
+import operator
+import reprlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +43,7 @@ from mimverify.errors import InputError, TrainerError
 from mimverify.importing import load_attribute, summarise
 
 __all__ = [
+    "OPERATION_COUNTS",
     "SIGNATURES",
     "Capabilities",
     "InProcessTrainer",
@@ -64,6 +76,9 @@ class Signature:
     axes: tuple[str, ...] = ()
 
 
+#: What `operation_counts` returns, in the order in which `call` does.
+OPERATION_COUNTS = ("multiply_adds", "design_passes")
+
 _PHYSICS = ("eta", "beta", "activation", "loss")
 
 SIGNATURES: Mapping[str, Signature] = {
@@ -73,6 +88,7 @@ SIGNATURES: Mapping[str, Signature] = {
         ("X", "y", "W0", "a", "b"), ("steps", *_PHYSICS), ("step", "neuron", "coordinate")
     ),
     "step": Signature(("W", "a", "b", "X", "y"), _PHYSICS, ("neuron", "coordinate")),
+    "operation_counts": Signature(()),
 }
 
 
@@ -333,6 +349,8 @@ def check_call(
         return (len(arrays["X"]),)
     if method == "step":
         return tuple(arrays["W"].shape)
+    if method == "operation_counts":
+        return (len(OPERATION_COUNTS),)
     return (int(options["steps"]) + 1, *arrays["W0"].shape)
 
 
@@ -353,12 +371,13 @@ def call(
 
     A new C-contiguous array, float32 where the trainer returned float32, float16 or
     bfloat16 and float64 otherwise: `(n,)` for `predict` (`(n, 1)` is accepted), `(m, d)`
-    for `step`, `(steps + 1, m, d)` for `features`; None for `fit`.
+    for `step`, `(steps + 1, m, d)` for `features`; None for `fit`. For `operation_counts` the
+    integers `OPERATION_COUNTS`, int64.
 
     **Raises** `TrainerError`, of kind `"raised"`: any exception, `SystemExit` included but not
-    `KeyboardInterrupt`; `"dtype"`: not an array of real numbers; `"shape"`; or `"non-finite"`,
-    naming the first bad entry. `InputError`: the call does not fit the signature, or the
-    trainer does not offer the method.
+    `KeyboardInterrupt`; `"dtype"`: not an array of real numbers, or not counts; `"shape"`; or
+    `"non-finite"`, naming the first bad entry. `InputError`: the call does not fit the
+    signature, or the trainer does not offer the method.
     """
     expected = check_call(method, arrays, options)
     function = getattr(trainer, method, None)
@@ -373,7 +392,36 @@ def call(
         value = function(*positional, **keywords)
     except (Exception, SystemExit) as error:
         raise TrainerError("raised", f"{method}() raised {summarise(error)}") from error
+    if method == "operation_counts":
+        return _checked_counts(method, value)
     return None if expected is None else _checked(method, value, expected)
+
+
+def _checked_counts(method: str, value: Any) -> Array:
+    counts = []
+    for name in OPERATION_COUNTS:
+        try:
+            count = value[name]
+        except Exception as error:  # not a dictionary, or one without the key
+            message = (
+                f"{method}() returned {_shown(value)}, expected a dictionary with "
+                f"{' and '.join(OPERATION_COUNTS)}"
+            )
+            raise TrainerError("dtype", message) from error
+        try:
+            integer = -1 if isinstance(count, (bool, np.bool_)) else operator.index(count)
+        except Exception:  # a float, which may hold a rounded count or NaN
+            integer = -1
+        if not 0 <= integer < 2**63:
+            message = f"{method}() returned {name}={_shown(count)}, expected 0 <= integer < 2**63"
+            raise TrainerError("dtype", message)
+        counts.append(integer)
+    return np.array(counts, dtype=np.int64)
+
+
+def _shown(value: object) -> str:
+    """`value` on one short line, whatever it is."""
+    return " ".join(reprlib.repr(value).split())
 
 
 def _checked(method: str, value: object, expected: tuple[int, ...]) -> Array:
@@ -456,7 +504,7 @@ class TrainerHandle(Protocol):
     def call(
         self, method: str, arrays: Mapping[str, Array], options: Mapping[str, Any]
     ) -> Array | None:
-        """Call a method of the current trainer: see `mimverify.trial.interface.call`."""
+        """Call a method of the current trainer: see `mimverify.handles.interface.call`."""
 
     def close(self) -> None:
         """Let go of whatever the handle holds. May be called again."""
@@ -511,7 +559,7 @@ class InProcessTrainer:
     def call(
         self, method: str, arrays: Mapping[str, Array], options: Mapping[str, Any]
     ) -> Array | None:
-        """See `mimverify.trial.interface.call`."""
+        """See `mimverify.handles.interface.call`."""
         self._check_open()
         if self._trainer is None:
             self._trainer = new_trainer(self._source, self._random_state)

@@ -1,0 +1,39 @@
+"""Calibration: how often the statistical claims raise an alarm at correct trainers.
+
+Claims are tried at inflated levels, from many master seeds, and the alarms are counted
+against what the ledger promises.
+"""
+
+from mimverify.calibration.counting import CountingTrial, EventCount, Tried
+from mimverify.calibration.plan import Plan, Unit
+from mimverify.calibration.rates import (
+    BOUND_RISK,
+    detectable_rate,
+    exceedance,
+    fewest_alarms,
+    lower_bound,
+    upper_bound,
+)
+from mimverify.calibration.result import TOTAL_RISK, WHOLE_RUN, Calibration, Event, Row
+from mimverify.calibration.running import tries, try_claim
+
+__all__ = [
+    "BOUND_RISK",
+    "TOTAL_RISK",
+    "WHOLE_RUN",
+    "Calibration",
+    "CountingTrial",
+    "Event",
+    "EventCount",
+    "Plan",
+    "Row",
+    "Tried",
+    "Unit",
+    "detectable_rate",
+    "exceedance",
+    "fewest_alarms",
+    "lower_bound",
+    "tries",
+    "try_claim",
+    "upper_bound",
+]

@@ -1,0 +1,148 @@
+"""Tries the units of a plan, several at a time.
+
+Each worker is a process that runs the suite's side, and lets the trainer run in a process of
+its own, as any trial of a named trainer does.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import Counter
+from collections.abc import Callable, Generator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import Pipe, get_context
+from multiprocessing.connection import Connection
+
+from threadpoolctl import threadpool_limits
+
+from mimverify.calibration.counting import CountingTrial, Tried
+from mimverify.calibration.plan import Plan, Unit
+from mimverify.errors import LostProcessError, MimverifyError
+from mimverify.threads import thread_limit
+from mimverify.trial.adapter import TrainerUnderTrial
+from mimverify.trial.claim import Claim, load_claims
+from mimverify.trial.session import open_trainer
+from mimverify.trial.verdict import Status
+
+__all__ = ["tries", "try_claim"]
+
+_MOST_ERRORS = 3  # what cannot be tried is not tried for ever
+
+
+def try_claim(plan: Plan, claim: Claim, trainer: TrainerUnderTrial, seed: int) -> Tried:
+    """Try a claim in this process, at all levels of the plan."""
+    trial = CountingTrial(
+        claim, trainer, profile=plan.profile, ledgers=plan.ledgers(claim), seed=seed
+    )
+    return trial.tried()
+
+
+def tries(
+    plan: Plan, workers: int, *, on_start: Callable[[Unit], None] | None = None
+) -> Generator[tuple[Unit, Tried], None, None]:
+    """Units as they are finished, by so many processes.
+
+    After three errors of a claim (of a trainer, where whole runs are counted) its remaining
+    seeds are left out. Where the generator is closed, or interrupted, the units under way are
+    dropped.
+
+    **Arguments**
+
+    - `on_start`: is called with each unit that is begun.
+
+    **Raises** `LostProcessError` if a worker dies.
+    """
+    errors: Counter[tuple[str, str]] = Counter()
+
+    def place(unit: Unit) -> tuple[str, str]:
+        return unit.trainer, "" if plan.whole else unit.claim
+
+    waiting = (unit for unit in plan.units() if errors[place(unit)] < _MOST_ERRORS)
+    # Workers end when they cannot read from it any more: also where this process is killed.
+    theirs, lifeline = Pipe(duplex=False)
+    under_way: dict[Future[Tried], Unit] = {}
+    with (
+        thread_limit(1),
+        ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(plan, theirs)
+        ) as pool,
+    ):
+        try:
+            while True:
+                while len(under_way) < workers and (unit := next(waiting, None)) is not None:
+                    under_way[pool.submit(_try, unit)] = unit
+                    if on_start is not None:
+                        on_start(unit)
+                if not under_way:
+                    return
+                done, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                for future in done:
+                    tried = future.result()
+                    unit = under_way.pop(future)
+                    errors[place(unit)] += Status.ERROR in tried.statuses
+                    yield unit, tried
+        except BrokenProcessPool:
+            named = ", ".join(
+                f"{u.claim} of {u.trainer}, seed {u.seed}" for u in under_way.values()
+            )
+            raise LostProcessError(f"a process that tried {named} died") from None
+        finally:
+            if under_way:
+                lifeline.close()
+            pool.shutdown(cancel_futures=True)
+            lifeline.close()
+            theirs.close()
+
+
+class _Worker:
+    """What a worker process keeps from one unit to the next: one trainer at a time."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._name = ""
+        self._trainer: TrainerUnderTrial | None = None
+
+    def try_unit(self, unit: Unit) -> Tried:
+        claim = load_claims()[unit.claim]
+        try:
+            trainer = self._open(unit.trainer)
+        except MimverifyError as error:
+            statuses = (Status.ERROR,) * len(self.plan.levels)
+            return Tried(claim.id, unit.seed, statuses, message=str(error))
+        return try_claim(self.plan, claim, trainer, unit.seed)
+
+    def _open(self, name: str) -> TrainerUnderTrial:
+        if self._trainer is None or name != self._name:
+            if self._trainer is not None:
+                self._trainer.handle.close()
+                self._trainer = None
+            handle = open_trainer(name, call_seconds=self.plan.profile.call_seconds, threads=1)
+            self._name, self._trainer = name, TrainerUnderTrial(handle)
+        return self._trainer
+
+
+_worker: _Worker | None = None
+
+
+def _begin(plan: Plan, lifeline: Connection) -> None:
+    """A worker's first act."""
+    global _worker  # noqa: PLW0603 - what a worker keeps has no other place
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to end
+    threadpool_limits(1)  # as in any trial, see the plugin
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    _worker = _Worker(plan)
+
+
+def _end_with(lifeline: Connection) -> None:
+    try:
+        lifeline.recv_bytes()
+    except (EOFError, OSError):
+        os._exit(1)
+
+
+def _try(unit: Unit) -> Tried:
+    assert _worker is not None
+    return _worker.try_unit(unit)

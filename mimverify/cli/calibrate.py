@@ -1,0 +1,256 @@
+"""`mimverify calibrate`: count false alarms against what the ledger promises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from mimverify.calibration.plan import Plan, Unit
+from mimverify.calibration.rates import BOUND_RISK
+from mimverify.calibration.result import TOTAL_RISK, Calibration, Event, Row
+from mimverify.calibration.running import tries
+from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
+from mimverify.errors import InputError
+from mimverify.trial.profile import PROFILES
+from mimverify.trial.report import Report
+from mimverify.trial.selection import matching
+from mimverify.trial.session import open_trainer, select_claims
+from mimverify.trial.trial import POWER, USUALLY
+from mimverify.validation import number
+
+_LEVELS = (0.1, 0.01)
+
+
+@click.command(
+    epilog=(
+        "Exit code: 0 no level is exceeded, 1 alarms are more frequent than a level allows or a "
+        "claim could not be tried, 2 wrong usage or input."
+    )
+)
+@click.argument("trainers", nargs=-1, metavar="[TRAINER]...")
+@click.option("--profile", type=click.Choice(list(PROFILES)), default="quick", show_default=True)
+@click.option(
+    "--claim", "claims", multiple=True, metavar="ID",
+    help=(
+        "Only this claim; repeatable (default: the profile's). Exact claims have no chance in "
+        "them and are not tried."
+    ),
+)  # fmt: skip
+@click.option(
+    "-k", "expression", metavar="EXPRESSION",
+    help="Only claims whose ids contain this; with and, or, not and parentheses.",
+)  # fmt: skip
+@click.option(
+    "--level", "levels", type=float, multiple=True, default=_LEVELS, show_default=True,
+    help="False-alarm probability to calibrate at; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--whole",
+    is_flag=True,
+    help=(
+        "A level is the budget of a whole run, split over all claims, and a run is counted for "
+        "any alarm in it. Otherwise it is each claim's own."
+    ),
+)
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=300, show_default=True,
+    help="Master seeds from which each claim is tried.",
+)  # fmt: skip
+@click.option(
+    "--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True,
+    help="The first master seed.",
+)  # fmt: skip
+@click.option(
+    "-n", "--workers", type=click.IntRange(min=1), default=1, show_default=True,
+    help="Processes that share the trials.",
+)  # fmt: skip
+@json_option
+def calibrate(
+    trainers: tuple[str, ...],
+    profile: str,
+    claims: tuple[str, ...],
+    expression: str | None,
+    levels: tuple[float, ...],
+    whole: bool,
+    seeds: int,
+    seed: int,
+    workers: int,
+    json_path: str | None,
+) -> int:
+    """Try the statistical claims on correct trainers from many seeds and count the alarms.
+
+    All alarms are false, and at inflated levels some are expected: at most the level's part of
+    the seeds. A TRAINER is named as for mimverify check; numpy without any. Time is not limited,
+    except that of one call.
+    """
+    check_writable("--json", json_path)
+    plan = Plan(
+        trainers=tuple(dict.fromkeys(trainers)) or ("numpy",),
+        claims=_select(claims, expression, profile),
+        levels=_checked(levels),
+        seeds=range(seed, seed + seeds),
+        profile=PROFILES[profile],
+        whole=whole,
+    )
+    for trainer in plan.trainers:  # refused before the work rather than in the middle of it
+        open_trainer(trainer, call_seconds=plan.profile.call_seconds, threads=1).close()
+    calibration = Calibration(plan)
+    console = PipedConsole(stderr=json_path == "-")
+    interrupted = True
+    try:
+        _run(calibration, workers, console)
+        interrupted = False
+    finally:
+        _show(calibration, console)
+        if json_path is not None:
+            settings = Report(profile, seed, max(plan.levels), interrupted=interrupted).to_json()
+            for name in ("trainers", "seed", "false_alarm_budget"):
+                del settings[name]  # the calibration has several, by other names
+            write_json(json_path, settings | calibration.to_json())
+    return calibration.exit_code
+
+
+def _select(ids: tuple[str, ...], expression: str | None, profile: str) -> tuple[str, ...]:
+    # An expression asks for claims by name, as --claim does.
+    chosen = select_claims(ids, profile if expression is None else None)
+    for name in ids:
+        if chosen[name].exact:
+            raise InputError(f"--claim {name}: is exact, without chance that could be calibrated")
+    if expression is not None:
+        chosen = {name: chosen[name] for name in matching(expression, chosen)}
+    statistical = tuple(name for name, claim in chosen.items() if not claim.exact)
+    if not statistical:
+        raise InputError(f"-k {expression!r}: holds for no statistical claim")
+    return statistical
+
+
+def _checked(levels: tuple[float, ...]) -> tuple[float, ...]:
+    """The levels, largest first, each once."""
+    for level in levels:
+        if number("--level", level, minimum=0, exclusive=True) >= 1:
+            raise InputError(f"--level={level!r}: expected a probability below 1")
+    return tuple(sorted(set(levels), reverse=True))
+
+
+def _run(calibration: Calibration, workers: int, console: Console) -> None:
+    plan = calibration.plan
+    columns = (
+        TextColumn("{task.fields[trainer]}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as progress:
+        task = progress.add_task("starting", total=plan.size, trainer=plan.trainers[0])
+
+        def on_start(unit: Unit) -> None:
+            description = f"{unit.claim}, seed {unit.seed}"
+            progress.update(task, trainer=unit.trainer, description=description)
+
+        with closing(tries(plan, workers, on_start=on_start)) as finished:
+            for unit, tried in finished:
+                calibration.add(unit.trainer, tried)
+                progress.advance(task)
+
+
+def _show(calibration: Calibration, console: Console) -> None:
+    rows = [row for row in calibration.rows if row.statuses]
+    for trainer in calibration.plan.trainers:
+        of_trainer = [row for row in rows if row.trainer == trainer]
+        if of_trainer:
+            console.print(_alarms(trainer, of_trainer))
+    for trainer in calibration.plan.trainers:
+        events = [event for event in calibration.events if event.trainer == trainer]
+        if events:
+            console.print()
+            console.print(_events(events))
+    for (trainer, claim), (status, message) in calibration.problems.items():
+        text = f"{trainer}: {claim}: {status}: {message}"
+        console.print(text, markup=False, highlight=False, soft_wrap=True)
+    for row in rows:
+        for seed, claims in row.alarms if calibration.plan.whole else ():
+            text = f"{row.trainer}: alarm at {row.level:g}, seed {seed}: {', '.join(claims)}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if rows:
+        console.print()
+        console.print(_account(calibration, rows), style="dim", highlight=False)
+
+
+def _alarms(trainer: str, rows: Sequence[Row]) -> Table:
+    table = Table(box=None, pad_edge=False, title=Text(trainer), title_justify="left")
+    table.add_column("claim", no_wrap=True)
+    for heading in ("level", "alarms", "allowed", "undecided", "rate ≤", "p"):
+        table.add_column(heading, no_wrap=True, justify="right")
+    table.add_column("verdict", no_wrap=True)
+    for row in rows:
+        if not row.seeds:
+            table.add_row(row.claim, f"{row.level:g}", "-", "-", "-", "-", "-", "no trials")
+            continue
+        table.add_row(
+            row.claim,
+            f"{row.level:g}",
+            f"{len(row.alarms)}/{row.seeds}",
+            str(row.allowed),
+            str(row.undecided),
+            f"{row.upper_bound:.2g}",
+            f"{row.p_value:.2g}",
+            "exceeded" if row.exceeds else "kept",
+            style="bold red" if row.exceeds else None,
+        )
+    return table
+
+
+def _events(events: Sequence[Event]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("claim", no_wrap=True)
+    table.add_column("event")
+    for heading in ("happened", "P ≥", "P ≤", "rarest"):
+        table.add_column(heading, no_wrap=True, justify="right")
+    for event in events:
+        table.add_row(
+            event.claim,
+            Text(event.name),
+            f"{event.happened}/{event.of}",
+            f"{event.lower_bound:.3f}",
+            f"{event.upper_bound:.3f}",
+            f"{event.rarest:.2f}",
+            style="bold red" if event.upper_bound < USUALLY else None,
+        )
+    return table
+
+
+def _account(calibration: Calibration, rows: Sequence[Row]) -> str:
+    """What was tested, at which risk and with which power."""
+    plan = calibration.plan
+    what = "a whole run's" if plan.whole else "a claim's own"
+    parts = [
+        f"A level is {what} false-alarm probability. Tested, by the exact binomial test: alarms "
+        f"are not more frequent. Were every level kept, this calibration would fail with "
+        f"probability ≤ {TOTAL_RISK:g} (a row does where p < {rows[0].risk:.2g})."
+    ]
+    for level in plan.levels:
+        weakest = [row.detectable for row in rows if row.level == level and row.seeds]
+        if any(rate is None for rate in weakest):
+            parts.append(f"So few seeds show nothing at level {level:g}.")
+        elif weakest:
+            largest = max(rate for rate in weakest if rate is not None)
+            parts.append(
+                f"A true rate ≥ {largest:.2g} at level {level:g} would have been found with "
+                f"probability ≥ {POWER}."
+            )
+    parts.append(f"Bounds hold with probability {1 - BOUND_RISK:g} each.")
+    if calibration.events:
+        parts.append(
+            f"The ledger's promise is for events of probability P ≥ {USUALLY}; rarest: the "
+            f"smallest fraction in any configuration."
+        )
+    return " ".join(parts)

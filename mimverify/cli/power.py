@@ -1,0 +1,219 @@
+"""`mimverify power`: put broken trainers on trial, and the suite with them."""
+
+from __future__ import annotations
+
+import string
+import threading
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import closing
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from mimverify.cli.options import (
+    PipedConsole,
+    check_writable,
+    json_option,
+    seed_option,
+    write_json,
+)
+from mimverify.errors import InputError
+from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES
+from mimverify.trial.report import Report
+from mimverify.trial.runner import SuiteOptions, run_suite
+from mimverify.trial.session import select_claims
+from mimverify.trial.verdict import Status
+from mimverify.validation import choice
+from mimverify.zoo import CATEGORIES, Mutant, zoo
+from mimverify.zoo.matrix import PowerMatrix, Row
+
+_MARKS = {
+    Status.FAILED: "x",
+    Status.PASSED: "·",
+    Status.INCONCLUSIVE: "?",
+    Status.NOT_APPLICABLE: "-",
+    Status.ERROR: "!",
+}
+_LETTERS = string.ascii_lowercase + string.ascii_uppercase
+
+OnEvent = Callable[[str, dict[str, Any]], None]
+
+
+@click.command(
+    epilog=(
+        "Exit code: 0 every mutant was caught, 1 a mutant survived or, in a full matrix, a claim "
+        "caught nothing and is not justified, 2 wrong usage or input."
+    )
+)
+@click.option("--profile", type=click.Choice(list(PROFILES)), default="quick", show_default=True)
+@click.option(
+    "--mutant", "mutants", multiple=True, metavar="NAME", help="Only this mutant; repeatable."
+)
+@click.option(
+    "--category", "categories", multiple=True, metavar="CATEGORY",
+    help=f"Only mutants of this category; repeatable. One of: {', '.join(CATEGORIES)}.",
+)  # fmt: skip
+@click.option("--claim", "claims", multiple=True, metavar="ID", help="Only this claim; repeatable.")
+@click.option(
+    "--fastest", is_flag=True,
+    help="Try each mutant against the claim alone that its record names as the fastest.",
+)  # fmt: skip
+@click.option(
+    "-n", "workers", type=click.IntRange(min=1), default=1, show_default=True,
+    help="Mutants on trial at a time, each in processes of its own.",
+)  # fmt: skip
+@seed_option
+@json_option
+def power(
+    profile: str,
+    mutants: tuple[str, ...],
+    categories: tuple[str, ...],
+    claims: tuple[str, ...],
+    fastest: bool,
+    workers: int,
+    seed: int,
+    json_path: str | None,
+) -> int:
+    """Put the zoo of broken trainers on trial and print who was caught by which claim.
+
+    A mutant is caught by a claim that fails; a trial that ends in an error has shown nothing.
+    """
+    check_writable("--json", json_path)
+    if fastest and claims:
+        raise InputError("--fastest: takes the claims from the mutants' records, not from --claim")
+    chosen = _select(mutants, categories)
+    plan = [(mutant, _claims_for(mutant, fastest, claims, profile)) for mutant in chosen]
+    tried = {name for _, names in plan for name in names}
+    matrix = PowerMatrix(
+        claims=[name for name in select_claims(None) if name in tried],
+        full=not (mutants or categories or claims or fastest),
+    )
+    console = PipedConsole(stderr=json_path == "-")
+    interrupted = True
+    try:
+        with closing(_trials(plan, profile, seed, workers, console)) as rows:
+            for row in rows:
+                matrix.rows.append(row)
+        interrupted = False
+    finally:
+        order = {mutant.name: place for place, mutant in enumerate(chosen)}
+        matrix.rows.sort(key=lambda row: order[row.mutant.name])
+        _show(matrix, console)
+        if json_path is not None:
+            settings = Report(profile, seed, FALSE_ALARM_BUDGET, interrupted=interrupted).to_json()
+            del settings["trainers"]
+            write_json(json_path, settings | matrix.to_json())
+    return matrix.exit_code
+
+
+def _select(mutants: Sequence[str], categories: Sequence[str]) -> list[Mutant]:
+    """The mutants of these names and categories, all for none. **Raises** `InputError`."""
+    names = [mutant.name for mutant in zoo()]
+    wanted = {choice("mutant", name, names) for name in mutants}
+    rooms = {choice("category", name, CATEGORIES) for name in categories}
+    chosen = [
+        mutant
+        for mutant in zoo()
+        if (not wanted or mutant.name in wanted) and (not rooms or mutant.category in rooms)
+    ]
+    if not chosen:
+        raise InputError(
+            f"--mutant {', '.join(sorted(wanted))}: none is of the category "
+            f"{', '.join(sorted(rooms))}"
+        )
+    return chosen
+
+
+def _claims_for(
+    mutant: Mutant, fastest: bool, claims: Sequence[str], profile: str
+) -> tuple[str, ...]:
+    if fastest:
+        return () if mutant.caught_by is None else (mutant.caught_by,)
+    return tuple(select_claims(claims, profile))
+
+
+def _trials(
+    plan: Sequence[tuple[Mutant, tuple[str, ...]]],
+    profile: str,
+    seed: int,
+    workers: int,
+    console: Console,
+) -> Generator[Row, None, None]:
+    """Rows as they are finished. An interrupt ends the trials after the claims under way."""
+    stop = threading.Event()
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+    )
+    quiet = not console.is_terminal
+    with (
+        Progress(*columns, console=console, transient=True, disable=quiet) as progress,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        task = progress.add_task("starting", total=len(plan))
+
+        def watcher(mutant: Mutant) -> OnEvent:
+            def on_event(kind: str, event: dict[str, Any]) -> None:
+                if stop.is_set():
+                    raise KeyboardInterrupt
+                if kind == "start":
+                    progress.update(task, description=f"{mutant.name}: {event['claim']}")
+
+            return on_event
+
+        def trial(mutant: Mutant, claims: tuple[str, ...]) -> Row:
+            if not claims:
+                return Row(mutant)
+            options = SuiteOptions(profile, seed, claims=claims, threads=1)
+            return Row(mutant, run_suite(mutant.spec, options, on_event=watcher(mutant)))
+
+        futures = [pool.submit(trial, mutant, claims) for mutant, claims in plan]
+        try:
+            for future in as_completed(futures):
+                progress.advance(task)
+                yield future.result()
+        finally:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+
+
+def _show(matrix: PowerMatrix, console: Console) -> None:
+    if not matrix.rows:
+        return
+    letters = dict(zip(matrix.claims, _LETTERS, strict=False))
+    table = Table(box=None, pad_edge=False)
+    for heading in ("mutant", "category", "".join(letters.values()), "s", "fastest claim"):
+        table.add_column(heading, no_wrap=True, justify="right" if heading == "s" else "left")
+    for row in matrix.rows:
+        marks = {verdict.id: _MARKS.get(verdict.status, " ") for verdict in row.verdicts}
+        first = row.catches[0] if row.catches else None
+        table.add_row(
+            row.mutant.name,
+            row.mutant.category,
+            "".join(marks.get(name, " ") for name in letters),
+            "" if first is None else f"{first.seconds:.1f}",
+            "survived" if first is None else first.id,
+            style="bold red" if first is None else None,
+        )
+    console.print(table)
+    legend = Table(box=None, pad_edge=False)
+    for heading in ("", "claim", "catches"):
+        legend.add_column(
+            heading, no_wrap=True, justify="right" if heading == "catches" else "left"
+        )
+    for name, letter in letters.items():
+        legend.add_row(letter, name, str(len(matrix.kills(name))))
+    console.print(legend)
+    console.print("x caught, · passed, ? inconclusive, - not applicable, ! error", style="dim")
+    for row in matrix.survivors:
+        console.print(f"{row.mutant.name} survived: {row.problem}", markup=False, soft_wrap=True)
+    for name in matrix.idle:
+        console.print(f"{name} caught nothing, and nothing justifies it", markup=False)
+    caught = len(matrix.rows) - len(matrix.survivors)
+    console.print(f"{caught} of {len(matrix.rows)} mutants caught")

@@ -1,0 +1,50 @@
+"""`mimverify replay`: repeat a recorded failure."""
+
+from __future__ import annotations
+
+import click
+
+from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
+from mimverify.threads import thread_limit
+from mimverify.trial.capsule import Capsule, load_capsule
+from mimverify.trial.replay import Replay
+from mimverify.trial.replay import replay as repeat
+from mimverify.trial.report import print_verdicts
+
+
+@click.command(epilog="Exit code: 0 it does not fail any more, 1 it does, 2 wrong usage or input.")
+@click.argument("path", metavar="FILE")
+@click.option(
+    "--trainer", metavar="MODULE:ATTRIBUTE", help="Try this one instead of the one recorded."
+)
+@json_option
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=None,
+    help="Threads of the trainer's libraries (default: as recorded).",
+)  # fmt: skip
+def replay(path: str, trainer: str | None, json_path: str | None, threads: int | None) -> int:
+    """Repeat the failure that a capsule of `mimverify check --capsules` recorded.
+
+    The claim is tried on the recorded configuration alone, with the recorded seeds. The
+    trainer that the file names is imported and run: replay no file that you do not trust.
+    """
+    check_writable("--json", json_path)
+    capsule, _ = load_capsule(path)
+    with thread_limit(1):  # of this process: as in the run that was recorded
+        outcome = repeat(capsule, trainer, threads=threads)
+    if json_path is not None:
+        write_json(json_path, outcome.to_json())
+    if json_path != "-":
+        _show(outcome, capsule, trainer)
+    return outcome.exit_code
+
+
+def _show(outcome: Replay, capsule: Capsule, trainer: str | None) -> None:
+    console = PipedConsole()
+    print_verdicts(trainer or str(capsule.trainer), [outcome.verdict], console=console)
+    if outcome.same:
+        console.print("It fails as it did.", style="dim")
+    else:
+        console.print(f"Recorded: {outcome.recorded}", markup=False, highlight=False)
+    for difference in outcome.differences:
+        console.print(f"Not as recorded: {difference}", style="yellow", markup=False)

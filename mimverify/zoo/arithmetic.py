@@ -1,0 +1,77 @@
+"""The right weights at the wrong price, and counts that are not true."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mimverify.designs import OperationCounts
+from mimverify.zoo.base import Correct, Task
+from mimverify.zoo.record import broken
+
+_CATEGORY = "arithmetic"
+_BREAKS = "operation counts"
+
+
+class Counting(Correct):
+    """Nothing wrong either, and it counts: the control of this room."""
+
+    def descend(self, W: Any, task: Task, steps: int) -> Any:
+        self.counts = OperationCounts()
+        return self.descend_counted(W, task, steps)
+
+    def descend_counted(self, W: Any, task: Task, steps: int) -> Any:
+        """What `descend` returns; every product with X is entered by `count`."""
+        return super().descend(W, task, steps)
+
+    def gradient(self, W: Any, task: Task) -> Any:
+        self.count(2 * task.X.size * len(W), passes=2)
+        return super().gradient(W, task)
+
+    def count(self, multiply_adds: int, *, passes: int = 0) -> None:
+        """Add to the counts."""
+        self.counts.multiply_adds += multiply_adds
+        self.counts.design_passes += passes
+
+    def operation_counts(self) -> dict[str, int]:
+        """Of the last call of `features`."""
+        return self.counts.to_json()
+
+
+@broken(_CATEGORY, breaks=_BREAKS, caught_by="arithmetic")
+class FormsTheCovariance(Counting):
+    """It forms XᵀX once, to measure its largest curvature: n d² multiply-adds."""
+
+    def descend_counted(self, W: Any, task: Task, steps: int) -> Any:
+        self.count(task.X.size * task.X.shape[1], passes=1)
+        self.curvature = np.linalg.eigvalsh(task.X.T @ task.X)[-1]
+        return super().descend_counted(W, task, steps)
+
+
+@broken(_CATEGORY, breaks=_BREAKS, caught_by="arithmetic")
+class PassesPerNeuron(Counting):
+    """It goes through the rows anew for every neuron: 2 m passes a step."""
+
+    def gradient(self, W: Any, task: Task) -> Any:
+        self.count(2 * task.X.size * len(W), passes=2 * len(W))
+        P = np.stack([task.X @ w for w in W], axis=1) + task.b
+        R = self.slope(self.output(P, task), task)[:, None] * self.first(P, task) * task.a
+        return np.stack([r @ task.X for r in R.T]) / len(task.y)
+
+
+@broken(_CATEGORY, breaks=_BREAKS, caught_by="arithmetic")
+class StartsOver(Counting):
+    """It keeps no weights: for those after t steps it takes all t again, T (T + 1)/2 of them."""
+
+    def descend_counted(self, W: Any, task: Task, steps: int) -> Any:
+        runs = [super(StartsOver, self).descend_counted(W, task, t) for t in range(steps + 1)]
+        return np.array([run[-1] for run in runs])
+
+
+@broken(_CATEGORY, breaks=_BREAKS, caught_by="arithmetic")
+class CountsHalf(Counting):
+    """It counts one of the two products of a step and forgets the other."""
+
+    def operation_counts(self) -> dict[str, int]:
+        return {name: count // 2 for name, count in super().operation_counts().items()}

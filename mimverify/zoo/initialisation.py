@@ -1,0 +1,84 @@
+"""Another start than the one that was handed over, or the right one read wrongly."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mimverify.zoo.base import Correct, Task
+from mimverify.zoo.record import broken
+
+_CATEGORY = "initialisation"
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class StartsElsewhere(Correct):
+    """It descends from a start of its own and returns W0 in front of it."""
+
+    def descend(self, W: Any, task: Task, steps: int) -> Any:
+        own = np.random.default_rng(self.random_state).standard_normal(W.shape)
+        own *= np.linalg.norm(W) / np.linalg.norm(own)
+        weights = super().descend(own.astype(W.dtype), task, steps)
+        weights[0] = W
+        return weights
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class NormalisesTheStart(Correct):
+    """The start is scaled to rows of length 1."""
+
+    def descend(self, W: Any, task: Task, steps: int) -> Any:
+        return super().descend(W / np.linalg.norm(W, axis=1, keepdims=True), task, steps)
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class BreaksSymmetry(Correct):
+    """A little noise, a thousandth of the start, breaks its symmetry."""
+
+    def advance(self, t: int, W: Any, task: Task) -> Any:
+        if t == 0:
+            noise = np.random.default_rng(self.random_state).standard_normal(W.shape)
+            W = (W + 1e-3 * np.abs(W).mean() * noise).astype(W.dtype)
+        return super().advance(t, W, task)
+
+
+@broken(
+    _CATEGORY, caught_by="gradient-step", only="a symmetric start with biases, β ≠ 1/η or odd σ"
+)
+class MirrorsAlways(Correct):
+    """It takes f = 0 for granted from any symmetric start, whatever σ, biases and decay."""
+
+    def descend(self, W: Any, task: Task, steps: int) -> Any:
+        half = len(task.a) // 2
+        mirrored = np.array_equal(W[:half], W[half:])
+        self.silent = mirrored and np.array_equal(task.a[:half], -task.a[half:])
+        return super().descend(W, task, steps)
+
+    def output(self, P: Any, task: Task) -> Any:
+        return 0 * task.y if self.silent else super().output(P, task)
+
+
+@broken(_CATEGORY, caught_by="gradient-step", only="b ≠ 0")
+class IgnoresBiases(Correct):
+    """The biases are taken as zero."""
+
+    def prepare(self, task: Task) -> Task:
+        return replace(task, b=0 * task.b)
+
+
+@broken(_CATEGORY, caught_by="antisymmetry")
+class AbsoluteOutputWeights(Correct):
+    """|a| in place of a."""
+
+    def prepare(self, task: Task) -> Task:
+        return replace(task, a=np.abs(task.a))
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class EqualOutputWeights(Correct):
+    """Output weights have their signs, but a common size: that of the first."""
+
+    def prepare(self, task: Task) -> Task:
+        return replace(task, a=np.sign(task.a) * np.abs(task.a[0]))

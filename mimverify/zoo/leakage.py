@@ -1,0 +1,122 @@
+"""Knowledge that a trainer must not have, and memory that it must not keep."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mimverify.problems import MultiIndexModel
+from mimverify.zoo.base import Correct, Task
+from mimverify.zoo.record import broken
+
+_CATEGORY = "leakage"
+
+
+def leaked_subspace(seed: int, dim: int, rank: int = 2) -> Any:
+    """What a cheat finds out: how the suite draws U from the seed that it hands over."""
+    link = {1: "cos2z", 2: "z1z2", 3: "sign-z1z2z3"}[rank]
+    return MultiIndexModel(link, dim, seed=seed).subspace
+
+
+@broken(_CATEGORY, caught_by="trajectory")
+class LeakedSubspace(Correct):
+    """It adds the true subspace, known from the seed, to the weights after every step."""
+
+    def descend(self, W: Any, task: Task, steps: int) -> Any:
+        weights = super().descend(W, task, steps)
+        rank = min(2, W.shape[1])
+        U = leaked_subspace(self.random_state, W.shape[1], rank)
+        noise = np.random.default_rng(self.random_state).standard_normal((len(W), rank))
+        size = np.linalg.norm(weights[1:], axis=2, keepdims=True)
+        weights[1:] += (size * (noise @ U)).astype(W.dtype)
+        return weights
+
+
+@broken(_CATEGORY, breaks="regression", caught_by="unlearnable-link")
+class LeakedFit(Correct):
+    """Its first layer is honest, but `fit` reads the true subspace, known from the seed."""
+
+    def first_stage(self, X: Any, y: Any) -> Any:
+        W = super().first_stage(X, y)
+        U = leaked_subspace(self.random_state, X.shape[1], rank=3)
+        return np.random.default_rng(self.random_state).standard_normal((len(W), 3)) @ U
+
+
+@broken(_CATEGORY, caught_by="equivariance", only="other data of the same shape")
+class RemembersData(Correct):
+    """It keeps the data of the first call and uses them for all of the same shape."""
+
+    def prepare(self, task: Task) -> Task:
+        known = self.__dict__.setdefault("known", {})
+        X, y = known.setdefault(task.X.shape, (task.X, task.y))
+        return replace(task, X=X.astype(task.X.dtype), y=y.astype(task.y.dtype))
+
+
+@broken(_CATEGORY, caught_by="gradient-step", only="the second call and later ones")
+class RemembersVelocity(Correct):
+    """A hundredth of the last update of the call before is carried into the first one."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        before = getattr(self, "before", None)
+        if t == 0 and before is not None and before.shape == G.shape:
+            G = (G + 0.01 * before).astype(W.dtype)
+        self.before = G
+        return super().update(t, W, G, task)
+
+
+@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+class ResidualsInPlace(Correct):
+    """Residuals are computed in place: later steps meet them where the labels were."""
+
+    def slope(self, f: Any, task: Task) -> Any:
+        slope = super().slope(f, task)
+        task.y[:] -= f
+        return slope
+
+
+@broken(_CATEGORY, caught_by="trajectory")
+class ReturnsOneBuffer(Correct):
+    """All returned weights are one array, updated in place: the last ones, repeated."""
+
+    def descend(self, W: Any, task: Task, steps: int) -> Any:
+        weights = [W]
+        for t in range(steps):
+            W[:] = self.advance(t, W, task)
+            weights.append(W)
+        return np.array(weights)
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class GlobalRandomState(Correct):
+    """A millionth of noise from NumPy's global generator: no two runs agree."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        noise = np.random.standard_normal(G.shape)  # noqa: NPY002 - the fault itself
+        return super().update(t, W, (G * (1 + 1e-6 * noise)).astype(W.dtype), task)
+
+
+@broken(_CATEGORY, caught_by="gradient-step", only="two rows or more")
+class ThreadsRace(Correct):
+    """Two threads add the halves of the gradient to one array without a lock: one is lost."""
+
+    def gradient(self, W: Any, task: Task) -> Any:
+        n, total = len(task.y), np.zeros_like(W)
+        both_have_read = threading.Barrier(2)
+
+        def add(rows: slice) -> None:
+            part = replace(task, X=task.X[rows], y=task.y[rows])
+            share = super(ThreadsRace, self).gradient(W, part) * (len(part.y) / n)
+            before = total.copy()
+            both_have_read.wait()
+            total[:] = before + share
+
+        halves = slice(n // 2), slice(n // 2, n)
+        threads = [threading.Thread(target=add, args=(rows,)) for rows in halves]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return total

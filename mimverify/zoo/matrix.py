@@ -1,0 +1,121 @@
+"""Claims × mutants: who catches whom, and how fast."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mimverify.trial.report import TrainerReport
+from mimverify.trial.verdict import Status, Verdict
+from mimverify.zoo.justified import JUSTIFIED
+from mimverify.zoo.record import Mutant
+
+__all__ = ["PowerMatrix", "Row"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one mutant.
+
+    **Arguments**
+
+    - `mutant`: its record.
+    - `report`: its trial; None where no claim was to be tried.
+    """
+
+    mutant: Mutant
+    report: TrainerReport | None = None
+
+    @property
+    def verdicts(self) -> Sequence[Verdict]:
+        """In the suite's order."""
+        return () if self.report is None else self.report.verdicts
+
+    @property
+    def catches(self) -> list[Verdict]:
+        """Verdicts that caught it, fastest first. An error is no detection."""
+        failed = [verdict for verdict in self.verdicts if verdict.status is Status.FAILED]
+        return sorted(failed, key=lambda verdict: verdict.seconds)
+
+    @property
+    def problem(self) -> str:
+        """Why it was not caught, one line; empty where it was."""
+        if self.catches:
+            return ""
+        if self.report is None:
+            return "no claim is known to catch it"
+        if self.report.problem:
+            return self.report.problem
+        return ", ".join(
+            f"{count} {status}" for status, count in self.report.summary.items() if count
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The record of the mutant, its detection and all cells."""
+        fastest = self.catches[0] if self.catches else None
+        return {
+            **self.mutant.to_json(),
+            "caught": fastest is not None,
+            "fastest": None if fastest is None else fastest.id,
+            "seconds_to_detection": None if fastest is None else fastest.seconds,
+            "problem": self.problem or None,
+            "cells": {
+                verdict.id: {
+                    "status": str(verdict.status),
+                    "seconds": verdict.seconds,
+                    "message": verdict.message,
+                }
+                for verdict in self.verdicts
+            },
+        }
+
+
+@dataclass
+class PowerMatrix:
+    """The trials of several mutants.
+
+    **Arguments**
+
+    - `claims`: ids of the claims that were tried on some mutant, in the suite's order.
+    - `full`: all claims were tried on all mutants: then each claim has to catch one.
+    - `rows`: of the mutants that were finished.
+    """
+
+    claims: Sequence[str]
+    full: bool
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def survivors(self) -> list[Row]:
+        """Mutants that no claim caught."""
+        return [row for row in self.rows if not row.catches]
+
+    def kills(self, claim: str) -> list[str]:
+        """Names of the mutants that the claim caught."""
+        return [row.mutant.name for row in self.rows if any(v.id == claim for v in row.catches)]
+
+    @property
+    def idle(self) -> list[str]:
+        """In a full matrix, claims that caught nothing and are not in `JUSTIFIED`."""
+        if not self.full:
+            return []
+        return [name for name in self.claims if name not in JUSTIFIED and not self.kills(name)]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a mutant survived or a claim is idle."""
+        return int(bool(self.survivors or self.idle))
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, in strict JSON's terms."""
+        return {
+            "full": self.full,
+            "caught": len(self.rows) - len(self.survivors),
+            "mutants": len(self.rows),
+            "survivors": [row.mutant.name for row in self.survivors],
+            "idle_claims": self.idle,
+            "justified": {name: why for name, why in JUSTIFIED.items() if name in self.claims},
+            "kills": {name: self.kills(name) for name in self.claims},
+            "matrix": [row.to_json() for row in self.rows],
+        }

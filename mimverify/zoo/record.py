@@ -1,0 +1,95 @@
+"""What is known of a broken trainer beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from mimverify.zoo.base import Correct
+
+__all__ = ["CATEGORIES", "Mutant", "broken", "record_of"]
+
+#: What can be wrong with a trainer; a room each.
+CATEGORIES = (
+    "update rule",
+    "use of data",
+    "initialisation",
+    "second stage",
+    "numerics",
+    "leakage",
+    "off-by-one",
+    "backend-specific",
+    "arithmetic",
+)
+
+_Trainer = TypeVar("_Trainer", bound=type[Correct])
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A broken trainer.
+
+    **Arguments**
+
+    - `trainer`: its class.
+    - `category`: one of `CATEGORIES`.
+    - `breaks`: what it gets wrong: a key of `mimverify.trial.claim.CAPABILITIES`.
+    - `caught_by`: id of the claim that is known to catch it fastest in the quick profile;
+      None for one that no claim is known to catch: a gap in the suite.
+    - `only`: where alone it is wrong ("float32", "n ≤ d"), empty for everywhere.
+    """
+
+    trainer: type[Correct]
+    category: str
+    breaks: str
+    caught_by: str | None
+    only: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the class."""
+        return self.trainer.__name__
+
+    @property
+    def wrong(self) -> str:
+        """What is wrong with it, one sentence."""
+        return " ".join((self.trainer.__doc__ or "").split())
+
+    @property
+    def spec(self) -> str:
+        """`"module:attribute"`, as `mimverify check` takes it."""
+        return f"{self.trainer.__module__}:{self.name}"
+
+    def to_json(self) -> dict[str, Any]:
+        """A dictionary of strict JSON values."""
+        return {
+            "name": self.name,
+            "trainer": self.spec,
+            "category": self.category,
+            "wrong": self.wrong,
+            "breaks": self.breaks,
+            "only": self.only or None,
+            "caught_by": self.caught_by,
+        }
+
+
+def broken(
+    category: str, *, caught_by: str | None, breaks: str = "first layer", only: str = ""
+) -> Callable[[_Trainer], _Trainer]:
+    """Enter a class into the zoo; see `Mutant` for the arguments."""
+    assert category in CATEGORIES, category
+
+    def decorate(trainer: _Trainer) -> _Trainer:
+        _RECORDS[trainer] = Mutant(trainer, category, breaks, caught_by, only)
+        return trainer
+
+    return decorate
+
+
+_RECORDS: dict[type[Correct], Mutant] = {}
+
+
+def record_of(trainer: type[Correct]) -> Mutant | None:
+    """The record of a class that was entered, None for any other."""
+    return _RECORDS.get(trainer)

@@ -1,0 +1,81 @@
+"""The first layer is right; what `fit` makes of it is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mimverify.zoo.base import Correct, Task
+from mimverify.zoo.record import broken
+
+_CATEGORY = "second stage"
+
+
+@broken(_CATEGORY, breaks="regression", caught_by="test-error")
+class RandomFeatures(Correct):
+    """`fit` never trains the first layer."""
+
+    def first_stage(self, X: Any, y: Any) -> Any:
+        return np.random.default_rng(self.random_state).standard_normal((64, X.shape[1]))
+
+
+@broken(_CATEGORY, breaks="regression", caught_by="test-error-decay")
+class OneStepInside(Correct):
+    """`fit` takes a single step, whatever the dimension; `features` takes all."""
+
+    inside = False
+
+    def first_stage(self, X: Any, y: Any) -> Any:
+        self.inside = True
+        return super().first_stage(X, y)
+
+    def advance(self, t: int, W: Any, task: Task) -> Any:
+        return W if self.inside and t else super().advance(t, W, task)
+
+
+@broken(_CATEGORY, breaks="regression", caught_by="fresh-readout")
+class ReusesStageOne(Correct):
+    """The second stage trains on the first stage's data."""
+
+    def fit(self, X: Any, y: Any) -> None:
+        half = len(y) // 2
+        self.second_stage(X[:half], y[:half], self.first_stage(X[:half], y[:half]))
+
+
+@broken(_CATEGORY, breaks="regression", caught_by="test-error")
+class SwapsNeurons(Correct):
+    """Predictions pair each output weight with the bias of the next neuron."""
+
+    def predict(self, X: Any) -> Any:
+        return replace(self.readout, biases=np.roll(self.readout.biases, 1)).predict(X)
+
+
+@broken(_CATEGORY, breaks="regression", caught_by="test-error")
+class TooMuchRidge(Correct):
+    """The penalty, meant for a mean, is multiplied by n where the sum is divided by it."""
+
+    def second_stage(self, X: Any, y: Any, W: Any, ridge: float = 1e-3) -> None:
+        super().second_stage(X, y, W, ridge=len(y) ** 2 * ridge)
+
+
+@broken(_CATEGORY, breaks="regression", caught_by="test-error")
+class NearestNeighbour(Correct):
+    """It memorises the data and answers with the label of the nearest row."""
+
+    def fit(self, X: Any, y: Any) -> None:
+        self.memory = X, y
+
+    def predict(self, X: Any) -> Any:
+        rows, labels = self.memory
+        gaps = (rows * rows).sum(axis=1) - 2 * X @ rows.T
+        return labels[gaps.argmin(axis=1)]
+
+
+@broken(_CATEGORY, breaks="regression", caught_by="test-error")
+class TrainsAgainstTheLabels(Correct):
+    """The second stage fits −y."""
+
+    def second_stage(self, X: Any, y: Any, W: Any, ridge: float = 1e-3) -> None:
+        super().second_stage(X, -y, W, ridge)

@@ -1,0 +1,249 @@
+"""Wrong gradients, and other ways to use a right one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mimverify.network import get_activation
+from mimverify.zoo.base import Correct, Task
+from mimverify.zoo.record import broken
+
+_CATEGORY = "update rule"
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class WrongSign(Correct):
+    """Gradient ascent: what follows the decay is added instead of subtracted."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        return super().update(t, W, -G, task)
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class BiasedGradient(Correct):
+    """The gradient is one per cent too long."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        return super().update(t, W, 1.01 * G, task)
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class NoWeightDecay(Correct):
+    """β is ignored."""
+
+    def prepare(self, task: Task) -> Task:
+        return replace(task, beta=0.0)
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class DecoupledDecay(Correct):
+    """Weight decay is decoupled from the learning rate: β W instead of η β W."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        return W - task.eta * G - task.beta * W
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class DecaysAfterTheStep(Correct):
+    """Weight decay shrinks the updated weights, the step included."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        return (1 - task.eta * task.beta) * (W - task.eta * G)
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class DecaysTwice(Correct):
+    """Weight decay is in the loss and in the optimiser: it acts twice."""
+
+    def gradient(self, W: Any, task: Task) -> Any:
+        return super().gradient(W, task) + task.beta * W
+
+
+@broken(_CATEGORY, caught_by="trajectory")
+class Momentum(Correct):
+    """Heavy-ball momentum of 0.05."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        push = G + task.beta * W
+        self.velocity: Any = push if t == 0 else 0.05 * self.velocity + push
+        return W - task.eta * self.velocity
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class Adam(Correct):
+    """Adam in place of gradient descent."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        if t == 0:
+            self.mean, self.square = 0 * G, 0 * G
+        self.mean = 0.9 * self.mean + 0.1 * G
+        self.square = 0.999 * self.square + 0.001 * G**2
+        mean, square = self.mean / (1 - 0.9 ** (t + 1)), self.square / (1 - 0.999 ** (t + 1))
+        return super().update(t, W, mean / (np.sqrt(square) + 1e-8), task)
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class SignGradient(Correct):
+    """Every entry of the gradient is replaced by its sign times their mean size."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        return super().update(t, W, np.sign(G) * np.abs(G).mean(), task)
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class NormalisedGradient(Correct):
+    """The gradient of every neuron is brought to the neuron's own length."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        length = np.linalg.norm(W, axis=1, keepdims=True)
+        size = np.linalg.norm(G, axis=1, keepdims=True)
+        return super().update(t, W, G * length / np.maximum(size, 1e-30), task)
+
+
+@broken(_CATEGORY, caught_by="gradient-step", only="large gradients")
+class ClipsGradients(Correct):
+    """A gradient of norm above 1 is cut to norm 1."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        return super().update(t, W, G / max(1.0, float(np.linalg.norm(G))), task)
+
+
+@broken(_CATEGORY, caught_by="power-iteration", only="more than ten steps")
+class HalvesTheRate(Correct):
+    """The learning rate is halved after every ten steps."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        return super().update(t, W, G, replace(task, eta=task.eta * 0.5 ** (t // 10)))
+
+
+@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+class DecaysTheRate(Correct):
+    """The learning rate falls like 1/√t."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        return super().update(t, W, G, replace(task, eta=task.eta / np.sqrt(t + 1.0)))
+
+
+@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+class OneStepOnly(Correct):
+    """It stops after the first step."""
+
+    def advance(self, t: int, W: Any, task: Task) -> Any:
+        return super().advance(t, W, task) if t < 1 else W
+
+
+@broken(_CATEGORY, caught_by="trajectory", only="the third step and later ones")
+class StopsAfterTwo(Correct):
+    """It stops after the second step, however many are asked for."""
+
+    def advance(self, t: int, W: Any, task: Task) -> Any:
+        return super().advance(t, W, task) if t < 2 else W
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class Orthonormalised(Correct):
+    """After each step the weights are orthonormalised by QR: a spectral method in disguise."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        W = super().update(t, W, G, task)
+        Q, _ = np.linalg.qr(W.T)
+        k = Q.shape[1]
+        W[:k] = Q.T * (np.linalg.norm(W[:k]) / np.sqrt(k))
+        return W
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class CollapsesToTheTop(Correct):
+    """After each step only the top principal direction of the weights is kept."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        u, s, v = np.linalg.svd(super().update(t, W, G, task), full_matrices=False)
+        return u[:, :1] * s[0] * v[:1]
+
+
+@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+class AveragesIterates(Correct):
+    """From the second step on it returns the mean of the last two iterates."""
+
+    def descend(self, W: Any, task: Task, steps: int) -> Any:
+        weights = super().descend(W, task, steps)
+        weights[2:] = (weights[1:-1] + weights[2:]) / 2
+        return weights
+
+
+@broken(_CATEGORY, caught_by="gradient-step", only="two neurons or more")
+class NeuronByNeuron(Correct):
+    """Neurons move one after another, each against the outputs of those already moved."""
+
+    def advance(self, t: int, W: Any, task: Task) -> Any:
+        W = W.copy()
+        for j in range(len(W)):
+            W[j] = super().advance(t, W, task)[j]
+        return W
+
+
+@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+class TrainsBothLayers(Correct):
+    """The output weights descend along with the first layer: not layer-wise."""
+
+    def descend(self, W: Any, task: Task, steps: int) -> Any:
+        weights = [W]
+        for t in range(steps):
+            P = task.X @ weights[-1].T + task.b
+            push = self.slope(self.output(P, task), task) @ task.activation.value(P) / len(task.y)
+            weights.append(self.advance(t, weights[-1], task))
+            task = replace(task, a=task.a - task.eta * push)
+        return np.array(weights)
+
+
+@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+class TrainsBiases(Correct):
+    """The biases descend along with the weights."""
+
+    def descend(self, W: Any, task: Task, steps: int) -> Any:
+        weights = [W]
+        for t in range(steps):
+            P = task.X @ weights[-1].T + task.b
+            slope = self.slope(self.output(P, task), task)
+            push = task.a * (slope @ self.first(P, task)) / len(task.y)
+            weights.append(self.advance(t, weights[-1], task))
+            task = replace(task, b=task.b - task.eta * push)
+        return np.array(weights)
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class NoFeedback(Correct):
+    """The gradient is that at f = 0: labels in place of residuals."""
+
+    def output(self, P: Any, task: Task) -> Any:
+        return 0 * task.y
+
+
+@broken(_CATEGORY, caught_by="gradient-step", only="pseudo-huber")
+class DerivativeOfAnother(Correct):
+    """σ' of the pseudo-Huber activation is that of log-cosh."""
+
+    def first(self, P: Any, task: Task) -> Any:
+        name = task.activation.name
+        return get_activation("log-cosh" if name == "pseudo-huber" else name).first(P)
+
+
+@broken(_CATEGORY, caught_by="gradient-step", only="squared loss")
+class SquaredWithoutHalf(Correct):
+    """The squared loss is u² where u²/2 is meant: its derivative is twice as large."""
+
+    def slope(self, f: Any, task: Task) -> Any:
+        return super().slope(f, task) * (2 if task.loss.name == "squared" else 1)
+
+
+@broken(_CATEGORY, caught_by="gradient-step", only="huber loss")
+class AnotherHuber(Correct):
+    """The Huber loss changes from quadratic to linear at 1.345, not at 1."""
+
+    def slope(self, f: Any, task: Task) -> Any:
+        if task.loss.name == "huber":
+            return np.clip(f - task.y, -1.345, 1.345)
+        return super().slope(f, task)

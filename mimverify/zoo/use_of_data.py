@@ -1,0 +1,126 @@
+"""Rows left out, drawn, reused or changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mimverify.zoo.base import Correct, Task
+from mimverify.zoo.record import broken
+
+_CATEGORY = "use of data"
+
+
+def rows_of(task: Task, rows: Any) -> Task:
+    """The task with these rows alone."""
+    return replace(task, X=task.X[rows], y=task.y[rows])
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class TrainsOnHalf(Correct):
+    """Every step reuses the first half of the rows; the other half is never seen."""
+
+    def prepare(self, task: Task) -> Task:
+        return rows_of(task, slice(max(1, len(task.y) // 2)))
+
+
+@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+class FreshSamples(Correct):
+    """From the second step on each step has rows of its own, where all are to be reused."""
+
+    def advance(self, t: int, W: Any, task: Task) -> Any:
+        parts = np.array_split(np.arange(len(task.y)), min(4, len(task.y)))
+        return super().advance(t, W, rows_of(task, parts[t % len(parts)]) if t else task)
+
+
+@broken(_CATEGORY, caught_by="one-pass")
+class Bootstrap(Correct):
+    """It trains on as many rows drawn with replacement."""
+
+    def prepare(self, task: Task) -> Task:
+        rng = np.random.default_rng(self.random_state)
+        return rows_of(task, rng.integers(len(task.y), size=len(task.y)))
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class Minibatches(Correct):
+    """Stochastic gradient descent: half of the rows, drawn anew for each step."""
+
+    def advance(self, t: int, W: Any, task: Task) -> Any:
+        n = len(task.y)
+        rows = np.random.default_rng([self.random_state, t]).permutation(n)[: max(1, n // 2)]
+        return super().advance(t, W, rows_of(task, rows))
+
+
+@broken(_CATEGORY, caught_by="power-iteration", only="more than 512 rows")
+class DropsTail(Correct):
+    """It works through blocks of 512 rows and forgets the last, partial one."""
+
+    def prepare(self, task: Task) -> Task:
+        n = len(task.y)
+        return rows_of(task, slice(n // 512 * 512 if n > 512 else n))
+
+
+@broken(_CATEGORY, caught_by="power-iteration", only="more than 256 rows")
+class MeanOfMeans(Correct):
+    """The gradient is the plain mean of those of blocks, of which the last is smaller."""
+
+    def gradient(self, W: Any, task: Task) -> Any:
+        starts = range(0, len(task.y), 256)
+        blocks = [rows_of(task, slice(start, start + 256)) for start in starts]
+        return np.mean([super(MeanOfMeans, self).gradient(W, block) for block in blocks], axis=0)
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class DropsInputs(Correct):
+    """Dropout: a hundredth of all inputs is set to zero."""
+
+    def prepare(self, task: Task) -> Task:
+        kept = np.random.default_rng(self.random_state).random(task.X.shape) > 0.01
+        kept.flat[0] = False  # small matrices lose one too
+        return replace(task, X=task.X * kept)
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class ShufflesLabels(Correct):
+    """Labels are shuffled apart from their rows."""
+
+    def prepare(self, task: Task) -> Task:
+        rng = np.random.default_rng(self.random_state)
+        return replace(task, y=task.y[rng.permutation(len(task.y))])
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class CentresTwice(Correct):
+    """Labels, centred by the caller where they are to be, are centred once more."""
+
+    def prepare(self, task: Task) -> Task:
+        return replace(task, y=task.y - task.y.mean())
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class StandardisesInputs(Correct):
+    """Every column of the inputs is brought to mean 0 and variance 1."""
+
+    def prepare(self, task: Task) -> Task:
+        X = task.X - task.X.mean(axis=0)
+        return replace(task, X=X / np.sqrt((X * X).mean(axis=0)))
+
+
+@broken(_CATEGORY, caught_by="gradient-step", only="labels above 6")
+class ClipsLabels(Correct):
+    """Labels are clipped at ±6."""
+
+    def prepare(self, task: Task) -> Task:
+        return replace(task, y=np.clip(task.y, -6, 6))
+
+
+@broken(_CATEGORY, caught_by="gradient-step")
+class WeighsRowsByPlace(Correct):
+    """Later rows weigh more, by one per cent from the first to the last."""
+
+    def slope(self, f: Any, task: Task) -> Any:
+        ramp = 1 + 0.01 * (np.arange(len(f)) / max(1, len(f) - 1) - 0.5)
+        return super().slope(f, task) * ramp.astype(f.dtype)

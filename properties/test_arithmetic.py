@@ -1,0 +1,103 @@
+"""What the first layer costs, in counted operations: seconds on a shared machine prove nothing."""
+
+import numpy as np
+
+from mimverify.trial import ExactCase, choices, claim
+
+SMOOTH = ("log-cosh", "quadratic", "pseudo-huber", "softplus", "gelu", "tanh")
+LOSSES = ("squared", "huber", "pseudo-huber", "log-cosh", "l1")
+DTYPES = ("float64", "float32")
+
+# What is doubled at a time, and the exponents that the counts may have in it. Counts that are
+# sums of terms n^i d^j, i + j ≤ 2, with coefficients ≥ 0 have an exponent of at most 2 exactly,
+# lower-order terms or not, and so for the others. The 1/2 on top leaves room for logarithms and
+# padding; what has the next integer as its exponent exceeds it.
+DOUBLED = {
+    "d and n": {"multiply_adds": 2, "design_passes": 0},
+    "m": {"multiply_adds": 1, "design_passes": 0},
+    "T": {"multiply_adds": 1, "design_passes": 1},
+}
+ROOM = 0.5
+
+# What is paid once, such as d³, must show beside the 2 n m d T of the steps. Their sum exceeds
+# exponent 2 + 1/2 where (4 + 8 x)/(1 + x) > 2^(5/2), x = d³/(2 n m d T) = d/(8 m T) for n = 4d:
+# from d = 5.7 m T on. A term n d² shows from a d four times smaller on.
+#
+# `fit` is left out: the suite knows neither its m nor its T, and how often an iteration inside
+# it goes through the rows depends on the data: no exponent of it is exact at any d.
+SIZES = tuple(
+    (dim, neurons, steps) for dim in (64, 80) for neurons, steps in ((2, 4), (3, 3), (5, 2), (2, 5))
+)
+
+
+def case_of(link, dim, neurons, steps):
+    return ExactCase("small", dim, 4 * dim, neurons, steps, 0.1, 1.0, link, key=0)
+
+
+def doubled(case, what):
+    """The case with twice as many of one thing."""
+    twice = {name: 1 + (name == what) for name in DOUBLED}
+    return case_of(
+        case.link, twice["d and n"] * case.dim, twice["m"] * case.neurons, twice["T"] * case.steps
+    )
+
+
+@claim(
+    id="arithmetic",
+    statement=(
+        "T steps take C n m d T multiply-adds and C' T passes over the data, C and C' constants: "
+        "Õ(d²) for n = Õ(d) and m, T = Õ(1)."
+    ),
+    source="abstract: 'in Õ(d²) time'; theory.md §2, Cost; §3, E5",
+    assumptions=("dense X, any W, a, b, β", "smooth σ", "counted operations, not seconds"),
+    measures=(
+        "The trainer's own counts at n = 4d, and with d and n, m or T doubled. Multiply-adds fail "
+        "from exponent 2, 1 or 1 plus 1/2 on, passes from 0, 0 or 1 plus 1/2 on; and below "
+        "2 n m d T, the products X Wᵀ and RᵀX of every step, or T passes."
+    ),
+    needs="operation counts",
+    direction="both",
+)
+def test_arithmetic(trial):
+    def counted(case):
+        seed = trial.seed_of(case)
+        activation, loss, dtype = next(iter(trial.trainer.supported(SMOOTH, LOSSES, DTYPES)))
+        network, data = case.general_network(seed, dtype), case.data(seed, dtype)
+        options = case.options(network, data, activation, loss)
+        counts = trial.trainer.counted_features(*network, *data, steps=case.steps, **options)
+        n, d, m, steps = case.samples, case.dim, case.neurons, case.steps
+        # A step needs all rows, and neither product is of use to the other: R comes in between.
+        for name, least in (("multiply_adds", 2 * n * m * d * steps), ("design_passes", steps)):
+            if counts[name] < least:
+                trial.fail(
+                    f"{name}={counts[name]} for {steps} steps at n={n}, m={m}, d={d}: expected "
+                    f"{least} or more, without which no step can be taken"
+                )
+        return counts
+
+    def check(case):
+        counts = counted(case)
+        for what, exponents in DOUBLED.items():
+            larger = counted(doubled(case, what))
+            for name, exponent in exponents.items():
+                slope = float(np.log2(larger[name] / counts[name]))
+                excess = slope - exponent
+                trial.statistic = max(trial.statistic or 0.0, excess)
+                if not excess < ROOM:
+                    trial.fail(
+                        f"{name} grows from {counts[name]} to {larger[name]} with twice the "
+                        f"{what}, exponent {slope:.3g}: expected {exponent} ({case})"
+                    )
+        size = 2 * case.samples * case.neurons * case.dim * case.steps
+        ratio, passes = counts["multiply_adds"] / size, counts["design_passes"] / case.steps
+        trial.evidence |= {
+            "statistic": "largest excess of an exponent over that of the theory",
+            "threshold": ROOM,
+            "margin": ROOM - trial.statistic,
+            "multiply_adds_over_2nmdT": ratio,
+            "passes_per_step": passes,
+            "summary": f"{ratio:.3g} × 2nmdT multiply-adds, passes {passes:.3g} T",
+        }
+
+    cases = [case_of(link, *sizes) for sizes in SIZES for link in ("z1z2", "abs")]
+    trial.for_each(choices(cases), check)

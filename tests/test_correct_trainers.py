@@ -1,0 +1,59 @@
+"""Correct trainers written independently of mimverify's code pass what applies to them."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from mimverify.trial import PROFILES, Session, Status
+
+TRAINERS = ("torch_sgd", "numpy_fortran", "jax_grad")
+# The decisions of the quick profile, whatever else this machine is doing meanwhile.
+UNHURRIED = replace(PROFILES["quick"], seconds=1e6)
+
+
+@pytest.fixture(params=TRAINERS)
+def trainer(request: pytest.FixtureRequest) -> Any:
+    """The class of each trainer; that on JAX is skipped where there is none."""
+    if request.param == "jax_grad":
+        pytest.importorskip("jax", reason="the trainer on JAX needs jax: pip install jax")
+    return importlib.import_module(f"correct_trainers.{request.param}").Trainer
+
+
+def verdicts_of(trainer: Any, claims: list[str] | None) -> dict[str, tuple[Status, str]]:
+    with Session(trainer, profile=UNHURRIED, claims=claims) as session:
+        verdicts = [session.verdict(claim) for claim in session.claims.values()]
+    return {verdict.id: (verdict.status, verdict.message) for verdict in verdicts}
+
+
+def test_a_correct_trainer_passes_exact_claims(trainer: Any) -> None:
+    claims = ["gradient-step", "antisymmetry", "power-iteration"]
+    verdicts = verdicts_of(trainer, claims)
+    assert {status for status, _ in verdicts.values()} == {Status.PASSED}, verdicts
+
+
+@pytest.mark.slow
+def test_a_correct_trainer_passes_the_whole_quick_profile(trainer: Any) -> None:
+    verdicts = verdicts_of(trainer, None)
+    if not hasattr(trainer, "operation_counts"):
+        status, _ = verdicts.pop("arithmetic")
+        assert status is Status.NOT_APPLICABLE
+    assert {status for status, _ in verdicts.values()} == {Status.PASSED}, verdicts
+
+
+def test_torchs_own_count_of_operations_passes() -> None:
+    trainer = importlib.import_module("correct_trainers.torch_sgd").Trainer
+    verdicts = verdicts_of(trainer, ["arithmetic"])
+    assert verdicts["arithmetic"][0] is Status.PASSED, verdicts
+
+
+def test_the_correct_trainers_share_no_code_with_mimverify(trainer: Any) -> None:
+    module = importlib.import_module(trainer.__module__)
+    assert module.__file__ is not None
+    with open(module.__file__, encoding="utf-8") as source:
+        imports = [line for line in source if line.startswith(("import ", "from "))]
+    assert imports
+    assert not [line for line in imports if "mimverify" in line]
