@@ -43,7 +43,7 @@ $(STAMP): pyproject.toml constraints.txt
 ##@ Trial
 .PHONY: check
 check: $(STAMP) ## put both reference trainers on trial (quick profile) and print the report
-	$(BIN)/mimverify check --profile quick $(ARGS)
+	$(BIN)/mimverify check --profile quick --workers 2 $(ARGS)
 
 ##@ Development
 .PHONY: test test-deep lint type format

@@ -5,11 +5,10 @@ import numpy as np
 from mimverify import MultiIndexModel, default_samples, default_steps
 from mimverify.strategies import FAMILIES, choices, family_link, lies_inside
 from mimverify.theory import predict_trajectory
-from mimverify.trial import claim, first_layer, log_odds, loss_used
+from mimverify.trial import DEVIATIONS, Inconclusive, claim, first_layer, log_odds, loss_used
 
 DIM, NEURONS = 96, 32
-LINKS, MOST_CANDIDATES = 3, 24
-DEVIATIONS = 3.5
+LINKS, MOST_CANDIDATES = 3, 120
 
 
 def prediction(link, loss, samples, steps):
@@ -65,6 +64,11 @@ def test_agnostic(trial):
                 inside.append((link, *expected))
             if len(inside) == LINKS:
                 break
+        if len(inside) < LINKS:  # under squared loss, whose T is seldom bounded, one in five is
+            raise Inconclusive(
+                f"{len(inside)} of {MOST_CANDIDATES} random links are inside the assumptions for "
+                f"{loss} loss"
+            )
         trial.evidence["links"] = [link.name for link, _, _ in inside]
 
         # The mean of three scatters by 0.6 deviations; one link that is not learned is dozens

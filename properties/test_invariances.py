@@ -3,6 +3,7 @@
 import numpy as np
 
 from mimverify.trial import (
+    ONE_STEP_KINDS,
     STANDARD_ACTIVATIONS,
     STANDARD_DTYPES,
     STANDARD_LOSSES,
@@ -148,4 +149,4 @@ def test_one_pass(trial):
             allowed = allowed + 1e-15 * np.abs(exact_step(W, a, b, X, y, **options))
             trial.within("W", whole, total, allowed, dtype=dtype, **options)
 
-    trial.for_each(exact_cases(), check)
+    trial.for_each(exact_cases(without=ONE_STEP_KINDS), check)

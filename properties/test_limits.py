@@ -13,6 +13,8 @@ from mimverify.theory import (
     predict_trajectory,
 )
 from mimverify.trial import (
+    DEVIATIONS,
+    LIPSCHITZ_LOSSES,
     claim,
     first_layer,
     label_covariance,
@@ -21,9 +23,6 @@ from mimverify.trial import (
     mean_log_odds,
     training_data,
 )
-
-LIPSCHITZ = ("huber", "pseudo-huber", "log-cosh")
-DEVIATIONS = 3.5
 
 
 @claim(
@@ -66,7 +65,7 @@ def test_error_floor(trial):
         trial.decide("1 − A is at the floor", at_floor)
 
     trial.for_each(
-        learning_cases(links=("cos2z", "abs"), dims=(64, 56, 72), losses=LIPSCHITZ), check
+        learning_cases(links=("cos2z", "abs"), dims=(64, 56, 72), losses=LIPSCHITZ_LOSSES), check
     )
 
 
@@ -122,7 +121,9 @@ def test_collapse(trial):
         trial.decide_all({fraction: True, condition: True}, outcomes)
 
     trial.for_each(
-        learning_cases(links=("he2-mix", "quadratic:1,-0.6"), dims=(48, 40), losses=LIPSCHITZ),
+        learning_cases(
+            links=("he2-mix", "quadratic:1,-0.6"), dims=(48, 40), losses=LIPSCHITZ_LOSSES
+        ),
         check,
     )
 
@@ -229,7 +230,7 @@ def test_single_neuron(trial):
         trial.decide("neurons follow the law of one", follows)
 
     trial.for_each(
-        learning_cases(links=("cos2z", "abs"), dims=(96, 80, 112), losses=LIPSCHITZ), check
+        learning_cases(links=("cos2z", "abs"), dims=(96, 80, 112), losses=LIPSCHITZ_LOSSES), check
     )
 
 

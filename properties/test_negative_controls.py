@@ -8,6 +8,7 @@ from mimverify import Link, MultiIndexModel, alignment, overlaps
 from mimverify.theory import analyse_transform, predict_trajectory
 from mimverify.trial import (
     EVEN_ACTIVATIONS,
+    LIPSCHITZ_LOSSES,
     claim,
     first_layer,
     label_covariance,
@@ -17,7 +18,6 @@ from mimverify.trial import (
     training_data,
 )
 
-LIPSCHITZ = ("huber", "pseudo-huber", "log-cosh")
 # σ'(0) ≠ 0 and smooth: outside the theorem's assumptions, inside their users'.
 SLOPED = ("softplus", "gelu")
 
@@ -116,7 +116,9 @@ def test_staircase(trial):
 
         trial.decide("z1 is learned, z2 and z3 are not", only_first)
 
-    trial.for_each(learning_cases(links=("staircase",), dims=(48, 56, 64), losses=LIPSCHITZ), check)
+    trial.for_each(
+        learning_cases(links=("staircase",), dims=(48, 56, 64), losses=LIPSCHITZ_LOSSES), check
+    )
 
 
 @claim(
@@ -173,7 +175,8 @@ def test_heavy_label(trial):
         learning_cases(
             links=("cos2z",),
             dims=(48, 56, 64),
-            losses=[loss for loss in LIPSCHITZ if loss in trial.trainer.losses] or LIPSCHITZ[:1],
+            losses=[loss for loss in LIPSCHITZ_LOSSES if loss in trial.trainer.losses]
+            or LIPSCHITZ_LOSSES[:1],
         ),
         check,
     )

@@ -1,21 +1,9 @@
 """Test error of the trainer as a black box (abstract; theory.md §6 N1, §7)."""
 
-from mimverify import MultiIndexModel, default_samples, normalised_error
-from mimverify.trial import claim, learning_cases
+import numpy as np
 
-WELL_CONDITIONED = ("he2-mix", "z1z2", "quadratic:1,-0.8")
-TEST_SAMPLES = 4096
-
-
-def error_after_fit(trial, case, dim, seed):
-    """Normalised test error after `fit` on both stages' data, stacked, d log² d rows each."""
-    dtype = next(name for name in ("float64", "float32") if name in trial.trainer.dtypes)
-    model = MultiIndexModel(case.link, dim, seed=seed)
-    data = model.sample(2 * default_samples(dim), dtype=dtype)
-    trial.trainer.fresh(seed)
-    trial.trainer.fit(data.X, data.y)
-    test = model.sample(TEST_SAMPLES, purpose="test", dtype=dtype)
-    return normalised_error(trial.trainer.predict(test.X), test.y)
+from mimverify import MultiIndexModel, default_samples
+from mimverify.trial import WELL_CONDITIONED, claim, error_after_fit, learning_cases
 
 
 @claim(
@@ -38,7 +26,7 @@ def test_test_error(trial):
     def check(case):
         trial.decide(
             "test error < 1/2",
-            lambda seed: error_after_fit(trial, case, case.dim, seed) < 0.5,
+            lambda seed: error_after_fit(trial, case.link, case.dim, seed) < 0.5,
         )
 
     trial.for_each(
@@ -65,8 +53,8 @@ def test_test_error_decay(trial):
         trial.decide(
             f"error at d = {4 * case.dim} below that at d = {case.dim}",
             lambda seed: (
-                error_after_fit(trial, case, 4 * case.dim, seed)
-                < error_after_fit(trial, case, case.dim, seed)
+                error_after_fit(trial, case.link, 4 * case.dim, seed)
+                < error_after_fit(trial, case.link, case.dim, seed)
             ),
         )
 
@@ -92,9 +80,40 @@ def test_unlearnable_link(trial):
     def check(case):
         trial.decide(
             "test error > 0.9",
-            lambda seed: error_after_fit(trial, case, case.dim, seed) > 0.9,
+            lambda seed: error_after_fit(trial, case.link, case.dim, seed) > 0.9,
         )
 
     trial.for_each(
         learning_cases(links=("sign-z1z2z3",), dims=(64, 48, 56), losses=("own",)), check
     )
+
+
+@claim(
+    id="pointwise-prediction",
+    statement="A prediction depends on its own row alone, not on the others it is asked with.",
+    source="theory.md §1: f is a function of x",
+    assumptions=("n = d log² d for each stage",),
+    measures=(
+        "Largest |predict(X)_i − predict(X_b)_i| over rows in blocks b of 1, 7 and 56 of 64, as a "
+        "fraction of √u times the largest |prediction|: of the digits half, as nothing is known "
+        "of how the prediction is summed; fails above 1."
+    ),
+    needs="regression",
+    cost=0.5,
+)
+def test_pointwise_prediction(trial):
+    def check(case):
+        dtype = next(name for name in ("float64", "float32") if name in trial.trainer.dtypes)
+        seed = trial.seed_of(case)
+        model = MultiIndexModel(case.link, case.dim, seed=seed)
+        data = model.sample(2 * default_samples(case.dim), dtype=dtype)
+        trial.trainer.fit(data.X, data.y)
+        # Apart from one another, so that a batch is unlike its parts.
+        X = model.sample(64, purpose="test", dtype=dtype).X
+        X[1:8] += 1
+        together = trial.trainer.predict(X).astype(np.float64)
+        apart = np.concatenate([trial.trainer.predict(part) for part in np.split(X, [1, 8])])
+        allowed = np.sqrt(np.finfo(dtype).eps) * np.abs(together).max()
+        trial.within("prediction", apart, together, allowed, dtype=dtype)
+
+    trial.for_each(learning_cases(links=WELL_CONDITIONED, dims=(24, 32), losses=("own",)), check)

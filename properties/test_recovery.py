@@ -3,9 +3,13 @@
 import numpy as np
 
 from mimverify import MultiIndexModel, alignment, default_samples, default_steps, span_recovery
-from mimverify.trial import claim, first_layer, learning_cases, readout_error
-
-WELL_CONDITIONED = ("he2-mix", "z1z2", "quadratic:1,-0.8")
+from mimverify.trial import (
+    WELL_CONDITIONED,
+    claim,
+    first_layer,
+    learning_cases,
+    readout_error,
+)
 
 
 @claim(

@@ -12,10 +12,14 @@ from mimverify.theory import (
     n_half,
     predict_trajectory,
 )
-from mimverify.trial import claim, learning_cases, loss_used, mean_log_odds
-
-LIPSCHITZ = ("huber", "pseudo-huber", "log-cosh")
-DEVIATIONS = 3.5
+from mimverify.trial import (
+    DEVIATIONS,
+    LIPSCHITZ_LOSSES,
+    claim,
+    learning_cases,
+    loss_used,
+    mean_log_odds,
+)
 
 
 @claim(
@@ -80,7 +84,7 @@ def test_sample_exponents(trial):
         trial.decide("A_T is half at n_half for T = 1, 2, 3", half_learned)
 
     trial.for_each(
-        learning_cases(links=("cos2z", "abs"), dims=(24, 28, 32), losses=LIPSCHITZ), check
+        learning_cases(links=("cos2z", "abs"), dims=(24, 28, 32), losses=LIPSCHITZ_LOSSES), check
     )
 
 
@@ -126,7 +130,9 @@ def test_label_noise(trial):
 
         trial.decide("A_3 is half at the noisy labels' n_half", as_noisy)
 
-    trial.for_each(learning_cases(links=("cos2z",), dims=(64, 56, 72), losses=LIPSCHITZ), check)
+    trial.for_each(
+        learning_cases(links=("cos2z",), dims=(64, 56, 72), losses=LIPSCHITZ_LOSSES), check
+    )
 
 
 @claim(
@@ -200,4 +206,4 @@ def test_information_limit(trial):
 
         trial.decide_all({below: True, above: True}, outcomes)
 
-    trial.for_each(learning_cases(links=("cos2z",), dims=(16,), losses=LIPSCHITZ), check)
+    trial.for_each(learning_cases(links=("cos2z",), dims=(16,), losses=LIPSCHITZ_LOSSES), check)

@@ -4,13 +4,18 @@ import numpy as np
 
 from mimverify import MultiIndexModel, alignment
 from mimverify.theory import predict_trajectory
-from mimverify.trial import claim, first_layer, learning_cases, loss_used
+from mimverify.trial import (
+    DEVIATIONS,
+    claim,
+    first_layer,
+    learning_cases,
+    loss_used,
+)
 
 STEPS = 6
 RATIO = 16  # n/d
 NEURONS = 32  # symmetric: half of them are independent
 BATCH = 4  # runs behind one event
-DEVIATIONS = 3.5
 
 
 @claim(

@@ -1,4 +1,4 @@
-"""The theory on few nodes, for tests of what does not depend on their number."""
+"""The theory on few nodes and with few losses, for tests of what does not depend on them."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from mimverify.network.losses import LOSSES
 from mimverify.theory import (
     analysis,
     comparison,
+    inspection,
     law,
     population,
     prediction,
@@ -22,6 +24,7 @@ from mimverify.theory import (
 
 _MOST_NODES = {1: 40_000, 2: 30_000, 3: 20_000}
 _POINTS = {projection.MAXIMUM_RANK: 2**12}
+_LOSSES = {name: LOSSES[name] for name in ("squared", "l1", "huber")}
 
 
 def _forgetful(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -30,14 +33,15 @@ def _forgetful(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @contextmanager
-def few_nodes() -> Iterator[pytest.MonkeyPatch]:
-    """Coarse rules meanwhile; what else is patched with what this yields is undone as well."""
+def few_nodes() -> Iterator[None]:
+    """Coarse rules meanwhile, and inspections that look at three losses."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(quadrature, "_MOST_NODES", _MOST_NODES)
         patch.setattr(projection, "_POINTS", _POINTS)
+        patch.setattr(inspection, "LOSSES", _LOSSES)
         patch.setattr(law, "_population", _forgetful(law._population))
         patch.setattr(analysis, "_analyse", _forgetful(analysis._analyse))
         of = _forgetful(population.population_of)
         for room in (population, prediction, trajectory, comparison):
             patch.setattr(room, "population_of", of)
-        yield patch
+        yield

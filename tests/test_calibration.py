@@ -45,6 +45,7 @@ BINOMIAL = [
     "agnostic",
     "collapse",
     "error-floor",
+    "fresh-first-layer",
     "fresh-readout",
     "heavy-label",
     "information-limit",

@@ -6,9 +6,11 @@ import importlib
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mimverify.trial import PROFILES, Session, Status
+from mimverify.zoo import Correct
 
 TRAINERS = ("torch_sgd", "numpy_fortran", "jax_grad")
 # The decisions of the quick profile, whatever else this machine is doing meanwhile.
@@ -57,3 +59,39 @@ def test_the_correct_trainers_share_no_code_with_mimverify(trainer: Any) -> None
         imports = [line for line in source if line.startswith(("import ", "from "))]
     assert imports
     assert not [line for line in imports if "mimverify" in line]
+
+
+class SquaredOnly(Correct):
+    """The one loss that is not Lipschitz: claims then predict for it."""
+
+    losses = ("squared",)
+
+
+class ReturnsDoubles:
+    """Single precision inside, as declared; double outside; one step at a time."""
+
+    dtypes = ("float32",)
+
+    def step(self, W: Any, a: Any, b: Any, X: Any, y: Any, **options: Any) -> Any:
+        return Correct().features(X, y, W, a, b, steps=1, **options)[-1].astype(np.float64)
+
+
+@pytest.mark.parametrize("claim", ["agnostic", "collapse", "staircase"])
+def test_a_trainer_with_squared_loss_alone_is_not_failed(claim: str) -> None:
+    status, message = verdicts_of(SquaredOnly, [claim])[claim]
+    assert status is Status.PASSED, message
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trainer", [SquaredOnly, ReturnsDoubles])
+def test_unusual_trainers_pass_the_whole_quick_profile(trainer: Any) -> None:
+    verdicts = verdicts_of(trainer, None)
+    statuses = {status for status, _ in verdicts.values()}
+    assert statuses <= {Status.PASSED, Status.NOT_APPLICABLE}, verdicts
+    assert verdicts["trajectory"][0] is Status.PASSED
+
+
+@pytest.mark.parametrize("claim", ["gradient-step", "trajectory"])
+def test_a_wider_result_than_asked_for_is_no_divergence(claim: str) -> None:
+    status, message = verdicts_of(ReturnsDoubles, [claim])[claim]
+    assert status is Status.PASSED, message

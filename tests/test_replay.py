@@ -84,7 +84,7 @@ def failure(source: Any, claim_id: str, folder: Path, **options: Any) -> Any:
 
 def test_a_capsule_holds_the_whole_failure(tmp_path: Path) -> None:
     verdict, capsule, arrays = failure(NoDecay, "trajectory", tmp_path / "new" / "folder", seed=5)
-    assert verdict.capsule == str(tmp_path / "new" / "folder" / "NoDecay--trajectory.npz")
+    assert verdict.capsule == str(tmp_path / "new" / "folder" / "NoDecay--trajectory--quick-5.npz")
     assert (capsule.claim, capsule.claim_set) == ("trajectory", CLAIM_SET_VERSION)
     assert capsule.trainer is None  # an object of this process has no name
     assert capsule.seed == 5
@@ -223,7 +223,7 @@ def test_only_failures_have_capsules(tmp_path: Path) -> None:
 
 def test_a_capsule_that_cannot_be_written_does_not_cost_the_verdict(tmp_path: Path) -> None:
     record = load_claims()["gradient-step"]
-    (tmp_path / capsule_name("NoDecay", record.id)).mkdir()
+    (tmp_path / capsule_name("NoDecay", record.id, "quick", 0)).mkdir()
     with Session(NoDecay, profile=UNHURRIED, capsules=tmp_path) as session:
         verdict = session.verdict(record)
     assert verdict.status is Status.FAILED
@@ -235,8 +235,8 @@ def test_a_capsule_that_cannot_be_written_does_not_cost_the_verdict(tmp_path: Pa
 
 
 def test_names_of_capsules_are_names_of_files() -> None:
-    assert capsule_name("a.b:C.d", "null-law") == "a.b.C.d--null-law.npz"
-    assert capsule_name("../x/y", "null-law") == "x.y--null-law.npz"
+    assert capsule_name("a.b:C.d", "null-law", "deep", 3) == "a.b.C.d--null-law--deep-3.npz"
+    assert capsule_name("../x/y", "null-law", "quick", 0) == "x.y--null-law--quick-0.npz"
 
 
 # -- configurations ----------------------------------------------------------------------------
@@ -370,7 +370,7 @@ def test_check_writes_what_replay_repeats(
     checked = run("check", "mine:NoDecay", "--claim", "trajectory", "--capsules", "kept",
                   "--seed", "4", "--json", "report.json", cwd=tmp_path)  # fmt: skip
     assert checked.returncode == 1, checked.stdout + checked.stderr
-    path = str(Path("kept") / "mine.NoDecay--trajectory.npz")
+    path = str(Path("kept") / "mine.NoDecay--trajectory--quick-4.npz")
     assert f"mimverify replay {path}" in checked.stdout
     report = json.loads((tmp_path / "report.json").read_text())
     (verdict,) = report["trainers"][0]["claims"]

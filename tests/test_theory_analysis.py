@@ -34,6 +34,7 @@ from mimverify.theory import (
 )
 from mimverify.theory.hermite import HermiteTensors, hermite_tensors
 from mimverify.theory.moments import CLEARLY
+from normal import phi, upper
 
 Array = NDArray[np.float64]
 
@@ -235,15 +236,15 @@ def test_eigenvalue_error_of_two_features() -> None:
     # relu(z1) + relu(z2) under l1: what z2 has to exceed, given z1.
     def expect(m: float, given: Callable[[float], float], rest: float, at: float) -> float:
         """E over z1 of `at` (z1 < 0: threshold m), `given`(m − z1), and `rest` (z1 > m)."""
-        middle = quad(lambda z: norm.pdf(z) * given(z), 0, m, epsabs=1e-13)[0]
+        middle = quad(lambda z: phi(z) * given(z), 0, m, epsabs=1e-13)[0]
         return at + middle + rest
 
     def mass(m: float) -> float:
-        return expect(m, lambda z: norm.sf(m - z), norm.sf(m), 0.5 * norm.sf(m))
+        return expect(m, lambda z: upper(m - z), upper(m), 0.5 * upper(m))
 
     m = float(brentq(lambda m: mass(m) - 0.5, 0.1, 2, xtol=1e-13))
-    diagonal = 2 * expect(m, lambda z: (z * z - 1) * norm.sf(m - z), m * norm.pdf(m), 0.0)
-    crossed = 2 * expect(m, lambda z: z * norm.pdf(m - z), 0.0, -PHI_0 * norm.pdf(m))
+    diagonal = 2 * expect(m, lambda z: (z * z - 1) * upper(m - z), m * phi(m), 0.0)
+    crossed = 2 * expect(m, lambda z: z * phi(m - z), 0.0, -PHI_0 * phi(m))
     found = analysed("relu-sum", "l1")
     expected_pair = sorted([diagonal + crossed, diagonal - crossed], key=abs, reverse=True)
     miss = np.abs(found.eigenvalues - expected_pair).max()
@@ -313,7 +314,7 @@ def test_identity_under_huber_learns_nothing() -> None:
     found = analyse_transform(IDENTITY, "huber")
     # T = clip(z, ±1).
     v = 1 - 2 * norm.pdf(1) - 2 * norm.sf(1) + 2 * norm.sf(1)
-    u = 2 * quad(lambda z: min(z, 1) ** 2 * z * z * norm.pdf(z), 0, 30, points=[1])[0]
+    u = 2 * quad(lambda z: min(z, 1) ** 2 * z * z * phi(z), 0, 30, points=[1])[0]
     assert found.v == pytest.approx(v, rel=1e-10)
     assert found.u == pytest.approx([u], rel=1e-8)
     assert found.second_order / found.v == pytest.approx(1.77, abs=5e-3)

@@ -27,6 +27,7 @@ from mimverify.theory.quadrature import MAX_DIMENSIONS, normal_rule
 from mimverify.theory.tails import tail_of
 from mimverify.theory.transforms import LabelTransform
 from mimverify.training.centring import Centring, fit_constant
+from normal import phi, upper
 
 Array = NDArray[np.float64]
 Function = Callable[[Array], Array]
@@ -42,7 +43,7 @@ def gauss(function: Callable[[float], float], *kinks: float) -> float:
     """E φ(z), z ~ N(0, 1), by QUADPACK between the kinks; to about 1e-13."""
     cuts = [-12.0, *sorted(kinks), 12.0]
     return math.fsum(
-        quad(lambda z: function(z) * norm.pdf(z), a, b, epsabs=1e-14, epsrel=1e-13, limit=400)[0]
+        quad(lambda z: function(z) * phi(z), a, b, epsabs=1e-14, epsrel=1e-13, limit=400)[0]
         for a, b in pairwise(cuts)
     )
 
@@ -290,7 +291,7 @@ def huber_constant(g: Callable[[float], float], delta: float) -> float:
     cuts = np.linspace(-8, 8, 161)
 
     def mean(c: float) -> float:
-        return gauss(lambda z: float(np.clip(g(z) - c, -delta, delta)), *cuts)
+        return gauss(lambda z: min(max(g(z) - c, -delta), delta), *cuts)
 
     return float(brentq(mean, -5, 5, xtol=1e-13))
 
@@ -339,7 +340,7 @@ def test_median_and_signal_of_relu_sum() -> None:
     """Rank 2 with an atom at y = 0 and a slanted jump of T = sign(y − c), by integrals over z1."""
 
     def below(t: float) -> float:
-        inner = quad(lambda a: norm.pdf(a) * (norm.cdf(t - a) - 0.5), 0, t, epsabs=1e-13)[0]
+        inner = quad(lambda a: phi(a) * (0.5 - upper(t - a)), 0, t, epsabs=1e-13)[0]
         return float(0.25 + (norm.cdf(t) - 0.5) + inner)
 
     median = float(brentq(lambda t: below(t) - 0.5, 0, 5, xtol=1e-14))
@@ -349,7 +350,7 @@ def test_median_and_signal_of_relu_sum() -> None:
 
     def upper_mass(a: float) -> float:
         """P(y > median | z1 = a)."""
-        return 1.0 if a > median else float(norm.sf(median - max(a, 0.0)))
+        return 1.0 if a > median else upper(median - max(a, 0.0))
 
     value = gauss(lambda a: (2 * upper_mass(a) - 1) * (a * a - 1), 0.0, median)
     mean, error = law.mean(lambda law: law.T * (law.z[:, 0] ** 2 - 1))
@@ -524,7 +525,7 @@ def test_truncation_changes_little() -> None:
     full, cut = label_law("he2"), truncated_law("he2", "squared", 10**6)
     lost = full.weights @ full.T**2 - cut.weights @ cut.T**2
     s = float(norm.isf(0.5e-6))
-    tail = 2 * quad(lambda z: norm.pdf(z) * (z * z - 1) ** 2 / 2, s, 12)[0]
+    tail = 2 * quad(lambda z: phi(z) * (z * z - 1) ** 2 / 2, s, 12)[0]
     assert 0.2 * tail <= lost <= 5 * tail  # the cut falls on a node
 
 

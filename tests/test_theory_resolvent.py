@@ -629,9 +629,14 @@ class Exact:
             result.append(sum(terms, Fraction(0)) / n)
         return result
 
+    @cache  # noqa: B019 (each law is needed to the end)
+    def powers(self, k: int) -> list[Fraction]:
+        """φ^k."""
+        return self._power(self.phi, k)
+
     def moments(self, k: int, dim: int) -> tuple[list[list[Fraction]], Fraction, Fraction]:
         """(U H^k Uᵀ, bulk, total), k ≥ 1."""
-        power = self._power(self.phi, k + 1)
+        power = self.powers(k + 1)
         signal = [
             [
                 sum(
@@ -644,7 +649,7 @@ class Exact:
             for a in range(self.rank)
         ]
         bulk = (dim - self.rank) * power[k] / (k + 1)
-        lower = self._power(self.phi, k)
+        lower = self.powers(k)
         hidden = -sum((self.log_det[n] * lower[k - 1 - n] for n in range(k)), Fraction(0))
         return signal, bulk, bulk + hidden
 

@@ -36,6 +36,7 @@ from mimverify.theory import (
     spectral_thresholds,
     thresholds,
 )
+from mimverify.theory.thresholds import Thresholds
 
 Array = NDArray[np.float64]
 
@@ -316,16 +317,27 @@ def test_plateau_has_a_threshold_of_second_order() -> None:
 # --- invariances and orders -------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def plain() -> list[tuple[LabelMeasure, Thresholds]]:
+    """Measures, with their thresholds."""
+    return [
+        (mu, thresholds(mu))
+        for mu in (
+            measure("cos2z", "huber"),
+            measure("phase-retrieval", "log-cosh"),
+            measure_of("phase-retrieval", lambda y: np.tanh(y - 1), centred=False),
+        )
+    ]
+
+
 @pytest.mark.parametrize("factor", [1e-6, 3.7, -1.0, -250.0])
-def test_scale_and_sign_do_not_matter(factor: float) -> None:
-    for mu in (
-        measure("cos2z", "huber"),
-        measure("phase-retrieval", "log-cosh"),
-        measure_of("phase-retrieval", lambda y: np.tanh(y - 1), centred=False),
-    ):
+def test_scale_and_sign_do_not_matter(
+    factor: float, plain: list[tuple[LabelMeasure, Thresholds]]
+) -> None:
+    for mu, one in plain:
         low, high = sorted((factor * mu.low, factor * mu.high))
         scaled = replace(mu, T=factor * mu.T, low=low, high=high)
-        one, two = thresholds(mu), thresholds(scaled)
+        two = thresholds(scaled)
         assert two.spectral == pytest.approx(one.spectral, rel=1e-8)
         assert two.descent == pytest.approx(one.descent, rel=1e-6)
         alphas = one.descent * np.array([0.9, 1.2, 3.0])

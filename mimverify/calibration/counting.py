@@ -12,7 +12,7 @@ from mimverify.trial.claim import Claim
 from mimverify.trial.ledger import Ledger
 from mimverify.trial.profile import Profile
 from mimverify.trial.session import outcome_of
-from mimverify.trial.trial import HALF, USUALLY, Trial
+from mimverify.trial.trial import Trial
 from mimverify.trial.verdict import Inconclusive, Status
 
 __all__ = ["CountingTrial", "EventCount", "Tried"]
@@ -125,10 +125,6 @@ class CountingTrial(Trial):
 
     def _open(self) -> list[int]:
         return [k for k in range(len(self._ledgers)) if k not in self._ended]
-
-    def _tests(self, events: dict[str, Any], share: float) -> dict[str, SequentialBinomial]:
-        beta = self.profile.false_pass
-        return {name: SequentialBinomial(HALF, USUALLY, alpha=share, beta=beta) for name in events}
 
     def _decided(
         self, k: int, tests: dict[str, SequentialBinomial], happened: dict[str, bool]

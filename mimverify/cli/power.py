@@ -63,7 +63,7 @@ OnEvent = Callable[[str, dict[str, Any]], None]
     help="Try each mutant against the claim alone that its record names as the fastest.",
 )  # fmt: skip
 @click.option(
-    "-n", "workers", type=click.IntRange(min=1), default=1, show_default=True,
+    "-n", "--workers", type=click.IntRange(min=1), default=1, show_default=True,
     help="Mutants on trial at a time, each in processes of its own.",
 )  # fmt: skip
 @seed_option

@@ -19,7 +19,8 @@ from mimverify.backends import Backend
 from mimverify.threads import single_threaded_libraries
 
 #: Maps projections `(k, q)` of some rows, and their range, to residuals `(k, p)`. It has no
-#: side effects: a design may call it from several threads, for blocks in any order.
+#: side effects: a design may call it from several threads, for blocks in any order. The residuals
+#: may be written over by the next call of the same thread.
 RowFunction = Callable[[Any, slice], Any]
 
 # A block should stay in a core's second-level cache between its two products, and be

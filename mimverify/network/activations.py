@@ -16,6 +16,7 @@ import scipy.special
 from array_api_compat import array_namespace, is_numpy_array
 
 from mimverify.errors import InputError
+from mimverify.network.fused import LOG_COSH, PSEUDO_HUBER, QUADRATIC, Fused
 from mimverify.validation import choice
 
 _Function = Callable[[Any], Any]
@@ -36,6 +37,7 @@ class Activation:
     - `curvature_bound`: sup |σ''| (0 for piecewise linear functions, whose kink is apart).
     - `gap_order`: order in ε0 to which gradient descent follows power iteration
       (theory.md E3); `inf` where the two coincide, `None` where E3 does not apply.
+    - `fused`: kernels for training, if there are faster ones than `value` and `first`.
     """
 
     name: str
@@ -49,6 +51,28 @@ class Activation:
     curvature_at_zero: float
     curvature_bound: float
     gap_order: float | None
+    fused: Fused | None = None
+
+    def to_first(self, z: Any) -> None:
+        """σ'(z) in place of a block z."""
+        if self.fused is None:
+            z[...] = self.first(z)
+        else:
+            self.fused.first(z)
+
+    def to_both(self, z: Any, value: Any, spare: Any) -> Any:
+        """σ'(z) in place of a block z, and σ(z), which is returned: `value`, or a new block.
+
+        **Arguments**
+
+        - `value`, `spare`: blocks like z, to be written over.
+        """
+        if self.fused is None:
+            result = self.value(z)
+            z[...] = self.first(z)
+            return result
+        self.fused.both(z, value, spare)
+        return value
 
     @property
     def even(self) -> bool:
@@ -183,11 +207,11 @@ _TANH_CURVATURE = 4 / (3 * math.sqrt(3))  # 2 t (1 − t²) at t = 1/√3
 
 _ALL = (
     Activation("log-cosh", "log cosh z", _log_cosh, _tanh, _sech2,
-               "even", True, 0.0, 1.0, 1.0, 2.0),
+               "even", True, 0.0, 1.0, 1.0, 2.0, LOG_COSH),
     Activation("quadratic", "z²/2", lambda z: z**2 / 2, _identity, _ones,
-               "even", True, 0.0, 1.0, 1.0, math.inf),
+               "even", True, 0.0, 1.0, 1.0, math.inf, QUADRATIC),
     Activation("pseudo-huber", "√(1 + z²) − 1", _pseudo_huber, _pseudo_huber_first,
-               _pseudo_huber_second, "even", True, 0.0, 1.0, 1.0, 2.0),
+               _pseudo_huber_second, "even", True, 0.0, 1.0, 1.0, 2.0, PSEUDO_HUBER),
     Activation("relu", "max(z, 0)", _relu, _step, _zeros,
                "none", False, 0.5, 0.0, 0.0, None),
     Activation("softplus", "log(1 + e^z)", _softplus, _sigmoid, _sech2_half,

@@ -1,8 +1,8 @@
 """Hypothesis strategies for problems, networks, experiments and awkward arrays.
 
 For property-based tests of anything that works with multi-index models. Configurations are
-drawn, and all numbers derive from them through seeds, so that shrinking cannot hunt for
-unlucky data. Draws are the same in every installation (see `choices`).
+drawn, and all numbers derive from them through seeds, so that shrinking cannot change
+single entries of arrays. Draws are the same in every installation (see `choices`).
 
     from hypothesis import given
     from mimverify.strategies import links

@@ -33,7 +33,7 @@ def configurations(
 
     **Arguments**
 
-    - `cost`: 1e8 is some hundredth of a second on one core.
+    - `cost`: 1e8 is some hundredths of a second of stage 1 on one core.
     - `link`: a strategy for the link, `links()` by default.
 
     **Raises** `InputError` where no size is so cheap.

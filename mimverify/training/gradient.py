@@ -13,7 +13,9 @@ from array_api_compat import array_namespace
 
 from mimverify.designs.base import Design
 from mimverify.network.activations import Activation
+from mimverify.network.fused import library
 from mimverify.network.losses import Loss
+from mimverify.training.scratch import Scratch
 from mimverify.training.symmetry import mirror_sign
 
 
@@ -60,20 +62,29 @@ def _gradient(
 ) -> Any:
     """The gradient of these neurons; `silent`: they stand for pairs whose outputs cancel."""
     neurons = W.shape[0]
+    scratch = Scratch()
     V = W
     if objective.linear is not None:  # θ·x comes out of the same pass as one more row
         V = array_namespace(W).concat([W, objective.linear[None, :]])
 
     def residual(P: Any, rows: slice) -> Any:
-        Z = P[:, :neurons] + b
+        blocks = scratch.like(P[:, :neurons], 1 if silent else 3)
+        Z = blocks[0]
+        library(Z).add(P[:, :neurons], b, out=Z)
         y = objective.y[rows]
-        output = 0 * y if silent else activation.value(Z) @ a
-        output = output + objective.constant
+        if silent:
+            activation.to_first(Z)
+            output = 0 * y + objective.constant
+        else:
+            value = activation.to_both(*blocks)
+            output = value @ a + objective.constant
         if objective.linear is not None:
             output = output + P[:, neurons]
         slope = objective.loss.derivative(output, y) - objective.offset
-        R = slope[:, None] * activation.first(Z)
-        R *= a  # in place: a fresh block costs more than its arithmetic
-        return R
+        Z *= slope[:, None]
+        return Z
 
-    return design.one_pass(V, residual) / design.n_samples
+    # a_j is a factor of all that neuron j sums up: once for the sum, not for each row.
+    G = design.one_pass(V, residual)
+    G *= a[:, None] / design.n_samples
+    return G

@@ -13,6 +13,7 @@ from mimverify.trial.adapter import (
 from mimverify.trial.adopters import BoundClaim, check, parametrize_with_claims
 from mimverify.trial.cases import (
     KINDS,
+    ONE_STEP_KINDS,
     SYMMETRIC_KINDS,
     ExactCase,
     LearningCase,
@@ -30,7 +31,11 @@ from mimverify.trial.claim import (
 )
 from mimverify.trial.envelope import accumulate, lipschitz, step_envelope, unit_roundoff
 from mimverify.trial.learning import (
+    DEVIATIONS,
     EVEN_ACTIVATIONS,
+    LIPSCHITZ_LOSSES,
+    WELL_CONDITIONED,
+    error_after_fit,
     first_layer,
     log_odds,
     loss_used,
@@ -47,16 +52,20 @@ from mimverify.trial.verdict import ClaimFailed, Inconclusive, NotApplicable, St
 
 __all__ = [
     "CLAIM_SET_VERSION",
+    "DEVIATIONS",
     "DIRECTIONS",
     "EVEN_ACTIVATIONS",
     "FALSE_ALARM_BUDGET",
     "KINDS",
+    "LIPSCHITZ_LOSSES",
+    "ONE_STEP_KINDS",
     "PROFILES",
     "REFERENCE_TRAINERS",
     "STANDARD_ACTIVATIONS",
     "STANDARD_DTYPES",
     "STANDARD_LOSSES",
     "SYMMETRIC_KINDS",
+    "WELL_CONDITIONED",
     "BoundClaim",
     "Capabilities",
     "Claim",
@@ -78,6 +87,7 @@ __all__ = [
     "check",
     "choices",
     "claim",
+    "error_after_fit",
     "exact_cases",
     "exact_step",
     "exact_trajectory",

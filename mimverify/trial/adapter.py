@@ -109,7 +109,8 @@ class TrainerUnderTrial:
             return self._result("features", arrays, {"steps": steps, **options})
         weights = [np.array(W)]
         for _ in range(steps):
-            weights.append(self.step(weights[-1], a, b, X, y, **options))
+            # A trainer may return a wider dtype; the trajectory stays in the one asked for.
+            weights.append(self.step(weights[-1], a, b, X, y, **options).astype(W.dtype))
         return np.array(weights)
 
     def counted_features(

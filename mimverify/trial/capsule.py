@@ -108,9 +108,10 @@ def capsule_folder(path: str | Path) -> Path:
     return folder
 
 
-def capsule_name(trainer: str, claim: str) -> str:
-    """A file name for a trainer's failure: `my_package.Trainer--trajectory.npz`."""
-    return f"{re.sub(r'[^A-Za-z0-9_.-]+', '.', trainer).strip('.')}--{claim}.npz"
+def capsule_name(trainer: str, claim: str, profile: str, seed: int) -> str:
+    """A file name for a failure: `my_package.Trainer--trajectory--quick-0.npz`."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", ".", trainer).strip(".")
+    return f"{name}--{claim}--{profile}-{seed}.npz"
 
 
 def save_capsule(

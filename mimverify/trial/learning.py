@@ -14,13 +14,17 @@ from mimverify.designs import StoredDesign
 from mimverify.measure import alignment, normalised_error, reduce_model
 from mimverify.network import get_activation, get_loss, symmetric_start
 from mimverify.problems import Link, MultiIndexModel
-from mimverify.training import fit_constant, train_readout
+from mimverify.training import default_samples, fit_constant, train_readout
 from mimverify.trial.adapter import TrainerUnderTrial
 from mimverify.trial.cases import frozen
 from mimverify.trial.oracle import label_covariance
 
 __all__ = [
+    "DEVIATIONS",
     "EVEN_ACTIVATIONS",
+    "LIPSCHITZ_LOSSES",
+    "WELL_CONDITIONED",
+    "error_after_fit",
     "first_layer",
     "log_odds",
     "loss_used",
@@ -33,8 +37,15 @@ Array = NDArray[np.floating[Any]]
 
 #: Activations inside the theorem's assumptions, the theorem's own first.
 EVEN_ACTIVATIONS = ("log-cosh", "pseudo-huber", "quadratic")
+#: Losses inside the theorem's assumptions. A trainer that has none of them meets the claims on
+#: them with another, as `loss_used` says: their predictions are computed for the loss in use.
+LIPSCHITZ_LOSSES = ("huber", "pseudo-huber", "log-cosh")
+#: Links with r = 2, |λ_1/λ_2| ≤ 2 and no linear part.
+WELL_CONDITIONED = ("he2-mix", "z1z2", "quadratic:1,-0.8")
+#: Predicted standard deviations within which a nearly normal variable has P > 0.999.
+DEVIATIONS = 3.5
 
-_START, _READOUT = 3, 4  # purposes of the seeds drawn here
+_START, _READOUT, _SHUFFLE = 3, 4, 7  # purposes of the seeds drawn here
 _READOUT_NEURONS = 128
 _TEST_SAMPLES = 4096
 
@@ -161,6 +172,30 @@ def mean_log_odds(
         weights = first_layer(trial.trainer, model, n, seed=run, **options)
         total = total + np.array([log_odds(W, model.subspace) for W in weights])
     return np.asarray(total / batch)
+
+
+def error_after_fit(
+    trial: Any, link: Link | str, dim: int, seed: int, *, shuffled: str = ""
+) -> float:
+    """Normalised test error after `fit` on both stages' data, stacked, d log² d rows each.
+
+    **Arguments**
+
+    - `trial`: a `Trial`.
+    - `shuffled`: `"stage1"` or `"stage2"`: whose labels are shuffled apart from their rows.
+    """
+    dtype = next(name for name in ("float64", "float32") if name in trial.trainer.dtypes)
+    model = MultiIndexModel(link, dim, seed=seed)
+    n = default_samples(dim)
+    data = model.sample(2 * n, dtype=dtype)
+    y = data.y.copy()
+    if shuffled:
+        part = {"stage1": y[:n], "stage2": y[n:]}[shuffled]
+        np.random.default_rng([seed, _SHUFFLE]).shuffle(part)
+    trial.trainer.fresh(seed)
+    trial.trainer.fit(data.X, y)
+    test = model.sample(_TEST_SAMPLES, purpose="test", dtype=dtype)
+    return normalised_error(trial.trainer.predict(test.X), test.y)
 
 
 def readout_error(model: MultiIndexModel, W: Array, n: int, *, seed: int) -> float:

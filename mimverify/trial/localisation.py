@@ -125,7 +125,10 @@ def _runs(calls: Sequence[Call]) -> list[_Run]:
             continue
         given = call.arrays[names[call.method]]
         arrays = {key: np.asarray(call.arrays[key], dtype=np.float64) for key in "abXy"}
-        result = np.asarray(call.result, dtype=np.float64)
+        result = np.asarray(call.result)
+        if call.method == "step":  # as the next step was given it, see `TrainerUnderTrial`
+            result = result.astype(given.dtype)
+        result = result.astype(np.float64)
         start = np.asarray(given, dtype=np.float64)
         weights = np.stack([start, result]) if call.method == "step" else result
         run = _Run(start, weights, arrays, options, given.dtype.name)

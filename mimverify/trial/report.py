@@ -201,7 +201,11 @@ def print_verdicts(
             if verdict.capsule:
                 command = f"mimverify replay {shlex.quote(verdict.capsule)}"
                 console.print(Text(f"  replay: {command}"), soft_wrap=True)
-    if any(v.status is Status.FAILED and v.reproduce and not v.capsule for v in verdicts):
+            if "no_capsule" in verdict.evidence:
+                console.print(Text(f"  no capsule: {verdict.evidence['no_capsule']}"))
+    kept = [v.capsule or "no_capsule" in v.evidence for v in verdicts]
+    failed = [v.status is Status.FAILED and bool(v.reproduce) for v in verdicts]
+    if any(failed) and not any(kept):
         console.print(
             "With --capsules FOLDER each failure is kept in a file, with its arrays; "
             "mimverify replay FILE repeats it alone.",

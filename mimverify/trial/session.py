@@ -170,7 +170,9 @@ class Session:
     def _with_capsule(self, verdict: Verdict, trial: Trial) -> Verdict:
         """The verdict with its capsule written; a disk that is full does not cost the verdict."""
         assert self._capsules is not None
-        path = self._capsules / capsule_name(self._spec or self.handle.name, verdict.id)
+        path = self._capsules / capsule_name(
+            self._spec or self.handle.name, verdict.id, self.profile.name, self.seed
+        )
         try:
             save_capsule(
                 path,

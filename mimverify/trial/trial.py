@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -253,12 +253,7 @@ class Trial:
 
         All must be decided; the first that fails ends the claim.
         """
-        tests = {
-            name: SequentialBinomial(
-                HALF, USUALLY, alpha=self.ledger.share, beta=self.profile.false_pass
-            )
-            for name in events
-        }
+        tests = self._tests(events, self.ledger.share)
         case = self.case
         for index in range(self.profile.trials):
             self.check_time()
@@ -279,6 +274,17 @@ class Trial:
         open_ones = [name for name, test in tests.items() if test.decision is None]
         raise Inconclusive(f"{self.profile.trials} runs did not decide: {'; '.join(open_ones)}")
 
+    def _tests(self, events: Iterable[str], share: float) -> dict[str, SequentialBinomial]:
+        """The decision on each event, at this share of the budget."""
+        beta = self.profile.false_pass
+        return {name: SequentialBinomial(HALF, USUALLY, alpha=share, beta=beta) for name in events}
+
+    def _trained_with(self) -> dict[str, Any]:
+        """Activation and loss of the last call that had any: the trainer may lack the case's."""
+        calls = [] if self.record is None else self.record.calls
+        options = next((call.options for call in reversed(calls) if "loss" in call.options), {})
+        return {key: options[key] for key in ("activation", "loss") if key in options}
+
     def _tell(self, tests: dict[str, SequentialBinomial], case: Any) -> None:
         rarest = min(tests.values(), key=lambda test: test.successes / test.trials)
         self.statistic = rarest.successes / rarest.trials
@@ -290,6 +296,7 @@ class Trial:
             "threshold": None if limit is None else limit / rarest.trials,
             "summary": f"{rarest.successes} of {rarest.trials} runs",
             "events": {name: _event(test) for name, test in tests.items()},
+            "trained_with": self._trained_with(),
             **self._power(rarest),
         }
 

@@ -45,12 +45,12 @@ class Correct:
     a mutant overrides one of them.
     """
 
-    activations = (
+    activations: tuple[str, ...] = (
         "log-cosh", "quadratic", "pseudo-huber", "relu", "softplus", "gelu", "tanh",
         "softplus-centred", "gelu-centred", "exp-centred",
     )  # fmt: skip
-    losses = ("squared", "l1", "huber", "pseudo-huber", "log-cosh")
-    dtypes = ("float64", "float32")
+    losses: tuple[str, ...] = ("squared", "l1", "huber", "pseudo-huber", "log-cosh")
+    dtypes: tuple[str, ...] = ("float64", "float32")
     random_state = 0
 
     # -- the first layer -------------------------------------------------------------------

@@ -79,3 +79,20 @@ class TrainsAgainstTheLabels(Correct):
 
     def second_stage(self, X: Any, y: Any, W: Any, ridge: float = 1e-3) -> None:
         super().second_stage(X, -y, W, ridge)
+
+
+@broken(_CATEGORY, breaks="regression", caught_by="fresh-first-layer")
+class FirstStageSeesAll(Correct):
+    """The first layer trains on the rows of both stages."""
+
+    def fit(self, X: Any, y: Any) -> None:
+        W = self.first_stage(X, y)
+        self.second_stage(X[len(y) // 2 :], y[len(y) // 2 :], W)
+
+
+@broken(_CATEGORY, breaks="regression", caught_by="pointwise-prediction")
+class StandardisesTheTestSet(Correct):
+    """Inputs are standardised by the moments of the rows that are asked about together."""
+
+    def predict(self, X: Any) -> Any:
+        return super().predict((X - X.mean(axis=0)) / (X.std(axis=0) + 1e-3))

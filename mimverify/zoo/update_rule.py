@@ -247,3 +247,19 @@ class AnotherHuber(Correct):
         if task.loss.name == "huber":
             return np.clip(f - task.y, -1.345, 1.345)
         return super().slope(f, task)
+
+
+@broken(_CATEGORY, caught_by="gradient-step", only="β = 0")
+class DefaultsForZero(Correct):
+    """β = 0 is taken for a β that was not given."""
+
+    def prepare(self, task: Task) -> Task:
+        return replace(task, beta=task.beta or 1 / task.eta)
+
+
+@broken(_CATEGORY, caught_by="gradient-step", only="η β > 1")
+class ClampsTheDecay(Correct):
+    """Weight decay never turns the weights round."""
+
+    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+        return max(0.0, 1 - task.eta * task.beta) * W - task.eta * G

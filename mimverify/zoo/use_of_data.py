@@ -124,3 +124,21 @@ class WeighsRowsByPlace(Correct):
     def slope(self, f: Any, task: Task) -> Any:
         ramp = 1 + 0.01 * (np.arange(len(f)) / max(1, len(f) - 1) - 0.5)
         return super().slope(f, task) * ramp.astype(f.dtype)
+
+
+@broken(_CATEGORY, caught_by="gradient-step", only="n > 4096")
+class DropsTheLastBlock(Correct):
+    """Of more than 4096 rows those beyond the last whole block of 4096 are left out."""
+
+    def prepare(self, task: Task) -> Task:
+        n = len(task.y)
+        return rows_of(task, slice(n - n % 4096 if n > 4096 else n))
+
+
+@broken(_CATEGORY, caught_by="gradient-step", only="rows that occur twice")
+class DropsRepeatedRows(Correct):
+    """Rows that occur twice are counted once."""
+
+    def prepare(self, task: Task) -> Task:
+        _, first = np.unique(task.X, axis=0, return_index=True)
+        return rows_of(task, np.sort(first))

@@ -28,7 +28,7 @@ _PIVOT = 1e-3
 # Of unit rows, in roundings: what is further from orthogonal is orthogonalised once more.
 _DEFECT = 64
 # With larger pivots a Gram matrix good to some roundings leaves no such defect.
-_SAFE_PIVOT = 0.1
+_SAFE_PIVOT = 0.3
 
 
 def orthonormalise(

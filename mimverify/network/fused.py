@@ -1,0 +1,93 @@
+"""σ and σ' of a block of preactivations together, in memory that is used again.
+
+Between its two products a pass of training spends its time here. Each kernel goes over the block as
+few times as it can, creates no array, and computes what both derivatives share only once. Written
+with functions that NumPy and Torch have alike, `out` included.
+
+Values of σ have the absolute accuracy that training needs, a few u max(1, |σ|), as f − y is rounded
+to u |y| anyway; σ' keeps its relative accuracy near zero, where stage 1 operates. Source: theory.md
+§2, §3 (E5); [derived] cosh z = e^|z|/(1 + tanh |z|), hence log cosh z = |z| − log(1 + |tanh z|),
+which neither overflows nor needs a case distinction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+__all__ = ["LOG_COSH", "PSEUDO_HUBER", "QUADRATIC", "Fused"]
+
+
+@dataclass(frozen=True)
+class Fused:
+    """Kernels for blocks `(k, m)` of one library, which may differ in nothing but their dtype.
+
+    **Arguments**
+
+    - `first`: called with z; z becomes σ'(z).
+    - `both`: called with z, `value` and `spare` of one shape: z becomes σ'(z), `value` σ(z), and
+      `spare` anything.
+    """
+
+    first: Callable[[Any], None]
+    both: Callable[[Any, Any, Any], None]
+
+
+def library(array: Any) -> Any:
+    """The module of elementwise functions with `out` for this array."""
+    if isinstance(array, np.ndarray):
+        return np
+    import torch  # only reached with a Torch tensor in hand
+
+    return torch
+
+
+def _log_cosh_first(z: Any) -> None:
+    library(z).tanh(z, out=z)
+
+
+def _log_cosh(z: Any, value: Any, spare: Any) -> None:
+    xp = library(z)
+    xp.abs(z, out=value)
+    xp.tanh(z, out=z)
+    xp.abs(z, out=spare)
+    if xp is np:  # NumPy's log has vector instructions, its log1p has none
+        spare += 1
+        np.log(spare, out=spare)
+    else:
+        xp.log1p(spare, out=spare)
+    value -= spare
+
+
+def _quadratic_first(z: Any) -> None:
+    pass  # σ'(z) = z
+
+
+def _quadratic(z: Any, value: Any, spare: Any) -> None:
+    library(z).multiply(z, z, out=value)
+    value *= 0.5
+
+
+def _pseudo_huber_first(z: Any) -> None:
+    xp = library(z)
+    root = z * z
+    root += 1
+    z /= xp.sqrt(root, out=root)
+
+
+def _pseudo_huber(z: Any, value: Any, spare: Any) -> None:
+    xp = library(z)
+    xp.multiply(z, z, out=value)
+    xp.add(value, 1, out=spare)
+    xp.sqrt(spare, out=spare)
+    z /= spare
+    spare += 1
+    value /= spare  # √(1 + z²) − 1 without cancellation
+
+
+LOG_COSH = Fused(_log_cosh_first, _log_cosh)
+QUADRATIC = Fused(_quadratic_first, _quadratic)
+PSEUDO_HUBER = Fused(_pseudo_huber_first, _pseudo_huber)
