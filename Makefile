@@ -43,12 +43,12 @@ $(STAMP): pyproject.toml constraints.txt
 ##@ Trial
 .PHONY: check
 check: $(STAMP) ## put both reference trainers on trial (quick profile) and print the report
-	$(BIN)/mimverify check --profile quick --workers 2 $(ARGS)
+	$(BIN)/mimverify check --profile quick $(ARGS)
 
 ##@ Development
 .PHONY: test test-deep lint type format
-test: $(STAMP) ## tests of mimverify itself
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## tests of mimverify itself, in two processes (make test ARGS="-n 0" for one)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-deep: $(STAMP) ## the long statistical tests that `make test` leaves out
 	$(BIN)/python -m pytest -m slow $(ARGS)

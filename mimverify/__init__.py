@@ -5,42 +5,43 @@ multi-index model with Õ(d) samples in Õ(d²) time, if its first layer takes m
 steps. See README.md for the two commands and the Python interface.
 """
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from mimverify.errors import DivergenceError, InputError, MimverifyError, TrainerError
-from mimverify.experiment import Experiment, ExperimentConfig, ExperimentResult, run_experiment
-from mimverify.measure import (
-    Recorder,
-    alignment,
-    baseline_predictors,
-    normalised_error,
-    overlaps,
-    principal_cosines,
-    reduce_model,
-    span_recovery,
-    test_errors,
-)
-from mimverify.network import (
-    ACTIVATIONS,
-    LOSSES,
-    Activation,
-    Loss,
-    Network,
-    get_activation,
-    get_loss,
-    symmetric_start,
-)
-from mimverify.problems import LINKS, Dataset, Link, MultiIndexModel, get_link, haar_subspace
-from mimverify.training import (
-    LayerwiseTrainer,
-    default_samples,
-    default_steps,
-    numpy_trainer,
-    torch_trainer,
-)
 from mimverify.version import __version__
 
 if TYPE_CHECKING:
+    from mimverify.experiment import Experiment, ExperimentConfig, ExperimentResult, run_experiment
+    from mimverify.measure import (
+        Recorder,
+        alignment,
+        baseline_predictors,
+        normalised_error,
+        overlaps,
+        principal_cosines,
+        reduce_model,
+        span_recovery,
+        test_errors,
+    )
+    from mimverify.network import (
+        ACTIVATIONS,
+        LOSSES,
+        Activation,
+        Loss,
+        Network,
+        get_activation,
+        get_loss,
+        symmetric_start,
+    )
+    from mimverify.problems import LINKS, Dataset, Link, MultiIndexModel, get_link, haar_subspace
+    from mimverify.training import (
+        LayerwiseTrainer,
+        default_samples,
+        default_steps,
+        numpy_trainer,
+        torch_trainer,
+    )
     from mimverify.trial import check, parametrize_with_claims
 
 __all__ = [
@@ -86,10 +87,54 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    # The trial brings Hypothesis; whoever only trains need not wait for it.
-    if name in ("check", "parametrize_with_claims"):
-        from mimverify import trial
+# Where the other names are defined. Each is imported when it is asked for: the worker process of a
+# trainer needs none of them, and whoever only trains need not wait for Hypothesis.
+_ROOMS = {
+    "experiment": ("Experiment", "ExperimentConfig", "ExperimentResult", "run_experiment"),
+    "measure": (
+        "Recorder",
+        "alignment",
+        "baseline_predictors",
+        "normalised_error",
+        "overlaps",
+        "principal_cosines",
+        "reduce_model",
+        "span_recovery",
+        "test_errors",
+    ),
+    "network": (
+        "ACTIVATIONS",
+        "LOSSES",
+        "Activation",
+        "Loss",
+        "Network",
+        "get_activation",
+        "get_loss",
+        "symmetric_start",
+    ),
+    "problems": ("LINKS", "Dataset", "Link", "MultiIndexModel", "get_link", "haar_subspace"),
+    "training": (
+        "LayerwiseTrainer",
+        "default_samples",
+        "default_steps",
+        "numpy_trainer",
+        "torch_trainer",
+    ),
+    "trial": ("check", "parametrize_with_claims"),
+}
+_HOME = {name: room for room, names in _ROOMS.items() for name in names}
 
-        return getattr(trial, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(import_module(f"mimverify.{_HOME[name]}"), name)
+    elif name in _ROOMS:
+        value = import_module(f"mimverify.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -45,7 +45,7 @@ def test_null_law(trial):
             trial.evidence |= {
                 "statistic": "Kolmogorov–Smirnov distance to the Beta law, larger of both steps",
                 "runs": test.samples,
-                "summary": f"distance {trial.statistic:.2g} to the law in {test.samples} runs",
+                "summary": f"D {trial.statistic:.2g} in {test.samples} runs",
                 "p_value": min(test.p_value, trial.evidence.get("p_value", 1.0)),
                 "caught": (
                     f"a law at distance ≥ {min(test.detectable, 1):.2g} from the null law fails "

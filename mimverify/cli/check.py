@@ -17,6 +17,7 @@ from mimverify.cli.options import (
     write_json,
 )
 from mimverify.files import write_whole
+from mimverify.threads import available_cores
 from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES
 from mimverify.trial.report import Report, TrainerReport, print_verdicts
 from mimverify.trial.runner import SuiteOptions, ids, run_suite
@@ -35,7 +36,8 @@ from mimverify.trial.session import REFERENCE_TRAINERS, select_claims
     help="Only claims whose ids contain this; with and, or, not and parentheses.",
 )  # fmt: skip
 @click.option(
-    "-n", "--workers", type=click.IntRange(min=1), default=1, show_default=True,
+    "-n", "--workers", type=click.IntRange(min=1), default=min(2, available_cores()),
+    show_default="2, or 1 on one core",
     help="Processes that share the claims of one trainer.",
 )  # fmt: skip
 @seed_option
