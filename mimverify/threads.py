@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
 from functools import lru_cache
@@ -19,6 +19,8 @@ _Item = TypeVar("_Item")
 _holding = threading.Lock()
 _holders = 0
 _release: Callable[[], None] | None = None
+
+_MOST_HELPERS = 32
 
 _VARIABLES = (
     "OMP_NUM_THREADS",
@@ -133,23 +135,40 @@ def map_in_order(
                 raise
 
     count = min(threads_in_force() if threads is None else threads, len(items))
-    with ThreadPoolExecutor(count) as pool:
-        try:
-            # With a context for each: NumPy's error state in the caller holds in them too.
-            for future in [pool.submit(copy_context().run, work) for _ in range(count)]:
-                future.result()
-        finally:
-            stop.set()  # also where this thread is interrupted
+    # With a context for each: NumPy's error state in the caller holds in them too.
+    others = [_helpers().submit(copy_context().run, work) for _ in range(count - 1)]
+    try:
+        work()  # this thread takes part: nobody waits for helpers that are busy elsewhere
+    except BaseException:
+        stop.set()  # also where this thread is interrupted
+        raise
+    finally:
+        begun = [future for future in others if not future.cancel()]
+        wait(begun)
+    for future in begun:
+        future.result()
     return results
 
 
+@lru_cache(maxsize=1)
+def _helpers() -> ThreadPoolExecutor:
+    # Kept: to start threads takes as long as a small step of training. They start on demand.
+    return ThreadPoolExecutor(max(_MOST_HELPERS, available_cores()), "mimverify")
+
+
+os.register_at_fork(after_in_child=_helpers.cache_clear)  # a child has none of its parent's threads
+
+
 def sum_in_order(
-    task: Callable[[_Item], Any], items: Sequence[_Item], threads: int | None = None
+    task: Callable[[_Item], Any],
+    items: Sequence[_Item],
+    threads: int | None = None,
+    release: Callable[[Any], None] | None = None,
 ) -> Any:
     """Σ task(item), added in order, whichever thread is done first; at least one item.
 
     What task returns are arrays that nobody else keeps: the first becomes the sum. Few of
-    them exist at a time.
+    them exist at a time; `release` is called with each that has been added.
     """
     lock = threading.Lock()
     waiting: dict[int, Any] = {}
@@ -166,6 +185,8 @@ def sum_in_order(
                     total = ready
                 else:
                     total += ready
+                    if release is not None:
+                        release(ready)
                 added += 1
 
     map_in_order(work, range(len(items)), threads)

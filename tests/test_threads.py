@@ -114,3 +114,32 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         memory.check_fits(21 * 10**8, "that")
     monkeypatch.setattr(memory, "physical_memory", lambda: None)
     memory.check_fits(10**20, "nobody knows")
+
+
+def test_what_has_been_added_is_released() -> None:
+    released: list[float] = []
+    arrays = [np.full(2, float(k)) for k in range(6)]
+    total = sum_in_order(
+        lambda k: arrays[k].copy(), range(6), 2, release=lambda part: released.append(part[0])
+    )
+    assert total.tolist() == [15.0, 15.0]
+    assert sorted(released) == [1.0, 2.0, 3.0, 4.0, 5.0]  # the first became the sum
+
+
+def test_threads_inside_of_threads_do_not_wait_for_one_another() -> None:
+    def outer(k: int) -> int:
+        return sum(map_in_order(lambda j: k * j, range(20), 4))
+
+    assert map_in_order(outer, range(60), 40) == [190 * k for k in range(60)]
+
+
+def test_an_error_of_a_helper_is_raised() -> None:
+    barrier = threading.Barrier(2)
+
+    def task(k: int) -> None:
+        barrier.wait(timeout=30)
+        if threading.current_thread() is not threading.main_thread():
+            raise ValueError("in a helper")
+
+    with pytest.raises(ValueError, match="in a helper"):
+        map_in_order(task, range(2), 2)

@@ -19,15 +19,15 @@ from mimverify.backends import Backend
 from mimverify.threads import single_threaded_libraries
 
 #: Maps projections `(k, q)` of some rows, and their range, to residuals `(k, p)`. It has no
-#: side effects: a design may call it from several threads, for blocks in any order. The residuals
-#: may be written over by the next call of the same thread.
+#: side effects but on the projections, which it may write over: a design may call it from several
+#: threads, for blocks in any order.
 RowFunction = Callable[[Any, slice], Any]
 
-# A block should stay in a core's second-level cache between its two products, and be
-# tall enough for the products to run at full speed.
-_CACHE_BYTES = 1 << 20
-_MIN_ROWS = 128
-_LONG_ROW = 2048
+# A block should stay in cache between its two products, be tall enough for the products and for
+# what happens between them to run at full speed, and leave room for the projections' blocks.
+_CACHE_BYTES = 1 << 21
+_MIN_ROWS, _MAX_ROWS = 128, 1024
+_LONG_ROW = 256
 # A device without such a cache between its cores is better served by few tall blocks.
 _DEVICE_BYTES = 1 << 28
 
@@ -39,8 +39,10 @@ def rows_per_block(dim: int, backend: Backend) -> int:
     for bit only if they divide them alike.
     """
     itemsize = 4 if backend.dtype == "float32" else 8
-    budget = _CACHE_BYTES if backend.device == "cpu" else _DEVICE_BYTES
-    fitting = max(_MIN_ROWS, budget // (dim * itemsize))
+    if backend.device == "cpu":
+        fitting = min(max(_CACHE_BYTES // (dim * itemsize), _MIN_ROWS), _MAX_ROWS)
+    else:
+        fitting = max(_DEVICE_BYTES // (dim * itemsize), _MIN_ROWS)
     return 1 << (fitting.bit_length() - 1)
 
 

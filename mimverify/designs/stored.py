@@ -8,6 +8,7 @@ from typing import Any
 from mimverify.backends import Backend
 from mimverify.designs.base import Design, RowFunction, blocks_apart, project_block, rows_per_block
 from mimverify.problems.streams import cut_rows
+from mimverify.scratch import Pool, Scratch, library
 from mimverify.threads import single_threaded_libraries, sum_in_order, threads_in_force
 
 
@@ -31,17 +32,23 @@ class StoredDesign(Design):
 
     def one_pass(self, V: Any, rho: RowFunction) -> Any:
         directions = V.T
+        projected, products = Scratch(), Pool()
+        matmul = library(V).matmul
 
         def part(rows: slice) -> Any:
             block = self.X[rows]
-            return rho(block @ directions, rows).T @ block
+            (P,) = projected.blocks((len(block), len(V)), like=V)
+            residuals = rho(matmul(block, directions, out=P), rows)
+            return matmul(
+                residuals.T, block, out=products.take((residuals.shape[1], self.dim), like=V)
+            )
 
         blocks = list(self._blocks())
         if not blocks_apart(self.dim, self.backend):
-            return sum_in_order(part, blocks, threads=1)
+            return sum_in_order(part, blocks, threads=1, release=products.give)
         threads = threads_in_force()
         with single_threaded_libraries():
-            return sum_in_order(part, blocks, threads)
+            return sum_in_order(part, blocks, threads, release=products.give)
 
     def projections(self, V: Any) -> Iterator[tuple[slice, Any]]:
         directions = V.T

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from mimverify.scratch import library
+
 __all__ = ["LOG_COSH", "PSEUDO_HUBER", "QUADRATIC", "Fused"]
 
 
@@ -34,15 +36,6 @@ class Fused:
 
     first: Callable[[Any], None]
     both: Callable[[Any, Any, Any], None]
-
-
-def library(array: Any) -> Any:
-    """The module of elementwise functions with `out` for this array."""
-    if isinstance(array, np.ndarray):
-        return np
-    import torch  # only reached with a Torch tensor in hand
-
-    return torch
 
 
 def _log_cosh_first(z: Any) -> None:

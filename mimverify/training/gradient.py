@@ -13,9 +13,8 @@ from array_api_compat import array_namespace
 
 from mimverify.designs.base import Design
 from mimverify.network.activations import Activation
-from mimverify.network.fused import library
 from mimverify.network.losses import Loss
-from mimverify.training.scratch import Scratch
+from mimverify.scratch import Scratch
 from mimverify.training.symmetry import mirror_sign
 
 
@@ -63,20 +62,21 @@ def _gradient(
     """The gradient of these neurons; `silent`: they stand for pairs whose outputs cancel."""
     neurons = W.shape[0]
     scratch = Scratch()
+    biased = bool((b != 0).any())
     V = W
     if objective.linear is not None:  # θ·x comes out of the same pass as one more row
         V = array_namespace(W).concat([W, objective.linear[None, :]])
 
     def residual(P: Any, rows: slice) -> Any:
-        blocks = scratch.like(P[:, :neurons], 1 if silent else 3)
-        Z = blocks[0]
-        library(Z).add(P[:, :neurons], b, out=Z)
+        Z = P[:, :neurons]
+        if biased:
+            Z += b
         y = objective.y[rows]
         if silent:
             activation.to_first(Z)
             output = 0 * y + objective.constant
         else:
-            value = activation.to_both(*blocks)
+            value = activation.to_both(Z, *scratch.like(Z, 2))
             output = value @ a + objective.constant
         if objective.linear is not None:
             output = output + P[:, neurons]

@@ -232,7 +232,6 @@ class LazyGaussianDesign(Design):
             largest = np.max([largest, *self._workers.run(look, others)], axis=0)
             largest[~(np.isfinite(largest) & (largest > 0))] = 1.0
             scale = self.backend.asarray(largest)
-            answer = residuals(first)  # the others may have been written over it
         self._reserve(left=known + count)
 
         def reveal(i: int) -> tuple[Matrix, Matrix]:
