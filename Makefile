@@ -73,12 +73,20 @@ wheel: $(STAMP) ## sdist, and the wheel built from it, into dist/
 smoke: wheel ## install the wheel into an empty environment and use it from another folder
 	PYTHON="$(PYTHON)" bash .ci/smoke.sh dist/*.whl
 
-# asv insists on a machine description in the home folder; it gets a home of its own.
+# asv insists on a machine description in the home folder; it gets a home of its own. The tools that it starts go on with
+# the user's configuration and caches.
+asv_home = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && \
+	export XDG_CONFIG_HOME="$${XDG_CONFIG_HOME:-$$HOME/.config}" XDG_CACHE_HOME="$${XDG_CACHE_HOME:-$$HOME/.cache}" && \
+	export HOME="$$home" && $(BIN)/asv machine --config $(ASV) --machine mimverify-ci --yes >/dev/null
+
 bench: $(STAMP) ## run each benchmark once, here and now (make bench ARGS="--bench Step")
-	@home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && export HOME="$$home" && \
-	$(BIN)/asv machine --config $(ASV) --yes >/dev/null && \
-	$(BIN)/asv run --config $(ASV) --environment "existing:$(CURDIR)/$(BIN)/python" \
+	@$(asv_home) && \
+	$(BIN)/asv run --config $(ASV) --machine mimverify-ci --environment "existing:$(CURDIR)/$(BIN)/python" \
 	  --quick --dry-run --show-stderr $(ARGS)
+
+.PHONY: history
+history: $(STAMP) ## measure commits, each as installed, then the gate (make history ARGS="--steps 9 v1..HEAD")
+	@$(asv_home) && BIN="$(CURDIR)/$(BIN)" bash asv_benchmarks/history.sh $(or $(ARGS),HEAD~5..HEAD)
 
 ci: ## all that CI does
 	bash .ci/run

@@ -12,6 +12,7 @@ from mimverify.errors import DivergenceError, InputError, MimverifyError, Traine
 from mimverify.version import __version__
 
 if TYPE_CHECKING:
+    from mimverify.contenders import fastest_backend
     from mimverify.experiment import Experiment, ExperimentConfig, ExperimentResult, run_experiment
     from mimverify.measure import (
         Recorder,
@@ -69,6 +70,7 @@ __all__ = [
     "check",
     "default_samples",
     "default_steps",
+    "fastest_backend",
     "get_activation",
     "get_link",
     "get_loss",
@@ -90,6 +92,7 @@ __all__ = [
 # Where the other names are defined. Each is imported when it is asked for: the worker process of a
 # trainer needs none of them, and whoever only trains need not wait for Hypothesis.
 _ROOMS = {
+    "contenders": ("fastest_backend",),
     "experiment": ("Experiment", "ExperimentConfig", "ExperimentResult", "run_experiment"),
     "measure": (
         "Recorder",

@@ -79,9 +79,10 @@ def test_a_block_fits_in_the_cache(d: int, dtype: str) -> None:
     backend = get_backend("numpy", dtype)
     rows, row_bytes = base.rows_per_block(d, backend), d * np.dtype(dtype).itemsize
     assert rows & (rows - 1) == 0
-    assert rows >= base._MIN_ROWS
+    assert base._MIN_ROWS <= rows <= base._MAX_ROWS
     assert rows == base._MIN_ROWS or rows * row_bytes <= base._CACHE_BYTES
-    assert 2 * rows * row_bytes > base._CACHE_BYTES  # and no smaller than it can be
+    # And no smaller than it can be.
+    assert rows == base._MAX_ROWS or 2 * rows * row_bytes > base._CACHE_BYTES
 
 
 def test_a_design_needs_its_passes() -> None:

@@ -79,7 +79,7 @@ def test_passes_are_those_of_the_stored_design_bit_for_bit(
     model, backend = MultiIndexModel("cos2z", d, seed=3), get_backend(library, dtype)
     stored = StoredDesign(model.sample(n, dtype=dtype).X, backend)
     design = StreamedDesign(ModelRows(model, n), backend, threads=3)
-    assert design._work_in_threads == (in_threads or blocks_apart(d, backend))
+    assert design._work_in_threads == (in_threads or blocks_apart(backend))
     assert (design.n_samples, design.dim) == (n, d)
     V = backend.asarray(numbers(7, d))
 
@@ -102,6 +102,7 @@ def test_blocks_taller_than_what_a_thread_reads(
 ) -> None:
     """As on a device: several threads fill one block."""
     monkeypatch.setattr(base, "_CACHE_BYTES", 1 << 23)
+    monkeypatch.setattr(base, "_MAX_ROWS", 1 << 20)
     monkeypatch.setattr(streamed, "_PIECE_BYTES", 1 << 12)
     model, backend = MultiIndexModel("cos2z", 100, seed=1), get_backend(library, dtype)
     stored = StoredDesign(model.sample(20_001, dtype=dtype).X, backend)
@@ -498,7 +499,7 @@ def test_progress_is_told_after_each_block() -> None:
 def test_memory_does_not_grow_with_the_rows(kind: str, tmp_path: Path) -> None:
     """The bound: a buffer for each thread, the one that waits and the one in work, each of
     `_span` rows; and as much again for a strip of normals, a user's block or Arrow's."""
-    d = 64
+    d = 128
 
     def peak(n: int) -> tuple[int, int]:
         source: RowSource

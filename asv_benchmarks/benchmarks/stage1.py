@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from .common import NEURONS, TrainerBenchmark
+from itertools import product
+from typing import Any
+
+from .common import BACKENDS, FULL, TrainerWork, general_network, grid
 
 
-class Step(TrainerBenchmark):
-    """One step of the first layer: one pass over the rows of X."""
+class Step(TrainerWork):
+    """One step of the first layer from a general network, as a caller of `step` pays for it."""
 
-    def prepare(self, backend: str, dim: int) -> None:
-        import numpy as np
-
-        rng = np.random.default_rng(0)
-        W = rng.standard_normal((NEURONS, dim)) / np.sqrt(dim)
-        self.W = W.astype("float32")
-        self.a = (rng.choice([-1.0, 1.0], NEURONS) / NEURONS).astype("float32")
-        self.b = np.zeros(NEURONS, dtype="float32")
+    def prepare(self, *params: Any) -> None:
+        super().prepare(*params)
+        self.network = general_network(self.neurons, params[1], self.dtype)
 
     def work(self) -> None:
         self.trainer.step(
-            self.W,
-            self.a,
-            self.b,
+            *self.network,
             self.X,
             self.y,
             eta=0.1,
@@ -31,8 +27,33 @@ class Step(TrainerBenchmark):
         )
 
 
-class Fit(TrainerBenchmark):
-    """Both layers, from data to predictor."""
+class Fit(TrainerWork):
+    """Both layers, from data to predictor; half of the rows for each."""
 
     def work(self) -> None:
         self.trainer.fit(self.X, self.y)
+
+
+class StepShapes(Step):
+    """One step over m, n/d and dtype."""
+
+    params = (
+        BACKENDS,
+        grid([512], [2048]),
+        grid([16, 64], [256]),
+        grid([4, 16], [64]),
+        ["float32", "float64"],
+    )
+    param_names = ("backend", "dim", "neurons", "rows_per_dim", "dtype")
+    if FULL:  # what would take more than 1 GiB
+        skip_params = [
+            combination
+            for combination in product(*params)
+            if combination[1] ** 2 * combination[3] * int(combination[4][-2:]) // 8 > 1 << 30
+        ]
+
+    def prepare(self, *params: Any) -> None:
+        _, _, self.neurons, self.rows_per_dim, self.dtype = params  # type: ignore[misc]
+        super().prepare(*params)
+
+    peakmem_work = None  # type: ignore[assignment]  # follows from n, d and dtype

@@ -30,6 +30,8 @@ _COMMANDS = {
     "predict": "mimverify.cli.predict",
     "compare": "mimverify.cli.compare",
     "scaling": "mimverify.cli.scaling",
+    "history": "mimverify.cli.history",
+    "bench": "mimverify.cli.bench",
 }
 
 

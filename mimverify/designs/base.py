@@ -27,7 +27,6 @@ RowFunction = Callable[[Any, slice], Any]
 # what happens between them to run at full speed, and leave room for the projections' blocks.
 _CACHE_BYTES = 1 << 21
 _MIN_ROWS, _MAX_ROWS = 128, 1024
-_LONG_ROW = 256
 # A device without such a cache between its cores is better served by few tall blocks.
 _DEVICE_BYTES = 1 << 28
 
@@ -46,19 +45,18 @@ def rows_per_block(dim: int, backend: Backend) -> int:
     return 1 << (fitting.bit_length() - 1)
 
 
-def blocks_apart(dim: int, backend: Backend) -> bool:
-    """Whether each thread works on blocks of its own, rather than all on one product.
+def blocks_apart(backend: Backend) -> bool:
+    """Whether each thread works on blocks of its own, with one thread in every library.
 
-    Long rows: a block's products then take long enough for threads of the interpreter, and
-    are too flat for a library to share out well. As everything that results depend on to
-    the last bit, a matter of sizes alone.
+    What happens between the products is then shared out as well, and no result depends on how
+    many threads there are. A device shares out its work itself.
     """
-    return backend.device == "cpu" and dim >= _LONG_ROW
+    return backend.device == "cpu"
 
 
 def project_block(block: Any, directions: Any, backend: Backend) -> Any:
     """X_b Vᵀ `(k, q)` of a block `(k, d)` and Vᵀ `(d, q)`, as a pass of any design computes it."""
-    if not blocks_apart(int(block.shape[1]), backend):
+    if not blocks_apart(backend):
         return block @ directions
     with single_threaded_libraries():
         return block @ directions

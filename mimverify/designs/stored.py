@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 from mimverify.backends import Backend
 from mimverify.designs.base import Design, RowFunction, blocks_apart, project_block, rows_per_block
 from mimverify.problems.streams import cut_rows
 from mimverify.scratch import Pool, Scratch, library
-from mimverify.threads import single_threaded_libraries, sum_in_order, threads_in_force
+from mimverify.threads import (
+    map_in_order,
+    single_threaded_libraries,
+    sum_in_order,
+    threads_in_force,
+)
+
+# Multiply-adds of a block's product that are done before another thread has been woken.
+_SMALL = 1 << 19
 
 
 class StoredDesign(Design):
@@ -44,13 +53,23 @@ class StoredDesign(Design):
             )
 
         blocks = list(self._blocks())
-        if not blocks_apart(self.dim, self.backend):
-            return sum_in_order(part, blocks, threads=1, release=products.give)
-        threads = threads_in_force()
-        with single_threaded_libraries():
+        threads = self._threads(len(V))
+        with single_threaded_libraries() if blocks_apart(self.backend) else nullcontext():
             return sum_in_order(part, blocks, threads, release=products.give)
 
     def projections(self, V: Any) -> Iterator[tuple[slice, Any]]:
         directions = V.T
-        for rows in self._blocks():
-            yield rows, project_block(self.X[rows], directions, self.backend)
+
+        def part(rows: slice) -> Any:
+            return project_block(self.X[rows], directions, self.backend)
+
+        blocks, threads = list(self._blocks()), self._threads(len(V))
+        for start in range(0, len(blocks), 2 * threads):
+            some = blocks[start : start + 2 * threads]
+            yield from zip(some, map_in_order(part, some, threads), strict=True)
+
+    def _threads(self, directions: int) -> int:
+        """How many threads are worth it; no result depends on it."""
+        if not blocks_apart(self.backend) or self._rows * self.dim * directions < _SMALL:
+            return 1
+        return threads_in_force()

@@ -50,7 +50,7 @@ class StreamedDesign(Design):
       read in order get one.
     - `on_progress`: called after each block with the rows done in this pass, and n.
 
-    Where rows are long (`blocks_apart`) or BLAS has one thread (`thread_limit(1)`), the
+    On a CPU (`blocks_apart`), or where BLAS has one thread (`thread_limit(1)`), the
     threads that read also do the arithmetic of what they have read. That is the fastest way
     where drawing takes longest; BLAS threads would compete with those that draw.
 
@@ -77,7 +77,7 @@ class StreamedDesign(Design):
         self._threads = 1 if source.in_order else threads
         self._cut = _Cut(self.dim, backend, source.least_rows)
         self._rows = self._cut.rows
-        self._apart = blocks_apart(self.dim, backend)
+        self._apart = blocks_apart(backend)
         # Correct in any case; with BLAS threads of its own each would wait for the others.
         self._work_in_threads = (
             self._threads > 1

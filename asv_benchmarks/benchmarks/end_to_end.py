@@ -1,0 +1,58 @@
+"""A whole experiment by kind of design: drawing, both stages and the test error."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import replace
+from typing import Any
+
+from .common import BACKENDS, LINK, NEURONS, ROWS_PER_DIM, STEPS, Work, grid
+
+
+class Run(Work):
+    """`run_experiment` on n = 16 d rows a stage. A new design is a subclass with its name."""
+
+    @property
+    @abstractmethod
+    def design(self) -> str:
+        """How stage 1 holds its inputs; a subclass just assigns it."""
+
+    def prepare(self, *params: Any) -> None:
+        from mimverify.experiment import ExperimentConfig, run_experiment
+
+        backend, dim = params
+        self.run = run_experiment
+        self.config = ExperimentConfig(
+            LINK,
+            dim=dim,
+            samples=ROWS_PER_DIM * dim,
+            steps=STEPS,
+            neurons=NEURONS,
+            backend=backend,
+            dtype="float32",
+            design=self.design,
+            baselines=False,
+            test_samples=4 * dim,
+        )
+
+    def warm_up(self) -> None:
+        # Small, so that all the memory is that of the run which is measured.
+        self.run(replace(self.config, dim=64, samples=1024, test_samples=64))
+
+    def work(self) -> None:
+        self.run(self.config)
+
+
+class RunStored(Run):
+    params = (BACKENDS, grid([128, 512], [1024, 2048, 4096]))  # the last: 1 GiB of inputs
+    design = "stored"
+
+
+class RunStreamed(Run):
+    params = (BACKENDS, grid([512], [1024, 2048, 4096]))
+    design = "streamed"
+
+
+class RunLazy(Run):
+    params = (BACKENDS, grid([512], [1024, 2048, 4096]))
+    design = "lazy"

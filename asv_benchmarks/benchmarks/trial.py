@@ -1,0 +1,104 @@
+"""The trial of the reference trainers: time to verdict of its profiles, margins of its claims."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .common import BACKENDS, FULL
+
+Verdicts = dict[tuple[str, str], dict[str, float]]
+
+#: The deep profile takes an hour for each trainer: left to who asks for it.
+PROFILES = ["quick", "standard"] if FULL else ["quick"]
+
+CLAIMS = [
+    "agnostic",
+    "antisymmetry",
+    "arithmetic",
+    "backends-agree",
+    "collapse",
+    "equivariance",
+    "error-decay",
+    "error-floor",
+    "fresh-first-layer",
+    "fresh-readout",
+    "gradient-step",
+    "heavy-label",
+    "null-law",
+    "one-pass",
+    "one-step-odds",
+    "pointwise-prediction",
+    "power-iteration",
+    "predicted-trajectory",
+    "reused-samples",
+    "sample-exponents",
+    "single-neuron",
+    "small-initialisation",
+    "span-recovery",
+    "staircase",
+    "test-error",
+    "test-error-decay",
+    "trajectory",
+    "unlearnable-link",
+    "weak-feedback",
+]
+
+
+def used_up(statistic: float | None, evidence: dict[str, Any]) -> float:
+    """How much of what a claim allows was used up; lower is better, and never near 0 by luck.
+
+    - Rounding: the largest error as a fraction of its bound.
+    - A law: the distance to it as a fraction of what would have been caught.
+    - An event that nearly always happens: 1 + the fraction of runs in which it did not.
+    - Exponents: 1 + the largest distance from what they should be.
+    """
+    if statistic is None:
+        return math.nan
+    what = str(evidence.get("statistic", ""))
+    if "fraction of the rounding envelope" in what:
+        return statistic
+    if "fraction of runs" in what:
+        return 2.0 - statistic
+    distance = evidence.get("detectable", {}).get("value")
+    return 1.0 + statistic if distance is None else statistic / distance
+
+
+def try_claims(backend: str, profile: str, claims: list[str] | None = None) -> dict[str, float]:
+    """`used_up` of each claim that was tried, and under `"seconds"` the time to the verdicts."""
+    import time
+
+    from mimverify.trial import Session
+
+    started = time.perf_counter()
+    with Session(backend, profile=profile, seed=0, claims=claims) as session:
+        verdicts = [session.verdict(claim) for claim in session.claims.values()]
+    found = {"seconds": time.perf_counter() - started}
+    return found | {v.id: used_up(v.statistic, v.evidence) for v in verdicts}
+
+
+class Trial:
+    """All claims of a profile against each reference trainer, in a process of its own."""
+
+    version = "1"
+    timeout = 60
+
+    def setup_cache(self) -> Verdicts:
+        return {(b, p): try_claims(b, p) for b in BACKENDS for p in PROFILES}
+
+    setup_cache.timeout = 3600  # type: ignore[attr-defined]
+
+    def track_seconds_to_verdict(self, verdicts: Verdicts, backend: str, profile: str) -> float:
+        return verdicts[backend, profile]["seconds"]
+
+    track_seconds_to_verdict.unit = "s"  # type: ignore[attr-defined]
+    track_seconds_to_verdict.params = (BACKENDS, PROFILES)  # type: ignore[attr-defined]
+    track_seconds_to_verdict.param_names = ("backend", "profile")  # type: ignore[attr-defined]
+
+    def track_used_up(self, verdicts: Verdicts, backend: str, claim: str) -> float:
+        # Of the quick profile in any run: another profile is another series.
+        return verdicts[backend, PROFILES[0]].get(claim, math.nan)
+
+    track_used_up.unit = "share"  # type: ignore[attr-defined]
+    track_used_up.params = (BACKENDS, CLAIMS)  # type: ignore[attr-defined]
+    track_used_up.param_names = ("backend", "claim")  # type: ignore[attr-defined]

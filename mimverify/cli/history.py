@@ -1,0 +1,94 @@
+"""`mimverify history`: slopes, regressions and the gate, from asv's results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mimverify.cli.options import (
+    check_distinct,
+    check_writable,
+    deliver,
+    json_option,
+    write_text,
+)
+from mimverify.errors import InputError
+from mimverify.history import History, judge, make_report, page_of, read_history, text_of
+from mimverify.history.reading import RATIO
+
+_EPILOG = f"""
+The gate looks at benchmarks of unit '{RATIO}' alone: quantities relative to another of the same
+run, above all time relative to the bare matrix products interleaved with it. A ratio is suspect
+if its latest value is above THRESHOLD times the best of asv's steps before it. It regressed,
+and the gate fails, if another run of that commit, in a folder given by --confirm, is above too,
+and every run is; runs are told apart by their start, so a copy of a run confirms nothing. A
+suspect that was not repeated does not fail the gate: the command that repeats it is printed. A
+ratio whose benchmark broke fails it at once.
+
+Exit code: 0, 1 the gate failed, 2 wrong input.
+
+\b
+Examples:
+  mimverify history --html history.html
+  mimverify history --gate --suspects commits.txt
+  mimverify history --gate --confirm first-results
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("results", default="asv_benchmarks/results")
+@click.option("--html", "html_path", metavar="FILE",
+              help="Write a page that needs no network; '-' for standard output.")  # fmt: skip
+@click.option("--from-dim", type=click.IntRange(min=1), default=1, metavar="D",
+              help="Fit slopes to d ≥ D only, where overhead no longer counts.")  # fmt: skip
+@click.option("--gate", is_flag=True, help="Exit with 1 if a ratio regressed, or broke.")
+@click.option("--threshold", type=float, default=1.1, show_default=True,
+              help="Multiple of the best step that a ratio may reach.")  # fmt: skip
+@click.option("--confirm", "confirmations", multiple=True, metavar="RESULTS",
+              help="Results with another run of the suspects; repeat the option.")  # fmt: skip
+@click.option("--suspects", "suspects_path", metavar="FILE",
+              help="Write the commits to repeat, one a line, as asv's HASHFILE: reads them; "
+              "empty if there are none.")  # fmt: skip
+@json_option
+def history(
+    results: str,
+    html_path: str | None,
+    from_dim: int,
+    gate: bool,
+    threshold: float,
+    confirmations: tuple[str, ...],
+    suspects_path: str | None,
+    json_path: str | None,
+) -> int:
+    """Show how the benchmarks grow with d, and what became of them over the commits.
+
+    RESULTS is asv's folder of results (default: asv_benchmarks/results). For every benchmark
+    with a parameter 'dim': the slope on logarithmic axes with its 95 % interval, now and over
+    the commits. Regressions are those of asv's step detection.
+    """
+    outputs = {"--html": html_path, "--json": json_path, "--suspects": suspects_path}
+    for argument, path in outputs.items():
+        check_writable(argument, path)
+    check_distinct(outputs)
+    if (json_path, html_path, suspects_path).count("-") > 1:
+        raise InputError("--html, --json, --suspects: expected '-' for one of them at most")
+    if not gate and (confirmations or suspects_path is not None):
+        raise InputError("--confirm and --suspects belong to the gate: expected --gate too")
+    found = read_history(Path(results))
+    repeated = [read_history(Path(path), "--confirm") for path in confirmations]
+    judged = judge(found, repeated, threshold) if gate or _has_ratios(found) else None
+    report = make_report(found, gate=judged, least_dim=from_dim)
+    if html_path is not None:
+        write_text(html_path, page_of(report))
+    if suspects_path is not None and judged is not None:
+        write_text(suspects_path, "".join(f"{commit.hash}\n" for commit in judged.to_repeat))
+    if "-" in (html_path, suspects_path):
+        deliver(json_path, report.to_json, lambda: ())
+    else:
+        deliver(json_path, report.to_json, lambda: text_of(report))
+    return int(gate and judged is not None and not judged.passed)
+
+
+def _has_ratios(found: History) -> bool:
+    return any(series.unit == RATIO for series in found.series)
