@@ -444,7 +444,7 @@ def test_command_refuses_bad_input(arguments: list[str], named: str) -> None:
 def test_benchmark_runs(tmp_path: Path) -> None:
     path = tmp_path / "benchmark.json"
     test = f"{BENCHMARK}::test_step[numpy-general-64-8]"
-    # Not as a part of this run: pytest-benchmark measures nothing where it sees a worker's variables.
+    # Not as a part of this run: where it sees a worker's variables, the plugin measures nothing.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
     subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test,
