@@ -343,7 +343,7 @@ def test_reports_show_risk_and_power_and_how_to_get_a_capsule(capsys):
     failed = Verdict("a", Status.FAILED, "off", 2.0, {}, 0.0, "mimverify check x --claim a")
     print_verdicts("x", [Verdict("b", Status.PASSED, "", 1.0, evidence), failed])
     shown = " ".join(capsys.readouterr().out.split())
-    assert "12 of 12 runs (3e-08, P ≤ 0.58)" in shown
+    assert "12 of 12 runs (3e-08, P≤0.58)" in shown
     assert "With --capsules FOLDER" in shown
     print_verdicts("x", [replace(failed, capsule="kept/a b.npz")])
     shown = capsys.readouterr().out

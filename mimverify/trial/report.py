@@ -224,7 +224,7 @@ def _measured(verdict: Verdict) -> str:
     parts = [f"{evidence['false_alarm_share']:.1g}"]
     caught = evidence.get("detectable")
     if caught is not None and caught["value"] is not None:
-        parts.append(f"{caught['symbol']} {caught['sign']} {caught['value']:.2g}")
+        parts.append(f"{caught['symbol']}{caught['sign']}{caught['value']:.2g}")
     return f"{text} ({', '.join(parts)})"
 
 
