@@ -135,8 +135,16 @@ def map_in_order(
                 raise
 
     count = min(threads_in_force() if threads is None else threads, len(items))
+    torch = sys.modules.get("torch")
+    torch_threads = None if torch is None else torch.get_num_threads()
+
+    def help_out() -> None:
+        if torch is not None:  # a thread keeps the number that held when it was last told
+            torch.set_num_threads(torch_threads)
+        work()
+
     # With a context for each: NumPy's error state in the caller holds in them too.
-    others = [_helpers().submit(copy_context().run, work) for _ in range(count - 1)]
+    others = [_helpers().submit(copy_context().run, help_out) for _ in range(count - 1)]
     try:
         work()  # this thread takes part: nobody waits for helpers that are busy elsewhere
     except BaseException:

@@ -143,3 +143,20 @@ def test_an_error_of_a_helper_is_raised() -> None:
 
     with pytest.raises(ValueError, match="in a helper"):
         map_in_order(task, range(2), 2)
+
+
+def test_helpers_have_as_many_torch_threads_as_the_caller() -> None:
+    """Also those that worked under another limit before: products depend on it to the last bit."""
+    torch = pytest.importorskip("torch")
+    barrier = threading.Barrier(2)
+
+    def ask(_: int) -> int:
+        barrier.wait(timeout=30)
+        torch.ones(64, 64) @ torch.ones(64, 64)
+        return int(torch.get_num_threads())
+
+    with thread_limit(2):
+        assert map_in_order(ask, range(2), 2) == [2, 2]
+        with single_threaded_libraries():
+            assert map_in_order(ask, range(2), 2) == [1, 1]
+        assert map_in_order(ask, range(2), 2) == [2, 2]
