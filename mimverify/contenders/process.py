@@ -15,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any, Self
+from typing import Any
 
+from mimverify.closing import Closing
 from mimverify.contenders.problem import Problem
 from mimverify.errors import MimverifyError
 from mimverify.strict_json import jsonable
@@ -30,7 +31,7 @@ class ContenderError(MimverifyError):
     """A contender raised, died or hung."""
 
 
-class ContenderProcess:
+class ContenderProcess(Closing):
     """A process for one contender, started at once and asleep between requests.
 
     **Arguments**
@@ -90,12 +91,6 @@ class ContenderProcess:
             if pipe is not None:
                 with contextlib.suppress(OSError):
                     pipe.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
         """The reply to a request; whatever cuts the exchange short ends the process as well."""

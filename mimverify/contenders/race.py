@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from mimverify.closing import Closing
 from mimverify.contenders.contender import Contender
 from mimverify.contenders.machine import machine_facts
 from mimverify.contenders.problem import Problem
@@ -139,7 +140,7 @@ class Case:
         }
 
 
-class Race:
+class Race(Closing):
     """Contenders in their processes, for as many problems as are run.
 
     Processes are started when a problem is first run, and end with `close`.
@@ -241,12 +242,6 @@ class Race:
         for process in self._processes.values():
             process.close()
         self._processes.clear()
-
-    def __enter__(self) -> Race:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def _measure_peaks(self, case: Case, tell: Callable[[str], None]) -> None:
         for name, entry in case.entries.items():

@@ -39,6 +39,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mimverify.closing import Closing
 from mimverify.errors import InputError, TrainerError
 from mimverify.importing import load_attribute, summarise
 
@@ -519,7 +520,7 @@ class TrainerHandle(Protocol):
     ) -> None: ...
 
 
-class InProcessTrainer:
+class InProcessTrainer(Closing):
     """A trainer in this process: nothing between it and a debugger, no protection either.
 
     **Arguments**
@@ -572,14 +573,3 @@ class InProcessTrainer:
     def _check_open(self) -> None:
         if self._closed:
             raise InputError(f"trainer={self._name!r}: its handle is closed")
-
-    def __enter__(self) -> InProcessTrainer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -26,12 +26,12 @@ import time
 import weakref
 from collections import Counter
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mimverify.closing import Closing
 from mimverify.errors import InputError, TrainerError
 from mimverify.handles.interface import Capabilities, check_call, check_random_state
 from mimverify.handles.worker import Segment, encode
@@ -54,7 +54,7 @@ _MEMORY_KEEP = 1 << 24  # bytes of shared memory kept from one example to the ne
 _ALIGNMENT = 64  # bytes; what vector instructions and cache lines like
 
 
-class SpawnedTrainer:
+class SpawnedTrainer(Closing):
     """A trainer that runs in a worker process.
 
     The worker is started at once. After a time-out or a death the next `fresh` or `call`
@@ -239,17 +239,6 @@ class SpawnedTrainer:
         if self._finalizer is not None:
             self._finalizer.detach()
             self._finalizer = None
-
-    def __enter__(self) -> SpawnedTrainer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _checked_limit(time_limit: float) -> float:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mimverify.closing import Closing
 from mimverify.handles.interface import Capabilities, TrainerHandle
 
 __all__ = ["Call", "RecordedTrainer"]
@@ -29,7 +29,7 @@ class Call:
     result: Array | None
 
 
-class RecordedTrainer:
+class RecordedTrainer(Closing):
     """A `TrainerHandle` that remembers the calls behind the decision to come.
 
     `calls` are those of the trainer now in use, since the comparison that passed last;
@@ -93,17 +93,6 @@ class RecordedTrainer:
 
     def close(self) -> None:
         self._handle.close()
-
-    def __enter__(self) -> RecordedTrainer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _kept(array: Array) -> Array:

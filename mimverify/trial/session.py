@@ -7,8 +7,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
+from mimverify.closing import Closing
 from mimverify.errors import InputError, MimverifyError, TrainerError
 from mimverify.handles.interface import InProcessTrainer, TrainerHandle
 from mimverify.handles.isolated import SpawnedTrainer
@@ -75,7 +75,7 @@ def select_claims(ids: Iterable[str] | None, profile: str | None = None) -> dict
     }
 
 
-class Session:
+class Session(Closing):
     """Tries claims against one trainer and returns verdicts; never raises for the trainer's sake.
 
     **Arguments**
@@ -215,17 +215,6 @@ class Session:
     def close(self) -> None:
         """Let the trainer go."""
         self.handle.close()
-
-    def __enter__(self) -> Session:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def outcome_of(trial: Trial) -> tuple[Status, str]:
