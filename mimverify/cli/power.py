@@ -179,8 +179,9 @@ def _trials(
                 progress.advance(task)
                 yield future.result()
         finally:
+            # Cancelled before the trial under way ends: its thread would begin the next one.
+            pool.shutdown(wait=False, cancel_futures=True)
             stop.set()
-            pool.shutdown(cancel_futures=True)
 
 
 def _show(matrix: PowerMatrix, console: Console) -> None:
