@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -175,11 +176,12 @@ def test_wrong_input_is_refused_by_name(arguments, words):
 def test_an_interrupt_leaves_what_was_finished(tmp_path, monkeypatch):
     path = tmp_path / "power.json"
     calls = iter(range(1000))
+    main_thread = threading.get_ident()
 
     def interrupted_in_the_third(trainer, options, *, on_event):
         if next(calls) < 2:
             return passes_everything(trainer, options, on_event=on_event)
-        signal.raise_signal(signal.SIGINT)
+        signal.pthread_kill(main_thread, signal.SIGINT)  # as a terminal does: it wakes it
         for _ in range(10_000):  # claims that go on until the watcher ends them
             time.sleep(0.01)
             on_event("start", {"claim": "trajectory"})
