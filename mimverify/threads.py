@@ -7,12 +7,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from contextvars import copy_context
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from threadpoolctl import ThreadpoolController, threadpool_limits
+from threadpoolctl import OpenBLASController, ThreadpoolController, threadpool_limits
 
 _Item = TypeVar("_Item")
 
@@ -61,18 +61,38 @@ def single_threaded_libraries() -> Iterator[None]:
     global _holders, _release  # noqa: PLW0603 - the pools belong to the whole process
     with _holding:  # of several threads the first sets the limit, and the last takes it back
         if _holders == 0:
-            stack = ExitStack()
-            stack.enter_context(_pools("torch" in sys.modules).limit(limits=1))
-            stack.enter_context(_torch_limit(1))
-            _release = stack.close
+            _release = _limit_pools()
         _holders += 1
     try:
-        yield
+        with _torch_limit(1):  # Torch keeps a number for each thread
+            yield
     finally:
         with _holding:
             _holders -= 1
             if _holders == 0 and _release is not None:
                 _release()
+
+
+def _limit_pools() -> Callable[[], None]:
+    """Limit the pools to one thread. What is returned undoes it, in whichever thread."""
+    _disown_openblas()
+    limiter = _pools("torch" in sys.modules).limit(limits=1)
+    _disown_openblas()
+
+    def release() -> None:
+        _disown_openblas()
+        limiter.restore_original_limits()
+        _disown_openblas()
+
+    return release
+
+
+def _disown_openblas() -> None:
+    # Later versions of threadpoolctl let only that thread change OpenBLAS's number that changed it
+    # before, and ignore all others.
+    disown = getattr(OpenBLASController, "clear_controlling_thread", None)
+    if disown is not None:
+        disown(force=True)
 
 
 @contextmanager

@@ -13,7 +13,8 @@ from mimverify.backends import get_backend
 from mimverify.designs import StoredDesign
 from mimverify.errors import InputError
 from mimverify.network import get_activation
-from mimverify.training import Readout, stage2, train_readout
+from mimverify.training import Readout, train_readout
+from mimverify.training import features as features_room
 
 Array = NDArray[Any]
 N, D, P = 250, 6, 12
@@ -81,8 +82,9 @@ def tolerance(phi: Array, y: Array, ridge: float) -> float:
 def test_closed_form_is_the_ridge_solution(
     ridge: float, rows: int, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one block of rows, and in seven uneven ones."""
-    monkeypatch.setattr(stage2, "_ROWS", rows)
+    """In one strip of rows, and in seven uneven ones, of which three make a piece."""
+    monkeypatch.setattr(features_room, "FEATURE_STRIP", rows)
+    monkeypatch.setattr(features_room, "FEATURE_PIECE", 2 * rows + 1)
     X, y, W = problem()
     readout = fit(X, y, W, library, ridge=ridge)
     phi = features(X, W)
@@ -234,8 +236,8 @@ def test_projections_are_all_that_prediction_needs(library: str) -> None:
         readout = fit(X, y, W, library, linear=linear)
         rows = readout.directions if linear is None else np.vstack([readout.directions, theta])
         np.testing.assert_array_equal(readout.predict_projected(X @ rows.T), readout.predict(X))
-    blocks = readout.predict(np.concatenate([X] * 40))  # more rows than one block holds
-    assert len(blocks) == 40 * N > stage2._ROWS
+    blocks = readout.predict(np.concatenate([X] * 40))  # more rows than one strip holds
+    assert len(blocks) == 40 * N > features_room.FEATURE_STRIP
     # Another number of rows may change the order of summation in the product: d + p roundings.
     size = np.abs(readout.weights).sum() * 20 + 100
     assert np.abs(blocks.reshape(40, N) - readout.predict(X)).max() <= 4 * (D + P) * 2.0**-53 * size

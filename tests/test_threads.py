@@ -72,6 +72,26 @@ def test_limits_of_several_threads_end_with_the_last() -> None:
     assert threads_in_force() == before
 
 
+def test_the_last_of_several_threads_takes_the_limit_back() -> None:
+    """Also while the thread that set it lives: pools belong to the process, not to a thread."""
+    inside, left = threading.Event(), threading.Event()
+
+    def last() -> None:
+        with single_threaded_libraries():
+            inside.set()
+            left.wait(timeout=30)
+
+    other = threading.Thread(target=last)
+    with thread_limit(2):
+        with single_threaded_libraries():
+            other.start()
+            inside.wait(timeout=30)
+        assert threads_in_force() == 1
+        left.set()
+        other.join(timeout=30)
+        assert threads_in_force() == 2
+
+
 def test_numpy_s_error_state_holds_in_all_threads() -> None:
     def overflow(_: int) -> float:
         return float(np.float64(1e308) * np.float64(10.0))

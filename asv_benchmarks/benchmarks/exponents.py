@@ -237,10 +237,7 @@ class RunExponents(PowerLaws):
 
 
 class OperationExponents(PowerLaws):
-    """Counted multiply-adds with the rows of X. Of stage 1 exactly quadratic.
-
-    In both stages almost: stage 2 looks at its first block of rows once more.
-    """
+    """Counted multiply-adds with the rows of X: exactly quadratic, in one stage as in both."""
 
     params = (BACKENDS, ["stage 1", "both stages"])
     dims: ClassVar[list[int]] = [512, 724, 1024, 1448]

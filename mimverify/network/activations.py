@@ -74,6 +74,13 @@ class Activation:
         self.fused.both(z, value, spare)
         return value
 
+    def to_value(self, z: Any, value: Any) -> None:
+        """σ(z) of a block z, which is lost, in place of `value`, a block like z."""
+        if self.fused is None:
+            value[...] = self.value(z)
+        else:
+            self.fused.value(z, value)
+
     @property
     def even(self) -> bool:
         """σ(−z) = σ(z): needed by antisymmetry (E1)."""

@@ -12,6 +12,7 @@ which neither overflows nor needs a case distinction.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -32,10 +33,12 @@ class Fused:
     - `first`: called with z; z becomes σ'(z).
     - `both`: called with z, `value` and `spare` of one shape: z becomes σ'(z), `value` σ(z), and
       `spare` anything.
+    - `value`: called with z and `value` of one shape: `value` becomes σ(z), and z anything.
     """
 
     first: Callable[[Any], None]
     both: Callable[[Any, Any, Any], None]
+    value: Callable[[Any, Any], None]
 
 
 def _log_cosh_first(z: Any) -> None:
@@ -55,11 +58,30 @@ def _log_cosh(z: Any, value: Any, spare: Any) -> None:
     value -= spare
 
 
+def _log_cosh_value(z: Any, value: Any) -> None:
+    # |z| + log(1 + e^(−2|z|)) − log 2: without σ', exp is twice as fast as tanh
+    xp = library(z)
+    xp.abs(z, out=z)
+    xp.multiply(z, -2, out=value)
+    xp.exp(value, out=value)
+    if xp is np:
+        value += 1
+        np.log(value, out=value)
+    else:
+        xp.log1p(value, out=value)
+    value += z
+    value -= math.log(2)
+
+
 def _quadratic_first(z: Any) -> None:
     pass  # σ'(z) = z
 
 
 def _quadratic(z: Any, value: Any, spare: Any) -> None:
+    _quadratic_value(z, value)
+
+
+def _quadratic_value(z: Any, value: Any) -> None:
     library(z).multiply(z, z, out=value)
     value *= 0.5
 
@@ -81,6 +103,15 @@ def _pseudo_huber(z: Any, value: Any, spare: Any) -> None:
     value /= spare  # √(1 + z²) − 1 without cancellation
 
 
-LOG_COSH = Fused(_log_cosh_first, _log_cosh)
-QUADRATIC = Fused(_quadratic_first, _quadratic)
-PSEUDO_HUBER = Fused(_pseudo_huber_first, _pseudo_huber)
+def _pseudo_huber_value(z: Any, value: Any) -> None:
+    xp = library(z)
+    z *= z
+    xp.add(z, 1, out=value)
+    xp.sqrt(value, out=value)
+    value += 1
+    xp.divide(z, value, out=value)
+
+
+LOG_COSH = Fused(_log_cosh_first, _log_cosh, _log_cosh_value)
+QUADRATIC = Fused(_quadratic_first, _quadratic, _quadratic_value)
+PSEUDO_HUBER = Fused(_pseudo_huber_first, _pseudo_huber, _pseudo_huber_value)

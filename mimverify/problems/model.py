@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from mimverify.problems.links import Link, get_link
 from mimverify.problems.streams import BLOCK_ROWS, Stream, row_blocks
 from mimverify.problems.subspace import check_subspace, haar_subspace
-from mimverify.threads import map_in_order
+from mimverify.scratch import Scratch
+from mimverify.threads import map_in_order, single_threaded_libraries, threads_in_force
 from mimverify.validation import array, choice, dtype_name, integer, number
 
 #: What a data set is for. Data sets of different purposes are independent.
@@ -20,6 +22,17 @@ PURPOSES = ("stage1", "stage2", "test")
 
 _SUBSPACE = 0x55  # keys of the streams that are not data sets
 _INPUTS, _NOISE = 0, 1
+
+
+# Blocks of each thread between two reports of how far a data set is.
+_ROUND = 8
+# Blocks of float64 that are drawn at once take at most a tenth of a float32 data set's memory.
+_SET_PER_BLOCK = 20
+
+
+def blocks_at_once(n: int) -> int:
+    """Blocks of a data set of n rows that `MultiIndexModel` draws at a time."""
+    return min(threads_in_force(), max(2, n // (_SET_PER_BLOCK * BLOCK_ROWS)))
 
 
 @dataclass(frozen=True)
@@ -84,28 +97,66 @@ class MultiIndexModel:
         """
         n = integer("n", n, minimum=1)
         dtype = dtype_name("dtype", dtype)
-        X = np.empty((n, self.dim), dtype=dtype)
-        y = np.empty(n, dtype=dtype)
-        for rows, block in self.blocks(n, purpose=purpose, seed=seed):
-            X[rows], y[rows] = block.X, block.y
-        return Dataset(X, y)
+        data = Dataset(np.empty((n, self.dim), dtype=dtype), np.empty(n, dtype=dtype))
+        for _ in self.fill(data, purpose=purpose, seed=seed):
+            pass
+        return data
+
+    def fill(
+        self, data: Dataset, *, purpose: str = "stage1", seed: int | None = None
+    ) -> Iterator[int]:
+        """Write `sample` into arrays that are there, and tell now and then how many rows are done.
+
+        Drawn by several threads: each of `blocks_at_once(n)` holds one float64 block.
+        """
+        n, scratch, like = len(data.X), Scratch(), np.empty(0)
+
+        def draw(of: tuple[int, slice]) -> None:
+            index, rows = of
+            (memory,) = scratch.blocks((min(n, BLOCK_ROWS), self.dim), like)
+            block = self._block(index, memory[: rows.stop - rows.start], purpose, seed)
+            data.X[rows], data.y[rows] = block.X, block.y
+
+        numbered, threads = enumerate(row_blocks(n)), blocks_at_once(n)
+        with single_threaded_libraries():
+            while some := list(islice(numbered, _ROUND * threads)):
+                map_in_order(draw, some, threads)
+                yield some[-1][1].stop
 
     def blocks(
         self, n: int, *, purpose: str = "stage1", seed: int | None = None
     ) -> Iterator[tuple[slice, Dataset]]:
-        """The float64 row blocks of `sample(n, …)` one after the other."""
-        for index, rows in enumerate(row_blocks(n)):
-            yield rows, self.block(index, rows.stop - rows.start, purpose=purpose, seed=seed)
+        """The float64 row blocks of `sample(n, …)` one after the other.
+
+        Drawn by several threads: `blocks_at_once(n)` of them exist at a time.
+        """
+
+        def draw(of: tuple[int, slice]) -> tuple[slice, Dataset]:
+            index, rows = of
+            rows_drawn = rows.stop - rows.start
+            return rows, self.block(index, rows_drawn, purpose=purpose, seed=seed)
+
+        numbered = enumerate(row_blocks(n))
+        while some := list(islice(numbered, blocks_at_once(n))):
+            drawn = map_in_order(draw, some)
+            drawn.reverse()
+            while drawn:
+                yield drawn.pop()
 
     def block(
         self, index: int, rows: int, *, purpose: str = "stage1", seed: int | None = None
     ) -> Dataset:
         """The first `rows` rows of float64 block `index`, drawn without the others."""
+        return self._block(index, np.empty((rows, self.dim)), purpose, seed)
+
+    def _block(self, index: int, X: NDArray[np.float64], purpose: str, seed: int | None) -> Dataset:
+        """Row block `index`, drawn into X."""
         key = PURPOSES.index(choice("purpose", purpose, PURPOSES))
         seed = self.seed if seed is None else seed
-        generator = self.inputs(index, purpose=purpose, seed=seed)
-        X = generator.standard_normal((rows, self.dim))
-        return Dataset(X, self._labels(X @ self.subspace.T, index, key, seed))
+        self.inputs(index, purpose=purpose, seed=seed).standard_normal(out=X)
+        with single_threaded_libraries():  # nor do labels depend on the number of threads
+            hidden = X @ self.subspace.T
+        return Dataset(X, self._labels(hidden, index, key, seed))
 
     def inputs(
         self, index: int, *, purpose: str = "stage1", seed: int | None = None

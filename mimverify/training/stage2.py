@@ -10,9 +10,7 @@ c unpenalised, by gradient descent or by its limit in closed form.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -22,17 +20,12 @@ from scipy.linalg import eigh
 from mimverify.designs.base import Design
 from mimverify.errors import DivergenceError, InputError
 from mimverify.network.activations import Activation
-from mimverify.threads import map_in_order
+from mimverify.training.features import Features, feature_moments
 from mimverify.validation import choice, integer, number
 
 Array = NDArray[np.float64]
 
 READOUTS = ("closed-form", "gradient-descent")
-
-# Rows of features held at once: neither n × p nor n × k is ever stored.
-_ROWS = 4096
-# Rows of features that one thread evaluates at a time.
-_STRIP = 1024
 
 
 @dataclass(frozen=True)
@@ -63,13 +56,10 @@ class Readout:
 
     def predict_projected(self, P: NDArray[np.floating[Any]]) -> Array:
         """Predictions from projections on the directions (and then θ): `(n, k)` or `(n, k + 1)`."""
-        out = np.empty(len(P))
-        for start in range(0, len(P), _ROWS):
-            block = np.asarray(P[start : start + _ROWS], dtype=np.float64)
-            phi = _features(block, self.directions.shape[0], self.biases, self.activation)
-            out[start : start + _ROWS] = phi @ self.weights + self.constant
-            if self.linear is not None:
-                out[start : start + _ROWS] += block[:, -1]
+        features = Features(self.directions.shape[0], self.biases, self.activation)
+        out = features.combined(P, self.weights) + self.constant
+        if self.linear is not None:
+            out += P[:, -1]
         return out
 
 
@@ -117,7 +107,8 @@ def train_readout(
     directions = unit_rows(W)
     biases = rng.standard_normal(neurons)
     V = directions if linear is None else np.vstack([directions, linear])
-    mean, gram, cross, intercept = _moments(design, y, V, directions.shape[0], biases, activation)
+    moments = feature_moments(design, y, V, Features(len(directions), biases, activation))
+    gram, cross = moments.gram, moments.cross
     # A common scale makes the ridge relative: features of unit mean variance.
     scale = max(float(np.trace(gram)) / neurons, np.finfo(float).tiny)
     penalty = ridge * scale
@@ -127,66 +118,8 @@ def train_readout(
         weights = vectors @ ((vectors.T @ cross) / (np.maximum(values, 0.0) + penalty))
     else:
         weights, iterations = _descend(gram, cross, penalty, max_iterations, tolerance)
-    constant = intercept - float(mean @ weights)
+    constant = moments.intercept - float(moments.mean @ weights)
     return Readout(directions, biases, weights, constant, activation, linear, iterations)
-
-
-def _features(P: Array, k: int, biases: Array, activation: Activation) -> Array:
-    which = np.arange(len(biases)) % k
-    phi = np.empty((len(P), len(biases)))
-
-    def evaluate(start: int) -> None:
-        rows = slice(start, start + _STRIP)
-        phi[rows] = activation.value(P[rows][:, which] + biases)
-
-    map_in_order(evaluate, range(0, len(P), _STRIP))
-    return phi
-
-
-def _moments(
-    design: Design,
-    y: NDArray[np.floating[Any]],
-    V: Array,
-    k: int,
-    biases: Array,
-    activation: Activation,
-) -> tuple[Array, Array, Array, float]:
-    """Feature mean, centred Gram matrix / n, centred cross moment / n, and mean label.
-
-    V holds the k directions of the features and, if there is one, the linear part, whose
-    predictions are taken off the labels first.
-    """
-    n, p = design.n_samples, len(biases)
-    directions = design.backend.asarray(V)
-    centre = float(np.mean(y, dtype=np.float64))
-
-    def blocks() -> Iterator[tuple[Array, Array]]:
-        for rows, projected in design.projections(directions):
-            P = design.backend.to_numpy(projected)
-            target = np.asarray(y[rows], dtype=np.float64) - centre
-            if len(V) > k:
-                target -= P[:, -1]
-            for start in range(0, len(P), _ROWS):
-                part = slice(start, start + _ROWS)
-                yield _features(P[part].astype(np.float64), k, biases, activation), target[part]
-
-    # A shift near the mean, the same on every process: the centring then cancels little.
-    first = np.zeros(p + 1)
-    for phi, _ in islice(blocks(), 1):
-        first[:] = np.append(phi.sum(axis=0), len(phi))
-    first = design.reduce(first)
-    offset = first[:p] / first[p]
-    total, gram, cross, surplus = np.zeros(p), np.zeros((p, p)), np.zeros(p), np.zeros(1)
-    for phi, target in blocks():
-        phi -= offset
-        total += phi.sum(axis=0)
-        gram += phi.T @ phi
-        cross += phi.T @ target
-        surplus += target.sum()
-    packed = design.reduce(np.concatenate([surplus, total, cross, gram.ravel()])) / n
-    mean_target, mean, cross = float(packed[0]), packed[1 : p + 1], packed[p + 1 : 2 * p + 1]
-    gram = packed[2 * p + 1 :].reshape(p, p) - np.outer(mean, mean)
-    return mean + offset, gram, cross - mean_target * mean, centre + mean_target
 
 
 def _descend(

@@ -8,10 +8,11 @@ from mimverify.backends import get_backend
 from mimverify.designs.base import rows_per_block
 from mimverify.experiment.config import ExperimentConfig
 from mimverify.experiment.memory import Part
+from mimverify.problems.model import blocks_at_once
 from mimverify.problems.streams import BLOCK_ROWS
+from mimverify.threads import threads_in_force
+from mimverify.training.features import FEATURE_PIECE, FEATURE_STRIP
 
-# Rows whose features `train_readout` holds at once.
-_FEATURE_ROWS = 4096
 # Directions that `oracle_readout` gives its features.
 _ORACLE = 64
 
@@ -35,20 +36,24 @@ def labels(config: ExperimentConfig, *, regression: bool = False) -> Part:
 
 
 def rows_drawn(config: ExperimentConfig, rows: int, dim: int) -> Part:
-    """The block of inputs that is being drawn, and the last one, float64, out of `rows`."""
-    return Part("blocks being drawn", 8 * min(2 * BLOCK_ROWS, rows) * dim)
+    """The blocks of inputs that are being drawn, and the last one, float64, out of `rows`."""
+    held = (blocks_at_once(rows) + 1) * BLOCK_ROWS
+    return Part("blocks being drawn", 8 * min(held, rows) * dim)
 
 
 def projections(config: ExperimentConfig, dim: int) -> Part:
-    """A block's projections on neurons or on the oracle's directions, with what follows from
-    them: residuals of stage 1, or features of stage 2.
+    """Projections on neurons or on the oracle's directions, with what follows from them: a block's
+    residuals of stage 1, or the features of stage 2's strips.
     """
     assert config.samples is not None
     backend = get_backend(config.backend, config.dtype, config.device)
     rows = min(rows_per_block(dim, backend), config.samples)
+    gathered = min(rows + FEATURE_PIECE, config.samples)
     directions = max(config.neurons, _ORACLE if config.baselines else 0)
-    features = 8 * 3 * min(rows, _FEATURE_ROWS) * config.readout_neurons
-    return Part("a block's projections", 2 * rows * directions * itemsize(config) + features)
+    strip = min(rows, FEATURE_STRIP)
+    features = 8 * 2 * strip * config.readout_neurons * threads_in_force()
+    held = max(2 * rows, gathered) * directions * itemsize(config)
+    return Part("projections", held + features)
 
 
 def output_layer(config: ExperimentConfig) -> Part:

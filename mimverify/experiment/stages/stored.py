@@ -14,6 +14,7 @@ from mimverify.experiment.config import ExperimentConfig
 from mimverify.experiment.memory import MemoryNeed, Part
 from mimverify.experiment.stages import parts
 from mimverify.experiment.stages.drawn import DrawnStages, phase
+from mimverify.problems.model import Dataset
 
 
 class StoredStages(DrawnStages):
@@ -22,6 +23,8 @@ class StoredStages(DrawnStages):
     advice: ClassVar[str] = (
         "; design='streamed' holds a few rows at a time, design='lazy' only what training asks for"
     )
+
+    _spent: NDArray[np.floating[Any]] | None = None
 
     @classmethod
     def memory(cls, config: ExperimentConfig, *, ranks: int = 1) -> MemoryNeed:
@@ -36,14 +39,20 @@ class StoredStages(DrawnStages):
         return MemoryNeed.largest(needs)
 
     def draw(self, purpose: str) -> tuple[Design, NDArray[np.floating[Any]]]:
-        """`MultiIndexModel.sample`, telling how far it is."""
+        """`MultiIndexModel.sample`, telling how far it is.
+
+        Stage 2's inputs are written over stage 1's, which nobody needs any more: memory that is
+        touched for the first time takes longer than drawing does.
+        """
         config, n = self.config, self.samples
-        X = np.empty((n, config.dim), dtype=config.dtype)
+        X = self._spent if purpose == "stage2" else None
+        if X is None:
+            X = np.empty((n, config.dim), dtype=config.dtype)
+        self._spent = X if purpose == "stage1" else None
         y = np.empty(n, dtype=config.dtype)
         self.progress(phase(purpose), 0, n)
-        for rows, block in self.model.blocks(n, purpose=purpose):
-            X[rows], y[rows] = block.X, block.y
-            self.progress(phase(purpose), rows.stop, n)
+        for done in self.model.fill(Dataset(X, y), purpose=purpose):
+            self.progress(phase(purpose), done, n)
         return _Stored(X, config), y
 
     def for_baselines(self, design: Design) -> Design:
