@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.measure.subspace import overlaps, principal_cosines
+from mimverify.threads import single_threaded_libraries
 
 
 @dataclass
@@ -47,9 +48,11 @@ class Recorder:
         now = time.perf_counter()
         self.seconds.append(0.0 if self._resumed is None else now - self._resumed)
         W = np.array(W) if isinstance(W, np.ndarray) else np.array(W.detach().cpu().numpy())
-        self.overlaps.append(overlaps(W, self.subspace))
+        # BLAS threads that were at work here would keep a core busy into the next step.
+        with single_threaded_libraries():
+            self.overlaps.append(overlaps(W, self.subspace))
+            self.cosines.append(principal_cosines(W, self.subspace))
         self.alignment.append(float(self.overlaps[-1].sum()))
-        self.cosines.append(principal_cosines(W, self.subspace))
         self.span_recovery.append(float(self.cosines[-1][-1]))
         if self.keep_weights:
             self.weights.append(W)

@@ -6,7 +6,7 @@ Source: theory.md §2 step 3.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any
@@ -66,15 +66,21 @@ class Features:
             self.activation.to_value(z[rows], phi[rows])
         return phi  # type: ignore[no-any-return]
 
-    def combined(self, P: NDArray[np.floating[Any]], weights: Array) -> Array:
-        """φ(P) · weights, `(n,)`."""
-        out, scratch = np.empty(len(P)), Scratch()
+    def combined(
+        self, n: int, project: Callable[[slice], NDArray[np.floating[Any]]], weights: Array
+    ) -> Array:
+        """φ · weights for n rows, `(n,)`; `project` gives some rows' projections `(k, q)`.
 
-        def evaluate(start: int) -> None:
-            rows = slice(start, start + _BAND)
-            out[rows] = self.of(P[rows], scratch) @ weights
+        Columns of projections beyond those of the features are added to the result.
+        """
+        out, scratch = np.empty(n), Scratch()
 
-        strips, threads = range(0, len(P), _BAND), threads_in_force()
+        def evaluate(rows: slice) -> None:
+            P = project(rows)
+            out[rows] = self.of(P, scratch) @ weights
+            out[rows] += P[:, self.directions :].sum(axis=1, dtype=np.float64)
+
+        strips, threads = list(cut_rows(slice(0, n), FEATURE_STRIP)), threads_in_force()
         with single_threaded_libraries():
             map_in_order(evaluate, strips, threads)
         return out

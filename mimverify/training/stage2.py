@@ -10,6 +10,7 @@ c unpenalised, by gradient descent or by its limit in closed form.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from scipy.linalg import eigh
 from mimverify.designs.base import Design
 from mimverify.errors import DivergenceError, InputError
 from mimverify.network.activations import Activation
+from mimverify.threads import single_threaded_libraries
 from mimverify.training.features import Features, feature_moments
 from mimverify.validation import choice, integer, number
 
@@ -52,15 +54,16 @@ class Readout:
     def predict(self, X: NDArray[np.floating[Any]]) -> Array:
         """Predictions `(n,)` for inputs `(n, d)`."""
         V = self.directions if self.linear is None else np.vstack([self.directions, self.linear])
-        return self.predict_projected(X @ V.T.astype(X.dtype))
+        directions = V.T.astype(X.dtype)
+        return self._predicted(len(X), lambda rows: X[rows] @ directions)
 
     def predict_projected(self, P: NDArray[np.floating[Any]]) -> Array:
         """Predictions from projections on the directions (and then θ): `(n, k)` or `(n, k + 1)`."""
+        return self._predicted(len(P), lambda rows: P[rows])
+
+    def _predicted(self, n: int, project: Callable[[slice], NDArray[np.floating[Any]]]) -> Array:
         features = Features(self.directions.shape[0], self.biases, self.activation)
-        out = features.combined(P, self.weights) + self.constant
-        if self.linear is not None:
-            out += P[:, -1]
-        return out
+        return features.combined(n, project, self.weights) + self.constant
 
 
 def unit_rows(W: NDArray[np.floating[Any]]) -> Array:
@@ -114,8 +117,9 @@ def train_readout(
     penalty = ridge * scale
     iterations: int | None = None
     if method == "closed-form":
-        values, vectors = eigh(gram)
-        weights = vectors @ ((vectors.T @ cross) / (np.maximum(values, 0.0) + penalty))
+        with single_threaded_libraries():  # small, and done before threads have been woken
+            values, vectors = eigh(gram)
+            weights = vectors @ ((vectors.T @ cross) / (np.maximum(values, 0.0) + penalty))
     else:
         weights, iterations = _descend(gram, cross, penalty, max_iterations, tolerance)
     constant = moments.intercept - float(moments.mean @ weights)
