@@ -42,7 +42,7 @@ class Scratch(threading.local):
 
     def blocks(self, shape: Sequence[int], like: Any, count: int = 1) -> list[Any]:
         """`count` arrays of this shape, rows contiguous, with the library and dtype of `like`."""
-        held = self._blocks.setdefault(tuple(shape), [])
+        held = self._blocks.setdefault((*shape, like.dtype), [])
         while len(held) < count:
             held.append(_empty(shape, like))
         return held[:count]

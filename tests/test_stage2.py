@@ -13,6 +13,7 @@ from mimverify.backends import get_backend
 from mimverify.designs import StoredDesign
 from mimverify.errors import InputError
 from mimverify.network import get_activation
+from mimverify.scratch import Scratch
 from mimverify.training import Readout, train_readout
 from mimverify.training import features as features_room
 
@@ -290,3 +291,22 @@ def test_float32_inputs(library: str) -> None:
 def test_arguments_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         fit(*problem(), **options)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("rows", [1, 127, 128, 129, 300])
+def test_features_are_what_they_are_called(rows: int, dtype: str) -> None:
+    """As many rows as are evaluated at a time, and more and fewer; from either dtype."""
+    rng = np.random.default_rng(rows)
+    P, biases = rng.standard_normal((rows, 3)).astype(dtype), rng.standard_normal(8)
+    for name in ("log-cosh", "quadratic", "softplus"):
+        activation = get_activation(name)
+        made = features_room.Features(3, biases, activation)
+        expected = activation.value(P.astype(np.float64)[:, np.arange(8) % 3] + biases)
+        scratch = Scratch()
+        for _ in range(2):  # memory is used again
+            got = made.of(P, scratch)
+            assert got.dtype == np.float64
+            # z is rounded once as a projection and once as a sum, σ' is at most max(1, |z|)
+            size = 1 + (np.abs(P).max() + np.abs(biases).max()) ** 2
+            assert np.abs(got - expected).max() <= 8 * np.finfo(dtype).eps * size

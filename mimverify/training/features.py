@@ -55,15 +55,23 @@ class Features:
         return len(self.biases)
 
     def of(self, P: NDArray[np.floating[Any]], scratch: Scratch) -> Array:
-        """φ `(n, p)`, float64, of projections `(n, k)` or wider. Lost at the next call."""
-        phi, z = scratch.blocks((len(P), len(self)), self.biases, 2)
+        """φ `(n, p)`, float64, of projections `(n, k)` or wider. Lost at the next call.
+
+        Evaluated in the projections' own dtype, whose rounding they carry anyway.
+        """
+        biases = self.biases.astype(P.dtype, copy=False)
+        (phi,) = scratch.blocks((len(P), len(self)), self.biases)
+        (work,) = scratch.blocks((2, _BAND, len(self)), biases)
+        z, value = work
         which = np.arange(len(self)) % self.directions
         for start in range(0, len(P), _BAND):
-            rows = slice(start, start + _BAND)
+            rows = slice(start, min(start + _BAND, len(P)))
+            some = rows.stop - start
             # Any mode but "raise", which would go by way of another array.
-            np.take(P[rows].astype(np.float64), which, axis=1, out=z[rows], mode="clip")
-            z[rows] += self.biases
-            self.activation.to_value(z[rows], phi[rows])
+            np.take(P[rows], which, axis=1, out=z[:some], mode="clip")
+            z[:some] += biases
+            self.activation.to_value(z[:some], value[:some])
+            phi[rows] = value[:some]
         return phi  # type: ignore[no-any-return]
 
     def combined(
