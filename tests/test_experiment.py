@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,6 +23,7 @@ from mimverify.experiment import (
     memory_needed,
     run_experiment,
 )
+from mimverify.experiment.progress import PhaseClock
 from mimverify.measure import Recorder, alignment, span_recovery, test_errors
 from mimverify.problems import MultiIndexModel
 from mimverify.training import LayerwiseTrainer, default_steps
@@ -48,8 +50,32 @@ def small(link: Any = "z1z2", **changes: Any) -> ExperimentConfig:
 
 def timeless(result: ExperimentResult) -> dict[str, Any]:
     record = result.to_json()
-    del record["seconds"]
+    del record["seconds"], record["phases"]
     return record
+
+
+def test_phases_add_up_to_the_run() -> None:
+    told: list[str] = []
+    began = time.perf_counter()
+    result = run_experiment(small(), on_progress=lambda phase, *_: told.append(phase))
+    took = time.perf_counter() - began
+    assert list(result.phases) == list(dict.fromkeys(told))
+    assert next(iter(result.phases)) == "stage 1: drawing data"
+    assert list(result.phases)[-1] == "test"
+    assert all(seconds >= 0 for seconds in result.phases.values())
+    assert sum(result.seconds) < sum(result.phases.values()) < took
+    assert result.to_json()["phases"] == result.phases
+
+
+def test_a_phase_that_comes_back_is_one_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter((1.0, 4.0, 5.0, 7.0, 7.5, 9.0))  # asked for only where a phase ends
+    monkeypatch.setattr(time, "perf_counter", lambda: next(times))
+    clock = PhaseClock()
+    for phase in "aabab":
+        clock(phase, 0, None)
+    clock.stop()
+    clock.stop()  # between phases no time is anyone's
+    assert clock.seconds == {"a": 5.0, "b": 1.5}
 
 
 def test_record_has_one_entry_a_step() -> None:

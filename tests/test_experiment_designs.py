@@ -65,7 +65,7 @@ def measured(result: ExperimentResult) -> dict[str, Any]:
     """All numbers of a run but times and what its configuration says."""
     record = result.to_json()
     configuration = record.pop("configuration")
-    del record["seconds"]
+    del record["seconds"], record["phases"]
     return record | {"centring": configuration["centring_constant"]}
 
 

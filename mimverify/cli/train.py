@@ -372,7 +372,7 @@ def _tables(result: ExperimentResult, expected: Forecast | None) -> list[Rendera
         table = _steps_table(_Columns.of(result), expected=expected)
         parts += [table, _legend(result.configuration)]
     if result.test_error is not None:
-        parts += [_errors_table(result), _explanation(result.configuration)]
+        parts += [_errors_table(result), _explanation(result.configuration), "", _times(result)]
     elif result.interrupted:
         planned = result.configuration["steps"]
         parts.append(f"Interrupted after {result.steps} of {_plural(planned)}; no test error.")
@@ -446,6 +446,12 @@ def _explanation(configuration: dict[str, Any]) -> str:
             "that any first layer could do here."
         )
     return text
+
+
+def _times(result: ExperimentResult) -> str:
+    total = sum(result.phases.values())
+    parts = [f"{name} {seconds / total:.0%}" for name, seconds in result.phases.items()]
+    return f"Time: {_duration(total)}, of which {'; '.join(parts)}.".replace("%", " %")
 
 
 def _duration(seconds: float) -> str:

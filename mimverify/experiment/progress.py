@@ -1,7 +1,8 @@
-"""What a run tells while it is under way."""
+"""What a run tells while it is under way, and how long each of its phases took."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from mimverify.measure.recorder import Recorder
@@ -15,3 +16,33 @@ OnProgress = Callable[[str, int, int | None], None]
 
 def no_progress(phase: str, done: int, total: int | None) -> None:
     """Tells nobody."""
+
+
+class PhaseClock:
+    """Passes progress on and adds up the time between the first word of a phase and the next's.
+
+    **Arguments**
+
+    - `tell`: is told everything; what it takes belongs to the phase.
+
+    `seconds`: by phase, in the order in which they began.
+    """
+
+    def __init__(self, tell: OnProgress = no_progress) -> None:
+        self.seconds: dict[str, float] = {}
+        self._tell = tell
+        self._phase: str | None = None
+        self._since = 0.0
+
+    def __call__(self, phase: str, done: int, total: int | None) -> None:
+        if phase != self._phase:
+            self.stop()
+            self._phase = phase
+        self._tell(phase, done, total)
+
+    def stop(self) -> None:
+        """The phase under way is over; nothing is added until the next one begins."""
+        now = time.perf_counter()
+        if self._phase is not None:
+            self.seconds[self._phase] = self.seconds.get(self._phase, 0.0) + now - self._since
+        self._phase, self._since = None, now

@@ -26,6 +26,8 @@ class ExperimentResult:
     - `alignment`, `span_recovery`, `seconds`: over t = 0 … `steps`; a step's time leaves
       measuring out and is 0 at t = 0.
     - `overlaps`, `principal_cosines`: `(steps + 1, r)`.
+    - `phases`: seconds that each phase of the run took, measuring included, in their order; one
+      that was cut short is left out.
     - `test_error`: normalised, 1 = predicting the mean; None if it was not reached.
     - `baselines`: the same for each of `BASELINES`.
     - `interrupted`, `error`: why the run is not complete.
@@ -40,6 +42,7 @@ class ExperimentResult:
     overlaps: list[list[float]]
     principal_cosines: list[list[float]]
     seconds: list[float]
+    phases: dict[str, float]
     test_error: float | None
     baselines: dict[str, float | None]
     interrupted: bool
@@ -63,6 +66,7 @@ class ExperimentResult:
             "overlaps": self.overlaps,
             "principal_cosines": self.principal_cosines,
             "seconds": self.seconds,
+            "phases": self.phases,
             "test_error": self.test_error,
             "baselines": self.baselines,
             "steps": self.steps,

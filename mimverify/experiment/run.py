@@ -20,7 +20,7 @@ from mimverify.experiment.memory import (
     announcement,
     check_memory,
 )
-from mimverify.experiment.progress import OnProgress, OnStep, no_progress
+from mimverify.experiment.progress import OnProgress, OnStep, PhaseClock, no_progress
 from mimverify.experiment.result import BASELINES, ExperimentResult
 from mimverify.experiment.resumption import keep_step, resume_run
 from mimverify.experiment.stages import stages_for
@@ -113,7 +113,7 @@ class Experiment:
             self._threads = threads_in_force()
         self._a, self._b, self._dtype = start.a, start.b, start.W.dtype
         self._resume = resume_run(self.config, self.recorder) if self.config.resume else None
-        self._progress: OnProgress = on_progress or no_progress
+        self._progress = PhaseClock(on_progress or no_progress)
         self._stages = strategy(self.config, self.model, self._progress, self.communicator)
         self._errors: dict[str, float] = {}
 
@@ -132,6 +132,7 @@ class Experiment:
                 self._train_first_layer()
                 predictors = self._stages.second_layer(self.trainer)
                 self._errors = self._stages.test(predictors)
+            self._progress.stop()
         except Exception as error:
             if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
                 raise InputError(f"out of memory: {first_line(error)}") from error
@@ -157,6 +158,7 @@ class Experiment:
             overlaps=[values.tolist() for values in recorder.overlaps[:whole]],
             principal_cosines=[values.tolist() for values in recorder.cosines[:whole]],
             seconds=recorder.seconds[:whole],
+            phases=dict(self._progress.seconds),
             test_error=self._errors.get("trainer"),
             baselines={name: self._errors.get(name) for name in BASELINES},
             interrupted=isinstance(stopped_by, KeyboardInterrupt),
