@@ -1,0 +1,136 @@
+"""The two bare products of a step, in a process of their own that rests while others work.
+
+Some libraries' idle threads go on spinning for a while after a product and would take a core from
+whoever is timed next; one that is stopped cannot.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+
+class Products(ABC):
+    """X Wᵀ `(n, m)` and then Rᵀ X `(m, d)`, of whole matrices into memory that is there.
+
+    A new backend is a subclass with `array` and `multiply`, and an entry in `PRODUCTS`.
+    """
+
+    def __init__(self, samples: int, dim: int, neurons: int) -> None:
+        import numpy as np
+
+        rng = np.random.default_rng(1)
+        self.X = self.array(rng.standard_normal((samples, dim), dtype=np.float32))
+        self.directions = self.array(rng.standard_normal((neurons, dim), dtype=np.float32)).T
+        # Numbers of an ordinary size: products with zeros, or denormals, take another time.
+        self.residuals = self.array(np.ones((samples, neurons), dtype=np.float32))
+        self.projections = self.array(np.empty((samples, neurons), dtype=np.float32))
+        self.gradient = self.array(np.empty((neurons, dim), dtype=np.float32))
+
+    @abstractmethod
+    def array(self, values: Any) -> Any:
+        """An array of the backend."""
+
+    @abstractmethod
+    def multiply(self, left: Any, right: Any, out: Any) -> None:
+        """One product."""
+
+    def __call__(self) -> None:
+        self.multiply(self.X, self.directions, self.projections)
+        self.multiply(self.residuals.T, self.X, self.gradient)
+
+
+class NumpyProducts(Products):
+    def array(self, values: Any) -> Any:
+        return values
+
+    def multiply(self, left: Any, right: Any, out: Any) -> None:
+        import numpy as np
+
+        np.matmul(left, right, out=out)
+
+
+class TorchProducts(Products):
+    def array(self, values: Any) -> Any:
+        import torch
+
+        return torch.from_numpy(values)
+
+    def multiply(self, left: Any, right: Any, out: Any) -> None:
+        import torch
+
+        torch.matmul(left, right, out=out)
+
+
+PRODUCTS: dict[str, type[Products]] = {"numpy": NumpyProducts, "torch": TorchProducts}
+
+
+class BareProducts:
+    """A process that times the products of one shape when asked, and is stopped otherwise.
+
+    **Raises** `RuntimeError` where the process ends by itself; its error is on standard error.
+    """
+
+    def __init__(self, backend: str, samples: int, dim: int, neurons: int) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", __name__, backend, str(samples), str(dim), str(neurons)],
+            cwd=Path(__file__).parents[__name__.count(".")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self._read()  # ready
+        self._process.send_signal(signal.SIGSTOP)
+
+    def seconds(self, calls: int) -> float:
+        """Median of `calls` calls, after one that does not count."""
+        assert self._process.stdin is not None
+        self._process.send_signal(signal.SIGCONT)
+        self._process.stdin.write(f"{calls}\n")
+        self._process.stdin.flush()
+        found = float(self._read())
+        self._process.send_signal(signal.SIGSTOP)
+        return found
+
+    def _read(self) -> str:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"the products' process ended (exit {self._process.wait()})")
+        return line
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+
+
+def _serve(backend: str, samples: int, dim: int, neurons: int) -> None:
+    parent = os.getppid()
+    products = PRODUCTS[backend](samples, dim, neurons)
+    products()
+    print("ready", flush=True)
+    for line in sys.stdin:
+        if os.getppid() != parent:
+            return
+        products()
+        taken = []
+        for _ in range(int(line)):
+            began = time.perf_counter()
+            products()
+            taken.append(time.perf_counter() - began)
+        print(median(taken), flush=True)
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1], *(int(size) for size in sys.argv[2:]))
