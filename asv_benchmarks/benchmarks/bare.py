@@ -17,6 +17,10 @@ from statistics import median
 from typing import Any
 
 
+# Seconds after which no idle thread of the process that asks goes on spinning either.
+_REST = 0.2
+
+
 class Products(ABC):
     """X Wᵀ `(n, m)` and then Rᵀ X `(m, d)`, of whole matrices into memory that is there.
 
@@ -90,8 +94,9 @@ class BareProducts:
         self._process.send_signal(signal.SIGSTOP)
 
     def seconds(self, calls: int) -> float:
-        """Median of `calls` calls, after one that does not count."""
+        """Median of `calls` calls, after one that does not count and a short rest of this process."""
         assert self._process.stdin is not None
+        time.sleep(_REST)
         self._process.send_signal(signal.SIGCONT)
         self._process.stdin.write(f"{calls}\n")
         self._process.stdin.flush()

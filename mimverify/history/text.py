@@ -55,7 +55,7 @@ def _curves(report: Report, place: tuple[str, str]) -> Iterator[RenderableType]:
     table.add_column("benchmark", overflow="fold", ratio=1)
     table.add_column("slope", no_wrap=True)
     table.add_column("fit", no_wrap=True, justify="right")
-    table.add_column("slopes so far", no_wrap=True)
+    table.add_column("so far", no_wrap=True)
     previous = ""
     for curve in curves:
         slope = curve.slopes[curve.latest or 0]
