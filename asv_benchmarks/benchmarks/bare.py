@@ -16,7 +16,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-
 # Seconds after which no idle thread of the process that asks goes on spinning either.
 _REST = 0.2
 
@@ -94,7 +93,7 @@ class BareProducts:
         self._process.send_signal(signal.SIGSTOP)
 
     def seconds(self, calls: int) -> float:
-        """Median of `calls` calls, after one that does not count and a short rest of this process."""
+        """Median of `calls` calls, after a rest of this process and one that does not count."""
         assert self._process.stdin is not None
         time.sleep(_REST)
         self._process.send_signal(signal.SIGCONT)
