@@ -26,6 +26,7 @@ from mimverify.history import (
     read_history,
     steps_of,
 )
+from mimverify.history.quantities import shown
 
 pytest.importorskip("asv")
 
@@ -439,3 +440,18 @@ def test_without_asv_the_extra_is_named(results, monkeypatch):
     monkeypatch.setitem(sys.modules, "asv", None)
     with pytest.raises(InputError, match=r"mimverify\[bench\]"):
         read_history(results)
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (None, "seconds", "–"),
+        (0.0123, "seconds", "12.3 ms"),
+        (12_345.0, "ratio", "12345"),
+        (3.6e-8, "value / d^2", "3.6e-08"),
+        (0.0, "+-", "0"),
+        (2.5e9, "unit", "2.5e+09"),
+    ],
+)
+def test_numbers_as_people_read_them(value, unit, text):
+    assert shown(value, unit) == text

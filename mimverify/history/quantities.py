@@ -21,7 +21,7 @@ def shown(value: float | None, unit: str, digits: int = 3) -> str:
         return "–"
     factor, name = scale_of(value, unit)
     number = f"{value / factor:.{digits}g}"
-    if "e" in number and abs(value / factor) < 1e6:
+    if "e" in number and 1 <= abs(value / factor) < 1e6:  # 1.23e+04; tiny ones keep theirs
         number = f"{value / factor:.0f}"
     return f"{number} {name}".rstrip()
 
