@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
+from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -116,7 +117,8 @@ class BareProducts:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                stream.close()
+                with suppress(BrokenPipeError):  # of a request that nobody read
+                    stream.close()
 
 
 def _serve(backend: str, samples: int, dim: int, neurons: int) -> None:
