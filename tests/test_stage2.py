@@ -310,3 +310,13 @@ def test_features_are_what_they_are_called(rows: int, dtype: str) -> None:
             # z is rounded once as a projection and once as a sum, σ' is at most max(1, |z|)
             size = 1 + (np.abs(P).max() + np.abs(biases).max()) ** 2
             assert np.abs(got - expected).max() <= 8 * np.finfo(dtype).eps * size
+
+
+def test_whole_numbers_as_projections_leave_the_biases_whole() -> None:
+    X, y, W = problem()
+    readout = fit(X, y, W)
+    P = np.rint(X @ readout.directions.T)
+    expected = readout.predict_projected(P)
+    alike: list[Any] = [P.astype(np.int64), P.tolist(), P.astype(np.float16)]
+    for same in alike:
+        np.testing.assert_array_equal(readout.predict_projected(same), expected)

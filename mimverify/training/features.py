@@ -57,9 +57,10 @@ class Features:
     def of(self, P: NDArray[np.floating[Any]], scratch: Scratch) -> Array:
         """φ `(n, p)`, float64, of projections `(n, k)` or wider. Lost at the next call.
 
-        Evaluated in the projections' own dtype, whose rounding they carry anyway.
+        In float32 where the projections are, whose rounding they carry anyway.
         """
-        biases = self.biases.astype(P.dtype, copy=False)
+        dtype = np.float32 if P.dtype == np.float32 else np.float64
+        P, biases = P.astype(dtype, copy=False), self.biases.astype(dtype, copy=False)
         (phi,) = scratch.blocks((len(P), len(self)), self.biases)
         (work,) = scratch.blocks((2, _BAND, len(self)), biases)
         z, value = work

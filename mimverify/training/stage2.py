@@ -59,6 +59,7 @@ class Readout:
 
     def predict_projected(self, P: NDArray[np.floating[Any]]) -> Array:
         """Predictions from projections on the directions (and then θ): `(n, k)` or `(n, k + 1)`."""
+        P = np.asarray(P)
         return self._predicted(len(P), lambda rows: P[rows])
 
     def _predicted(self, n: int, project: Callable[[slice], NDArray[np.floating[Any]]]) -> Array:
