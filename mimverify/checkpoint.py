@@ -23,7 +23,8 @@ from mimverify.training.centring import Centring
 from mimverify.training.stage1 import FirstLayerState
 from mimverify.validation import DTYPES
 
-_FILE = Archive("checkpoint", version=1)
+# 2: data sets come from another generator; a run of format 1 would go on with other data.
+_FILE = Archive("checkpoint", version=2)
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Self
 
 __all__ = ["Closing"]
 
 
-class Closing:
+class Closing(ABC):
     """A context manager that closes itself at the end, whatever happened."""
 
+    @abstractmethod
     def close(self) -> None:
         """Let go of it. May be called again."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self

@@ -20,6 +20,8 @@ from mimverify.errors import InputError
 
 DTYPES = ("float32", "float64")
 
+_LISTED = 40  # names in a message
+
 
 def canonical(name: str) -> str:
     """Key under which spellings of one name agree: `"Log-Cosh"`, `"logcosh"`, `"log_cosh"`."""
@@ -27,7 +29,10 @@ def canonical(name: str) -> str:
 
 
 def choice(argument: str, value: Any, allowed: Iterable[str]) -> str:
-    """The member of `allowed` that `value` spells; raises `InputError` with the nearest names."""
+    """The member of `allowed` that `value` spells; raises `InputError` with the nearest names.
+
+    Of more than `_LISTED` names the message gives the nearest alone.
+    """
     names = list(allowed)
     if isinstance(value, str):
         for name in names:
@@ -37,7 +42,10 @@ def choice(argument: str, value: Any, allowed: Iterable[str]) -> str:
         hint = f" (did you mean {near[0]!r}?)" if near else ""
     else:
         hint = ""
-    raise InputError(f"{argument}={value!r}: expected one of {', '.join(names)}{hint}")
+    these = ", ".join(names)
+    if len(names) > _LISTED:
+        these = f"{len(names)} names, such as {', '.join(names[:3])}"
+    raise InputError(f"{argument}={value!r}: expected one of {these}{hint}")
 
 
 def integer(argument: str, value: Any, *, minimum: int, maximum: int | None = None) -> int:

@@ -187,7 +187,8 @@ def test_another_content_than_was_signed_is_refused(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (described(version=2), "a checkpoint of format 2"),
+        (described(version=1), "a checkpoint of format 1"),
+        (described(version=3), "a checkpoint of format 3"),
         (described(format="something"), "found something else"),
         (described(format="absent"), "found something else"),
         (replaced(description=np.array([255, 254], dtype=np.uint8)), "found something else"),

@@ -69,11 +69,12 @@ def test_a_block_does_not_depend_on_others() -> None:
     np.testing.assert_array_equal(stream.block(7).standard_normal(4), alone[:4])
 
 
-def test_a_block_ends_before_the_next_begins() -> None:
-    """The counter has room: 2¹⁹² draws of four words before block k runs into block k + 1."""
-    counters = [Stream(0, 0).block(k).bit_generator.state["state"]["counter"] for k in (0, 1, 9)]
-    assert [int(c[3]) for c in counters] == [0, 1, 9]
-    assert not any(int(word) for c in counters for word in c[:3])
+def test_no_two_blocks_start_alike() -> None:
+    """Seeds, purposes and indices are told apart, trailing zeros and numbers of words included."""
+    purposes = [(), (0,), (1,), (0, 0), (0, 1), (1, 0), (1, 0, 0), (2, 1), (0x55,), (0x55, 0)]
+    blocks = list(itertools.product((0, 1, 2**32 - 1), purposes, (0, 1, 2, 1000)))
+    starts = {Stream(seed, *purpose).block(index).bytes(16) for seed, purpose, index in blocks}
+    assert len(starts) == len(blocks)
 
 
 @pytest.mark.parametrize("noise", [0.0, 0.3])

@@ -323,7 +323,7 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
 
 def test_well_signed_files_are_checked_as_well(tmp_path: Path) -> None:
     verdict, _, arrays = failure(NoDecay, "gradient-step", tmp_path)
-    file, path = Archive("replay capsule", 1), tmp_path / "bad.npz"
+    file, path = Archive("replay capsule", 2), tmp_path / "bad.npz"
     description, _ = file.read(verdict.capsule)
     changes: list[dict[str, Any]] = [
         {"seed": "3"},
@@ -342,8 +342,8 @@ def test_well_signed_files_are_checked_as_well(tmp_path: Path) -> None:
     file.write(path, description, {**arrays, "other": np.ones(2)})
     with pytest.raises(InputError, match="an array that is not other"):
         load_capsule(path)
-    Archive("replay capsule", 2).write(path, description, arrays)
-    with pytest.raises(InputError, match="this version reads format 1"):
+    Archive("replay capsule", 3).write(path, description, arrays)
+    with pytest.raises(InputError, match="this version reads format 2"):
         load_capsule(path)
 
 

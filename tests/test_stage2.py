@@ -14,7 +14,7 @@ from mimverify.designs import StoredDesign
 from mimverify.errors import InputError
 from mimverify.network import get_activation
 from mimverify.scratch import Scratch
-from mimverify.training import Readout, train_readout
+from mimverify.training import Readout, stage2, train_readout
 from mimverify.training import features as features_room
 
 Array = NDArray[Any]
@@ -78,12 +78,14 @@ def tolerance(phi: Array, y: Array, ridge: float) -> float:
     return float(4 * condition * (len(y) + phi.shape[1] + 10) * 2.0**-53)
 
 
+@pytest.mark.parametrize("clear", [0.0, np.inf], ids=["cholesky", "eigen"])
 @pytest.mark.parametrize("ridge", [1e-3, 0.1, 10.0])
 @pytest.mark.parametrize("rows", [10_000, 37])
 def test_closed_form_is_the_ridge_solution(
-    ridge: float, rows: int, library: str, monkeypatch: pytest.MonkeyPatch
+    clear: float, ridge: float, rows: int, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In one strip of rows, and in seven uneven ones, of which three make a piece."""
+    monkeypatch.setattr(stage2, "_CLEAR", clear)
     monkeypatch.setattr(features_room, "FEATURE_STRIP", rows)
     monkeypatch.setattr(features_room, "FEATURE_PIECE", 2 * rows + 1)
     X, y, W = problem()
@@ -320,3 +322,12 @@ def test_whole_numbers_as_projections_leave_the_biases_whole() -> None:
     alike: list[Any] = [P.astype(np.int64), P.tolist(), P.astype(np.float16)]
     for same in alike:
         np.testing.assert_array_equal(readout.predict_projected(same), expected)
+
+
+def test_hardly_any_ridge_on_features_that_repeat() -> None:
+    """More features than directions tell apart: a Gram matrix that rounding makes indefinite."""
+    X, y, W = problem()
+    readout = fit(X, y, W[:1], neurons=64, ridge=1e-14)
+    assert np.isfinite(readout.weights).all()
+    error = np.mean((readout.predict(X) - y) ** 2)
+    assert error <= np.var(y)

@@ -53,6 +53,15 @@ def test_choice_names_argument_value_and_nearest() -> None:
         refused("loss=", choice, "loss", value, ["huber", "l1"])
 
 
+def test_of_very_many_names_the_nearest_is_given() -> None:
+    names = [f"name-{k}" for k in range(100)]
+    with pytest.raises(InputError) as caught:
+        choice("kind", "mane-77", names)
+    assert str(caught.value).startswith("kind='mane-77': expected one of 100 names, such as ")
+    assert str(caught.value).endswith("(did you mean 'name-77'?)")
+    assert len(str(caught.value)) < 120
+
+
 @pytest.mark.parametrize("value", [2, np.int8(2), np.uint64(2)])
 def test_integers_accepted(value: Any) -> None:
     result = integer("k", value, minimum=2, maximum=2)

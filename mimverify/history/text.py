@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich import box
-from rich.console import RenderableType
+from rich.console import JustifyMethod, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +19,7 @@ __all__ = ["text_of"]
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 12  # commits in a sparkline
+_SO_FAR: dict[str, JustifyMethod] = {"so far": "left"}
 
 _STYLES = {
     State.SUSPECT: "yellow",
@@ -51,11 +52,8 @@ def _curves(report: Report, place: tuple[str, str]) -> Iterator[RenderableType]:
     curves = [curve for curve in report.curves if curve.place == place]
     if not curves:
         return
-    table = _table("Against d, at the latest commit measured")
-    table.add_column("benchmark", overflow="fold", ratio=1)
-    table.add_column("slope", no_wrap=True)
-    table.add_column("fit", no_wrap=True, justify="right")
-    table.add_column("so far", no_wrap=True)
+    title = "Against d, at the latest commit measured"
+    table = _table(title, "benchmark", slope="left", fit="right", **_SO_FAR)
     previous = ""
     for curve in curves:
         slope = curve.slopes[curve.latest or 0]
@@ -72,11 +70,7 @@ def _rest(report: Report, place: tuple[str, str]) -> Iterator[RenderableType]:
     rest = [one for one in report.rest if (one.machine, one.environment) == place]
     if not rest:
         return
-    table = _table("Over the commits")
-    table.add_column("benchmark", overflow="fold", ratio=1)
-    table.add_column("latest", no_wrap=True, justify="right")
-    table.add_column("best", no_wrap=True, justify="right")
-    table.add_column("so far", no_wrap=True)
+    table = _table("Over the commits", "benchmark", latest="right", best="right", **_SO_FAR)
     previous = ""
     for one in rest:
         values = [point.value for point in one.points]
@@ -90,11 +84,8 @@ def _regressions(report: Report, several: bool) -> Iterator[RenderableType]:
     if not report.regressions:
         yield "Regressions by asv's step detection: none."
         return
-    table = _table("Regressions by asv's step detection")
-    table.add_column("benchmark", overflow="fold", ratio=1)
-    table.add_column("from → to", no_wrap=True)
-    table.add_column("×", no_wrap=True, justify="right")
-    table.add_column("at commit", no_wrap=True)
+    columns: dict[str, JustifyMethod] = {"from → to": "left", "×": "right", "at commit": "left"}
+    table = _table("Regressions by asv's step detection", "benchmark", **columns)
     previous = ""
     for one in report.regressions:
         unit = one.series.unit
@@ -105,13 +96,9 @@ def _regressions(report: Report, several: bool) -> Iterator[RenderableType]:
 
 
 def _gate(gate: Gate, results: str, several: bool) -> Iterator[RenderableType]:
-    table = _table(f"Gate: ratios at most {gate.threshold:g} × the best step before")
-    table.add_column("ratio", overflow="fold", ratio=1)
-    table.add_column("best", no_wrap=True, justify="right")
-    table.add_column("latest", no_wrap=True, justify="right")
-    table.add_column("× best", no_wrap=True, justify="right")
-    table.add_column("commit", no_wrap=True)
-    table.add_column("state", no_wrap=True)
+    title = f"Gate: ratios at most {gate.threshold:g} × the best step before"
+    columns: dict[str, JustifyMethod] = {"best": "right", "latest": "right", "× best": "right"}
+    table = _table(title, "ratio", **columns, commit="left", state="left")
     previous = ""
     for one in gate.judgements:
         latest = one.series.measured[-1].value if one.state is State.FIRST else None
@@ -165,10 +152,15 @@ def _each(numbers: Iterable[float], digits: int = 3) -> str:
     return "\n".join(f"{number:.{digits}f}" for number in numbers) or "–"
 
 
-def _table(title: str) -> Table:
-    return Table(
+def _table(title: str, first: str, **columns: JustifyMethod) -> Table:
+    """A table whose first column takes what the others leave, and wraps."""
+    table = Table(
         title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, expand=True
     )
+    table.add_column(first, overflow="fold", ratio=1)
+    for heading, justify in columns.items():
+        table.add_column(heading, no_wrap=True, justify=justify)
+    return table
 
 
 def _sparkline(values: Sequence[float | None], span: float) -> str:

@@ -1,9 +1,11 @@
-"""Counter-based random streams: every block of rows can be drawn alone.
+"""Random streams with counted blocks: every block of rows can be drawn alone.
 
-A stream is a Philox key derived from (seed, purpose); block k starts at counter
-(0, 0, 0, k), so blocks never overlap and none depends on another having been drawn.
-A block's rows are drawn in order, so a short block is a prefix of the full one, and a
-data set of n rows is a prefix of any larger one.
+Block k of a stream is a generator seeded with (seed, purpose, k) by NumPy's SeedSequence, so that
+none depends on another having been drawn. A block's rows are drawn in order, so a short block is
+a prefix of the full one, and a data set of n rows is a prefix of any larger one.
+
+The generator is SFC64, NumPy's fastest: 9 ns a normal where Philox, whose counter would do
+without the hashing, takes 15. Two of N blocks share a state with probability N²/2¹⁹³.
 """
 
 from __future__ import annotations
@@ -23,12 +25,16 @@ class Stream:
 
     def __init__(self, seed: int, *purpose: int) -> None:
         # A larger seed would be split into words and share keys with smaller ones.
-        entropy = [integer("seed", seed, minimum=0, maximum=2**32 - 1), *purpose]
-        self._key = np.random.SeedSequence(entropy).generate_state(2, np.uint64)
+        self._seed = integer("seed", seed, minimum=0, maximum=2**32 - 1)
+        self._purpose = purpose
 
     def block(self, index: int) -> np.random.Generator:
         """The generator of block `index`, always from its start."""
-        return np.random.Generator(np.random.Philox(key=self._key, counter=[0, 0, 0, index]))
+        # A spawn key, unlike further entropy, tells (1,) from (1, 0); and with its length in front
+        # purpose (1, 0) is not block 0 of purpose (1,).
+        words = (len(self._purpose), *self._purpose, index)
+        key = np.random.SeedSequence(self._seed, spawn_key=words)
+        return np.random.Generator(np.random.SFC64(key))
 
 
 def row_blocks(n: int) -> Iterator[slice]:

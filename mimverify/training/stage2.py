@@ -10,13 +10,14 @@ c unpenalised, by gradient descent or by its limit in closed form.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh
+from scipy.linalg import cho_factor, cho_solve, eigh
 
 from mimverify.designs.base import Design
 from mimverify.errors import DivergenceError, InputError
@@ -28,6 +29,9 @@ from mimverify.validation import choice, integer, number
 Array = NDArray[np.float64]
 
 READOUTS = ("closed-form", "gradient-descent")
+
+# Of the trace, which no eigenvalue exceeds: Cholesky's method is then ten times as fast.
+_CLEAR = math.sqrt(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -119,12 +123,20 @@ def train_readout(
     iterations: int | None = None
     if method == "closed-form":
         with single_threaded_libraries():  # small, and done before threads have been woken
-            values, vectors = eigh(gram)
-            weights = vectors @ ((vectors.T @ cross) / (np.maximum(values, 0.0) + penalty))
+            weights = _ridge_solution(gram, cross, penalty)
     else:
         weights, iterations = _descend(gram, cross, penalty, max_iterations, tolerance)
     constant = moments.intercept - float(moments.mean @ weights)
     return Readout(directions, biases, weights, constant, activation, linear, iterations)
+
+
+def _ridge_solution(gram: Array, cross: Array, penalty: float) -> Array:
+    """(gram + penalty)⁻¹ cross for a Gram matrix that rounding may have made indefinite."""
+    if penalty > _CLEAR * np.trace(gram):  # far above rounding: positive definite for certain
+        factor = cho_factor(gram + penalty * np.eye(len(cross)), check_finite=False)
+        return np.asarray(cho_solve(factor, cross, check_finite=False))
+    values, vectors = eigh(gram)
+    return np.asarray(vectors @ ((vectors.T @ cross) / (np.maximum(values, 0.0) + penalty)))
 
 
 def _descend(

@@ -44,7 +44,8 @@ __all__ = [
     "save_capsule",
 ]
 
-_FILE = Archive("replay capsule", version=1)
+# 2: data sets come from another generator.
+_FILE = Archive("replay capsule", version=2)
 _LARGEST = 1 << 26  # bytes of one array; of larger ones the capsule keeps the hash alone
 
 

@@ -160,7 +160,14 @@ KINDS: dict[str, _Kind] = {
     "tall": _Kind(dims=(12, 24), samples=(1543, 1031, 2053), neurons=(6, 10)),  # blocks of rows
     "wide": _Kind(dims=(24, 40, 60), ratios=(0.5, 1.0), neurons=(132, 4, 10)),  # n ≤ d
     "odd": _Kind(neurons=(3, 1, 7, 131)),  # pairs and blocks of neurons
-    "loud": _Kind(norms=(10.0, 30.0), scales=(20.0, 100.0)),  # clipping, overflow
+    # Clipping, overflow; with enough entries that some lie in any range that matters.
+    "loud": _Kind(
+        dims=(12, 8, 17, 24),
+        ratios=(8.0, 4.0),
+        neurons=(10, 6, 32),
+        norms=(10.0, 30.0),
+        scales=(20.0, 100.0),
+    ),
     "long": _Kind(steps=(12, 17, 40)),  # schedules, early stops
     "mirror": _Kind(decay=1.0),  # symmetric start and β = 1/η, but σ of any parity
     "twin": _Kind(),  # symmetric start with biases and another β

@@ -218,7 +218,9 @@ def _measured(verdict: Verdict) -> str:
     if verdict.status is Status.NOT_APPLICABLE:
         return verdict.message
     evidence = verdict.evidence
-    text = str(evidence.get("summary", "–"))
+    if "summary" not in evidence:
+        return "–"
+    text = str(evidence["summary"])
     if "false_alarm_share" not in evidence:
         return text
     parts = [f"{evidence['false_alarm_share']:.1g}"]
