@@ -333,7 +333,7 @@ def test_who_fails_is_named_and_the_others_go_on(users: str) -> None:
     [
         ({"contenders": ["nunpy"]}, "contender='nunpy'.*did you mean 'numpy'"),
         ({"contenders": ["numpy", "NumPy"]}, "'numpy' is there already"),
-        ({"contenders": ["mimverify.contenders:Race"]}, "expected a Contender, got type"),
+        ({"contenders": ["mimverify.contenders:Race"]}, "expected a Contender, got a class"),
         ({"rounds": 0}, "rounds=0"),
         ({"threads": 0}, "threads=0"),
     ],

@@ -21,6 +21,7 @@ from mimverify.problems import (
     BLOCK_ROWS,
     LINKS,
     PURPOSES,
+    Dataset,
     Link,
     MultiIndexModel,
     get_link,
@@ -106,6 +107,56 @@ def test_blocks_alone_are_the_stored_rows(purpose: str) -> None:
     streamed = list(model.blocks(n, purpose=purpose))
     np.testing.assert_array_equal(np.concatenate([b.X for _, b in streamed]), stored.X)
     np.testing.assert_array_equal(np.concatenate([b.y for _, b in streamed]), stored.y)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("first", [0, 1, 700, BLOCK_ROWS, BLOCK_ROWS + 3, 2 * BLOCK_ROWS + 99])
+@pytest.mark.parametrize("dim", [5, 300])  # one strip a block, and several
+def test_any_rows_can_be_filled_in(dim: int, first: int, dtype: str) -> None:
+    model = MultiIndexModel("he2-mix", dim, noise=0.2, seed=1)
+    n = 2 * BLOCK_ROWS + 100
+    whole = model.sample(n, dtype=dtype)
+    for last in {first, min(first + 1, n), n}:
+        data = Dataset(np.full((last - first, dim), np.nan, dtype), np.full(last - first, np.nan))
+        done = list(model.fill(data, first=first))
+        assert done == sorted(done)
+        assert done[-1:] == ([last - first] if last > first else [])
+        np.testing.assert_array_equal(data.X, whole.X[first:last])
+        # The last strip's labels pass through a product of another height.
+        room = label_rounding(whole.X) + 20 * float(np.finfo(dtype).eps)
+        np.testing.assert_allclose(data.y, whole.y[first:last], rtol=0, atol=room)
+
+
+def test_rows_are_filled_into_memory_of_any_layout() -> None:
+    model = MultiIndexModel("z1z2", 70, seed=3)
+    n = BLOCK_ROWS + 10
+    for X in (np.empty((70, n)).T, np.empty((n, 140))[:, ::2], np.empty((2 * n, 70))[::2]):
+        data = Dataset(X, np.empty(n))
+        assert list(model.fill(data)) == [n]
+        np.testing.assert_array_equal(data.X, model.sample(n).X)
+        np.testing.assert_array_equal(data.y, model.sample(n).y)
+
+
+def test_labels_alone_are_those_of_the_block() -> None:
+    model = MultiIndexModel("he2-mix", 300, noise=0.2, seed=1)
+    for rows in (1, 500, BLOCK_ROWS):
+        block = model.block(2, rows, purpose="stage2", seed=7)
+        labels = model.block_labels(2, rows, purpose="stage2", seed=7)
+        np.testing.assert_array_equal(labels, block.y)
+
+
+def test_blocks_written_over_each_other_are_the_same_while_they_last() -> None:
+    model = MultiIndexModel("z1z2", 6, seed=4)
+    n = 9 * BLOCK_ROWS + 5
+    whole, rows_seen = model.sample(n), 0
+    kept = [(rows, block) for rows, block in model.blocks(n)]
+    for (rows, block), (_, other) in zip(model.blocks(n, reuse=True), kept, strict=True):
+        assert rows.start == rows_seen
+        rows_seen = rows.stop
+        for one in (block, other):
+            np.testing.assert_array_equal(one.X, whole.X[rows])
+            np.testing.assert_array_equal(one.y, whole.y[rows])
+    assert rows_seen == n
 
 
 def test_float32_is_float64_rounded() -> None:

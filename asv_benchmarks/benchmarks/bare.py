@@ -93,12 +93,12 @@ class BareProducts:
         self._read()  # ready
         self._process.send_signal(signal.SIGSTOP)
 
-    def seconds(self, calls: int) -> float:
-        """Median of `calls` calls, after a rest of this process and one that does not count."""
+    def seconds(self, calls: int, warm: int) -> float:
+        """Median of `calls` calls, after a rest of this process and `warm` that do not count."""
         assert self._process.stdin is not None
         time.sleep(_REST)
         self._process.send_signal(signal.SIGCONT)
-        self._process.stdin.write(f"{calls}\n")
+        self._process.stdin.write(f"{calls} {warm}\n")
         self._process.stdin.flush()
         found = float(self._read())
         self._process.send_signal(signal.SIGSTOP)
@@ -129,13 +129,13 @@ def _serve(backend: str, samples: int, dim: int, neurons: int) -> None:
     for line in sys.stdin:
         if os.getppid() != parent:
             return
-        products()
+        calls, warm = (int(count) for count in line.split())
         taken = []
-        for _ in range(int(line)):
+        for _ in range(warm + calls):
             began = time.perf_counter()
             products()
             taken.append(time.perf_counter() - began)
-        print(median(taken), flush=True)
+        print(median(taken[warm:]), flush=True)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ def get_contender(spec: str) -> Contender:
         return CONTENDERS[choice("contender", spec, CONTENDERS)]
     found = load_attribute("contender", spec)
     if not isinstance(found, Contender):
-        raise InputError(f"contender={spec!r}: expected a Contender, got {type(found).__name__}")
+        kind = "a class" if isinstance(found, type) else type(found).__name__
+        raise InputError(f"contender={spec!r}: expected a Contender, got {kind}")
     return found
 
 

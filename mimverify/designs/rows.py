@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.errors import InputError
-from mimverify.problems.model import PURPOSES, MultiIndexModel
+from mimverify.problems.model import PURPOSES, STRIP, MultiIndexModel
 from mimverify.problems.streams import BLOCK_ROWS, row_blocks
 from mimverify.threads import available_cores, map_in_order
 from mimverify.validation import choice, dtype_name, integer
@@ -23,9 +23,6 @@ Array = NDArray[np.floating[Any]]
 
 #: Puts those rows of the source into an array `(k, d)` of float32 or float64.
 Fill = Callable[[slice, Array], None]
-
-# Normals that are drawn in float64 before they are rounded: they stay in a core's cache.
-_STRIP = 1 << 17
 
 
 class RowSource(ABC):
@@ -111,7 +108,7 @@ class ModelRows(RowSource):
         return self._fill
 
     def _fill(self, rows: slice, out: Array) -> None:
-        strip = max(_STRIP // self.dim, 1)
+        strip = max(STRIP // self.dim, 1)
         scratch = np.empty((strip, self.dim))
         row = rows.start
         while row < rows.stop:
@@ -133,22 +130,18 @@ class ModelRows(RowSource):
 
         **Arguments**
 
-        - `threads`: that draw blocks, each one whole in float64; None: one for each core,
-          as far as 1 GiB goes.
+        - `threads`: that draw; None: one for each core.
         """
-        fitting = max((1 << 30) // (BLOCK_ROWS * self.dim * 8), 1)
-        if threads is None:
-            threads = min(available_cores(), fitting)
-        threads = integer("threads", threads, minimum=1)
+        threads = available_cores() if threads is None else integer("threads", threads, minimum=1)
         y = np.empty(self.n_rows, dtype=dtype_name("dtype", dtype))
-        blocks = list(row_blocks(self.n_rows))
 
-        def draw(index: int) -> None:
-            rows = blocks[index]
-            size = rows.stop - rows.start
-            y[rows] = self.model.block(index, size, purpose=self.purpose, seed=self.seed).y
+        def draw(of: tuple[int, slice]) -> None:
+            index, rows = of
+            y[rows] = self.model.block_labels(
+                index, rows.stop - rows.start, purpose=self.purpose, seed=self.seed
+            )
 
-        map_in_order(draw, range(len(blocks)), threads)
+        map_in_order(draw, list(enumerate(row_blocks(self.n_rows))), threads)
         return y
 
 

@@ -45,10 +45,10 @@ def test_errors(
     - `predictors`: name → function from inputs `(n, d)` to predictions `(n,)`.
     """
     labels, outputs = [], {name: [] for name in predictors}  # type: ignore[var-annotated]
-    for _, block in model.blocks(samples, purpose="test"):
+    for _, block in model.blocks(samples, purpose="test", reuse=True):
         labels.append(block.y)
         for name, predict in predictors.items():
-            outputs[name].append(np.asarray(predict(block.X)))
+            outputs[name].append(np.array(predict(block.X)))  # a copy: it may be a part of X
     y = np.concatenate(labels)
     return {name: normalised_error(np.concatenate(parts), y) for name, parts in outputs.items()}
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from mimverify.problems.links import Link, get_link
 from mimverify.problems.streams import BLOCK_ROWS, Stream, row_blocks
 from mimverify.problems.subspace import check_subspace, haar_subspace
-from mimverify.scratch import Scratch
 from mimverify.threads import map_in_order, single_threaded_libraries, threads_in_force
 from mimverify.validation import array, choice, dtype_name, integer, number
 
@@ -24,6 +23,8 @@ _SUBSPACE = 0x55  # keys of the streams that are not data sets
 _INPUTS, _NOISE = 0, 1
 
 
+#: Normals that a thread draws at a time: they stay in its core's cache until they have been used.
+STRIP = 1 << 16
 # Blocks of each thread between two reports of how far a data set is.
 _ROUND = 8
 # Blocks of float64 that are drawn at once take at most a tenth of a float32 data set's memory.
@@ -31,7 +32,7 @@ _SET_PER_BLOCK = 20
 
 
 def blocks_at_once(n: int) -> int:
-    """Blocks of a data set of n rows that `MultiIndexModel` draws at a time."""
+    """Blocks of a data set of n rows that `MultiIndexModel.blocks` draws at a time."""
     return min(threads_in_force(), max(2, n // (_SET_PER_BLOCK * BLOCK_ROWS)))
 
 
@@ -103,60 +104,107 @@ class MultiIndexModel:
         return data
 
     def fill(
-        self, data: Dataset, *, purpose: str = "stage1", seed: int | None = None
+        self,
+        data: Dataset,
+        *,
+        first: int = 0,
+        purpose: str = "stage1",
+        seed: int | None = None,
     ) -> Iterator[int]:
-        """Write `sample` into arrays that are there, and tell now and then how many rows are done.
+        """Write rows of `sample` into arrays that are there, and tell now and then how many are.
 
-        Drawn by several threads: each of `blocks_at_once(n)` holds one float64 block.
+        Drawn by several threads, each with a few rows of float64 beside the arrays.
+
+        **Arguments**
+
+        - `data`: `X` `(k, d)` and `y` `(k,)`, any floating dtypes.
+        - `first`: which row of the data set is the first of them; what comes before it in its
+          block is drawn and dropped.
         """
-        n, scratch, like = len(data.X), Scratch(), np.empty(0)
+        first, last = integer("first", first, minimum=0), first + len(data.X)
 
-        def draw(of: tuple[int, slice]) -> None:
-            index, rows = of
-            (memory,) = scratch.blocks((min(n, BLOCK_ROWS), self.dim), like)
-            block = self._block(index, memory[: rows.stop - rows.start], purpose, seed)
-            data.X[rows], data.y[rows] = block.X, block.y
+        def draw(index: int) -> None:
+            start, stop = index * BLOCK_ROWS, min((index + 1) * BLOCK_ROWS, last)
+            skip = max(first - start, 0)
+            rows = slice(start + skip - first, stop - first)
+            labels = self._draw(index, stop - start, purpose, seed, data.X[rows], skip)
+            data.y[rows] = labels[skip:]
 
-        numbered, threads = enumerate(row_blocks(n)), blocks_at_once(n)
+        indices = iter(range(first // BLOCK_ROWS, -(-last // BLOCK_ROWS)) if len(data.X) else ())
+        threads = threads_in_force()
         with single_threaded_libraries():
-            while some := list(islice(numbered, _ROUND * threads)):
+            while some := list(islice(indices, _ROUND * threads)):
                 map_in_order(draw, some, threads)
-                yield some[-1][1].stop
+                yield min((some[-1] + 1) * BLOCK_ROWS, last) - first
 
     def blocks(
-        self, n: int, *, purpose: str = "stage1", seed: int | None = None
+        self, n: int, *, purpose: str = "stage1", seed: int | None = None, reuse: bool = False
     ) -> Iterator[tuple[slice, Dataset]]:
         """The float64 row blocks of `sample(n, …)` one after the other.
 
         Drawn by several threads: `blocks_at_once(n)` of them exist at a time.
+
+        **Arguments**
+
+        - `reuse`: later blocks are written over earlier ones, whose inputs are then lost.
+          Memory that is touched for the first time costs as much as drawing into it.
         """
-
-        def draw(of: tuple[int, slice]) -> tuple[slice, Dataset]:
-            index, rows = of
-            rows_drawn = rows.stop - rows.start
-            return rows, self.block(index, rows_drawn, purpose=purpose, seed=seed)
-
-        numbered = enumerate(row_blocks(n))
-        while some := list(islice(numbered, blocks_at_once(n))):
-            drawn = map_in_order(draw, some)
-            drawn.reverse()
-            while drawn:
-                yield drawn.pop()
+        n, held = integer("n", n, minimum=1), blocks_at_once(n) * BLOCK_ROWS
+        X = np.empty((min(held, n), self.dim))
+        for start in range(0, n, held):
+            if start and not reuse:
+                X = np.empty_like(X)
+            rows = min(held, n - start)
+            some = Dataset(X[:rows], np.empty(rows))
+            for _ in self.fill(some, first=start, purpose=purpose, seed=seed):
+                pass
+            for part in row_blocks(rows):
+                rows_of_all = slice(start + part.start, start + part.stop)
+                yield rows_of_all, Dataset(some.X[part], some.y[part])
 
     def block(
         self, index: int, rows: int, *, purpose: str = "stage1", seed: int | None = None
     ) -> Dataset:
         """The first `rows` rows of float64 block `index`, drawn without the others."""
-        return self._block(index, np.empty((rows, self.dim)), purpose, seed)
+        X = np.empty((rows, self.dim))
+        return Dataset(X, self._draw(index, rows, purpose, seed, X))
 
-    def _block(self, index: int, X: NDArray[np.float64], purpose: str, seed: int | None) -> Dataset:
-        """Row block `index`, drawn into X."""
+    def block_labels(
+        self, index: int, rows: int, *, purpose: str = "stage1", seed: int | None = None
+    ) -> NDArray[np.float64]:
+        """The labels `(rows,)` of `block`, whose inputs are drawn but not kept."""
+        return self._draw(index, rows, purpose, seed)
+
+    def _draw(
+        self,
+        index: int,
+        rows: int,
+        purpose: str,
+        seed: int | None,
+        X: NDArray[np.floating[Any]] | None = None,
+        skip: int = 0,
+    ) -> NDArray[np.float64]:
+        """Draw rows of block `index` from its start, those after the first `skip` into X.
+
+        Returns the labels of all of them, float64. Strips begin where they do in the whole block,
+        so that labels do not depend on how much of it is asked for, but for the last strip's.
+        """
         key = PURPOSES.index(choice("purpose", purpose, PURPOSES))
         seed = self.seed if seed is None else seed
-        self.inputs(index, purpose=purpose, seed=seed).standard_normal(out=X)
+        generator = self.inputs(index, purpose=purpose, seed=seed)
+        height = max(min(STRIP // self.dim, rows), 1)
+        in_place = X is not None and not skip and X.dtype == np.float64 and X.flags.c_contiguous
+        scratch = None if in_place else np.empty((height, self.dim))
+        hidden = np.empty((rows, self.rank))
         with single_threaded_libraries():  # nor do labels depend on the number of threads
-            hidden = X @ self.subspace.T
-        return Dataset(X, self._labels(hidden, index, key, seed))
+            for start in range(0, rows, height):
+                stop = min(start + height, rows)
+                strip = X[start:stop] if scratch is None else scratch[: stop - start]  # type: ignore[index]
+                generator.standard_normal(out=strip)
+                np.matmul(strip, self.subspace.T, out=hidden[start:stop])
+                if scratch is not None and X is not None and stop > skip:
+                    X[max(start - skip, 0) : stop - skip] = strip[max(skip - start, 0) :]
+        return self._labels(hidden, index, key, seed)
 
     def inputs(
         self, index: int, *, purpose: str = "stage1", seed: int | None = None

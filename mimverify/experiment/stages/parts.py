@@ -8,7 +8,7 @@ from mimverify.backends import get_backend
 from mimverify.designs.base import rows_per_block
 from mimverify.experiment.config import ExperimentConfig
 from mimverify.experiment.memory import Part
-from mimverify.problems.model import blocks_at_once
+from mimverify.problems.model import STRIP, blocks_at_once
 from mimverify.problems.streams import BLOCK_ROWS
 from mimverify.threads import threads_in_force
 from mimverify.training.features import FEATURE_PIECE, FEATURE_STRIP
@@ -35,10 +35,10 @@ def labels(config: ExperimentConfig, *, regression: bool = False) -> Part:
     return Part("labels", config.samples * (2 * itemsize(config) + 8 * vectors))
 
 
-def rows_drawn(config: ExperimentConfig, rows: int, dim: int) -> Part:
-    """The blocks of inputs that are being drawn, and the last one, float64, out of `rows`."""
-    held = (blocks_at_once(rows) + 1) * BLOCK_ROWS
-    return Part("blocks being drawn", 8 * min(held, rows) * dim)
+def drawing(dim: int, threads: int) -> Part:
+    """What `threads` draw rows of inputs in before they are put where they belong."""
+    strip = 8 * max(STRIP, dim)
+    return Part("rows being drawn", threads * strip, f"{threads} threads")
 
 
 def projections(config: ExperimentConfig, dim: int) -> Part:
@@ -63,9 +63,10 @@ def output_layer(config: ExperimentConfig) -> Part:
 
 def test(config: ExperimentConfig, dim: int) -> tuple[Part, ...]:
     """The test's blocks, labels and predictions, and what else is left by then."""
-    held = 2 * itemsize(config) * config.neurons * config.dim
+    weights = 2 * itemsize(config) * config.neurons * config.dim
+    held = blocks_at_once(config.test_samples) * BLOCK_ROWS
     return (
-        rows_drawn(config, config.test_samples, dim),
+        Part("test inputs", 8 * min(held, config.test_samples) * dim),
         Part("test", 8 * 8 * config.test_samples),
-        Part("weights", held, f"{config.neurons} neurons"),
+        Part("weights", weights, f"{config.neurons} neurons"),
     )

@@ -15,7 +15,7 @@ from mimverify.experiment.config import ExperimentConfig
 from mimverify.experiment.memory import MemoryNeed
 from mimverify.experiment.stages.drawn import DrawnStages, phase
 from mimverify.experiment.stages.stored import stored_need
-from mimverify.problems.streams import BLOCK_ROWS
+from mimverify.problems.model import Dataset
 
 
 class ShardedStages(DrawnStages):
@@ -38,14 +38,8 @@ class ShardedStages(DrawnStages):
         X = np.empty((mine.stop - mine.start, config.dim), dtype=config.dtype)
         y = np.empty(len(X), dtype=config.dtype)
         self.progress(phase(purpose), 0, len(X))
-        for index in range(mine.start // BLOCK_ROWS, -(-mine.stop // BLOCK_ROWS)):
-            start = index * BLOCK_ROWS
-            stop = min(start + BLOCK_ROWS, mine.stop)
-            first = max(mine.start, start)
-            block = self.model.block(index, stop - start, purpose=purpose)
-            rows = slice(first - mine.start, stop - mine.start)
-            X[rows], y[rows] = block.X[first - start :], block.y[first - start :]
-            self.progress(phase(purpose), rows.stop, len(X))
+        for done in self.model.fill(Dataset(X, y), first=mine.start, purpose=purpose):
+            self.progress(phase(purpose), done, len(X))
         local = StoredDesign(X, get_backend(config.backend, config.dtype, here.device))
         return ShardedDesign(local, mine, n, here), self._gathered(y)
 

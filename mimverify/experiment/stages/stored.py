@@ -15,6 +15,7 @@ from mimverify.experiment.memory import MemoryNeed, Part
 from mimverify.experiment.stages import parts
 from mimverify.experiment.stages.drawn import DrawnStages, phase
 from mimverify.problems.model import Dataset
+from mimverify.threads import threads_in_force
 
 
 class StoredStages(DrawnStages):
@@ -76,7 +77,7 @@ def stored_need(config: ExperimentConfig, rows: int) -> MemoryNeed:
     regression = config.baselines or config.remove_linear_part
     return MemoryNeed.largest(
         [
-            MemoryNeed((inputs, parts.rows_drawn(config, rows, d), parts.labels(config))),
+            MemoryNeed((inputs, parts.drawing(d, threads_in_force()), parts.labels(config))),
             MemoryNeed(
                 (
                     inputs,

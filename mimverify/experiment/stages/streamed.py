@@ -15,11 +15,7 @@ from mimverify.experiment.config import ExperimentConfig
 from mimverify.experiment.memory import MemoryNeed, Part
 from mimverify.experiment.stages import parts
 from mimverify.experiment.stages.drawn import DrawnStages, phase
-from mimverify.problems.streams import BLOCK_ROWS
 from mimverify.threads import available_cores
-
-# What each thread has to draw in.
-_SCRATCH_BYTES = 1 << 20
 
 
 class StreamedStages(DrawnStages):
@@ -35,12 +31,11 @@ class StreamedStages(DrawnStages):
         d, threads = config.dim, _threads(config)
         backend = get_backend(config.backend, config.dtype, config.device)
         read = streamed_bytes(d, backend, threads, config.neurons)
-        labelled = threads * 8 * BLOCK_ROWS * d  # each thread draws a block for them
-        scratch = threads * _SCRATCH_BYTES
         regression = config.baselines or config.remove_linear_part
         passes = MemoryNeed(
             (
-                Part("rows read ahead", max(read + scratch, labelled), f"{threads} threads"),
+                Part("rows read ahead", read, f"{threads} threads"),
+                parts.drawing(d, threads),
                 parts.labels(config, regression=regression),
                 parts.weights(config),
                 parts.projections(config, config.dim),
