@@ -29,9 +29,10 @@ def canonical(name: str) -> str:
 
 
 def choice(argument: str, value: Any, allowed: Iterable[str]) -> str:
-    """The member of `allowed` that `value` spells; raises `InputError` with the nearest names.
+    """The member of `allowed` that `value` spells.
 
-    Of more than `_LISTED` names the message gives the nearest alone.
+    **Raises** `InputError` with the nearest name and what is allowed: all of it, or how many names
+    and the first few where there are very many.
     """
     names = list(allowed)
     if isinstance(value, str):

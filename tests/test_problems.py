@@ -28,6 +28,7 @@ from mimverify.problems import (
     haar_subspace,
     row_blocks,
 )
+from mimverify.problems import model as model_room
 from mimverify.problems.streams import Stream
 from mimverify.statistics import null_overlap_cdf, uniformity_test
 
@@ -73,7 +74,7 @@ def test_a_block_does_not_depend_on_others() -> None:
 def test_no_two_blocks_start_alike() -> None:
     """Seeds, purposes and indices are told apart, trailing zeros and numbers of words included."""
     purposes = [(), (0,), (1,), (0, 0), (0, 1), (1, 0), (1, 0, 0), (2, 1), (0x55,), (0x55, 0)]
-    blocks = list(itertools.product((0, 1, 2**32 - 1), purposes, (0, 1, 2, 1000)))
+    blocks = list(itertools.product((0, 1, 2**32 - 1), purposes, (0, 1, 2, 1000, 2**32)))
     starts = {Stream(seed, *purpose).block(index).bytes(16) for seed, purpose, index in blocks}
     assert len(starts) == len(blocks)
 
@@ -104,9 +105,13 @@ def test_blocks_alone_are_the_stored_rows(purpose: str) -> None:
         block = model.block(index, rows.stop - rows.start, purpose=purpose)
         np.testing.assert_array_equal(block.X, stored.X[rows])
         np.testing.assert_array_equal(block.y, stored.y[rows])
-    streamed = list(model.blocks(n, purpose=purpose))
-    np.testing.assert_array_equal(np.concatenate([b.X for _, b in streamed]), stored.X)
-    np.testing.assert_array_equal(np.concatenate([b.y for _, b in streamed]), stored.y)
+    rows_seen = 0
+    for rows, block in model.blocks(n, purpose=purpose):
+        np.testing.assert_array_equal(block.X, stored.X[rows])
+        np.testing.assert_array_equal(block.y, stored.y[rows])
+        assert rows.start == rows_seen
+        rows_seen = rows.stop
+    assert rows_seen == n
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -145,18 +150,46 @@ def test_labels_alone_are_those_of_the_block() -> None:
         np.testing.assert_array_equal(labels, block.y)
 
 
-def test_blocks_written_over_each_other_are_the_same_while_they_last() -> None:
+def test_memory_of_blocks_is_used_again_but_for_labels() -> None:
     model = MultiIndexModel("z1z2", 6, seed=4)
     n = 9 * BLOCK_ROWS + 5
-    whole, rows_seen = model.sample(n), 0
-    kept = [(rows, block) for rows, block in model.blocks(n)]
-    for (rows, block), (_, other) in zip(model.blocks(n, reuse=True), kept, strict=True):
-        assert rows.start == rows_seen
-        rows_seen = rows.stop
-        for one in (block, other):
-            np.testing.assert_array_equal(one.X, whole.X[rows])
-            np.testing.assert_array_equal(one.y, whole.y[rows])
-    assert rows_seen == n
+    blocks = [block for _, block in model.blocks(n)]
+    assert np.shares_memory(blocks[0].X, blocks[-1].X)
+    np.testing.assert_array_equal(np.concatenate([block.y for block in blocks]), model.sample(n).y)
+
+
+def test_progress_of_filling_is_told_by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_room, "_ROUND", 1)
+    monkeypatch.setattr(model_room, "threads_in_force", lambda: 1)
+    data = Dataset(np.empty((2 * BLOCK_ROWS, 3)), np.empty(2 * BLOCK_ROWS))
+    done = list(MultiIndexModel("he2", 3).fill(data, first=100))
+    assert done == [BLOCK_ROWS - 100, 2 * BLOCK_ROWS - 100, 2 * BLOCK_ROWS]
+
+
+def test_rows_longer_than_what_is_drawn_at_a_time() -> None:
+    dim = model_room.STRIP + 7
+    model = MultiIndexModel("he2", dim, seed=2)
+    whole = model.sample(5, dtype="float32")
+    expected = model.inputs(0).standard_normal((5, dim))
+    np.testing.assert_array_equal(whole.X, expected.astype(np.float32))
+    np.testing.assert_array_equal(model.block_labels(0, 5).astype(np.float32), whole.y)
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "first", "message"),
+    [
+        (np.empty((4, 2)), np.empty(4), 0, r"data\.X: shape \(4, 2\).*expected \(4, 3\)"),
+        (np.empty((4, 3)), np.empty(5), 0, r"data\.y: shape \(5,\).*expected \(4,\)"),
+        (np.empty((4, 3), dtype=int), np.empty(4), 0, r"data\.X: .*int64; expected"),
+        (np.empty((4, 3)), np.empty(4, dtype=complex), 0, r"data\.y: .*complex128"),
+        (np.empty((4, 3)), np.empty(4), -1, "first=-1"),
+    ],
+)
+def test_arrays_that_cannot_be_filled_are_refused(
+    X: Array, y: Array, first: int, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        next(MultiIndexModel("he2", 3).fill(Dataset(X, y), first=first))
 
 
 def test_float32_is_float64_rounded() -> None:

@@ -331,3 +331,12 @@ def test_hardly_any_ridge_on_features_that_repeat() -> None:
     assert np.isfinite(readout.weights).all()
     error = np.mean((readout.predict(X) - y) ** 2)
     assert error <= np.var(y)
+
+
+@pytest.mark.parametrize("rows", [1, 1000])
+def test_features_that_are_nothing_but_rounding_do_no_harm(rows: int) -> None:
+    """All rows equal: a Gram matrix of any sign."""
+    X = np.full((rows, D), 0.3)
+    readout = fit(X, np.linspace(0, 1, rows), problem()[2])
+    assert np.isfinite(readout.weights).all()
+    assert abs(readout.predict(X) - np.linspace(0, 1, rows).mean()).max() < 1e-6

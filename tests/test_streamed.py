@@ -150,8 +150,9 @@ def test_training_is_that_on_the_stored_matrix_bit_for_bit(
 
 
 @pytest.mark.parametrize("rows", [slice(0, 3000), slice(1024, None), slice(1500, 2700)])
-def test_model_rows_are_those_of_the_sample(rows: slice, dtype: str) -> None:
-    model = MultiIndexModel("he2", 7, seed=2)
+@pytest.mark.parametrize("dim", [7, 100])  # a block is one strip, and two
+def test_model_rows_are_those_of_the_sample(dim: int, rows: slice, dtype: str) -> None:
+    model = MultiIndexModel("he2", dim, seed=2)
     sample = model.sample(3000, purpose="stage2", dtype=dtype, seed=9)
     source = ModelRows(model, 3000, purpose="stage2", seed=9)
     np.testing.assert_array_equal(read(source[rows], dtype), sample.X[rows])

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.errors import InputError
-from mimverify.problems.model import PURPOSES, STRIP, MultiIndexModel
+from mimverify.problems.model import PURPOSES, MultiIndexModel
 from mimverify.problems.streams import BLOCK_ROWS, row_blocks
-from mimverify.threads import available_cores, map_in_order
+from mimverify.threads import available_cores, map_in_order, single_threaded_libraries
 from mimverify.validation import choice, dtype_name, integer
 
 Array = NDArray[np.floating[Any]]
@@ -108,21 +108,12 @@ class ModelRows(RowSource):
         return self._fill
 
     def _fill(self, rows: slice, out: Array) -> None:
-        strip = max(STRIP // self.dim, 1)
-        scratch = np.empty((strip, self.dim))
         row = rows.start
         while row < rows.stop:
             index, skip = divmod(row, BLOCK_ROWS)
-            generator = self.model.inputs(index, purpose=self.purpose, seed=self.seed)
-            for first in range(0, skip, strip):
-                generator.standard_normal(out=scratch[: min(strip, skip - first)])
             stop = min(rows.stop, (index + 1) * BLOCK_ROWS)
-            for first in range(row, stop, strip):
-                part = out[first - rows.start : min(first + strip, stop) - rows.start]
-                if out.dtype == np.float64 and out.flags.c_contiguous:
-                    generator.standard_normal(out=part)
-                else:
-                    part[...] = generator.standard_normal(out=scratch[: len(part)])
+            part = out[row - rows.start : stop - rows.start]
+            self.model.fill_block(part, index, skip=skip, purpose=self.purpose, seed=self.seed)
             row = stop
 
     def labels(self, dtype: Any = "float64", *, threads: int | None = None) -> Array:
@@ -141,7 +132,8 @@ class ModelRows(RowSource):
                 index, rows.stop - rows.start, purpose=self.purpose, seed=self.seed
             )
 
-        map_in_order(draw, list(enumerate(row_blocks(self.n_rows))), threads)
+        with single_threaded_libraries():
+            map_in_order(draw, list(enumerate(row_blocks(self.n_rows))), threads)
         return y
 
 

@@ -45,7 +45,7 @@ def test_errors(
     - `predictors`: name → function from inputs `(n, d)` to predictions `(n,)`.
     """
     labels, outputs = [], {name: [] for name in predictors}  # type: ignore[var-annotated]
-    for _, block in model.blocks(samples, purpose="test", reuse=True):
+    for _, block in model.blocks(samples, purpose="test"):
         labels.append(block.y)
         for name, predict in predictors.items():
             outputs[name].append(np.array(predict(block.X)))  # a copy: it may be a part of X

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimverify.errors import InputError
 from mimverify.problems.links import Link, get_link
 from mimverify.problems.streams import BLOCK_ROWS, Stream, row_blocks
 from mimverify.problems.subspace import check_subspace, haar_subspace
@@ -27,7 +28,7 @@ _INPUTS, _NOISE = 0, 1
 STRIP = 1 << 16
 # Blocks of each thread between two reports of how far a data set is.
 _ROUND = 8
-# Blocks of float64 that are drawn at once take at most a tenth of a float32 data set's memory.
+# Blocks of float64 that exist at once take at most a tenth of a float32 data set's memory.
 _SET_PER_BLOCK = 20
 
 
@@ -117,11 +118,23 @@ class MultiIndexModel:
 
         **Arguments**
 
-        - `data`: `X` `(k, d)` and `y` `(k,)`, any floating dtypes.
+        - `data`: `X` `(k, d)` and `y` `(k,)`, of any floating dtypes and layouts.
         - `first`: which row of the data set is the first of them; what comes before it in its
           block is drawn and dropped.
+
+        **Raises** `InputError` for arrays of other shapes or dtypes, before the first row.
         """
-        first, last = integer("first", first, minimum=0), first + len(data.X)
+        first = integer("first", first, minimum=0)
+        last = first + len(data.X)
+        for name, values, shape in (
+            ("X", data.X, (len(data.X), self.dim)),
+            ("y", data.y, (len(data.X),)),
+        ):
+            if values.shape != shape or values.dtype.kind != "f":
+                raise InputError(
+                    f"data.{name}: shape {values.shape} and dtype {values.dtype}; expected {shape} "
+                    "and a floating dtype"
+                )
 
         def draw(index: int) -> None:
             start, stop = index * BLOCK_ROWS, min((index + 1) * BLOCK_ROWS, last)
@@ -138,29 +151,24 @@ class MultiIndexModel:
                 yield min((some[-1] + 1) * BLOCK_ROWS, last) - first
 
     def blocks(
-        self, n: int, *, purpose: str = "stage1", seed: int | None = None, reuse: bool = False
+        self, n: int, *, purpose: str = "stage1", seed: int | None = None
     ) -> Iterator[tuple[slice, Dataset]]:
         """The float64 row blocks of `sample(n, …)` one after the other.
 
-        Drawn by several threads: `blocks_at_once(n)` of them exist at a time.
-
-        **Arguments**
-
-        - `reuse`: later blocks are written over earlier ones, whose inputs are then lost.
-          Memory that is touched for the first time costs as much as drawing into it.
+        Drawn by several threads: `blocks_at_once(n)` of them exist at a time. Inputs are lost at
+        the next block, which may be written over them: memory that is touched for the first time
+        can cost as much as drawing into it. Labels are not.
         """
         n, held = integer("n", n, minimum=1), blocks_at_once(n) * BLOCK_ROWS
         X = np.empty((min(held, n), self.dim))
         for start in range(0, n, held):
-            if start and not reuse:
-                X = np.empty_like(X)
             rows = min(held, n - start)
             some = Dataset(X[:rows], np.empty(rows))
             for _ in self.fill(some, first=start, purpose=purpose, seed=seed):
                 pass
             for part in row_blocks(rows):
-                rows_of_all = slice(start + part.start, start + part.stop)
-                yield rows_of_all, Dataset(some.X[part], some.y[part])
+                of_all = slice(start + part.start, start + part.stop)
+                yield of_all, Dataset(some.X[part], some.y[part])
 
     def block(
         self, index: int, rows: int, *, purpose: str = "stage1", seed: int | None = None
@@ -175,6 +183,19 @@ class MultiIndexModel:
         """The labels `(rows,)` of `block`, whose inputs are drawn but not kept."""
         return self._draw(index, rows, purpose, seed)
 
+    def fill_block(
+        self,
+        X: NDArray[np.floating[Any]],
+        index: int,
+        *,
+        skip: int = 0,
+        purpose: str = "stage1",
+        seed: int | None = None,
+    ) -> None:
+        """Write inputs of block `index`, without its first `skip` rows, into X `(k, d)`."""
+        for _ in self._strips(index, skip + len(X), purpose, seed, X, skip):
+            pass
+
     def _draw(
         self,
         index: int,
@@ -184,27 +205,39 @@ class MultiIndexModel:
         X: NDArray[np.floating[Any]] | None = None,
         skip: int = 0,
     ) -> NDArray[np.float64]:
-        """Draw rows of block `index` from its start, those after the first `skip` into X.
-
-        Returns the labels of all of them, float64. Strips begin where they do in the whole block,
-        so that labels do not depend on how much of it is asked for, but for the last strip's.
-        """
+        """`fill_block`, and float64 labels of all the block's first `rows` rows."""
         key = PURPOSES.index(choice("purpose", purpose, PURPOSES))
-        seed = self.seed if seed is None else seed
-        generator = self.inputs(index, purpose=purpose, seed=seed)
-        height = max(min(STRIP // self.dim, rows), 1)
-        in_place = X is not None and not skip and X.dtype == np.float64 and X.flags.c_contiguous
-        scratch = None if in_place else np.empty((height, self.dim))
         hidden = np.empty((rows, self.rank))
         with single_threaded_libraries():  # nor do labels depend on the number of threads
-            for start in range(0, rows, height):
-                stop = min(start + height, rows)
-                strip = X[start:stop] if scratch is None else scratch[: stop - start]  # type: ignore[index]
-                generator.standard_normal(out=strip)
-                np.matmul(strip, self.subspace.T, out=hidden[start:stop])
-                if scratch is not None and X is not None and stop > skip:
-                    X[max(start - skip, 0) : stop - skip] = strip[max(skip - start, 0) :]
-        return self._labels(hidden, index, key, seed)
+            for part, strip in self._strips(index, rows, purpose, seed, X, skip):
+                np.matmul(strip, self.subspace.T, out=hidden[part])
+        return self._labels(hidden, index, key, self.seed if seed is None else seed)
+
+    def _strips(
+        self,
+        index: int,
+        rows: int,
+        purpose: str,
+        seed: int | None,
+        X: NDArray[np.floating[Any]] | None,
+        skip: int,
+    ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+        """Draw the first rows of block `index`, put those after `skip` into X, and show them.
+
+        Strips begin where they do in the whole block, so that what is computed from them does not
+        depend on how much of it is asked for, but for the last strip's.
+        """
+        generator = self.inputs(index, purpose=purpose, seed=seed)
+        height = max(min(STRIP // self.dim, rows), 1)
+        in_place = X is not None and not skip and X.dtype == np.float64 and X.flags.carray
+        drawn: Any = X if in_place else np.empty((height, self.dim))
+        for start in range(0, rows, height):
+            stop = min(start + height, rows)
+            strip = drawn[start:stop] if in_place else drawn[: stop - start]
+            generator.standard_normal(out=strip)
+            if X is not None and not in_place and stop > skip:
+                X[max(start - skip, 0) : stop - skip] = strip[max(skip - start, 0) :]
+            yield slice(start, stop), strip
 
     def inputs(
         self, index: int, *, purpose: str = "stage1", seed: int | None = None

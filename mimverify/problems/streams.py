@@ -5,7 +5,7 @@ none depends on another having been drawn. A block's rows are drawn in order, so
 a prefix of the full one, and a data set of n rows is a prefix of any larger one.
 
 The generator is SFC64, NumPy's fastest: 9 ns a normal where Philox, whose counter would do
-without the hashing, takes 15. Two of N blocks share a state with probability N²/2¹⁹³.
+without the hashing, takes 15. Two of N blocks start alike with probability N²/2¹²⁹.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Stream:
     """A reproducible family of independent generators, one per block of rows."""
 
     def __init__(self, seed: int, *purpose: int) -> None:
-        # A larger seed would be split into words and share keys with smaller ones.
+        # One word, as wherever seeds are taken.
         self._seed = integer("seed", seed, minimum=0, maximum=2**32 - 1)
         self._purpose = purpose
 
     def block(self, index: int) -> np.random.Generator:
         """The generator of block `index`, always from its start."""
-        # A spawn key, unlike further entropy, tells (1,) from (1, 0); and with its length in front
-        # purpose (1, 0) is not block 0 of purpose (1,).
+        # A spawn key, unlike further entropy, tells (1,) from (1, 0). With its length in front no
+        # index of two words, of 2³² or more, can pass for a word of the purpose.
         words = (len(self._purpose), *self._purpose, index)
         key = np.random.SeedSequence(self._seed, spawn_key=words)
         return np.random.Generator(np.random.SFC64(key))

@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, eigh
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
 from mimverify.designs.base import Design
 from mimverify.errors import DivergenceError, InputError
@@ -30,7 +31,8 @@ Array = NDArray[np.float64]
 
 READOUTS = ("closed-form", "gradient-descent")
 
-# Of the trace, which no eigenvalue exceeds: Cholesky's method is then ten times as fast.
+# A penalty of more than this part of the trace, which no eigenvalue exceeds, stands out above
+# rounding, and Cholesky's method, ten times as fast, is as good.
 _CLEAR = math.sqrt(np.finfo(np.float64).eps)
 
 
@@ -117,8 +119,10 @@ def train_readout(
     V = directions if linear is None else np.vstack([directions, linear])
     moments = feature_moments(design, y, V, Features(len(directions), biases, activation))
     gram, cross = moments.gram, moments.cross
-    # A common scale makes the ridge relative: features of unit mean variance.
-    scale = max(float(np.trace(gram)) / neurons, np.finfo(float).tiny)
+    # A common scale makes the ridge relative: features of unit mean variance. One that is all
+    # rounding of constant features would fit them to noise.
+    rounding = np.finfo(float).eps * float(np.mean(moments.mean**2))
+    scale = max(float(np.trace(gram)) / neurons, rounding, np.finfo(float).tiny)
     penalty = ridge * scale
     iterations: int | None = None
     if method == "closed-form":
@@ -132,9 +136,11 @@ def train_readout(
 
 def _ridge_solution(gram: Array, cross: Array, penalty: float) -> Array:
     """(gram + penalty)⁻¹ cross for a Gram matrix that rounding may have made indefinite."""
-    if penalty > _CLEAR * np.trace(gram):  # far above rounding: positive definite for certain
-        factor = cho_factor(gram + penalty * np.eye(len(cross)), check_finite=False)
-        return np.asarray(cho_solve(factor, cross, check_finite=False))
+    trace = float(np.trace(gram))
+    if 0 < _CLEAR * trace < penalty:
+        with suppress(LinAlgError):  # of features that are nothing but rounding
+            factor = cho_factor(gram + penalty * np.eye(len(cross)), check_finite=False)
+            return np.asarray(cho_solve(factor, cross, check_finite=False))
     values, vectors = eigh(gram)
     return np.asarray(vectors @ ((vectors.T @ cross) / (np.maximum(values, 0.0) + penalty)))
 

@@ -35,9 +35,10 @@ def labels(config: ExperimentConfig, *, regression: bool = False) -> Part:
     return Part("labels", config.samples * (2 * itemsize(config) + 8 * vectors))
 
 
-def drawing(dim: int, threads: int) -> Part:
-    """What `threads` draw rows of inputs in before they are put where they belong."""
-    strip = 8 * max(STRIP, dim)
+def drawing(rows: int, dim: int, threads: int) -> Part:
+    """What `threads` draw some rows of inputs in before they are put where they belong."""
+    threads = min(threads, -(-rows // BLOCK_ROWS))
+    strip = 8 * max(min(STRIP, rows * dim), dim)
     return Part("rows being drawn", threads * strip, f"{threads} threads")
 
 

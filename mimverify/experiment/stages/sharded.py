@@ -21,8 +21,9 @@ from mimverify.problems.model import Dataset
 class ShardedStages(DrawnStages):
     """Each process draws and stores its own rows of the model's data sets, and all labels.
 
-    The data is that of a stored run; sums over processes are taken in another order. The
-    linear baseline needs n > 2(d + 1), the least squares that passes can solve.
+    The data is that of a stored run (labels to rounding, where a shard ends within a block); sums
+    over processes are taken in another order. The linear baseline needs n > 2(d + 1), the least
+    squares that passes can solve.
     """
 
     advice: ClassVar[str] = "; more machines hold more rows, design='streamed' a few rows at a time"

@@ -73,11 +73,12 @@ class _Stored(StoredDesign):
 def stored_need(config: ExperimentConfig, rows: int) -> MemoryNeed:
     """What a process takes that holds `rows` of a stage's rows, and all labels."""
     d = config.dim
+    threads = threads_in_force() if config.threads is None else config.threads
     inputs = _inputs(config, rows)
     regression = config.baselines or config.remove_linear_part
     return MemoryNeed.largest(
         [
-            MemoryNeed((inputs, parts.drawing(d, threads_in_force()), parts.labels(config))),
+            MemoryNeed((inputs, parts.drawing(rows, d, threads), parts.labels(config))),
             MemoryNeed(
                 (
                     inputs,

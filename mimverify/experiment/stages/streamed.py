@@ -28,6 +28,7 @@ class StreamedStages(DrawnStages):
 
     @classmethod
     def memory(cls, config: ExperimentConfig, *, ranks: int = 1) -> MemoryNeed:
+        assert config.samples is not None
         d, threads = config.dim, _threads(config)
         backend = get_backend(config.backend, config.dtype, config.device)
         read = streamed_bytes(d, backend, threads, config.neurons)
@@ -35,7 +36,7 @@ class StreamedStages(DrawnStages):
         passes = MemoryNeed(
             (
                 Part("rows read ahead", read, f"{threads} threads"),
-                parts.drawing(d, threads),
+                parts.drawing(config.samples, d, threads),
                 parts.labels(config, regression=regression),
                 parts.weights(config),
                 parts.projections(config, config.dim),
