@@ -86,6 +86,8 @@ def test_closed_form_is_the_ridge_solution(
 ) -> None:
     """In one strip of rows, and in seven uneven ones, of which three make a piece."""
     monkeypatch.setattr(stage2, "_CLEAR", clear)
+    # Nothing falls back on the other method unseen.
+    monkeypatch.delattr(stage2, "eigh" if clear == 0 else "cho_factor")
     monkeypatch.setattr(features_room, "FEATURE_STRIP", rows)
     monkeypatch.setattr(features_room, "FEATURE_PIECE", 2 * rows + 1)
     X, y, W = problem()

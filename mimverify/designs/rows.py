@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mimverify.errors import InputError
 from mimverify.problems.model import PURPOSES, MultiIndexModel
-from mimverify.problems.streams import BLOCK_ROWS, row_blocks
+from mimverify.problems.streams import BLOCK_ROWS, block_parts, row_blocks
 from mimverify.threads import available_cores, map_in_order, single_threaded_libraries
 from mimverify.validation import choice, dtype_name, integer
 
@@ -108,13 +108,8 @@ class ModelRows(RowSource):
         return self._fill
 
     def _fill(self, rows: slice, out: Array) -> None:
-        row = rows.start
-        while row < rows.stop:
-            index, skip = divmod(row, BLOCK_ROWS)
-            stop = min(rows.stop, (index + 1) * BLOCK_ROWS)
-            part = out[row - rows.start : stop - rows.start]
-            self.model.fill_block(part, index, skip=skip, purpose=self.purpose, seed=self.seed)
-            row = stop
+        for index, skip, part in block_parts(rows):
+            self.model.fill_block(out[part], index, skip=skip, purpose=self.purpose, seed=self.seed)
 
     def labels(self, dtype: Any = "float64", *, threads: int | None = None) -> Array:
         """The labels `(n,)`, by one pass over the blocks.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mimverify.errors import InputError
 from mimverify.problems.links import Link, get_link
-from mimverify.problems.streams import BLOCK_ROWS, Stream, row_blocks
+from mimverify.problems.streams import BLOCK_ROWS, Stream, block_parts, row_blocks
 from mimverify.problems.subspace import check_subspace, haar_subspace
 from mimverify.threads import map_in_order, single_threaded_libraries, threads_in_force
 from mimverify.validation import array, choice, dtype_name, integer, number
@@ -136,19 +136,18 @@ class MultiIndexModel:
                     "and a floating dtype"
                 )
 
-        def draw(index: int) -> None:
-            start, stop = index * BLOCK_ROWS, min((index + 1) * BLOCK_ROWS, last)
-            skip = max(first - start, 0)
-            rows = slice(start + skip - first, stop - first)
-            labels = self._draw(index, stop - start, purpose, seed, data.X[rows], skip)
+        def draw(part: tuple[int, int, slice]) -> None:
+            index, skip, rows = part
+            labels = self._draw(
+                index, skip + rows.stop - rows.start, purpose, seed, data.X[rows], skip
+            )
             data.y[rows] = labels[skip:]
 
-        indices = iter(range(first // BLOCK_ROWS, -(-last // BLOCK_ROWS)) if len(data.X) else ())
-        threads = threads_in_force()
+        parts, threads = block_parts(slice(first, last)), threads_in_force()
         with single_threaded_libraries():
-            while some := list(islice(indices, _ROUND * threads)):
+            while some := list(islice(parts, _ROUND * threads)):
                 map_in_order(draw, some, threads)
-                yield min((some[-1] + 1) * BLOCK_ROWS, last) - first
+                yield some[-1][2].stop
 
     def blocks(
         self, n: int, *, purpose: str = "stage1", seed: int | None = None
@@ -206,12 +205,11 @@ class MultiIndexModel:
         skip: int = 0,
     ) -> NDArray[np.float64]:
         """`fill_block`, and float64 labels of all the block's first `rows` rows."""
-        key = PURPOSES.index(choice("purpose", purpose, PURPOSES))
         hidden = np.empty((rows, self.rank))
         with single_threaded_libraries():  # nor do labels depend on the number of threads
             for part, strip in self._strips(index, rows, purpose, seed, X, skip):
                 np.matmul(strip, self.subspace.T, out=hidden[part])
-        return self._labels(hidden, index, key, self.seed if seed is None else seed)
+        return self._labels(hidden, index, self._stream(_NOISE, purpose, seed))
 
     def _strips(
         self,
@@ -243,8 +241,7 @@ class MultiIndexModel:
         self, index: int, *, purpose: str = "stage1", seed: int | None = None
     ) -> np.random.Generator:
         """The generator of block `index`'s inputs: its standard normals are the rows in order."""
-        key = PURPOSES.index(choice("purpose", purpose, PURPOSES))
-        return Stream(self.seed if seed is None else seed, _INPUTS, key).block(index)
+        return self._stream(_INPUTS, purpose, seed).block(index)
 
     def labels(
         self,
@@ -258,8 +255,7 @@ class MultiIndexModel:
 
         The noise is that of `sample` for the same purpose and seed.
         """
-        key = PURPOSES.index(choice("purpose", purpose, PURPOSES))
-        seed = self.seed if seed is None else seed
+        noise = self._stream(_NOISE, purpose, seed)
         z = array("z", z, (None, self.rank))
         y = np.empty(len(z), dtype=dtype_name("dtype", dtype))
         # A link need not be called for each block of the noise, nor see all rows at once.
@@ -267,18 +263,20 @@ class MultiIndexModel:
 
         def label(start: int) -> None:
             part = np.asarray(z[start : start + stride], dtype=np.float64)
-            y[start : start + stride] = self._labels(part, start // BLOCK_ROWS, key, seed)
+            y[start : start + stride] = self._labels(part, start // BLOCK_ROWS, noise)
 
         map_in_order(label, range(0, len(z), stride))
         return y
 
-    def _labels(
-        self, z: NDArray[np.float64], index: int, key: int, seed: int
-    ) -> NDArray[np.float64]:
+    def _stream(self, kind: int, purpose: str, seed: int | None) -> Stream:
+        """The random stream of a data set's inputs or of its noise."""
+        key = PURPOSES.index(choice("purpose", purpose, PURPOSES))
+        return Stream(self.seed if seed is None else seed, kind, key)
+
+    def _labels(self, z: NDArray[np.float64], index: int, noise: Stream) -> NDArray[np.float64]:
         y = self.link(z)
         if self.noise:
-            noise = Stream(seed, _NOISE, key).block(index).standard_normal(len(z))
-            y = y + self.noise * noise
+            y = y + self.noise * noise.block(index).standard_normal(len(z))
         return y
 
     def __repr__(self) -> str:

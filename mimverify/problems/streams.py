@@ -42,6 +42,20 @@ def row_blocks(n: int) -> Iterator[slice]:
     return cut_rows(slice(0, n), BLOCK_ROWS)
 
 
+def block_parts(rows: slice) -> Iterator[tuple[int, int, slice]]:
+    """The blocks that a range of rows meets.
+
+    For each its index, how many of its rows come before the range, and which rows of the range
+    it holds, counted from the range's start.
+    """
+    row = rows.start
+    while row < rows.stop:
+        index, skip = divmod(row, BLOCK_ROWS)
+        stop = min((index + 1) * BLOCK_ROWS, rows.stop)
+        yield index, skip, slice(row - rows.start, stop - rows.start)
+        row = stop
+
+
 def cut_rows(rows: slice, size: int) -> Iterator[slice]:
     """A range of rows, `size` at a time; the last part may be shorter."""
     for start in range(rows.start, rows.stop, size):

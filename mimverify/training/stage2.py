@@ -137,7 +137,7 @@ def train_readout(
 def _ridge_solution(gram: Array, cross: Array, penalty: float) -> Array:
     """(gram + penalty)⁻¹ cross for a Gram matrix that rounding may have made indefinite."""
     trace = float(np.trace(gram))
-    if 0 < _CLEAR * trace < penalty:
+    if trace > 0 and penalty > _CLEAR * trace:
         with suppress(LinAlgError):  # of features that are nothing but rounding
             factor = cho_factor(gram + penalty * np.eye(len(cross)), check_finite=False)
             return np.asarray(cho_solve(factor, cross, check_finite=False))
