@@ -79,9 +79,18 @@ asv_home = home=$$(mktemp -d) && trap 'rm -rf "$$home"' EXIT && \
 	export XDG_CONFIG_HOME="$${XDG_CONFIG_HOME:-$$HOME/.config}" XDG_CACHE_HOME="$${XDG_CACHE_HOME:-$$HOME/.cache}" && \
 	export HOME="$$home" && $(BIN)/asv machine --config $(ASV) --machine mimverify-ci --yes >/dev/null
 
+# asv writes a list of benchmarks to its results, dry run or not, and those are under version control: this run has results,
+# and thus a configuration, of its own.
+asv_apart = import json, pathlib, sys; \
+	folder, home = (pathlib.Path(path).resolve() for path in sys.argv[1:]); \
+	conf = json.loads((folder / "asv.conf.json").read_text()); \
+	conf |= {key: str(folder / conf[key]) for key in ("repo", "benchmark_dir", "env_dir")}; \
+	conf |= {"results_dir": str(home / "results"), "html_dir": str(home / "html")}; \
+	(home / "asv.conf.json").write_text(json.dumps(conf))
+
 bench: $(STAMP) ## run each benchmark once, here and now (make bench ARGS="--bench Step")
-	@$(asv_home) && \
-	$(BIN)/asv run --config $(ASV) --machine mimverify-ci --environment "existing:$(CURDIR)/$(BIN)/python" \
+	@$(asv_home) && $(BIN)/python -c '$(asv_apart)' $(dir $(ASV)) "$$home" && \
+	$(BIN)/asv run --config "$$home/asv.conf.json" --machine mimverify-ci --environment "existing:$(CURDIR)/$(BIN)/python" \
 	  --quick --dry-run --show-stderr $(ARGS)
 
 .PHONY: history
