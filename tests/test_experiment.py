@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
+import mimverify.experiment
 import mimverify.memory
 from mimverify import default_samples
 from mimverify.errors import DivergenceError, InputError
@@ -20,11 +24,13 @@ from mimverify.experiment import (
     Experiment,
     ExperimentConfig,
     ExperimentResult,
+    ResolvedConfig,
     memory_needed,
     run_experiment,
 )
 from mimverify.experiment.progress import PhaseClock
 from mimverify.measure import Recorder, alignment, span_recovery, test_errors
+from mimverify.network import get_activation, get_loss
 from mimverify.problems import MultiIndexModel
 from mimverify.training import LayerwiseTrainer, default_steps
 
@@ -178,6 +184,52 @@ def test_resolving_twice_changes_nothing() -> None:
     assert config.resolved() == config
     assert config.to_json()["link"] == "quadratic:1,-0.5"
     assert (config.dtype, config.backend) == ("float32", "numpy")
+
+
+RESOLVED: dict[str, Any] = {
+    "link": "quadratic:1,-0.5", "rank": 2, "dim": 16, "samples": 300, "steps": 3, "neurons": 64,
+    "loss": "huber:0.5", "activation": "softplus", "backend": "numpy", "device": "cpu",
+    "dtype": "float32", "seed": 0, "noise": 1.0, "schedule": "constant", "eta": 20, "beta": 0.0,
+    "init_norm": 0.01, "remove_linear_part": False, "centre": True, "ridge": 0.001,
+    "readout": "gradient-descent", "readout_neurons": 256, "test_samples": 10_000, "threads": 2,
+    "design": "streamed", "baselines": True, "checkpoint": "run.npz", "resume": False,
+}  # fmt: skip
+
+
+def test_resolved_values_and_their_order() -> None:
+    """Checkpoints and results on disk hold them: other values would make them another run's."""
+    config = ExperimentConfig(
+        "quadratic:1,-0.5", dim=np.int64(16), samples=300, steps=3, loss="huber:0.5",  # type: ignore[arg-type]
+        activation="softplus", backend="NumPy", dtype="f4", noise=1, schedule="Constant", eta=20,
+        readout="gradient descent", threads=2, design="Streamed",
+        checkpoint=Path("run.npz"),  # type: ignore[arg-type]
+    )  # fmt: skip
+    resolved = config.resolved()
+    assert json.dumps(resolved.to_json()) == json.dumps(RESOLVED)
+    assert (resolved.loss, resolved.link.rank) == (get_loss("huber:0.5"), 2)
+    assert resolved.activation is get_activation("softplus")
+    defaults = ExperimentConfig("cos2z", dim=64)
+    changed = {"rank": 1, "samples": 1106, "steps": 4}
+    assert defaults.resolved().to_json() == defaults.to_json() | changed
+
+
+def test_both_forms_have_the_same_fields() -> None:
+    names = [[field.name for field in fields(form)] for form in (ExperimentConfig, ResolvedConfig)]
+    assert names[0] == names[1]
+
+
+def test_resolved_configuration_that_was_changed_is_checked_again() -> None:
+    changed = replace(small().resolved(), samples=0)
+    with pytest.raises(InputError, match="samples=0"):
+        Experiment(changed)
+
+
+def test_no_assertion_narrows_a_type() -> None:
+    """Types say what is resolved: nothing in `mimverify.experiment` has to be told again."""
+    narrows = re.compile(r"assert (isinstance\(|.* is not None)")
+    sources = sorted(Path(mimverify.experiment.__file__).parent.rglob("*.py"))
+    assert len(sources) > 10
+    assert [path for path in sources if narrows.search(path.read_text(encoding="utf-8"))] == []
 
 
 def test_default_samples_of_a_tiny_dimension_are_refused() -> None:

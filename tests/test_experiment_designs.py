@@ -113,7 +113,7 @@ def test_baselines_on_a_design_are_those_on_the_data_set() -> None:
     config = small(design="streamed").resolved()
     model = MultiIndexModel("z1z2", 16)
     design, y = stages_for("streamed")(config, model, lambda *_: None, Communicator()).first_layer()
-    data = model.sample(config.samples or 0)
+    data = model.sample(config.samples)
     inputs = model.sample(50, purpose="test").X
     ours, theirs = baseline_predictors(model, design, y), baseline_predictors(model, data)
     assert ours.keys() == theirs.keys()
@@ -145,7 +145,7 @@ def test_lazy_runs_to_the_end_and_its_readout_serves_real_inputs(
     result = run_experiment(config)
     record = result.to_json()
     assert json.loads(json.dumps(record, allow_nan=False)) == record
-    assert len(result.alignment) == config.resolved().steps + 1  # type: ignore[operator]
+    assert len(result.alignment) == config.resolved().steps + 1
     assert result.test_error is not None
     few = config.samples is not None and config.samples <= 2 * (config.dim + 1)
     assert [name for name, error in result.baselines.items() if error is None] == (
@@ -223,9 +223,9 @@ def test_lazy_and_stored_agree_in_law() -> None:
     [({}, True), ({"activation": "exp-centred"}, False), ({"loss": "squared"}, True)],
 )
 def test_directions_of_stage_1_are_counted(changes: dict[str, Any], pairs: bool) -> None:
-    config = small(**changes, dim=200, design="lazy").resolved()
-    reserved = training_directions(config)
-    assert mirrored(config) is pairs
+    config = small(**changes, dim=200, design="lazy")
+    reserved = training_directions(config.resolved())
+    assert mirrored(config.resolved()) is pairs
     _, design, _, _ = lazy_stages(config)
     assert design.left <= reserved.left
     assert design.right <= reserved.right
@@ -316,9 +316,9 @@ def test_only_one_process_keeps_the_checkpoint(
     path = str(tmp_path / "run.npz")
     kept = []
 
-    def keep(config: Any, recorder: Any, trainer: Any, step: int, W: Any) -> None:
+    def keep(path: str, config: Any, recorder: Any, trainer: Any, step: int, W: Any) -> None:
         kept.append(step)
-        keep_step(config, recorder, trainer, step, W)
+        keep_step(path, config, recorder, trainer, step, W)
 
     monkeypatch.setattr("mimverify.experiment.run.keep_step", keep)
     config = small(design="sharded", threads=None, checkpoint=path)

@@ -8,9 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.errors import InputError
-from mimverify.experiment import ExperimentConfig
-from mimverify.network import Activation, Loss
-from mimverify.problems import Link
+from mimverify.experiment import ResolvedConfig
 from mimverify.theory import predict_trajectory
 
 Array = NDArray[np.float64]
@@ -36,16 +34,12 @@ class Forecast:
         }
 
 
-def forecast(config: ExperimentConfig) -> Forecast:
-    """Predict the alignment of a resolved configuration.
+def forecast(config: ResolvedConfig) -> Forecast:
+    """Predict the alignment of a configuration.
 
     **Raises** `InputError` where the theory does not cover it, and says why.
     """
     _check_covered(config)
-    assert isinstance(config.link, Link)
-    assert isinstance(config.loss, Loss)
-    assert config.samples is not None
-    assert config.steps is not None
     trajectory = predict_trajectory(
         config.link,
         config.loss,
@@ -60,9 +54,8 @@ def forecast(config: ExperimentConfig) -> Forecast:
     return Forecast(trajectory.run_mean(neurons), *trajectory.run_interval(neurons))
 
 
-def _check_covered(config: ExperimentConfig) -> None:
+def _check_covered(config: ResolvedConfig) -> None:
     activation = config.activation
-    assert isinstance(activation, Activation)
     if config.schedule != "scale-free":
         raise InputError(
             f"--predict, schedule={config.schedule!r}: expected 'scale-free'; `mimverify predict "

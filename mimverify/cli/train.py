@@ -34,8 +34,9 @@ from mimverify.errors import InputError, MimverifyError
 from mimverify.experiment import DESIGNS, Experiment, ExperimentConfig, ExperimentResult
 from mimverify.files import write_whole
 from mimverify.measure import Recorder
-from mimverify.network import ACTIVATIONS, LOSSES, Activation, Loss
+from mimverify.network import ACTIVATIONS, LOSSES, get_activation, get_loss
 from mimverify.problems import LINKS
+from mimverify.training import LayerwiseTrainer
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -388,11 +389,9 @@ def _headline(configuration: dict[str, Any]) -> Text:
     return Text(text.format(**configuration), style="bold")
 
 
-def _notes(trainer: Any) -> list[str]:
+def _notes(trainer: LayerwiseTrainer) -> list[str]:
     """Which of the theorem's assumptions do not hold, and what to do about it."""
-    activation, loss = trainer.activation, trainer.loss
-    assert isinstance(activation, Activation)
-    assert isinstance(loss, Loss)
+    activation, loss = get_activation(trainer.activation), get_loss(trainer.loss)
     missing = [name for name, holds in activation.assumptions.items() if not holds]
     if missing:
         missing = [f"activation {activation.name}: not met: {', '.join(missing)}"]

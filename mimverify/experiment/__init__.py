@@ -3,12 +3,13 @@
 `run_experiment` is what `mimverify train` runs. `Experiment` is the same run as an object
 that can be asked at any time what it has so far, for callers that may have to stop early.
 
-config, result → memory, checks → stages (one class for each design) → resumption → run.
+resolved → config, result → memory, checks → stages (one class for each design) → resumption → run.
 """
 
-from mimverify.experiment.config import DESIGNS, ExperimentConfig
+from mimverify.experiment.config import ExperimentConfig
 from mimverify.experiment.memory import MemoryNeed, Part
 from mimverify.experiment.progress import OnProgress, OnStep
+from mimverify.experiment.resolved import DESIGNS, ResolvedConfig
 from mimverify.experiment.result import BASELINES, ExperimentResult
 from mimverify.experiment.run import Experiment, memory_need, memory_needed, run_experiment
 from mimverify.memory import physical_memory
@@ -23,6 +24,7 @@ __all__ = [
     "OnProgress",
     "OnStep",
     "Part",
+    "ResolvedConfig",
     "memory_need",
     "memory_needed",
     "physical_memory",

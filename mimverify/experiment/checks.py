@@ -9,24 +9,23 @@ from numpy.typing import NDArray
 
 from mimverify.backends import get_backend
 from mimverify.errors import InputError, MimverifyError
-from mimverify.experiment.config import ExperimentConfig
+from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.experiment.trainer import trainer_for
-from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.model import MultiIndexModel
 from mimverify.training.trainer import LayerwiseTrainer
 
 _PROBE_ROWS = 16
 
 
-def check_combinations(config: ExperimentConfig) -> None:
-    """Values of a resolved configuration that do not go together. Raises `InputError`."""
+def check_combinations(config: ResolvedConfig) -> None:
+    """Values that do not go together. Raises `InputError`."""
     _check_removal(config)
     _check_checkpoint(config)
     if config.samples == 1:
         raise InputError("samples=1: a single label is constant; expected at least 2")
 
 
-def _check_checkpoint(config: ExperimentConfig) -> None:
+def _check_checkpoint(config: ResolvedConfig) -> None:
     if config.checkpoint is None:
         if config.resume:
             raise InputError("resume=True: needs checkpoint, the file to go on from")
@@ -49,7 +48,7 @@ def _check_checkpoint(config: ExperimentConfig) -> None:
         raise InputError(f"checkpoint={config.checkpoint!r}: its folder does not exist")
 
 
-def _check_removal(config: ExperimentConfig) -> None:
+def _check_removal(config: ResolvedConfig) -> None:
     """What the regression would refuse, before the data is drawn. Raises `InputError`."""
     if not config.remove_linear_part:
         return
@@ -58,8 +57,6 @@ def _check_removal(config: ExperimentConfig) -> None:
             "centre=False, remove_linear_part=True: the regression fits the constant too; "
             "give one of the two"
         )
-    assert isinstance(config.loss, Loss)
-    assert config.samples is not None
     if not config.loss.smooth:
         raise InputError(
             f"loss={config.loss.name!r}: its regression does not remove the linear part; "
@@ -72,7 +69,7 @@ def _check_removal(config: ExperimentConfig) -> None:
         )
 
 
-def rehearse(config: ExperimentConfig, model: MultiIndexModel) -> LayerwiseTrainer:
+def rehearse(config: ResolvedConfig, model: MultiIndexModel) -> LayerwiseTrainer:
     """Zero steps on a few rows: whatever is wrong shows before the data is drawn.
 
     Returns the trainer at its start, `network_`. **Raises** `InputError`, also for a
@@ -90,8 +87,8 @@ def rehearse(config: ExperimentConfig, model: MultiIndexModel) -> LayerwiseTrain
     return rehearsal.fit_first_layer(X, y)
 
 
-def _probe_loss(config: ExperimentConfig, y: NDArray[np.float64]) -> None:
-    loss = get_loss(config.loss)
+def _probe_loss(config: ResolvedConfig, y: NDArray[np.float64]) -> None:
+    loss = config.loss
     labels = get_backend(config.backend, config.dtype, config.device).asarray(y)
     try:
         shape = tuple(loss.derivative(0 * labels, labels).shape)

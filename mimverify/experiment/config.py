@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass, fields, replace
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-from mimverify.backends import BACKENDS
-from mimverify.errors import InputError
-from mimverify.network.activations import Activation, get_activation
-from mimverify.network.losses import Loss, get_loss
-from mimverify.problems.links import Link, get_link
-from mimverify.training.schedules import default_samples, default_steps
-from mimverify.training.stage2 import READOUTS
-from mimverify.training.trainer import SCHEDULES
-from mimverify.validation import choice, dtype_name, integer, number
-
-#: How stage 1 holds its inputs.
-DESIGNS = ("stored", "streamed", "lazy", "sharded")
+from mimverify.experiment.resolved import ResolvedConfig, fields_by_name
+from mimverify.network.activations import Activation
+from mimverify.network.losses import Loss
+from mimverify.problems.links import Link
 
 
 @dataclass(frozen=True)
@@ -74,56 +66,14 @@ class ExperimentConfig:
     checkpoint: str | None = None
     resume: bool = False
 
-    def resolved(self) -> ExperimentConfig:
+    def resolved(self) -> ResolvedConfig:
         """This configuration with objects for names and figures for defaults.
 
         **Raises** `InputError` for a value that is out of range by itself. What depends on
         several values at once is left to those who use them.
         """
-        link = get_link(self.link, rank=self.rank)
-        dim = _size("dim", self.dim)
-        if link.rank > dim:
-            raise InputError(f"rank={link.rank}: expected at most dim={dim}")
-        samples = default_samples(dim) if self.samples is None else self.samples
-        samples = _size("samples", samples)
-        steps = default_steps(samples, dim) if self.steps is None else self.steps
-        schedule = choice("schedule", self.schedule, SCHEDULES)
-        beta = 0.0 if schedule == "constant" and self.beta is None else self.beta
-        return replace(
-            self,
-            link=link,
-            rank=link.rank,
-            dim=dim,
-            samples=samples,
-            steps=_size("steps", steps, minimum=0),
-            neurons=_size("neurons", self.neurons, minimum=2),
-            loss=get_loss(self.loss),
-            activation=get_activation(self.activation),
-            backend=choice("backend", self.backend, BACKENDS),
-            dtype=dtype_name("dtype", self.dtype),
-            # Larger seeds would share random streams with smaller ones.
-            seed=integer("seed", self.seed, minimum=0, maximum=2**32 - 1),
-            noise=number("noise", self.noise, minimum=0.0),
-            schedule=schedule,
-            beta=beta,
-            ridge=number("ridge", self.ridge, minimum=0.0, exclusive=True),
-            readout=choice("readout", self.readout, READOUTS),
-            readout_neurons=_size("readout_neurons", self.readout_neurons),
-            test_samples=_size("test_samples", self.test_samples, minimum=2),
-            threads=None if self.threads is None else _size("threads", self.threads),
-            design=choice("design", self.design, DESIGNS),
-            checkpoint=None if self.checkpoint is None else str(self.checkpoint),
-        )
+        return ResolvedConfig.of(self)
 
     def to_json(self) -> dict[str, Any]:
         """The fields by name; links, losses and activations as their specifications."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: getattr(value, "name", value) for name, value in values.items()}
-
-
-def _size(argument: str, value: Any, *, minimum: int = 1) -> int:
-    """A count, small enough to be computed with."""
-    count = integer(argument, value, minimum=minimum)
-    if count > 10**15:
-        raise InputError(f"{argument}={count}: too large for any machine")
-    return count
+        return fields_by_name(self)

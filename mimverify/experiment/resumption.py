@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mimverify.checkpoint import Checkpoint, check_resumable, load_checkpoint, save_checkpoint
 from mimverify.errors import InputError
-from mimverify.experiment.config import ExperimentConfig
+from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.measure.recorder import Recorder
 from mimverify.training.stage1 import FirstLayerState
 from mimverify.training.trainer import LayerwiseTrainer
@@ -25,32 +25,30 @@ _COLUMNS = ("alignment", "span_recovery", "overlaps", "cosines", "seconds")
 
 
 def keep_step(
-    config: ExperimentConfig,
+    path: str,
+    config: ResolvedConfig,
     recorder: Recorder,
     trainer: LayerwiseTrainer,
     step: int,
     W: NDArray[np.floating[Any]],
 ) -> None:
-    """Write the configuration's checkpoint after a step. **Raises** as `save_checkpoint`."""
-    assert config.checkpoint is not None
+    """Write the run's checkpoint after a step. **Raises** as `save_checkpoint`."""
     state = FirstLayerState(step, W, trainer.centring_, trainer.linear_part_)
     record = {column: list(getattr(recorder, column)) for column in _COLUMNS}
-    save_checkpoint(config.checkpoint, Checkpoint(config.to_json(), state, record))
+    save_checkpoint(path, Checkpoint(config.to_json(), state, record))
 
 
-def resume_run(config: ExperimentConfig, recorder: Recorder) -> FirstLayerState:
+def resume_run(path: str, config: ResolvedConfig, recorder: Recorder) -> FirstLayerState:
     """Fill the recorder with the checkpoint's record, and return the state to go on from.
 
     **Raises** `InputError` for a file that is no checkpoint of this run: one of another
     configuration, or of more steps than are to be taken.
     """
-    assert config.checkpoint is not None
-    assert config.steps is not None
-    checkpoint = load_checkpoint(config.checkpoint)
+    checkpoint = load_checkpoint(path)
     check_resumable(checkpoint, config.to_json(), free=FREE)
     state, record = checkpoint.state, checkpoint.record
     if any(len(record.get(column, ())) != state.step + 1 for column in _COLUMNS):
-        raise InputError(f"{config.checkpoint}: its record is not that of {state.step} steps")
+        raise InputError(f"{path}: its record is not that of {state.step} steps")
     if state.step > config.steps:
         raise InputError(
             f"steps={config.steps}: the run of the checkpoint has taken {state.step} already"

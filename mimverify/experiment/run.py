@@ -21,6 +21,7 @@ from mimverify.experiment.memory import (
     check_memory,
 )
 from mimverify.experiment.progress import OnProgress, OnStep, PhaseClock, no_progress
+from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.experiment.result import BASELINES, ExperimentResult
 from mimverify.experiment.resumption import keep_step, resume_run
 from mimverify.experiment.stages import stages_for
@@ -29,10 +30,11 @@ from mimverify.measure.recorder import Recorder
 from mimverify.memory import available_memory
 from mimverify.problems.model import MultiIndexModel
 from mimverify.threads import thread_limit, threads_in_force
+from mimverify.training.stage1 import FirstLayerState
 
 
 def run_experiment(
-    config: ExperimentConfig,
+    config: ExperimentConfig | ResolvedConfig,
     *,
     on_step: OnStep | None = None,
     on_progress: OnProgress | None = None,
@@ -82,7 +84,7 @@ class Experiment:
 
     def __init__(
         self,
-        config: ExperimentConfig,
+        config: ExperimentConfig | ResolvedConfig,
         *,
         on_step: OnStep | None = None,
         on_progress: OnProgress | None = None,
@@ -112,7 +114,7 @@ class Experiment:
             start = rehearse(self.config, self.model).network_
             self._threads = threads_in_force()
         self._a, self._b, self._dtype = start.a, start.b, start.W.dtype
-        self._resume = resume_run(self.config, self.recorder) if self.config.resume else None
+        self._resume = self._state_to_resume()
         self._progress = PhaseClock(on_progress or no_progress)
         self._stages = strategy(self.config, self.model, self._progress, self.communicator)
         self._errors: dict[str, float] = {}
@@ -172,17 +174,22 @@ class Experiment:
 
     # -- stage 1 ---------------------------------------------------------------------------
 
+    def _state_to_resume(self) -> FirstLayerState | None:
+        path = self.config.checkpoint
+        if path is None or not self.config.resume:
+            return None
+        return resume_run(path, self.config, self.recorder)
+
     def _train_first_layer(self) -> None:
         design, y = self._stages.first_layer()
         steps = self.config.steps
-        assert steps is not None  # resolved
-        keeps = self.config.checkpoint is not None and self.communicator.rank == 0
+        checkpoint = self.config.checkpoint if self.communicator.rank == 0 else None
 
         def observe(t: int, W: Any) -> None:
             self.recorder(t, W)
-            if keeps:
+            if checkpoint is not None:
                 W = design.backend.to_numpy(W)
-                keep_step(self.config, self.recorder, self.trainer, t, W)
+                keep_step(checkpoint, self.config, self.recorder, self.trainer, t, W)
             self._progress("stage 1: steps", t, steps)
 
         if self._resume is not None:
@@ -235,19 +242,18 @@ class Experiment:
 
 
 def memory_need(
-    config: ExperimentConfig, *, keep_weights: bool = False, ranks: int = 1
+    config: ResolvedConfig, *, keep_weights: bool = False, ranks: int = 1
 ) -> MemoryNeed:
-    """What a resolved configuration takes at its peak, in each of `ranks` processes."""
+    """What a configuration takes at its peak, in each of `ranks` processes."""
     need = stages_for(config.design).memory(config, ranks=ranks)
     if not keep_weights:
         return need
-    assert config.steps is not None
     size = np.dtype(config.dtype).itemsize
     kept = (config.steps + 1) * config.neurons * config.dim * size
     # Once in the recorder, and once more as the result's one array.
     return need.plus(Part("trajectory", 2 * kept, f"weights of {config.steps + 1} steps, twice"))
 
 
-def memory_needed(config: ExperimentConfig, *, keep_weights: bool = False, ranks: int = 1) -> int:
-    """Bytes at the peak, roughly, of a resolved configuration, in each of `ranks` processes."""
+def memory_needed(config: ResolvedConfig, *, keep_weights: bool = False, ranks: int = 1) -> int:
+    """Bytes at the peak, roughly, in each of `ranks` processes."""
     return memory_need(config, keep_weights=keep_weights, ranks=ranks).total

@@ -20,7 +20,7 @@ __all__ = [
 
 def stages_for(design: str) -> type[Stages]:
     """The strategy of one of `DESIGNS`."""
-    strategies = {
+    strategies: dict[str, type[Stages]] = {
         "stored": StoredStages,
         "streamed": StreamedStages,
         "lazy": LazyStages,

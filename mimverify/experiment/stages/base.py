@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from mimverify.designs.base import Design
 from mimverify.distributed import Communicator
-from mimverify.experiment.config import ExperimentConfig
 from mimverify.experiment.memory import MemoryNeed
 from mimverify.experiment.progress import OnProgress
+from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.measure.prediction import Predictor, test_errors
 from mimverify.problems.model import MultiIndexModel
 from mimverify.training.trainer import LayerwiseTrainer
@@ -23,7 +23,7 @@ class Stages(ABC):
 
     **Arguments**
 
-    - `config`: resolved.
+    - `config`: what is run.
     - `model`: what the data is drawn from.
     - `progress`: is told the phases.
     - `communicator`: this process among those of the run.
@@ -37,12 +37,11 @@ class Stages(ABC):
 
     def __init__(
         self,
-        config: ExperimentConfig,
+        config: ResolvedConfig,
         model: MultiIndexModel,
         progress: OnProgress,
         communicator: Communicator,
     ) -> None:
-        assert config.samples is not None  # resolved
         self.config = config
         self.samples = config.samples
         self.model = model
@@ -51,8 +50,8 @@ class Stages(ABC):
 
     @classmethod
     @abstractmethod
-    def memory(cls, config: ExperimentConfig, *, ranks: int = 1) -> MemoryNeed:
-        """What a resolved configuration takes at its peak, in each of `ranks` processes."""
+    def memory(cls, config: ResolvedConfig, *, ranks: int = 1) -> MemoryNeed:
+        """What a configuration takes at its peak, in each of `ranks` processes."""
 
     @abstractmethod
     def first_layer(self) -> tuple[Design, NDArray[np.floating[Any]]]:

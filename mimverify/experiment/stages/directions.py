@@ -7,10 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mimverify.experiment.config import ExperimentConfig
-from mimverify.network.activations import Activation
+from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.network.losses import Loss
-from mimverify.problems.links import Link
 
 # Each conjugate-gradient solve of `fit_linear_part` gains two digits in its own problem.
 _GAIN = math.log(100)
@@ -28,28 +26,22 @@ class Directions:
     left: int
 
 
-def training_directions(config: ExperimentConfig) -> Directions:
+def training_directions(config: ResolvedConfig) -> Directions:
     """Those of stage 1: exact without a linear part to remove, an estimate with one."""
-    n, d = config.samples, config.dim
-    assert n is not None
-    assert config.steps is not None
-    assert isinstance(config.link, Link)
-    assert isinstance(config.loss, Loss)
     asked = config.steps * (config.neurons // 2 if mirrored(config) else config.neurons)
     right, left = config.link.rank + asked, asked
     if config.remove_linear_part:
-        regression = regression_directions(config.loss, n, d, config.dtype)
+        regression = regression_directions(config.loss, config.samples, config.dim, config.dtype)
         # θ itself is asked for at every step, known by then, but given room to be looked at.
         right, left = right + regression.right + 1, left + regression.left
     return Directions(right, max(left, 1))
 
 
-def mirrored(config: ExperimentConfig) -> bool:
+def mirrored(config: ResolvedConfig) -> bool:
     """Whether training keeps the mirrored pairs of the symmetric start, exactly (E1).
 
     Without decay that cancels the old weights, partners grow apart.
     """
-    assert isinstance(config.activation, Activation)
     if config.schedule != "scale-free" and (config.eta or 0.0) * (config.beta or 0.0) != 1.0:
         return False
     return bool(config.activation.even)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,10 @@ from mimverify.experiment.stages.base import Stages
 from mimverify.measure.prediction import Predictor, baseline_predictors
 from mimverify.training.trainer import LayerwiseTrainer
 
+_Drawn = TypeVar("_Drawn", bound=Design)
 
-class DrawnStages(Stages):
+
+class DrawnStages(Stages, Generic[_Drawn]):
     """Both stages on a design of the model's own rows, the test on d-dimensional inputs.
 
     `reduce_model` would do for the network's test, but the linear baseline lives outside the
@@ -23,10 +25,10 @@ class DrawnStages(Stages):
     """
 
     @abstractmethod
-    def draw(self, purpose: str) -> tuple[Design, NDArray[np.floating[Any]]]:
+    def draw(self, purpose: str) -> tuple[_Drawn, NDArray[np.floating[Any]]]:
         """The design and all labels `(n,)` of `"stage1"` or `"stage2"`."""
 
-    def for_baselines(self, design: Design) -> Design:
+    def for_baselines(self, design: _Drawn) -> Design:
         """The design on which baselines are fitted; stage 2's own unless told otherwise."""
         return design
 

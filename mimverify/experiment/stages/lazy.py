@@ -12,8 +12,8 @@ from mimverify.backends import Backend, NumpyBackend, get_backend
 from mimverify.designs.base import Design
 from mimverify.designs.lazy import LazyGaussianDesign, lazy_bytes
 from mimverify.designs.stored import StoredDesign
-from mimverify.experiment.config import ExperimentConfig
 from mimverify.experiment.memory import MemoryNeed, Part
+from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.experiment.stages import parts
 from mimverify.experiment.stages.base import Stages
 from mimverify.experiment.stages.directions import (
@@ -25,7 +25,6 @@ from mimverify.measure.prediction import Predictor, linear_regression, oracle_re
 from mimverify.measure.reduction import reduce_model
 from mimverify.network.initialisation import Network
 from mimverify.network.losses import get_loss
-from mimverify.problems.links import Link
 from mimverify.problems.model import Dataset, MultiIndexModel
 from mimverify.training.stage2 import Readout, unit_rows
 from mimverify.training.trainer import LayerwiseTrainer
@@ -50,10 +49,8 @@ class LazyStages(Stages):
     on_host: ClassVar[bool] = False
 
     @classmethod
-    def memory(cls, config: ExperimentConfig, *, ranks: int = 1) -> MemoryNeed:
+    def memory(cls, config: ResolvedConfig, *, ranks: int = 1) -> MemoryNeed:
         n, d, m = config.samples, config.dim, config.neurons
-        assert n is not None
-        assert isinstance(config.link, Link)
         size, r = parts.itemsize(config), config.link.rank
         hidden = Part("hidden features", 2 * n * r * size)
         training = MemoryNeed(
@@ -179,23 +176,19 @@ def lifted(
     return replace(readout, directions=directions, linear=linear)
 
 
-def bases(config: ExperimentConfig, directions: Directions) -> Part:
+def bases(config: ResolvedConfig, directions: Directions) -> Part:
     """The lazy design's memory."""
-    assert config.samples is not None
     n, d = config.samples, config.dim
     right, left = directions.right, directions.left
     size = lazy_bytes(n, d, right, left, config.dtype)
     return Part("bases", size, f"{right} + {left} directions of {n} samples and {d} inputs")
 
 
-def _has_regression(config: ExperimentConfig) -> bool:
-    assert config.samples is not None
+def _has_regression(config: ResolvedConfig) -> bool:
     return config.baselines and config.samples > 2 * (config.dim + 1)
 
 
-def _baseline_directions(config: ExperimentConfig) -> Directions:
-    assert config.samples is not None
-    assert isinstance(config.link, Link)
+def _baseline_directions(config: ResolvedConfig) -> Directions:
     asked = regression_directions(get_loss("squared"), config.samples, config.dim, config.dtype)
     return Directions(config.link.rank + asked.right, asked.left)
 

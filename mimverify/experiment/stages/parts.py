@@ -6,8 +6,8 @@ import numpy as np
 
 from mimverify.backends import get_backend
 from mimverify.designs.base import rows_per_block
-from mimverify.experiment.config import ExperimentConfig
 from mimverify.experiment.memory import Part
+from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.problems.model import STRIP, blocks_at_once
 from mimverify.problems.streams import BLOCK_ROWS
 from mimverify.threads import threads_in_force
@@ -17,20 +17,19 @@ from mimverify.training.features import FEATURE_PIECE, FEATURE_STRIP
 _ORACLE = 64
 
 
-def itemsize(config: ExperimentConfig) -> int:
+def itemsize(config: ResolvedConfig) -> int:
     """Bytes of a number of the configuration's dtype."""
     return int(np.dtype(config.dtype).itemsize)
 
 
-def weights(config: ExperimentConfig) -> Part:
+def weights(config: ResolvedConfig) -> Part:
     """The first layer: start, weights and gradient, and float64 copies to measure it."""
     size = config.neurons * config.dim
     return Part("weights", size * (3 * itemsize(config) + 4 * 8), f"{config.neurons} neurons")
 
 
-def labels(config: ExperimentConfig, *, regression: bool = False) -> Part:
+def labels(config: ResolvedConfig, *, regression: bool = False) -> Part:
     """Labels and the vectors `(n,)` computed from them, of which a regression holds more."""
-    assert config.samples is not None
     vectors = 9 if regression else 3
     return Part("labels", config.samples * (2 * itemsize(config) + 8 * vectors))
 
@@ -42,11 +41,10 @@ def drawing(rows: int, dim: int, threads: int) -> Part:
     return Part("rows being drawn", threads * strip, f"{threads} threads")
 
 
-def projections(config: ExperimentConfig, dim: int) -> Part:
+def projections(config: ResolvedConfig, dim: int) -> Part:
     """Projections on neurons or on the oracle's directions, with what follows from them: a block's
     residuals of stage 1, or the features of stage 2's strips.
     """
-    assert config.samples is not None
     backend = get_backend(config.backend, config.dtype, config.device)
     rows = min(rows_per_block(dim, backend), config.samples)
     gathered = min(rows + FEATURE_PIECE, config.samples)
@@ -57,12 +55,12 @@ def projections(config: ExperimentConfig, dim: int) -> Part:
     return Part("projections", held + features)
 
 
-def output_layer(config: ExperimentConfig) -> Part:
+def output_layer(config: ResolvedConfig) -> Part:
     """Stage 2's moments, with what its solver adds."""
     return Part("output layer", 8 * 4 * config.readout_neurons**2)
 
 
-def test(config: ExperimentConfig, dim: int) -> tuple[Part, ...]:
+def test(config: ResolvedConfig, dim: int) -> tuple[Part, ...]:
     """The test's blocks, labels and predictions, and what else is left by then."""
     weights = 2 * itemsize(config) * config.neurons * config.dim
     held = blocks_at_once(config.test_samples) * BLOCK_ROWS

@@ -8,17 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.backends import get_backend
-from mimverify.designs.base import Design
 from mimverify.designs.sharded import ShardedDesign, shard_rows
 from mimverify.designs.stored import StoredDesign
-from mimverify.experiment.config import ExperimentConfig
 from mimverify.experiment.memory import MemoryNeed
+from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.experiment.stages.drawn import DrawnStages, phase
 from mimverify.experiment.stages.stored import stored_need
 from mimverify.problems.model import Dataset
 
 
-class ShardedStages(DrawnStages):
+class ShardedStages(DrawnStages[ShardedDesign]):
     """Each process draws and stores its own rows of the model's data sets, and all labels.
 
     The data is that of a stored run (labels to rounding, where a shard ends within a block); sums
@@ -29,11 +28,10 @@ class ShardedStages(DrawnStages):
     advice: ClassVar[str] = "; more machines hold more rows, design='streamed' a few rows at a time"
 
     @classmethod
-    def memory(cls, config: ExperimentConfig, *, ranks: int = 1) -> MemoryNeed:
-        assert config.samples is not None
+    def memory(cls, config: ResolvedConfig, *, ranks: int = 1) -> MemoryNeed:
         return stored_need(config, -(-config.samples // ranks))
 
-    def draw(self, purpose: str) -> tuple[Design, NDArray[np.floating[Any]]]:
+    def draw(self, purpose: str) -> tuple[ShardedDesign, NDArray[np.floating[Any]]]:
         config, n, here = self.config, self.samples, self.communicator
         mine = shard_rows(n, here.rank, here.ranks)
         X = np.empty((mine.stop - mine.start, config.dim), dtype=config.dtype)

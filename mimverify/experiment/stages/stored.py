@@ -10,15 +10,23 @@ from numpy.typing import NDArray
 from mimverify.backends import NumpyBackend, get_backend
 from mimverify.designs.base import Design
 from mimverify.designs.stored import StoredDesign
-from mimverify.experiment.config import ExperimentConfig
 from mimverify.experiment.memory import MemoryNeed, Part
+from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.experiment.stages import parts
 from mimverify.experiment.stages.drawn import DrawnStages, phase
 from mimverify.problems.model import Dataset
 from mimverify.threads import threads_in_force
 
 
-class StoredStages(DrawnStages):
+class _Stored(StoredDesign):
+    """A stored design that keeps its NumPy inputs `(n, d)`, wherever the backend has its own."""
+
+    def __init__(self, X: NDArray[np.floating[Any]], config: ResolvedConfig) -> None:
+        super().__init__(X, get_backend(config.backend, config.dtype, config.device))
+        self.inputs = X
+
+
+class StoredStages(DrawnStages[_Stored]):
     """Inputs `(n, d)` in one array."""
 
     advice: ClassVar[str] = (
@@ -28,8 +36,7 @@ class StoredStages(DrawnStages):
     _spent: NDArray[np.floating[Any]] | None = None
 
     @classmethod
-    def memory(cls, config: ExperimentConfig, *, ranks: int = 1) -> MemoryNeed:
-        assert config.samples is not None
+    def memory(cls, config: ResolvedConfig, *, ranks: int = 1) -> MemoryNeed:
         n, d = config.samples, config.dim
         needs = [stored_need(config, n)]
         if config.baselines and n <= 2 * (d + 1):
@@ -39,7 +46,7 @@ class StoredStages(DrawnStages):
             needs.append(MemoryNeed((_inputs(config, n), direct, *parts.test(config, 0))))
         return MemoryNeed.largest(needs)
 
-    def draw(self, purpose: str) -> tuple[Design, NDArray[np.floating[Any]]]:
+    def draw(self, purpose: str) -> tuple[_Stored, NDArray[np.floating[Any]]]:
         """`MultiIndexModel.sample`, telling how far it is.
 
         Stage 2's inputs are written over stage 1's, which nobody needs any more: memory that is
@@ -56,21 +63,12 @@ class StoredStages(DrawnStages):
             self.progress(phase(purpose), done, n)
         return _Stored(X, config), y
 
-    def for_baselines(self, design: Design) -> Design:
-        assert isinstance(design, _Stored)
+    def for_baselines(self, design: _Stored) -> Design:
         # On NumPy whatever the backend: the baselines are no part of what is measured.
         return StoredDesign(design.inputs, NumpyBackend(self.config.dtype))
 
 
-class _Stored(StoredDesign):
-    """A stored design that keeps its NumPy inputs `(n, d)`, wherever the backend has its own."""
-
-    def __init__(self, X: NDArray[np.floating[Any]], config: ExperimentConfig) -> None:
-        super().__init__(X, get_backend(config.backend, config.dtype, config.device))
-        self.inputs = X
-
-
-def stored_need(config: ExperimentConfig, rows: int) -> MemoryNeed:
+def stored_need(config: ResolvedConfig, rows: int) -> MemoryNeed:
     """What a process takes that holds `rows` of a stage's rows, and all labels."""
     d = config.dim
     threads = threads_in_force() if config.threads is None else config.threads
@@ -93,6 +91,6 @@ def stored_need(config: ExperimentConfig, rows: int) -> MemoryNeed:
     )
 
 
-def _inputs(config: ExperimentConfig, rows: int) -> Part:
+def _inputs(config: ResolvedConfig, rows: int) -> Part:
     d = config.dim
     return Part("inputs", rows * d * parts.itemsize(config), f"{rows} x {d}, a stage at a time")

@@ -10,15 +10,25 @@ from numpy.typing import NDArray
 from mimverify.backends import Backend, NumpyBackend, get_backend
 from mimverify.designs.base import Design
 from mimverify.designs.rows import ModelRows
-from mimverify.designs.streamed import StreamedDesign, streamed_bytes
-from mimverify.experiment.config import ExperimentConfig
+from mimverify.designs.streamed import OnRows, StreamedDesign, streamed_bytes
 from mimverify.experiment.memory import MemoryNeed, Part
+from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.experiment.stages import parts
 from mimverify.experiment.stages.drawn import DrawnStages, phase
 from mimverify.threads import available_cores
 
 
-class StreamedStages(DrawnStages):
+class _Redrawn(StreamedDesign):
+    """A streamed design that knows its rows as a model's."""
+
+    def __init__(
+        self, rows: ModelRows, backend: Backend, *, threads: int, on_progress: OnRows
+    ) -> None:
+        super().__init__(rows, backend, threads=threads, on_progress=on_progress)
+        self.rows = rows
+
+
+class StreamedStages(DrawnStages[_Redrawn]):
     """The results of a stored run, bit for bit, at the price of drawing the rows at every pass.
 
     The linear baseline needs n > 2(d + 1), the least squares that passes can solve.
@@ -27,8 +37,7 @@ class StreamedStages(DrawnStages):
     advice: ClassVar[str] = "; design='lazy' takes less where inputs are many, threads=1 always"
 
     @classmethod
-    def memory(cls, config: ExperimentConfig, *, ranks: int = 1) -> MemoryNeed:
-        assert config.samples is not None
+    def memory(cls, config: ResolvedConfig, *, ranks: int = 1) -> MemoryNeed:
         d, threads = config.dim, _threads(config)
         backend = get_backend(config.backend, config.dtype, config.device)
         read = streamed_bytes(d, backend, threads, config.neurons)
@@ -45,7 +54,7 @@ class StreamedStages(DrawnStages):
         )
         return MemoryNeed.largest([passes, MemoryNeed(parts.test(config, config.dim))])
 
-    def draw(self, purpose: str) -> tuple[Design, NDArray[np.floating[Any]]]:
+    def draw(self, purpose: str) -> tuple[_Redrawn, NDArray[np.floating[Any]]]:
         config = self.config
         rows = ModelRows(self.model, self.samples, purpose=purpose)
         self.progress(phase(purpose), 0, None)
@@ -53,21 +62,19 @@ class StreamedStages(DrawnStages):
         backend = get_backend(config.backend, config.dtype, config.device)
         return self._design(rows, backend), y
 
-    def for_baselines(self, design: Design) -> Design:
+    def for_baselines(self, design: _Redrawn) -> Design:
         # On NumPy whatever the backend, as for stored inputs.
-        assert isinstance(design, StreamedDesign)
-        assert isinstance(design.source, ModelRows)
-        return self._design(design.source, NumpyBackend(self.config.dtype))
+        return self._design(design.rows, NumpyBackend(self.config.dtype))
 
-    def _design(self, rows: ModelRows, backend: Backend) -> StreamedDesign:
+    def _design(self, rows: ModelRows, backend: Backend) -> _Redrawn:
         stage = f"{rows.purpose[:-1]} {rows.purpose[-1]}"
 
         def on_rows(done: int, total: int) -> None:
             self.progress(f"{stage}: rows of a pass", done, total)
 
-        return StreamedDesign(rows, backend, threads=_threads(self.config), on_progress=on_rows)
+        return _Redrawn(rows, backend, threads=_threads(self.config), on_progress=on_rows)
 
 
-def _threads(config: ExperimentConfig) -> int:
+def _threads(config: ResolvedConfig) -> int:
     """Threads that draw: as many as the libraries are given, or one for each core."""
     return available_cores() if config.threads is None else config.threads

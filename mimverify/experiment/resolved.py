@@ -1,0 +1,128 @@
+"""A configuration as it is run: objects for names, figures for defaults, every value checked."""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from mimverify.backends import BACKENDS
+from mimverify.errors import InputError
+from mimverify.network.activations import Activation, get_activation
+from mimverify.network.losses import Loss, get_loss
+from mimverify.problems.links import Link, get_link
+from mimverify.training.schedules import default_samples, default_steps
+from mimverify.training.stage2 import READOUTS
+from mimverify.training.trainer import SCHEDULES
+from mimverify.validation import choice, dtype_name, integer, number
+
+if TYPE_CHECKING:
+    from mimverify.experiment.config import ExperimentConfig
+
+#: How stage 1 holds its inputs.
+DESIGNS = ("stored", "streamed", "lazy", "sharded")
+
+
+@dataclass(frozen=True)
+class ResolvedConfig:
+    """What `ExperimentConfig.resolved` gives, and all that follows is written for.
+
+    The fields, in their order, and what they mean are those of `ExperimentConfig`. What is
+    still None stands for no default: `eta` and `beta` that the schedule sets itself, `threads`
+    left as they are, no `checkpoint`.
+    """
+
+    link: Link
+    _: KW_ONLY
+    rank: int
+    dim: int
+    samples: int
+    steps: int
+    neurons: int
+    loss: Loss
+    activation: Activation
+    backend: str
+    device: str
+    dtype: str
+    seed: int
+    noise: float
+    schedule: str
+    eta: float | None
+    beta: float | None
+    init_norm: float
+    remove_linear_part: bool
+    centre: bool
+    ridge: float
+    readout: str
+    readout_neurons: int
+    test_samples: int
+    threads: int | None
+    design: str
+    baselines: bool
+    checkpoint: str | None
+    resume: bool
+
+    @classmethod
+    def of(cls, config: ExperimentConfig | ResolvedConfig) -> ResolvedConfig:
+        """The resolved form. **Raises** as `ExperimentConfig.resolved`."""
+        link = get_link(config.link, rank=config.rank)
+        dim = _size("dim", config.dim)
+        if link.rank > dim:
+            raise InputError(f"rank={link.rank}: expected at most dim={dim}")
+        samples = default_samples(dim) if config.samples is None else config.samples
+        samples = _size("samples", samples)
+        steps = default_steps(samples, dim) if config.steps is None else config.steps
+        schedule = choice("schedule", config.schedule, SCHEDULES)
+        beta = 0.0 if schedule == "constant" and config.beta is None else config.beta
+        return cls(
+            link,
+            rank=link.rank,
+            dim=dim,
+            samples=samples,
+            steps=_size("steps", steps, minimum=0),
+            neurons=_size("neurons", config.neurons, minimum=2),
+            loss=get_loss(config.loss),
+            activation=get_activation(config.activation),
+            backend=choice("backend", config.backend, BACKENDS),
+            device=config.device,
+            dtype=dtype_name("dtype", config.dtype),
+            # Larger seeds would share random streams with smaller ones.
+            seed=integer("seed", config.seed, minimum=0, maximum=2**32 - 1),
+            noise=number("noise", config.noise, minimum=0.0),
+            schedule=schedule,
+            eta=config.eta,
+            beta=beta,
+            init_norm=config.init_norm,
+            remove_linear_part=config.remove_linear_part,
+            centre=config.centre,
+            ridge=number("ridge", config.ridge, minimum=0.0, exclusive=True),
+            readout=choice("readout", config.readout, READOUTS),
+            readout_neurons=_size("readout_neurons", config.readout_neurons),
+            test_samples=_size("test_samples", config.test_samples, minimum=2),
+            threads=None if config.threads is None else _size("threads", config.threads),
+            design=choice("design", config.design, DESIGNS),
+            baselines=config.baselines,
+            checkpoint=None if config.checkpoint is None else str(config.checkpoint),
+            resume=config.resume,
+        )
+
+    def resolved(self) -> ResolvedConfig:
+        """An equal one, checked again: `dataclasses.replace` takes any value."""
+        return ResolvedConfig.of(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name; links, losses and activations as their specifications."""
+        return fields_by_name(self)
+
+
+def fields_by_name(config: ExperimentConfig | ResolvedConfig) -> dict[str, Any]:
+    """A configuration in JSON's terms, in the order of its fields."""
+    values = {field.name: getattr(config, field.name) for field in fields(config)}
+    return {name: getattr(value, "name", value) for name, value in values.items()}
+
+
+def _size(argument: str, value: Any, *, minimum: int = 1) -> int:
+    """A count, small enough to be computed with."""
+    count = integer(argument, value, minimum=minimum)
+    if count > 10**15:
+        raise InputError(f"{argument}={count}: too large for any machine")
+    return count
