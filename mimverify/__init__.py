@@ -14,6 +14,7 @@ from mimverify.version import __version__
 if TYPE_CHECKING:
     from mimverify.contenders import fastest_backend
     from mimverify.experiment import Experiment, ExperimentConfig, ExperimentResult, run_experiment
+    from mimverify.fitting import FileFit, FitResult, fit_files
     from mimverify.measure import (
         Recorder,
         alignment,
@@ -55,6 +56,8 @@ __all__ = [
     "Experiment",
     "ExperimentConfig",
     "ExperimentResult",
+    "FileFit",
+    "FitResult",
     "InputError",
     "LayerwiseTrainer",
     "Link",
@@ -71,6 +74,7 @@ __all__ = [
     "default_samples",
     "default_steps",
     "fastest_backend",
+    "fit_files",
     "get_activation",
     "get_link",
     "get_loss",
@@ -94,6 +98,7 @@ __all__ = [
 _ROOMS = {
     "contenders": ("fastest_backend",),
     "experiment": ("Experiment", "ExperimentConfig", "ExperimentResult", "run_experiment"),
+    "fitting": ("FileFit", "FitResult", "fit_files"),
     "measure": (
         "Recorder",
         "alignment",

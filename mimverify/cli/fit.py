@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import inspect
-import io
 import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
-import numpy as np
-from numpy.typing import NDArray
 from rich import box
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.backends import BACKENDS, Backend, get_backend
 from mimverify.cli.options import (
     check_distinct,
     check_writable,
@@ -28,19 +24,12 @@ from mimverify.cli.options import (
     json_option,
     seed_option,
     threads_option,
+    write_arrays,
 )
-from mimverify.designs.files import NpyRows, ParquetRows, npy_labels, parquet_labels
-from mimverify.designs.rows import RowSource
-from mimverify.designs.streamed import OnRows, StreamedDesign, streamed_bytes
 from mimverify.errors import InputError, MimverifyError
-from mimverify.files import write_whole
-from mimverify.measure.prediction import normalised_error
-from mimverify.memory import bytes_text, check_fits
-from mimverify.network import ACTIVATIONS, LOSSES, get_activation, get_loss
-from mimverify.threads import available_cores, thread_limit
-from mimverify.training import LayerwiseTrainer, default_steps
-from mimverify.validation import choice, dtype_name, integer, not_constant, number
-from mimverify.version import __version__
+from mimverify.fitting import FileFit, FitResult, SpectrumRecorder
+from mimverify.network import ACTIVATIONS, LOSSES
+from mimverify.training import LayerwiseTrainer
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -126,14 +115,10 @@ def _parameter(name: str, *declarations: str, **settings: Any) -> Callable[[_Com
 def fit(
     inputs: str,
     labels: str,
-    test_fraction: float,
-    dtype: str,
-    seed: int,
-    threads: int | None,
     json_path: str | None,
     save_path: str | None,
     quiet: bool,
-    **parameters: Any,
+    **recipe: Any,
 ) -> None:
     """Train a two-layer network, layer by layer, on data that need not fit in memory.
 
@@ -152,238 +137,44 @@ def fit(
     for argument, path in (("X", inputs), ("--labels", labels)):
         check_distinct({argument: path, "--json": json_path, "--save": save_path})
     with _progress(quiet) as progress:
-        run = _Run(
-            inputs, labels, test_fraction, dtype, seed, threads, parameters, _Passes(progress)
-        )
 
-        def announce() -> None:
-            if not quiet and json_path != "-":
+        def on_step(recorder: SpectrumRecorder) -> None:
+            # Not before the first one: until then the trainer may still refuse its arguments.
+            if len(recorder.singular_values) == 1 and not quiet and json_path != "-":
                 progress.stop()
-                click.echo(f"memory: {bytes_text(run.memory)}")
+                click.echo(run.announcement)
                 progress.start()
 
+        with _arguments_as_typed():
+            run = FileFit(inputs, labels, on_step=on_step, on_pass=_Passes(progress), **recipe)
         try:
-            with thread_limit(run.blas_threads):
-                run.train(announce)
+            result = run.run()
         except (KeyboardInterrupt, MimverifyError) as error:
-            run.interrupted = isinstance(error, KeyboardInterrupt)
-            run.error = str(error) if isinstance(error, MimverifyError) else None
-            if run.singular_values:  # else the error says it all
+            result = run.result(stopped_by=error)
+            if result.singular_values:  # else the error says it all
                 progress.stop()
-                _report(run, json_path, quiet)
+                _report(result, json_path, quiet)
             raise
     if save_path is not None:
-        write_whole(Path(save_path), _npz(run.trainer))
-    _report(run, json_path, quiet)
+        write_arrays(save_path, result.arrays())
+    _report(result, json_path, quiet)
 
 
-def _report(run: _Run, json_path: str | None, quiet: bool) -> None:
-    deliver(json_path, run.to_json, lambda: [] if quiet else _page(run))
+@contextmanager
+def _arguments_as_typed() -> Iterator[None]:
+    """Errors call `inputs` and `labels` what they are called on the command line."""
+    try:
+        yield
+    except InputError as error:
+        text = str(error)
+        for argument, typed in (("inputs=", "X="), ("labels=", "--labels=")):
+            if text.startswith(argument):
+                raise InputError(typed + text.removeprefix(argument)) from None
+        raise
 
 
-# -- the run ------------------------------------------------------------------------------------
-
-
-class _Run:
-    """One training run on files, and what it measured so far. Checks all but the rows first."""
-
-    def __init__(
-        self,
-        inputs: str,
-        labels: str,
-        test_fraction: float,
-        dtype: str,
-        seed: int,
-        threads: int | None,
-        parameters: dict[str, Any],
-        passes: _Passes,
-    ) -> None:
-        self.rows, self.labels = _open(inputs, labels)
-        backend = choice("backend", parameters["backend"], BACKENDS)
-        self.backend: Backend = get_backend(
-            backend, dtype_name("dtype", dtype), parameters["device"]
-        )
-        self.threads = available_cores() if threads is None else threads
-        # Threads that read do the arithmetic as well, where there can be several.
-        self.blas_threads = self.threads if self.rows.in_order else 1
-        self.split = _Split.of(self.rows.n_rows, test_fraction)
-        first = self.split.first
-        steps = parameters["steps"]
-        self.steps = (
-            default_steps(first.stop - first.start, self.rows.dim)
-            if steps is None
-            else integer("steps", steps, minimum=0)
-        )
-        parameters |= {
-            "backend": backend,
-            "steps": self.steps,
-            "loss": get_loss(parameters["loss"]),
-            "activation": get_activation(parameters["activation"]),
-        }
-        self.trainer = LayerwiseTrainer(**parameters, random_state=seed)
-        # Blocks of a pass; labels with a float64 copy; weights, gradient and their copies.
-        self.memory = (
-            streamed_bytes(
-                self.rows.dim, self.backend, self.threads, parameters["neurons"],
-                least=self.rows.least_rows,
-            )
-            + 16 * self.rows.n_rows
-            + 6 * 8 * parameters["neurons"] * self.rows.dim
-        )  # fmt: skip
-        check_fits(self.memory, f"{inputs} with {parameters['neurons']} neurons")
-        self.configuration = {
-            "inputs": inputs,
-            "labels": labels,
-            "memory": self.memory,
-            "rows": self.rows.n_rows,
-            "dim": self.rows.dim,
-            "test_fraction": test_fraction,
-            "stage1_rows": self.split.size("first"),
-            "stage2_rows": self.split.size("second"),
-            "test_rows": self.split.size("test"),
-            **{name: getattr(value, "name", value) for name, value in parameters.items()},
-            "dtype": self.backend.dtype,
-            "seed": seed,
-            "threads": self.threads,
-            "versions": {"mimverify": __version__, "numpy": np.__version__},
-        }
-        self._passes = passes
-        self.singular_values: list[NDArray[np.floating[Any]]] = []
-        self.seconds: list[float] = []
-        self.test_error: float | None = None
-        self.baselines: dict[str, float | None] = {"mean": None}
-        self.interrupted = False
-        self.error: str | None = None
-
-    def train(self, announce: Callable[[], None]) -> None:
-        """Both stages and the test; `announce` is called before the first pass over the rows."""
-        split, y = self.split, self.labels
-        for part in (split.first, split.second, split.test):
-            if part is not None:
-                not_constant(y[part])
-        self.trainer.fit_first_layer(
-            self._design(split.first, "stage 1"), y[split.first], observe=self._observe(announce)
-        )
-        self.trainer.fit_readout(self._design(split.second, "stage 2"), y[split.second])
-        if split.test is not None:
-            self._test(split.test, float(y[split.second].mean(dtype=np.float64)))
-
-    def _design(self, rows: slice, phase: str) -> StreamedDesign:
-        return StreamedDesign(
-            self.rows[rows],
-            self.backend,
-            threads=self.threads,
-            on_progress=self._passes.phase(phase),
-        )
-
-    def _observe(self, announce: Callable[[], None]) -> Callable[[int, Any], None]:
-        resumed = time.perf_counter()
-
-        def observe(t: int, W: Any) -> None:
-            nonlocal resumed
-            if t == 0:
-                announce()
-            seconds = time.perf_counter() - resumed if t else 0.0
-            weights = self.backend.to_numpy(W).astype(np.float64)
-            self.seconds.append(seconds)
-            self.singular_values.append(np.asarray(np.linalg.svd(weights, compute_uv=False)))
-            resumed = time.perf_counter()
-
-        return observe
-
-    def _test(self, rows: slice, mean: float) -> None:
-        y = self.labels[rows]
-        prediction = np.empty(len(y))
-        for part, block in self._design(rows, "test").blocks():
-            prediction[part] = self.trainer.predict(self.backend.to_numpy(block))
-        self.test_error = normalised_error(prediction, y)
-        self.baselines = {"mean": normalised_error(np.full(len(y), mean), y)}
-
-    def shares(self) -> list[NDArray[np.floating[Any]]]:
-        """Shares of ‖W‖² in W's singular directions, largest first, at t = 0, 1, …"""
-        squares = [
-            (values / max(values[0], np.finfo(float).tiny)) ** 2 for values in self.singular_values
-        ]
-        return [values / values.sum() for values in squares]
-
-    def to_json(self) -> dict[str, Any]:
-        """What was measured, as numbers, strings and lists."""
-        return {
-            "singular_values": [values.tolist() for values in self.singular_values],
-            "shares": [values.tolist() for values in self.shares()],
-            "seconds": self.seconds,
-            "test_error": self.test_error,
-            "baselines": self.baselines,
-            "steps": max(len(self.singular_values) - 1, 0),
-            "interrupted": self.interrupted,
-            "error": self.error,
-            "configuration": self.configuration,
-        }
-
-
-@dataclass(frozen=True)
-class _Split:
-    """Rows of stage 1, of stage 2 and of the test set, in the order of the data."""
-
-    first: slice
-    second: slice
-    test: slice | None
-
-    @classmethod
-    def of(cls, n: int, test_fraction: float) -> _Split:
-        number("test_fraction", test_fraction, minimum=0.0)  # NaN is inside any range of click's
-        held_out = round(n * test_fraction)
-        trained = n - held_out
-        if trained < 2 or (test_fraction > 0 and held_out < 2):
-            raise InputError(
-                f"test_fraction={test_fraction:g} of {n} rows: expected at least two rows for the "
-                "test (or 0, for none) and one for each stage"
-            )
-        half = trained // 2
-        return cls(slice(0, half), slice(half, trained), slice(trained, n) if held_out else None)
-
-    def size(self, part: str) -> int:
-        rows: slice | None = getattr(self, part)
-        return 0 if rows is None else rows.stop - rows.start
-
-
-def _open(inputs: str, labels: str) -> tuple[RowSource, NDArray[np.floating[Any]]]:
-    """The rows of X and all labels `(n,)`."""
-    kind, own_file = Path(inputs).suffix.lower(), Path(labels).suffix.lower() == ".npy"
-    rows: RowSource
-    if kind == ".npy":
-        if not own_file:
-            raise InputError(f"--labels={labels!r}: expected a .npy file, as X is one")
-        rows = NpyRows(inputs)
-    elif kind in (".parquet", ".pq"):
-        rows = ParquetRows(inputs, exclude=None if own_file else labels)
-    else:
-        raise InputError(f"X={inputs!r}: expected a name that ends in .npy or .parquet")
-    y = npy_labels(labels) if own_file else parquet_labels(inputs, labels)
-    if len(y) != rows.n_rows:
-        raise InputError(
-            f"--labels={labels!r}: has {len(y)} labels: expected {rows.n_rows}, one for each row "
-            f"of {inputs}"
-        )
-    return rows, y
-
-
-def _npz(trainer: LayerwiseTrainer) -> bytes:
-    network, readout = trainer.network_, trainer.readout_
-    arrays: dict[str, Any] = {
-        "W": network.W,
-        "a": network.a,
-        "b": network.b,
-        "directions": readout.directions,
-        "readout_biases": readout.biases,
-        "readout_weights": readout.weights,
-        "readout_constant": np.array(readout.constant),
-    }
-    if readout.linear is not None:
-        arrays["linear_part"] = readout.linear
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
+def _report(result: FitResult, json_path: str | None, quiet: bool) -> None:
+    deliver(json_path, result.to_json, lambda: [] if quiet else _page(result))
 
 
 # -- what is shown -----------------------------------------------------------------------------
@@ -404,61 +195,59 @@ def _progress(quiet: bool) -> Progress:
 
 @dataclass
 class _Passes:
-    """Counts the passes of each phase and shows the rows of the one that goes on."""
+    """Shows the rows of the pass that goes on, one task for each stage."""
 
     progress: Progress
-    _last: Any = field(default=None)
+    _stage: str = ""
+    _task: TaskID | None = None
 
-    def phase(self, name: str) -> OnRows:
-        """What the design of a phase is to call after each block."""
-        if self._last is not None:
-            self.progress.remove_task(self._last)
-        task = self._last = self.progress.add_task(f"{name}, pass 1", total=None)
-        number = 1
-
-        def on_rows(done: int, rows: int) -> None:
-            nonlocal number
-            self.progress.update(
-                task, description=f"{name}, pass {number}", completed=done, total=rows
-            )
-            if done == rows:
-                number += 1
-
-        return on_rows
+    def __call__(self, stage: str, number: int, done: int, rows: int) -> None:
+        """`done` of `rows` are done in a stage's pass."""
+        description = f"{stage}, pass {number}"
+        if self._task is None or stage != self._stage:
+            if self._task is not None:
+                self.progress.remove_task(self._task)
+            self._stage = stage
+            self._task = self.progress.add_task(description, total=None)
+        if done:  # a stage that has only begun shows no length
+            self.progress.update(self._task, description=description, completed=done, total=rows)
 
 
-def _page(run: _Run) -> list[RenderableType]:
+def _page(result: FitResult) -> list[RenderableType]:
     text = (
         "{inputs}: d = {dim}, {stage1_rows} + {stage2_rows} rows for the two stages, {test_rows} "
         "for the test, {neurons} neurons, loss {loss}, activation {activation}, {schedule} "
         "schedule, {backend} {dtype} on {device}, seed {seed}"
     )
-    parts: list[RenderableType] = [Text(text.format(**run.configuration), style="bold")]
-    parts += [_shares_table(run), "share k: of the weights' squared norm, in their k-th direction."]
-    if run.test_error is not None:
+    parts: list[RenderableType] = [Text(text.format(**result.configuration), style="bold")]
+    parts += [
+        _shares_table(result),
+        "share k: of the weights' squared norm, in their k-th direction.",
+    ]
+    if result.test_error is not None:
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("predictor")
         table.add_column("test error", justify="right")
-        table.add_row("this network", f"{run.test_error:.4f}", style="bold")
-        table.add_row("predicting the mean", f"{run.baselines['mean']:.4f}")
+        table.add_row("this network", f"{result.test_error:.4f}", style="bold")
+        table.add_row("predicting the mean", f"{result.baselines['mean']:.4f}")
         parts += [
             table,
-            f"Mean squared error on the last {run.configuration['test_rows']} rows over the "
+            f"Mean squared error on the last {result.configuration['test_rows']} rows over the "
             "variance of their labels.",
         ]
-    elif run.interrupted:
-        taken = len(run.singular_values) - 1
-        parts.append(f"Interrupted after step {taken} of {run.steps}; no test error.")
+    elif result.interrupted:
+        planned = result.configuration["steps"]
+        parts.append(f"Interrupted after step {result.steps} of {planned}; no test error.")
     return parts
 
 
-def _shares_table(run: _Run) -> Table:
+def _shares_table(result: FitResult) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    shares = run.shares()
+    shares = result.shares
     shown = min(_SHOWN, len(shares[0]))
     for heading in ("step", *(f"share {k + 1}" for k in range(shown)), "time"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for t, (values, seconds) in enumerate(zip(shares, run.seconds, strict=False)):
+    for t, (values, seconds) in enumerate(zip(shares, result.seconds, strict=True)):
         cells = (f"{value:.4f}" for value in values[:shown])
         table.add_row(str(t), *cells, f"{seconds:.2f} s" if t else "")
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console, RenderableType
 
 from mimverify.errors import InputError
@@ -74,6 +77,14 @@ def write_text(path: str, text: str) -> None:
         click.echo(text, nl=False)
         return
     write_whole(Path(path), text.encode())
+
+
+def write_arrays(path: str, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write arrays to an .npz file, whole or not at all."""
+    buffer = io.BytesIO()
+    named: dict[str, Any] = dict(arrays)  # savez has options of its own, of other types
+    np.savez(buffer, **named)
+    write_whole(Path(path), buffer.getvalue())
 
 
 def check_writable(argument: str, path: str | None) -> None:

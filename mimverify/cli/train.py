@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,7 +11,6 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 import click
-import numpy as np
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
@@ -27,12 +25,12 @@ from mimverify.cli.options import (
     json_option,
     seed_option,
     threads_option,
+    write_arrays,
     write_json,
 )
 from mimverify.distributed import Communicator, process_group
 from mimverify.errors import InputError, MimverifyError
 from mimverify.experiment import DESIGNS, Experiment, ExperimentConfig, ExperimentResult
-from mimverify.files import write_whole
 from mimverify.measure import Recorder
 from mimverify.network import ACTIVATIONS, LOSSES, get_activation, get_loss
 from mimverify.problems import LINKS
@@ -232,18 +230,11 @@ def _report(
             record["predicted_alignment"] = expected.to_json()
         write_json(json_path, record)
     saved = save_path is not None and bool(result.alignment)
-    if saved:
-        write_whole(Path(str(save_path)), _npz(result))
+    if save_path is not None and saved:
+        write_arrays(save_path, result.arrays())
     view.show(_tables(result, expected))
     if saved and stopped:
         view.show([f"{save_path} holds the start and the {_plural(result.steps)} taken."])
-
-
-def _npz(result: ExperimentResult) -> bytes:
-    buffer = io.BytesIO()
-    arrays: dict[str, Any] = dict(result.arrays())
-    np.savez(buffer, **arrays)
-    return buffer.getvalue()
 
 
 # -- what is shown -----------------------------------------------------------------------------

@@ -1,0 +1,91 @@
+"""What a run on files measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.errors import InputError
+from mimverify.training.trainer import LayerwiseTrainer
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What one run on files measured, possibly before it was over.
+
+    **Arguments**
+
+    - `configuration`: what was run, with figures for defaults, the rows of each part, the
+      memory announced, and versions.
+    - `singular_values`: of W, `(min(m, d),)` at each of t = 0 … `steps`, largest first.
+    - `seconds`: of each step, measuring left out; 0 at t = 0.
+    - `test_error`: normalised, 1 = predicting the mean; None without a test or where it was
+      not reached.
+    - `baselines`: the same for `"mean"`, the mean of stage 2's labels.
+    - `interrupted`, `error`: why the run is not complete.
+    - `trainer`: fitted as far as the run came; `trainer.predict(X)` of a complete one.
+    """
+
+    configuration: dict[str, Any]
+    singular_values: list[NDArray[np.float64]]
+    seconds: list[float]
+    test_error: float | None
+    baselines: dict[str, float | None]
+    interrupted: bool
+    error: str | None
+    trainer: LayerwiseTrainer
+
+    @property
+    def steps(self) -> int:
+        """Steps that were taken: `configuration["steps"]` unless the run was cut short."""
+        return max(len(self.singular_values) - 1, 0)
+
+    @property
+    def shares(self) -> list[NDArray[np.float64]]:
+        """Shares of ‖W‖² in W's singular directions, largest first, at t = 0, 1, …"""
+        squares = [
+            (values / max(values[0], np.finfo(float).tiny)) ** 2 for values in self.singular_values
+        ]
+        return [values / values.sum() for values in squares]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but the network, as a dictionary of numbers, strings and lists."""
+        return {
+            "singular_values": [values.tolist() for values in self.singular_values],
+            "shares": [values.tolist() for values in self.shares],
+            "seconds": self.seconds,
+            "test_error": self.test_error,
+            "baselines": self.baselines,
+            "steps": self.steps,
+            "interrupted": self.interrupted,
+            "error": self.error,
+            "configuration": self.configuration,
+        }
+
+    def arrays(self) -> dict[str, NDArray[np.floating[Any]]]:
+        """The trained network, as `--save` keeps it.
+
+        W `(m, d)`, a and b `(m,)` of stage 1; of stage 2 the unit rows `directions` `(k, d)` that
+        its features read, `readout_biases` and `readout_weights` `(p,)`, `readout_constant`
+        `()` and, where it was removed, `linear_part` `(d,)`.
+
+        **Raises** `InputError` where stage 2 was not reached.
+        """
+        if not hasattr(self.trainer, "readout_"):
+            raise InputError("arrays: stage 2 was not reached; there are no output weights")
+        network, readout = self.trainer.network_, self.trainer.readout_
+        arrays: dict[str, NDArray[np.floating[Any]]] = {
+            "W": network.W,
+            "a": network.a,
+            "b": network.b,
+            "directions": readout.directions,
+            "readout_biases": readout.biases,
+            "readout_weights": readout.weights,
+            "readout_constant": np.array(readout.constant),
+        }
+        if readout.linear is not None:
+            arrays["linear_part"] = readout.linear
+        return arrays
