@@ -40,7 +40,7 @@ from mimverify.network import ACTIVATIONS, LOSSES, get_activation, get_loss
 from mimverify.threads import available_cores, thread_limit
 from mimverify.training import LayerwiseTrainer, default_steps
 from mimverify.validation import choice, dtype_name, integer, not_constant, number
-from mimverify.version import __version__
+from mimverify.versions import software_versions
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -231,6 +231,7 @@ class _Run:
             + 6 * 8 * parameters["neurons"] * self.rows.dim
         )  # fmt: skip
         check_fits(self.memory, f"{inputs} with {parameters['neurons']} neurons")
+        versions = software_versions("numpy")
         self.configuration = {
             "inputs": inputs,
             "labels": labels,
@@ -245,7 +246,7 @@ class _Run:
             "dtype": self.backend.dtype,
             "seed": seed,
             "threads": self.threads,
-            "versions": {"mimverify": __version__, "numpy": np.__version__},
+            "versions": {name: versions[name] for name in ("mimverify", "numpy")},
         }
         self._passes = passes
         self.singular_values: list[NDArray[np.floating[Any]]] = []
