@@ -21,8 +21,9 @@ from mimverify.designs import (
     base,
 )
 from mimverify.errors import TrainerError
-from mimverify.handles.interface import OPERATION_COUNTS, call
+from mimverify.handles.calling import call
 from mimverify.handles.isolated import SpawnedTrainer
+from mimverify.handles.methods import OPERATION_COUNTS
 from mimverify.trial import (
     PROFILES,
     InProcessTrainer,

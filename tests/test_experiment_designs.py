@@ -37,6 +37,7 @@ from mimverify.experiment.stages.directions import (
 from mimverify.measure import baseline_predictors, normalised_error
 from mimverify.network import get_loss
 from mimverify.problems import MultiIndexModel
+from mimverify.training import LayerwiseTrainer, Readout
 
 SMALL: dict[str, Any] = {
     "dim": 16,
@@ -173,7 +174,17 @@ def lazy_stages(config: ExperimentConfig) -> tuple[Experiment, Any, LazyStages, 
 
 
 @pytest.mark.parametrize("changes", [{}, SOFTPLUS])
-def test_lifted_readout_is_the_reduced_one(changes: dict[str, Any]) -> None:
+def test_lifted_readout_is_the_reduced_one(
+    changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    returned = []
+    fit_reduced_readout = LayerwiseTrainer.fit_reduced_readout
+
+    def keep(trainer: LayerwiseTrainer, *arguments: Any) -> Readout:
+        returned.append(fit_reduced_readout(trainer, *arguments))
+        return returned[-1]
+
+    monkeypatch.setattr(LayerwiseTrainer, "fit_reduced_readout", keep)
     config = small("relu-sum", **changes, dim=40, design="lazy")
     experiment, _, stages, predictors = lazy_stages(config)
     trainer, model = experiment.trainer, stages.test_model()
@@ -182,7 +193,7 @@ def test_lifted_readout_is_the_reduced_one(changes: dict[str, Any]) -> None:
         linear = [] if readout.linear is None else [readout.linear[None]]
         return np.vstack([subspace, readout.directions, *linear])
 
-    reduced = read(model.subspace, predictors["trainer"].__self__.readout_)
+    reduced = read(model.subspace, returned[-1])
     lifted = read(experiment.model.subspace, trainer.readout_)
     assert reduced @ reduced.T == pytest.approx(lifted @ lifted.T, abs=1e-10)
     # The same inputs in both coordinates: whatever is read off them agrees.

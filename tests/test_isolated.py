@@ -20,8 +20,9 @@ import pytest
 from numpy.typing import NDArray
 
 from mimverify.errors import InputError, TrainerError
-from mimverify.handles.interface import SIGNATURES, TrainerHandle
+from mimverify.handles import TrainerHandle
 from mimverify.handles.isolated import SpawnedTrainer
+from mimverify.handles.methods import SIGNATURES
 
 Array = NDArray[Any]
 N, M, D = 5, 4, 3

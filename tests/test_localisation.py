@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mimverify import LayerwiseTrainer, numpy_trainer
-from mimverify.handles.interface import InProcessTrainer
+from mimverify.handles import InProcessTrainer
 from mimverify.trial import PROFILES, Session, Status, Verdict, exact_step, load_claims
 from mimverify.trial.calls import Call, RecordedTrainer
 from mimverify.trial.localisation import localise

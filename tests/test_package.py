@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -31,3 +34,47 @@ def test_names_are_imported_when_they_are_asked_for() -> None:
         "mimverify.training.default_steps\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def fitted_attributes_set(tree: ast.AST) -> Iterator[str]:
+    """Assignments to what fitting sets, a name with one underscore at its end, of anything but
+    `self`; deletions are assignments too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            owner, name = ast.unparse(node.value), node.attr
+        elif isinstance(node, ast.Call) and len(node.args) > 1 and _sets(node.func):
+            owner, name = ast.unparse(node.args[0]), str(getattr(node.args[1], "value", ""))
+        else:
+            continue
+        if name.endswith("_") and not name.endswith("__") and owner != "self":
+            yield f"{owner}.{name}"
+
+
+def _sets(function: ast.expr) -> bool:
+    return ast.unparse(function).rpartition(".")[2].strip("_") in ("setattr", "delattr")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("self.readout_ = other.readout_", []),
+        ("self.trainer = trainer.readout", []),
+        ("module.__name__ = 'a'", []),
+        ("trainer.readout_ = 1", ["trainer.readout_"]),
+        ("self.trainer.readout_ += 1", ["self.trainer.readout_"]),
+        ("a, (b.network_, c) = d", ["b.network_"]),
+        ("trainer.steps_: int = 3", ["trainer.steps_"]),
+        ("for trainer.steps_ in x: pass", ["trainer.steps_"]),
+        ("del trainer.readout_", ["trainer.readout_"]),
+        ("setattr(trainer, 'readout_', 1)", ["trainer.readout_"]),
+        ("object.__setattr__(trainer, 'readout_', 1)", ["trainer.readout_"]),
+    ],
+)
+def test_forged_state_is_found(code: str, expected: list[str]) -> None:
+    assert list(fitted_attributes_set(ast.parse(code))) == expected
+
+
+def test_only_a_trainer_sets_what_fitting_sets() -> None:
+    """Who forged it would have to know what else a trainer keeps, and when that changes."""
+    for path in Path(mimverify.__file__).parent.rglob("*.py"):
+        assert not list(fitted_attributes_set(ast.parse(path.read_text(encoding="utf-8")))), path

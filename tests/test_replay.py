@@ -20,7 +20,7 @@ from mimverify import InputError, LayerwiseTrainer, numpy_trainer
 from mimverify.archive import Archive
 from mimverify.checkpoint import Checkpoint, save_checkpoint
 from mimverify.cli.app import main
-from mimverify.handles.interface import InProcessTrainer
+from mimverify.handles import InProcessTrainer
 from mimverify.training.centring import Centring
 from mimverify.training.stage1 import FirstLayerState
 from mimverify.trial import (

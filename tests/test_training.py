@@ -41,6 +41,7 @@ from mimverify.training import (
     torch_trainer,
     train_first_layer,
 )
+from mimverify.training.stage2 import unit_rows
 from mimverify.trial import (
     accumulate,
     exact_trajectory,
@@ -658,6 +659,30 @@ def test_prediction_is_checked() -> None:
             trainer.predict(wrong)
     with pytest.raises(InputError, match="X has 5 columns: expected d=6"):
         trainer.fit_stages(X, y, X[:, :5], y)
+
+
+@pytest.mark.parametrize("remove", [False, True])
+def test_a_reduced_readout_is_the_readout(remove: bool, library: str, dtype: str) -> None:
+    """Coordinates in another orthonormal basis, of the whole space here, change nothing."""
+    X, y = sample(dtype=dtype)
+    trainer = small(library, activation="softplus", remove_linear_part=remove)
+    with pytest.raises(InputError, match="fit_reduced_readout: there is no first layer yet"):
+        trainer.fit_reduced_readout(X, y, np.eye(6))
+    trainer.fit_first_layer(X, y)
+    rows = [unit_rows(trainer.network_.W)]
+    rows += [] if trainer.linear_part_ is None else [trainer.linear_part_[None]]
+    basis, _ = np.linalg.qr(np.random.default_rng(5).standard_normal((6, 6)))
+    Z, coordinates = X @ basis.astype(dtype), np.vstack(rows) @ basis
+    counts = trainer.operation_counts()
+    reduced = trainer.fit_reduced_readout(Z, y, coordinates)
+    assert trainer.operation_counts() == counts
+    lifted, rounding = trainer.predict(X), 1e4 * float(np.finfo(dtype).eps)
+    np.testing.assert_allclose(reduced.predict(Z), lifted, rtol=rounding, atol=rounding)
+    np.testing.assert_array_equal(trainer.readout_.directions, rows[0])
+    direct = trainer.fit_readout(X, y).predict(X)
+    np.testing.assert_allclose(direct, lifted, rtol=rounding, atol=rounding)
+    with pytest.raises(InputError, match=re.escape(f"expected ({len(coordinates)}, 6)")):
+        trainer.fit_reduced_readout(Z, y, coordinates[:-1])
 
 
 def test_fit_uses_one_half_for_each_stage(library: str) -> None:

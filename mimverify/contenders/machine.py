@@ -5,16 +5,13 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
-import numpy as np
-import scipy
 from threadpoolctl import threadpool_info
 
 from mimverify.memory import physical_memory
 from mimverify.threads import available_cores, threads_in_force
-from mimverify.version import __version__
+from mimverify.versions import software_versions
 
 
 def machine_facts() -> dict[str, Any]:
@@ -25,19 +22,14 @@ def machine_facts() -> dict[str, Any]:
         "memory": physical_memory(),
         "load": _load(),
         "system": platform.platform(),
-        "mimverify": __version__,
+        "mimverify": software_versions()["mimverify"],
     }
 
 
 def process_facts(modules: Sequence[str]) -> dict[str, Any]:
     """Versions of Python, NumPy, SciPy and `modules`; this process's thread pools."""
-    versions = {
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-    }
-    for name in modules:
-        versions[name] = str(getattr(import_module(name), "__version__", "unknown"))
+    versions = software_versions("numpy", "scipy", *modules)
+    del versions["mimverify"]  # the same in every process: `machine_facts` tells it
     pools = [
         {key: pool.get(key) for key in ("internal_api", "version", "num_threads")}
         for pool in threadpool_info()

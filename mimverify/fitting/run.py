@@ -25,7 +25,7 @@ from mimverify.threads import available_cores, thread_limit
 from mimverify.training.schedules import default_steps
 from mimverify.training.trainer import LayerwiseTrainer
 from mimverify.validation import choice, dtype_name, integer, not_constant
-from mimverify.version import __version__
+from mimverify.versions import software_versions
 
 #: Arguments of `LayerwiseTrainer` that a run on files takes under the same name.
 PARAMETERS = (
@@ -132,6 +132,7 @@ class FileFit:
         self._on_pass = on_pass or no_passes
         self._test_error: float | None = None
         self._baselines: dict[str, float | None] = {"mean": None}
+        versions = software_versions("numpy")
         self._configuration = {
             "inputs": inputs,
             "labels": labels,
@@ -146,7 +147,7 @@ class FileFit:
             "dtype": self._backend.dtype,
             "seed": seed,
             "threads": self._threads,
-            "versions": {"mimverify": __version__, "numpy": np.__version__},
+            "versions": {name: versions[name] for name in ("mimverify", "numpy")},
         }
 
     @property

@@ -3,6 +3,8 @@
 This package imports nothing of the trial, so that a worker process starts quickly.
 """
 
-from mimverify.handles.interface import Capabilities, InProcessTrainer, TrainerHandle
+from mimverify.handles.capabilities import Capabilities
+from mimverify.handles.handle import TrainerHandle
+from mimverify.handles.in_process import InProcessTrainer
 
 __all__ = ["Capabilities", "InProcessTrainer", "TrainerHandle"]

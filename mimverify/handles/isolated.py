@@ -1,6 +1,6 @@
 """A trainer in a process of its own, which may hang, crash or print without harm.
 
-`SpawnedTrainer` is a `mimverify.handles.interface.TrainerHandle`. Its worker,
+`SpawnedTrainer` is a `mimverify.handles.handle.TrainerHandle`. Its worker,
 `mimverify.handles.worker`, is a new interpreter: no fork of a process with threads, no pickle.
 Commands are JSON on a socket, arrays lie in shared memory. The worker leads a session and a
 process group of its own, so that Ctrl-C does not reach it and that the processes it starts
@@ -33,7 +33,9 @@ from numpy.typing import NDArray
 
 from mimverify.closing import Closing
 from mimverify.errors import InputError, TrainerError
-from mimverify.handles.interface import Capabilities, check_call, check_random_state
+from mimverify.handles.calling import check_call
+from mimverify.handles.capabilities import Capabilities
+from mimverify.handles.construction import check_random_state
 from mimverify.handles.worker import Segment, encode
 from mimverify.threads import thread_environment
 
@@ -126,7 +128,7 @@ class SpawnedTrainer(Closing):
     def call(
         self, method: str, arrays: Mapping[str, Array], options: Mapping[str, Any]
     ) -> Array | None:
-        """As `mimverify.handles.interface.call`, which the worker runs.
+        """As `mimverify.handles.calling.call`, which the worker runs.
 
         **Raises** what that raises, and `TrainerError` of kind `"timeout"` or `"died"`.
         """

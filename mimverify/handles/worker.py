@@ -26,7 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.errors import InputError, TrainerError
-from mimverify.handles.interface import call, describe, load_source, new_trainer
+from mimverify.handles.calling import call
+from mimverify.handles.capabilities import describe
+from mimverify.handles.construction import load_source, new_trainer
 from mimverify.importing import summarise
 
 __all__ = ["Segment", "encode", "main"]

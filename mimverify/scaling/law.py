@@ -23,7 +23,7 @@ from mimverify.theory.analysis import first_moments
 from mimverify.theory.population import population_of
 from mimverify.threads import thread_limit
 from mimverify.validation import choice, dtype_name, integer, number
-from mimverify.version import __version__
+from mimverify.versions import software_versions
 
 #: Called with T, d, and a line on what is going on.
 OnProgress = Callable[[int, int, str], None]
@@ -171,7 +171,7 @@ def measure_scaling(
     configuration = {
         "dims": dims, "steps": steps, "noise": noise, "backend": backend, "dtype": dtype,
         "precision": precision, "most_runs": most_runs, "memory": available, "seed": seed,
-        "threads": threads, "version": __version__,
+        "threads": threads, "version": software_versions()["mimverify"],
     }  # fmt: skip
     points: list[ScalingPoint] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +23,7 @@ from mimverify.training.gradient import Objective
 from mimverify.training.linear_part import fit_linear_part
 from mimverify.training.schedules import ConstantRate, ScaleFree, Schedule, default_steps
 from mimverify.training.stage1 import FirstLayerState, Observer, train_first_layer
-from mimverify.training.stage2 import READOUTS, train_readout
+from mimverify.training.stage2 import READOUTS, Readout, train_readout, unit_rows
 from mimverify.validation import array, choice, data, dtype_name, integer, not_constant, number
 
 Array = NDArray[np.floating[Any]]
@@ -165,18 +166,44 @@ class LayerwiseTrainer:
         design, y = self._design(X, y, self.network_.W.dtype.name)
         if design.dim != self.n_features_in_:
             raise InputError(f"X has {design.dim} columns: expected d={self.n_features_in_}")
-        self.readout_ = train_readout(
-            self._counted(design),
-            y,
-            self.network_.W,
-            activation=get_activation(self.activation),
-            neurons=self.readout_neurons,
-            rng=Stream(self.random_state, _BIASES).block(0),
-            ridge=self.ridge,
-            method=choice("readout", self.readout, READOUTS),
-            linear=self.linear_part_,
+        self.readout_ = self._trained_readout(
+            self._counted(design), y, self.network_.W, self.linear_part_
         )
         return self
+
+    def fit_reduced_readout(self, X: Any, y: Any, coordinates: Any) -> Readout:
+        """Stage 2 on inputs given in coordinates of a span that holds all that stage 1 learned.
+
+        **Arguments**
+
+        - `X`, `y`: as for `fit_readout`, but X is `(n, q)`: the inputs' coordinates in an
+          orthonormal basis of the span.
+        - `coordinates`: those of `unit_rows(network_.W)` and then, if there is one, of
+          `linear_part_`: `(k, q)` or `(k + 1, q)`.
+
+        Sets `readout_`, which takes inputs `(n, d)` as ever, and returns the same readout for
+        inputs in coordinates. `operation_counts`, of passes over `(n, d)`, is left as it is.
+
+        **Raises** `InputError` before `fit_first_layer`, or for coordinates of another shape.
+        """
+        if not hasattr(self, "network_"):
+            raise InputError(
+                "fit_reduced_readout: there is no first layer yet; call fit_first_layer first"
+            )
+        dtype = self.network_.W.dtype.name
+        directions, linear = unit_rows(self.network_.W), self.linear_part_
+        k = len(directions)
+        design, y = self._design(X, y, dtype)
+        rows = k if linear is None else k + 1
+        coordinates = array("coordinates", coordinates, (rows, design.dim), dtype="float64")
+        readout = self._trained_readout(
+            design,
+            y,
+            coordinates[:k].astype(dtype),  # as any first layer
+            None if linear is None else coordinates[k],
+        )
+        self.readout_ = replace(readout, directions=directions, linear=linear)
+        return readout
 
     def fit_first_layer(
         self,
@@ -315,6 +342,22 @@ class LayerwiseTrainer:
         return self._counts.to_json()
 
     # -- parts -----------------------------------------------------------------------------
+
+    def _trained_readout(
+        self, design: Design, y: Array, W: Array, linear: NDArray[np.float64] | None
+    ) -> Readout:
+        """Stage 2 by the trainer's parameters, on whatever W and θ it is given."""
+        return train_readout(
+            design,
+            y,
+            W,
+            activation=get_activation(self.activation),
+            neurons=self.readout_neurons,
+            rng=Stream(self.random_state, _BIASES).block(0),
+            ridge=self.ridge,
+            method=choice("readout", self.readout, READOUTS),
+            linear=linear,
+        )
 
     def _dtype(self, X: Any) -> str | None:
         if self.dtype is not None:

@@ -3,7 +3,7 @@
 What the suite (`properties/`) and adopters' own test suites may import is listed here.
 """
 
-from mimverify.handles.interface import Capabilities, InProcessTrainer, TrainerHandle
+from mimverify.handles import Capabilities, InProcessTrainer, TrainerHandle
 from mimverify.trial.adapter import (
     STANDARD_ACTIVATIONS,
     STANDARD_DTYPES,

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.handles.interface import OPERATION_COUNTS, TrainerHandle
+from mimverify.handles import TrainerHandle
+from mimverify.handles.methods import OPERATION_COUNTS
 from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.trial.verdict import Inconclusive, NotApplicable
 from mimverify.validation import canonical

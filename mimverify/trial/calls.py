@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.closing import Closing
-from mimverify.handles.interface import Capabilities, TrainerHandle
+from mimverify.handles import Capabilities, TrainerHandle
 
 __all__ = ["Call", "RecordedTrainer"]
 

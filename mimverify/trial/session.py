@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mimverify.closing import Closing
 from mimverify.errors import InputError, MimverifyError, TrainerError
-from mimverify.handles.interface import InProcessTrainer, TrainerHandle
+from mimverify.handles import InProcessTrainer, TrainerHandle
 from mimverify.handles.isolated import SpawnedTrainer
 from mimverify.importing import summarise
 from mimverify.trial.adapter import TrainerUnderTrial

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,10 +22,9 @@ from mimverify.experiment.stages.directions import (
 )
 from mimverify.measure.prediction import Predictor, linear_regression, oracle_readout
 from mimverify.measure.reduction import reduce_model
-from mimverify.network.initialisation import Network
 from mimverify.network.losses import get_loss
 from mimverify.problems.model import Dataset, MultiIndexModel
-from mimverify.training.stage2 import Readout, unit_rows
+from mimverify.training.stage2 import unit_rows
 from mimverify.training.trainer import LayerwiseTrainer
 
 _REGRESSION = 0x6C62  # key of the linear baseline's design
@@ -89,20 +87,19 @@ class LazyStages(Stages):
         if _has_regression(self.config):
             self.progress("baselines: linear regression", 0, None)
             baseline = self._linear_regression()
-        directions, linear = unit_rows(trainer.network_.W), trainer.linear_part_
-        rows = [directions]
-        rows += [linear[None]] if linear is not None else []
-        rows += [baseline[1][None]] if baseline is not None else []
-        self._reduced, coordinates = reduce_model(self.model, np.vstack(rows))
-        k = len(directions)
+        theta = None if baseline is None else baseline[1]
+        self._reduced, coordinates = _reduced(self.model, trainer, theta)
         self.progress("stage 2: output weights", 0, None)
         data = self._reduced.sample(self.samples, purpose="stage2", dtype=self.config.dtype)
-        reduced = _reduced_trainer(
-            trainer, coordinates[:k], None if linear is None else coordinates[k]
+        readout = trainer.fit_reduced_readout(
+            StoredDesign(data.X, self._backend()),
+            data.y,
+            coordinates if baseline is None else coordinates[:-1],
         )
-        reduced.fit_readout(StoredDesign(data.X, self._backend()), data.y)
-        trainer.readout_ = lifted(reduced.readout_, directions, linear)
-        predictors: dict[str, Predictor] = {"trainer": reduced.predict}
+        predictors: dict[str, Predictor] = {
+            # In the precision in which `LayerwiseTrainer.predict` reads its inputs.
+            "trainer": lambda inputs: readout.predict(inputs.astype(self.config.dtype, copy=False))
+        }
         if self.config.baselines:
             self.progress("baselines", 0, None)
             predictors |= self._baselines(data)
@@ -163,17 +160,16 @@ class LazyStages(Stages):
         }
 
 
-def lifted(
-    readout: Readout, directions: NDArray[np.float64], linear: NDArray[np.float64] | None
-) -> Readout:
-    """A readout that was trained in reduced coordinates, for d-dimensional inputs.
+def _reduced(
+    model: MultiIndexModel, trainer: LayerwiseTrainer, theta: NDArray[np.float64] | None
+) -> tuple[MultiIndexModel, NDArray[np.float64]]:
+    """The model in the span of what stage 1 learned and of the linear baseline θ, if any.
 
-    **Arguments**
-
-    - `directions`: unit rows `(k, d)` in the readout's order.
-    - `linear`: θ `(d,)`, or None.
+    With the coordinates of both: those that `fit_reduced_readout` takes, and then θ's.
     """
-    return replace(readout, directions=directions, linear=linear)
+    rows = [unit_rows(trainer.network_.W)]
+    rows += [vector[None] for vector in (trainer.linear_part_, theta) if vector is not None]
+    return reduce_model(model, np.vstack(rows))
 
 
 def bases(config: ResolvedConfig, directions: Directions) -> Part:
@@ -191,19 +187,3 @@ def _has_regression(config: ResolvedConfig) -> bool:
 def _baseline_directions(config: ResolvedConfig) -> Directions:
     asked = regression_directions(get_loss("squared"), config.samples, config.dim, config.dtype)
     return Directions(config.link.rank + asked.right, asked.left)
-
-
-def _reduced_trainer(
-    trainer: LayerwiseTrainer,
-    directions: NDArray[np.float64],
-    linear: NDArray[np.float64] | None,
-) -> LayerwiseTrainer:
-    """The same trainer after stage 1, by its directions in reduced coordinates."""
-    reduced = LayerwiseTrainer(**trainer.get_params())
-    k, network = len(directions), trainer.network_
-    # Stage 2 redraws biases and output weights: those of stage 1 only keep the shape.
-    W = directions.astype(network.W.dtype)
-    reduced.network_ = Network(W, network.a[:k], network.b[:k])
-    reduced.linear_part_ = linear
-    reduced.n_features_in_ = directions.shape[1]
-    return reduced

@@ -1,4 +1,4 @@
-"""Tests of `mimverify.handles.interface`: finding, constructing and calling a trainer."""
+"""Tests of `mimverify.handles` in this process: finding, constructing and calling a trainer."""
 
 from __future__ import annotations
 
@@ -15,16 +15,11 @@ import pytest
 from numpy.typing import NDArray
 
 from mimverify.errors import InputError, TrainerError
-from mimverify.handles.interface import (
-    SIGNATURES,
-    Capabilities,
-    InProcessTrainer,
-    TrainerHandle,
-    call,
-    describe,
-    load_source,
-    new_trainer,
-)
+from mimverify.handles import Capabilities, InProcessTrainer, TrainerHandle
+from mimverify.handles.calling import call
+from mimverify.handles.capabilities import describe
+from mimverify.handles.construction import load_source, new_trainer
+from mimverify.handles.methods import SIGNATURES
 
 Array = NDArray[Any]
 N, M, D = 5, 4, 3

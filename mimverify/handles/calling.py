@@ -1,0 +1,169 @@
+"""Calling a trainer, so that neither side can harm the other through an array."""
+
+from __future__ import annotations
+
+import operator
+import reprlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.errors import InputError, TrainerError
+from mimverify.handles.capabilities import name_of
+from mimverify.handles.methods import OPERATION_COUNTS, SIGNATURES
+from mimverify.importing import summarise
+
+__all__ = ["call", "check_call"]
+
+Array = NDArray[Any]
+
+
+def check_call(
+    method: str, arrays: Mapping[str, Array], options: Mapping[str, Any]
+) -> tuple[int, ...] | None:
+    """The shape that the result of a call must have; None for `fit`, which returns nothing.
+
+    **Raises** `InputError` where the arrays or options are not those of the method.
+    """
+    signature = SIGNATURES.get(method)
+    if signature is None:
+        raise InputError(f"method={method!r}: expected one of {list(SIGNATURES)}")
+    if arrays.keys() != set(signature.arrays):
+        raise InputError(f"arrays={sorted(arrays)}: {method}() takes {list(signature.arrays)}")
+    if options.keys() != set(signature.options):
+        raise InputError(f"options={sorted(options)}: {method}() takes {list(signature.options)}")
+    if method == "fit":
+        return None
+    if method == "predict":
+        return (len(arrays["X"]),)
+    if method == "step":
+        return tuple(arrays["W"].shape)
+    if method == "operation_counts":
+        return (len(OPERATION_COUNTS),)
+    return (int(options["steps"]) + 1, *arrays["W0"].shape)
+
+
+def call(
+    trainer: object, method: str, arrays: Mapping[str, Array], options: Mapping[str, Any]
+) -> Array | None:
+    """Call one method of a trainer and check what it returns.
+
+    **Arguments**
+
+    - `trainer`: an object that `new_trainer` returned.
+    - `method`: one of `SIGNATURES` that it offers.
+    - `arrays`: the arrays of the signature by name. The trainer receives private, writable,
+      C-contiguous copies: one that works in place harms nobody.
+    - `options`: the options of the signature by name; NumPy scalars arrive as Python ones.
+
+    **Returns**
+
+    A new C-contiguous array, float32 where the trainer returned float32, float16 or
+    bfloat16 and float64 otherwise: `(n,)` for `predict` (`(n, 1)` is accepted), `(m, d)`
+    for `step`, `(steps + 1, m, d)` for `features`; None for `fit`. For `operation_counts` the
+    integers `OPERATION_COUNTS`, int64.
+
+    **Raises** `TrainerError`, of kind `"raised"`: any exception, `SystemExit` included but not
+    `KeyboardInterrupt`; `"dtype"`: not an array of real numbers, or not counts; `"shape"`; or
+    `"non-finite"`, naming the first bad entry. `InputError`: the call does not fit the
+    signature, or the trainer does not offer the method.
+    """
+    expected = check_call(method, arrays, options)
+    function = getattr(trainer, method, None)
+    if not callable(function):
+        raise InputError(f"method={method!r}: {name_of(trainer)} does not offer it")
+    positional = [np.array(arrays[name], order="C") for name in SIGNATURES[method].arrays]
+    keywords = {
+        name: value.item() if isinstance(value, np.generic) else value
+        for name, value in options.items()
+    }
+    try:
+        value = function(*positional, **keywords)
+    except (Exception, SystemExit) as error:
+        raise TrainerError("raised", f"{method}() raised {summarise(error)}") from error
+    if method == "operation_counts":
+        return _checked_counts(method, value)
+    return None if expected is None else _checked(method, value, expected)
+
+
+def _checked_counts(method: str, value: Any) -> Array:
+    counts = []
+    for name in OPERATION_COUNTS:
+        try:
+            count = value[name]
+        except Exception as error:  # not a dictionary, or one without the key
+            message = (
+                f"{method}() returned {_shown(value)}, expected a dictionary with "
+                f"{' and '.join(OPERATION_COUNTS)}"
+            )
+            raise TrainerError("dtype", message) from error
+        try:
+            integer = -1 if isinstance(count, (bool, np.bool_)) else operator.index(count)
+        except Exception:  # a float, which may hold a rounded count or NaN
+            integer = -1
+        if not 0 <= integer < 2**63:
+            message = f"{method}() returned {name}={_shown(count)}, expected 0 <= integer < 2**63"
+            raise TrainerError("dtype", message)
+        counts.append(integer)
+    return np.array(counts, dtype=np.int64)
+
+
+def _shown(value: object) -> str:
+    """`value` on one short line, whatever it is."""
+    return " ".join(reprlib.repr(value).split())
+
+
+def _checked(method: str, value: object, expected: tuple[int, ...]) -> Array:
+    array = _real_copy(method, value)
+    if method == "predict" and array.shape == (*expected, 1):
+        array = array.ravel()
+    if array.shape != expected:
+        message = f"{method}() returned an array of shape {array.shape}, expected {expected}"
+        raise TrainerError("shape", message)
+    finite = np.isfinite(array)
+    if not finite.all():
+        raise TrainerError("non-finite", _first_bad(method, array, finite))
+    return array
+
+
+def _first_bad(method: str, array: Array, finite: NDArray[np.bool_]) -> str:
+    bad = ~finite
+    index = np.unravel_index(int(np.argmax(bad)), array.shape)
+    place = ", ".join(f"{axis} {i}" for axis, i in zip(SIGNATURES[method].axes, index, strict=True))
+    count = f"{np.count_nonzero(bad)} of {array.size} values are not finite"
+    return f"{method}() returned {array[index]} at {place} ({count})"
+
+
+def _real_copy(method: str, value: object) -> Array:
+    """A private C-contiguous float32 or float64 copy of what a trainer returned."""
+    try:
+        array = np.asarray(_on_host(value))
+    except Exception as error:  # ragged lists, tensors on another device, sparse tensors
+        message = f"{method}() returned {type(value).__name__}, no array: {summarise(error)}"
+        raise TrainerError("dtype", message) from error
+    dtype = array.dtype
+    if dtype.kind not in "fiu" and dtype.name != "bfloat16":
+        given = type(value).__name__ if dtype.kind == "O" else f"an array of dtype {dtype}"
+        raise TrainerError("dtype", f"{method}() returned {given}, expected real numbers")
+    narrow = dtype.name == "bfloat16" or (dtype.kind == "f" and dtype.itemsize <= 4)
+    with np.errstate(over="ignore"):  # a long double may leave float64; it is reported below
+        return np.array(array, dtype=np.float32 if narrow else np.float64, order="C")
+
+
+def _on_host(value: Any) -> Any:
+    """Tensors without their graph, in main memory; lists of tensors likewise."""
+    if isinstance(value, (list, tuple)):
+        return [_on_host(item) for item in value] if _holds_tensors(value) else value
+    for name in ("detach", "cpu"):
+        method = getattr(value, name, None)
+        if callable(method):
+            value = method()
+    if str(getattr(value, "dtype", "")) == "torch.bfloat16":  # NumPy has no such type
+        value = value.float()
+    return value
+
+
+def _holds_tensors(values: list[Any] | tuple[Any, ...]) -> bool:
+    return any(callable(getattr(item, "detach", None)) for item in values)

@@ -1,0 +1,137 @@
+"""Finding a trainer, and making a fresh one for every example."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import inspect
+import sys
+from typing import Any
+
+import numpy as np
+
+from mimverify.errors import InputError, TrainerError
+from mimverify.handles.capabilities import (
+    has_parameters,
+    methods_of,
+    name_of,
+    random_state_parameters,
+)
+from mimverify.handles.methods import SIGNATURES
+from mimverify.importing import load_attribute, summarise
+
+__all__ = ["check_random_state", "load_source", "new_trainer"]
+
+
+def load_source(spec: str) -> object:
+    """The trainer that `spec`, `"module:attribute"`, names: see `load_attribute`.
+
+    **Raises** `TrainerError` of kind `"import"` where that raises `InputError`.
+    """
+    try:
+        return load_attribute("trainer", spec)
+    except InputError as error:
+        raise TrainerError("import", str(error)) from error
+
+
+def new_trainer(source: object, random_state: int | None = None) -> object:
+    """A trainer that no earlier example has touched.
+
+    **Arguments**
+
+    - `source`: a class, or a callable without trainer methods: called without arguments. Or
+      an instance: cloned the way scikit-learn does if it has `get_params` and `set_params`,
+      by `copy.deepcopy` otherwise.
+    - `random_state`: a seed for the `random_state` of the new object, where it has one (as
+      a parameter, those of nested estimators included, or as an attribute). None leaves it.
+
+    **Raises** `TrainerError` of kind `"construct"`, naming what went wrong; `InputError` for
+    a seed that is not one.
+    """
+    check_random_state(random_state)
+    if inspect.isclass(source) or (callable(source) and not methods_of(source)):
+        trainer = _made_by(source)
+    elif methods_of(source):
+        trainer = _cloned(source)
+    else:
+        trainer = source
+    if inspect.isclass(trainer):
+        message = f"{name_of(source)}() returned the class {trainer.__name__}, not an instance"
+        raise TrainerError("construct", message)
+    if not methods_of(trainer):
+        message = (
+            f"{name_of(trainer)} is no trainer: expected an object with at least one of "
+            f"the methods {', '.join(SIGNATURES)}"
+        )
+        raise TrainerError("construct", message)
+    if random_state is not None:
+        _set_random_state(trainer, random_state)
+    return trainer
+
+
+def check_random_state(random_state: int | None) -> None:
+    """**Raises** `InputError` unless this is None or a seed that NumPy's legacy generator and
+    scikit-learn take: an integer in [0, 2**32)."""
+    if random_state is None:
+        return
+    integral = isinstance(random_state, (int, np.integer)) and not isinstance(random_state, bool)
+    if not integral or not 0 <= random_state < 2**32:
+        raise InputError(f"random_state={random_state!r}: expected None or 0 <= integer < 2**32")
+
+
+def _made_by(factory: Any) -> object:
+    try:
+        made: object = factory()
+    except (Exception, SystemExit) as error:
+        message = f"{name_of(factory)}() raised {summarise(error)}"
+        raise TrainerError("construct", message) from error
+    return made
+
+
+def _cloned(instance: object) -> object:
+    try:
+        if has_parameters(instance):
+            return _clone_estimator(instance)
+        return copy.deepcopy(instance)
+    except (Exception, SystemExit) as error:
+        message = (
+            f"copying the instance of {name_of(instance)} raised {summarise(error)}; "
+            "name its class or a function that returns a new one instead"
+        )
+        raise TrainerError("construct", message) from error
+
+
+def _clone_estimator(instance: Any) -> object:
+    """What `sklearn.base.clone` does, by itself where it is at hand.
+
+    scikit-learn is never imported for the sake of an estimator that does not come from it:
+    it costs a second, and it may not be installed.
+    """
+    module = type(instance).__module__.partition(".")[0]
+    if module == "sklearn" or "sklearn.base" in sys.modules:
+        made: object = importlib.import_module("sklearn.base").clone(instance)
+        return made
+    parameters = instance.get_params(deep=False)
+    return type(instance)(**{name: _clone_value(value) for name, value in parameters.items()})
+
+
+def _clone_value(value: object) -> object:
+    if has_parameters(value) and not inspect.isclass(value):
+        return _clone_estimator(value)
+    return copy.deepcopy(value)
+
+
+def _set_random_state(trainer: Any, random_state: int) -> None:
+    seed = int(random_state)
+    try:
+        names = random_state_parameters(trainer)
+        if len(names) > 1:  # the parts of a pipeline must not share one stream
+            seeds = np.random.SeedSequence(seed).generate_state(len(names))
+            trainer.set_params(**dict(zip(names, map(int, seeds), strict=True)))
+        elif names:
+            trainer.set_params(**{names[0]: seed})
+        elif hasattr(trainer, "random_state"):
+            trainer.random_state = seed
+    except (Exception, SystemExit) as error:
+        message = f"setting random_state of {name_of(trainer)} raised {summarise(error)}"
+        raise TrainerError("construct", message) from error
