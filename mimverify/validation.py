@@ -59,6 +59,14 @@ def integer(argument: str, value: Any, *, minimum: int, maximum: int | None = No
     return int(value)
 
 
+def size(argument: str, value: Any, *, minimum: int = 1) -> int:
+    """A count, small enough to be computed with."""
+    count = integer(argument, value, minimum=minimum)
+    if count > 10**15:
+        raise InputError(f"{argument}={count}: too large for any machine")
+    return count
+
+
 def number(
     argument: str, value: Any, *, minimum: float = -math.inf, exclusive: bool = False
 ) -> float:

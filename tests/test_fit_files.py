@@ -21,6 +21,7 @@ import mimverify.memory
 from mimverify import FileFit, FitResult, fit_files
 from mimverify.cli import main
 from mimverify.errors import DivergenceError, InputError
+from mimverify.experiment import ExperimentConfig
 from mimverify.fitting import PARAMETERS, SpectrumRecorder
 from mimverify.problems import MultiIndexModel
 from mimverify.training import LayerwiseTrainer
@@ -220,6 +221,28 @@ def test_bad_input_is_refused(changes: dict[str, Any], message: str) -> None:
     arguments = {"inputs": "X.npy", "labels": "y.npy", **SMALL, **changes}
     with pytest.raises(InputError, match=message):
         fit_files(**arguments)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"ridge": 0.0},
+        {"ridge": -1.0},
+        {"ridge": float("nan")},
+        {"ridge": "small"},
+        {"readout": "closed-from"},
+        {"readout": None},
+        {"readout_neurons": 0},
+        {"readout_neurons": 24.0},
+        {"readout_neurons": 10**40},
+    ],
+)
+def test_what_stage_2_cannot_take_is_refused_before_stage_1(change: dict[str, Any]) -> None:
+    with pytest.raises(InputError) as caught:
+        FileFit("X.npy", "y.npy", **SMALL | change)
+    with pytest.raises(InputError) as of_train:
+        ExperimentConfig("he2-mix", dim=D, **SMALL | change).resolved()
+    assert str(caught.value) == str(of_train.value)
 
 
 def test_what_cannot_fit_is_refused_with_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from mimverify.problems.links import Link, get_link
 from mimverify.training.schedules import default_samples, default_steps
 from mimverify.training.stage2 import READOUTS
 from mimverify.training.trainer import SCHEDULES
-from mimverify.validation import choice, dtype_name, integer, number
+from mimverify.validation import choice, dtype_name, integer, number, size
 
 if TYPE_CHECKING:
     from mimverify.experiment.config import ExperimentConfig
@@ -65,11 +65,11 @@ class ResolvedConfig:
     def of(cls, config: ExperimentConfig | ResolvedConfig) -> ResolvedConfig:
         """The resolved form. **Raises** as `ExperimentConfig.resolved`."""
         link = get_link(config.link, rank=config.rank)
-        dim = _size("dim", config.dim)
+        dim = size("dim", config.dim)
         if link.rank > dim:
             raise InputError(f"rank={link.rank}: expected at most dim={dim}")
         samples = default_samples(dim) if config.samples is None else config.samples
-        samples = _size("samples", samples)
+        samples = size("samples", samples)
         steps = default_steps(samples, dim) if config.steps is None else config.steps
         schedule = choice("schedule", config.schedule, SCHEDULES)
         beta = 0.0 if schedule == "constant" and config.beta is None else config.beta
@@ -78,8 +78,8 @@ class ResolvedConfig:
             rank=link.rank,
             dim=dim,
             samples=samples,
-            steps=_size("steps", steps, minimum=0),
-            neurons=_size("neurons", config.neurons, minimum=2),
+            steps=size("steps", steps, minimum=0),
+            neurons=size("neurons", config.neurons, minimum=2),
             loss=get_loss(config.loss),
             activation=get_activation(config.activation),
             backend=choice("backend", config.backend, BACKENDS),
@@ -96,9 +96,9 @@ class ResolvedConfig:
             centre=config.centre,
             ridge=number("ridge", config.ridge, minimum=0.0, exclusive=True),
             readout=choice("readout", config.readout, READOUTS),
-            readout_neurons=_size("readout_neurons", config.readout_neurons),
-            test_samples=_size("test_samples", config.test_samples, minimum=2),
-            threads=None if config.threads is None else _size("threads", config.threads),
+            readout_neurons=size("readout_neurons", config.readout_neurons),
+            test_samples=size("test_samples", config.test_samples, minimum=2),
+            threads=None if config.threads is None else size("threads", config.threads),
             design=choice("design", config.design, DESIGNS),
             baselines=config.baselines,
             checkpoint=None if config.checkpoint is None else str(config.checkpoint),
@@ -118,11 +118,3 @@ def fields_by_name(config: ExperimentConfig | ResolvedConfig) -> dict[str, Any]:
     """A configuration in JSON's terms, in the order of its fields."""
     values = {field.name: getattr(config, field.name) for field in fields(config)}
     return {name: getattr(value, "name", value) for name, value in values.items()}
-
-
-def _size(argument: str, value: Any, *, minimum: int = 1) -> int:
-    """A count, small enough to be computed with."""
-    count = integer(argument, value, minimum=minimum)
-    if count > 10**15:
-        raise InputError(f"{argument}={count}: too large for any machine")
-    return count

@@ -23,8 +23,9 @@ from mimverify.network.activations import get_activation
 from mimverify.network.losses import get_loss
 from mimverify.threads import available_cores, thread_limit
 from mimverify.training.schedules import default_steps
+from mimverify.training.stage2 import READOUTS
 from mimverify.training.trainer import LayerwiseTrainer
-from mimverify.validation import choice, dtype_name, integer, not_constant
+from mimverify.validation import choice, dtype_name, integer, not_constant, number, size
 from mimverify.versions import software_versions
 
 #: Arguments of `LayerwiseTrainer` that a run on files takes under the same name.
@@ -87,7 +88,7 @@ class FileFit:
     """One run on files that can be stopped: `result` tells at any time what there is so far.
 
     Arguments and exceptions as for `fit_files`; the constructor opens the files and checks
-    all but what is in their rows and what the trainer checks when it is used.
+    all but what is in their rows and what the trainer checks before its first pass over them.
 
     `memory` is what the run will take at its peak, in bytes; `announcement` says so in a line.
     """
@@ -106,6 +107,12 @@ class FileFit:
         **parameters: Any,
     ) -> None:
         parameters = _with_defaults(parameters)
+        # Used only after stage 1, which may take hours.
+        parameters |= {
+            "ridge": number("ridge", parameters["ridge"], minimum=0.0, exclusive=True),
+            "readout": choice("readout", parameters["readout"], READOUTS),
+            "readout_neurons": size("readout_neurons", parameters["readout_neurons"]),
+        }
         inputs, labels = file_name("inputs", inputs), file_name("labels", labels)
         self._rows, self._labels = open_files(inputs, labels)
         backend = choice("backend", parameters["backend"], BACKENDS)
