@@ -1,8 +1,6 @@
 """What the first layer costs, in counted operations: seconds on a shared machine prove nothing."""
 
-import numpy as np
-
-from mimverify.trial import ExactCase, choices, claim
+from mimverify.trial import CountedOperations, ExactCase, choices, claim
 
 SMOOTH = ("log-cosh", "quadratic", "pseudo-huber", "softplus", "gelu", "tanh")
 LOSSES = ("squared", "huber", "pseudo-huber", "log-cosh", "l1")
@@ -30,6 +28,9 @@ SIZES = tuple(
 )
 
 
+COUNTS = CountedOperations("multiply-adds and passes", direction="both", room=ROOM)
+
+
 def case_of(link, dim, neurons, steps):
     return ExactCase("small", dim, 4 * dim, neurons, steps, 0.1, 1.0, link, key=0)
 
@@ -40,6 +41,21 @@ def doubled(case, what):
     return case_of(
         case.link, twice["d and n"] * case.dim, twice["m"] * case.neurons, twice["T"] * case.steps
     )
+
+
+def counted(trial, case):
+    """What the trainer counts in a case."""
+    seed = trial.seed_of(case)
+    activation, loss, dtype = next(iter(trial.trainer.supported(SMOOTH, LOSSES, DTYPES)))
+    network, data = case.general_network(seed, dtype), case.data(seed, dtype)
+    options = case.options(network, data, activation, loss)
+    counts = trial.trainer.counted_features(*network, *data, steps=case.steps, **options)
+    n, d, m, steps = case.samples, case.dim, case.neurons, case.steps
+    # A step needs all rows, and neither product is of use to the other: R comes in between.
+    for name, least in (("multiply_adds", 2 * n * m * d * steps), ("design_passes", steps)):
+        where = f"{steps} steps at n={n}, m={m}, d={d}"
+        trial.on(COUNTS).at_least(name, counts[name], least, where)
+    return counts
 
 
 @claim(
@@ -56,48 +72,17 @@ def doubled(case, what):
         "2 n m d T, the products X Wᵀ and RᵀX of every step, or T passes."
     ),
     needs="operation counts",
-    direction="both",
+    decisions=COUNTS,
+    cases=choices([case_of(link, *sizes) for sizes in SIZES for link in ("z1z2", "abs")]),
 )
-def test_arithmetic(trial):
-    def counted(case):
-        seed = trial.seed_of(case)
-        activation, loss, dtype = next(iter(trial.trainer.supported(SMOOTH, LOSSES, DTYPES)))
-        network, data = case.general_network(seed, dtype), case.data(seed, dtype)
-        options = case.options(network, data, activation, loss)
-        counts = trial.trainer.counted_features(*network, *data, steps=case.steps, **options)
-        n, d, m, steps = case.samples, case.dim, case.neurons, case.steps
-        # A step needs all rows, and neither product is of use to the other: R comes in between.
-        for name, least in (("multiply_adds", 2 * n * m * d * steps), ("design_passes", steps)):
-            if counts[name] < least:
-                trial.fail(
-                    f"{name}={counts[name]} for {steps} steps at n={n}, m={m}, d={d}: expected "
-                    f"{least} or more, without which no step can be taken"
-                )
-        return counts
-
-    def check(case):
-        counts = counted(case)
-        for what, exponents in DOUBLED.items():
-            larger = counted(doubled(case, what))
-            for name, exponent in exponents.items():
-                slope = float(np.log2(larger[name] / counts[name]))
-                excess = slope - exponent
-                trial.statistic = max(trial.statistic or 0.0, excess)
-                if not excess < ROOM:
-                    trial.fail(
-                        f"{name} grows from {counts[name]} to {larger[name]} with twice the "
-                        f"{what}, exponent {slope:.3g}: expected {exponent} ({case})"
-                    )
-        size = 2 * case.samples * case.neurons * case.dim * case.steps
-        ratio, passes = counts["multiply_adds"] / size, counts["design_passes"] / case.steps
-        trial.evidence |= {
-            "statistic": "largest excess of an exponent over that of the theory",
-            "threshold": ROOM,
-            "margin": ROOM - trial.statistic,
-            "multiply_adds_over_2nmdT": ratio,
-            "passes_per_step": passes,
-            "summary": f"{ratio:.3g} × 2nmdT multiply-adds, passes {passes:.3g} T",
-        }
-
-    cases = [case_of(link, *sizes) for sizes in SIZES for link in ("z1z2", "abs")]
-    trial.for_each(choices(cases), check)
+def arithmetic(trial, case):
+    counts = counted(trial, case)
+    for what, exponents in DOUBLED.items():
+        larger = counted(trial, doubled(case, what))
+        for name, exponent in exponents.items():
+            trial.on(COUNTS).grows(name, (counts[name], larger[name]), what, exponent)
+    size = 2 * case.samples * case.neurons * case.dim * case.steps
+    trial.on(COUNTS).report(
+        multiply_adds_over_2nmdT=counts["multiply_adds"] / size,
+        passes_per_step=counts["design_passes"] / case.steps,
+    )

@@ -9,6 +9,7 @@ from mimverify.trial import (
     STANDARD_ACTIVATIONS,
     STANDARD_DTYPES,
     STANDARD_LOSSES,
+    Rounding,
     accumulate,
     claim,
     exact_cases,
@@ -18,6 +19,8 @@ from mimverify.trial import (
     step_envelope,
 )
 
+PEERS = {"numpy": numpy_trainer, "torch": torch_trainer}
+
 
 @claim(
     id="gradient-step",
@@ -26,27 +29,26 @@ from mimverify.trial import (
     assumptions=("any W, a, b, η, β; every activation, loss and dtype the trainer supports",),
     measures="Largest |W⁺ − oracle| over its rounding envelope, entry by entry; fails above 1.",
     needs="first layer",
+    decisions=Rounding("a step from given weights"),
+    cases=exact_cases(),
     cost=2,
 )
-def test_gradient_step(trial):
-    def check(case):
-        seed = trial.seed_of(case)
-        for activation, loss, dtype in case.some_of(
-            trial.trainer.supported(STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES)
-        ):
-            X, y = case.data(seed, dtype)
-            W, a, b = case.general_network(seed, dtype)
-            options = case.options((W, a, b), (X, y), activation, loss)
-            trial.within(
-                "W",
-                trial.trainer.step(W, a, b, X, y, **options),
-                exact_step(W, a, b, X, y, **options),
-                step_envelope(W, a, b, X, y, dtype=dtype, **options),
-                dtype=dtype,
-                **options,
-            )
-
-    trial.for_each(exact_cases(), check)
+def gradient_step(trial, case):
+    seed = trial.seed_of(case)
+    for activation, loss, dtype in case.some_of(
+        trial.trainer.supported(STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES)
+    ):
+        X, y = case.data(seed, dtype)
+        W, a, b = case.general_network(seed, dtype)
+        options = case.options((W, a, b), (X, y), activation, loss)
+        trial.within(
+            "W",
+            trial.trainer.step(W, a, b, X, y, **options),
+            exact_step(W, a, b, X, y, **options),
+            step_envelope(W, a, b, X, y, dtype=dtype, **options),
+            dtype=dtype,
+            **options,
+        )
 
 
 @claim(
@@ -60,31 +62,30 @@ def test_gradient_step(trial):
         "trainer's own weights."
     ),
     needs="first layer",
+    decisions=Rounding("every step of a trajectory"),
+    cases=exact_cases(without=ONE_STEP_KINDS, steps=(4, 2, 3, 6)),
     cost=4,
 )
-def test_trajectory(trial):
-    def check(case):
-        seed = trial.seed_of(case)
-        for activation, loss, dtype in trial.trainer.supported(
-            STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
-        ):
-            X, y = case.data(seed, dtype)
-            W, a, b = case.general_network(seed, dtype)
-            options = case.options((W, a, b), (X, y), activation, loss)
-            weights = trial.trainer.features(W, a, b, X, y, steps=case.steps, **options)
-            trial.within("W_0", weights[0], W, 0.0, dtype=dtype, **options)
-            for t in range(case.steps):
-                trial.within(
-                    f"W_{t + 1}",
-                    weights[t + 1],
-                    exact_step(weights[t], a, b, X, y, **options),
-                    step_envelope(weights[t], a, b, X, y, dtype=dtype, **options),
-                    step=t + 1,
-                    dtype=dtype,
-                    **options,
-                )
-
-    trial.for_each(exact_cases(without=ONE_STEP_KINDS, steps=(4, 2, 3, 6)), check)
+def trajectory(trial, case):
+    seed = trial.seed_of(case)
+    for activation, loss, dtype in trial.trainer.supported(
+        STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
+    ):
+        X, y = case.data(seed, dtype)
+        W, a, b = case.general_network(seed, dtype)
+        options = case.options((W, a, b), (X, y), activation, loss)
+        weights = trial.trainer.features(W, a, b, X, y, steps=case.steps, **options)
+        trial.within("W_0", weights[0], W, 0.0, dtype=dtype, **options)
+        for t in range(case.steps):
+            trial.within(
+                f"W_{t + 1}",
+                weights[t + 1],
+                exact_step(weights[t], a, b, X, y, **options),
+                step_envelope(weights[t], a, b, X, y, dtype=dtype, **options),
+                step=t + 1,
+                dtype=dtype,
+                **options,
+            )
 
 
 @claim(
@@ -97,29 +98,26 @@ def test_trajectory(trial):
         "over twice the accumulated rounding radius; fails above 1."
     ),
     needs="first layer",
+    decisions=Rounding("distance to both reference trainers"),
+    cases=exact_cases(kinds=("small", "tall", "long"), steps=(6, 3, 5, 8)),
     cost=2.5,
 )
-def test_backends_agree(trial):
-    peers = {"numpy": numpy_trainer(), "torch": torch_trainer()}
-
-    def check(case):
-        seed = trial.seed_of(case)
-        for activation, loss, dtype in trial.combinations(
-            EVEN_ACTIVATIONS, ("huber", "squared", "log-cosh"), STANDARD_DTYPES
-        ):
-            X, y = case.data(seed, dtype)
-            W, a, b = case.symmetric_network(seed, dtype)
-            eta = float(1 / (abs(a[0]) * np.linalg.norm(label_covariance(X, y, loss=loss), 2)))
-            options = {"eta": eta, "beta": 1 / eta, "activation": activation, "loss": loss}
-            weights = trial.trainer.features(W, a, b, X, y, steps=case.steps, **options)
-            exact = exact_trajectory(W, a, b, X, y, steps=case.steps, **options)
-            radius = accumulate(exact, a, b, X, y, dtype=dtype, **options)
-            for name, peer in peers.items():
-                other = peer.features(X, y, W, a, b, steps=case.steps, **options)
-                distance = np.linalg.norm(weights.astype(float) - other, axis=(1, 2))
-                trial.within(
-                    f"‖W_t − W_t({name})‖ at t = {{}}", distance, 0.0 * distance, 2 * radius,
-                    dtype=dtype, **options,
-                )  # fmt: skip
-
-    trial.for_each(exact_cases(kinds=("small", "tall", "long"), steps=(6, 3, 5, 8)), check)
+def backends_agree(trial, case):
+    seed = trial.seed_of(case)
+    for activation, loss, dtype in trial.combinations(
+        EVEN_ACTIVATIONS, ("huber", "squared", "log-cosh"), STANDARD_DTYPES
+    ):
+        X, y = case.data(seed, dtype)
+        W, a, b = case.symmetric_network(seed, dtype)
+        eta = float(1 / (abs(a[0]) * np.linalg.norm(label_covariance(X, y, loss=loss), 2)))
+        options = {"eta": eta, "beta": 1 / eta, "activation": activation, "loss": loss}
+        weights = trial.trainer.features(W, a, b, X, y, steps=case.steps, **options)
+        exact = exact_trajectory(W, a, b, X, y, steps=case.steps, **options)
+        radius = accumulate(exact, a, b, X, y, dtype=dtype, **options)
+        for name, peer in PEERS.items():
+            other = peer().features(X, y, W, a, b, steps=case.steps, **options)
+            distance = np.linalg.norm(weights.astype(float) - other, axis=(1, 2))
+            trial.within(
+                f"‖W_t − W_t({name})‖ at t = {{}}", distance, 0.0 * distance, 2 * radius,
+                dtype=dtype, **options,
+            )  # fmt: skip

@@ -7,6 +7,7 @@ from mimverify.trial import (
     STANDARD_ACTIVATIONS,
     STANDARD_DTYPES,
     STANDARD_LOSSES,
+    Rounding,
     accumulate,
     claim,
     exact_cases,
@@ -36,6 +37,48 @@ def on_grid(array, bits=10):
     return (np.round(array / unit) * unit).astype(array.dtype)
 
 
+class TwoWays:
+    """One problem trained in two ways: what the second gives, and how far rounding could take it.
+
+    `train(W, a, b, X, y, steps)` returns a trajectory.
+    """
+
+    def __init__(self, case, network, data, dtype, options, train):
+        self.W, self.a, self.b = network
+        self.X, self.y = data
+        self.steps, self.dtype, self.options, self.train = case.steps, dtype, options, train
+        self.exact = exact_trajectory(*network, *data, steps=case.steps, **options)
+        self.radius = self._radius(self.exact, *data)
+        self.plain = train(*network, *data, case.steps).astype(np.float64)
+
+    def _radius(self, exact, X, y):
+        return accumulate(exact, self.a, self.b, X, y, dtype=self.dtype, **self.options)
+
+    def rotated(self, Q):
+        W, X = (self.W @ Q.T).astype(self.dtype), (self.X @ Q.T).astype(self.dtype)
+        got = self.train(W, self.a, self.b, X, self.y, self.steps)
+        return got, self.plain @ Q.T, self._radius(self.exact @ Q.T, X, self.y)
+
+    def neurons_permuted(self, order):
+        network = self.W[order], self.a[order], self.b[order]
+        got = self.train(*network, self.X, self.y, self.steps)
+        return got, self.plain[:, order], self.radius
+
+    def samples_permuted(self, order):
+        got = self.train(self.W, self.a, self.b, self.X[order], self.y[order], self.steps)
+        return got, self.plain, self.radius
+
+    def samples_duplicated(self):
+        data = np.concatenate([self.X, self.X]), np.concatenate([self.y, self.y])
+        got = self.train(self.W, self.a, self.b, *data, self.steps)
+        return got, self.plain, self._radius(self.exact, *data)
+
+    def resumed(self, first):
+        begun = self.train(self.W, self.a, self.b, self.X, self.y, first)
+        rest = self.train(begun[-1], self.a, self.b, self.X, self.y, self.steps - first)
+        return np.concatenate([begun, rest[1:]]), self.plain, self.radius
+
+
 @claim(
     id="equivariance",
     statement=(
@@ -51,63 +94,42 @@ def on_grid(array, bits=10):
         "exact in the dtype."
     ),
     needs="first layer",
+    decisions=Rounding("two trajectories of one problem"),
+    cases=exact_cases(kinds=("small", "tall", "odd", "loud", "mirror"), steps=(3, 2, 4)),
     cost=2,
 )
-def test_equivariance(trial):
-    def check(case):
-        seed = trial.seed_of(case)
-        rng = np.random.default_rng([seed, 5])
-        Q = dyadic_rotation(case.dim, rng)
-        neurons, rows = rng.permutation(case.neurons), rng.permutation(case.samples)
-        first = case.steps // 2
-        for activation, loss, dtype in trial.combinations(
-            STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
-        ):
-            X, y = case.data(seed, dtype)
-            X = on_grid(X)
-            W, a, b = case.general_network(seed, dtype)
-            W = on_grid(W)
-            options = case.options((W, a, b), (X, y), activation, loss)
+def equivariance(trial, case):
+    seed = trial.seed_of(case)
+    rng = np.random.default_rng([seed, 5])
+    Q = dyadic_rotation(case.dim, rng)
+    neurons, rows = rng.permutation(case.neurons), rng.permutation(case.samples)
+    for activation, loss, dtype in trial.combinations(
+        STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
+    ):
+        X, y = case.data(seed, dtype)
+        W, a, b = case.general_network(seed, dtype)
+        network, data = (on_grid(W), a, b), (on_grid(X), y)
+        options = case.options(network, data, activation, loss)
 
-            def run(W, a, b, X, y, steps=case.steps, options=options):
-                return trial.trainer.features(W, a, b, X, y, steps=steps, **options)
+        def train(*arrays, options=options):
+            return trial.trainer.features(*arrays[:-1], steps=arrays[-1], **options)
 
-            exact = exact_trajectory(W, a, b, X, y, steps=case.steps, **options)
-            radius = accumulate(exact, a, b, X, y, dtype=dtype, **options)
-            plain = run(W, a, b, X, y).astype(np.float64)
-            turned = (W @ Q.T).astype(dtype), (X @ Q.T).astype(dtype)
-            doubled = np.concatenate([X, X]), np.concatenate([y, y])
-            exact_turned = exact @ Q.T
-            radius_turned = accumulate(exact_turned, a, b, turned[1], y, dtype=dtype, **options)
-            radius_doubled = accumulate(exact, a, b, *doubled, dtype=dtype, **options)
-            begun = run(W, a, b, X, y, steps=first)
-            pairs = {
-                "rotated": (run(turned[0], a, b, turned[1], y), plain @ Q.T, radius_turned),
-                "neurons permuted": (
-                    run(W[neurons], a[neurons], b[neurons], X, y), plain[:, neurons], radius
-                ),
-                "samples permuted": (run(W, a, b, X[rows], y[rows]), plain, radius),
-                "samples duplicated": (run(W, a, b, *doubled), plain, radius_doubled),
-                "resumed": (
-                    np.concatenate(
-                        [begun, run(begun[-1], a, b, X, y, steps=case.steps - first)[1:]]
-                    ),
-                    plain,
-                    radius,
-                ),
-            }  # fmt: skip
-            for name, (got, expected, other) in pairs.items():
-                distance = np.linalg.norm(got - expected, axis=(1, 2))
-                # Rotating the plain result back in float64 errs by a few of its own units.
-                slack = 1e-15 * case.dim * np.linalg.norm(expected, axis=(1, 2))
-                trial.within(
-                    f"{name}: ‖difference‖ at t = {{}}", distance, 0 * distance,
-                    radius + other + slack, dtype=dtype, **options,
-                )  # fmt: skip
-
-    trial.for_each(
-        exact_cases(kinds=("small", "tall", "odd", "loud", "mirror"), steps=(3, 2, 4)), check
-    )
+        ways = TwoWays(case, network, data, dtype, options, train)
+        pairs = {
+            "rotated": ways.rotated(Q),
+            "neurons permuted": ways.neurons_permuted(neurons),
+            "samples permuted": ways.samples_permuted(rows),
+            "samples duplicated": ways.samples_duplicated(),
+            "resumed": ways.resumed(case.steps // 2),
+        }
+        for name, (got, expected, radius) in pairs.items():
+            distance = np.linalg.norm(got - expected, axis=(1, 2))
+            # Rotating the plain result back in float64 errs by a few of its own units.
+            slack = 1e-15 * case.dim * np.linalg.norm(expected, axis=(1, 2))
+            trial.within(
+                f"{name}: ‖difference‖ at t = {{}}", distance, 0 * distance,
+                ways.radius + radius + slack, dtype=dtype, **options,
+            )  # fmt: skip
 
 
 @claim(
@@ -123,30 +145,27 @@ def test_equivariance(trial):
         "envelopes, for three uneven blocks; fails above 1."
     ),
     needs="first layer",
+    decisions=Rounding("the average of steps on blocks"),
+    cases=exact_cases(without=ONE_STEP_KINDS),
     cost=2,
 )
-def test_one_pass(trial):
-    def check(case):
-        seed = trial.seed_of(case)
-        rng = np.random.default_rng([seed, 6])
-        cuts = np.sort(rng.choice(np.arange(1, case.samples), 2, replace=False))
-        for activation, loss, dtype in trial.combinations(
-            STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
-        ):
-            X, y = case.data(seed, dtype)
-            W, a, b = case.general_network(seed, dtype)
-            options = case.options((W, a, b), (X, y), activation, loss)
-            whole = trial.trainer.step(W, a, b, X, y, **options)
-            allowed = step_envelope(W, a, b, X, y, dtype=dtype, **options)
-            total = np.zeros(W.shape)
-            for X_b, y_b in zip(np.split(X, cuts), np.split(y, cuts), strict=True):
-                weight = len(y_b) / case.samples
-                total += weight * trial.trainer.step(W, a, b, X_b, y_b, **options)
-                allowed = allowed + weight * step_envelope(
-                    W, a, b, X_b, y_b, dtype=dtype, **options
-                )
-            # Float64 rounding of the average itself.
-            allowed = allowed + 1e-15 * np.abs(exact_step(W, a, b, X, y, **options))
-            trial.within("W", whole, total, allowed, dtype=dtype, **options)
-
-    trial.for_each(exact_cases(without=ONE_STEP_KINDS), check)
+def one_pass(trial, case):
+    seed = trial.seed_of(case)
+    rng = np.random.default_rng([seed, 6])
+    cuts = np.sort(rng.choice(np.arange(1, case.samples), 2, replace=False))
+    for activation, loss, dtype in trial.combinations(
+        STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
+    ):
+        X, y = case.data(seed, dtype)
+        W, a, b = case.general_network(seed, dtype)
+        options = case.options((W, a, b), (X, y), activation, loss)
+        whole = trial.trainer.step(W, a, b, X, y, **options)
+        allowed = step_envelope(W, a, b, X, y, dtype=dtype, **options)
+        total = np.zeros(W.shape)
+        for X_b, y_b in zip(np.split(X, cuts), np.split(y, cuts), strict=True):
+            weight = len(y_b) / case.samples
+            total += weight * trial.trainer.step(W, a, b, X_b, y_b, **options)
+            allowed = allowed + weight * step_envelope(W, a, b, X_b, y_b, dtype=dtype, **options)
+        # Float64 rounding of the average itself.
+        allowed = allowed + 1e-15 * np.abs(exact_step(W, a, b, X, y, **options))
+        trial.within("W", whole, total, allowed, dtype=dtype, **options)

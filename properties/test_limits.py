@@ -15,14 +15,22 @@ from mimverify.theory import (
 from mimverify.trial import (
     DEVIATIONS,
     LIPSCHITZ_LOSSES,
+    Event,
+    below,
+    between,
     claim,
     first_layer,
     label_covariance,
     learning_cases,
     loss_used,
     mean_log_odds,
+    near,
+    near_odds,
     training_data,
 )
+
+FRACTION = Event("fraction at the second direction", quantity="neurons at the second direction")
+CONDITION = Event("cond(W Uᵀ) grows like κ^T", quantity="growth of log cond over log κ")
 
 
 @claim(
@@ -37,36 +45,32 @@ from mimverify.trial import (
     ),
     needs="first layer",
     holds=lambda case: case.rank == 1,
-    decisions=1,
+    decisions=Event("1 − A is at the floor", quantity="alignment after many steps"),
+    cases=learning_cases(links=("cos2z", "abs"), dims=(64, 56, 72), losses=LIPSCHITZ_LOSSES),
     cost=2,
 )
-def test_error_floor(trial):
+def reaches_error_floor(trial, case):
     steps, ratio, neurons, batch = 12, 64, 8, 4
+    n = ratio * case.dim
+    loss = loss_used(trial.trainer, case.loss)
+    moments = analyse_transform(case.link, loss)
+    floor = float(error_floor(moments.eigenvalues, moments.u, dim=case.dim, samples=n)[0])
+    figure = np.log(1 / floor - 1)
+    predicted = predict_trajectory(case.link, loss, dim=case.dim, samples=n, steps=steps)
+    mean, deviation = predicted.run_log_odds(neurons // 2)
+    # The figure is the first order in d/n; D1 knows the others.
+    allowed = DEVIATIONS * deviation[steps] / np.sqrt(batch) + abs(figure - mean[steps])
 
-    def check(case):
-        n = ratio * case.dim
-        loss = loss_used(trial.trainer, case.loss)
-        moments = analyse_transform(case.link, loss)
-        floor = float(error_floor(moments.eigenvalues, moments.u, dim=case.dim, samples=n)[0])
-        figure = np.log(1 / floor - 1)
-        predicted = predict_trajectory(case.link, loss, dim=case.dim, samples=n, steps=steps)
-        mean, deviation = predicted.run_log_odds(neurons // 2)
-        # The figure is the first order in d/n; D1 knows the others.
-        allowed = DEVIATIONS * deviation[steps] / np.sqrt(batch) + abs(figure - mean[steps])
+    # Within 3.5 deviations of a nearly normal variable: P > 0.999.
+    def at_floor(seed):
+        odds = mean_log_odds(
+            trial, case.link, case.dim, n, seed=seed, batch=batch,
+            loss=case.loss, steps=steps, neurons=neurons,
+        )  # fmt: skip
+        seen = odds[[steps // 2, steps]]
+        return near_odds(seen[np.abs(seen - figure).argmax()], figure, allowed)
 
-        # Within 3.5 deviations of a nearly normal variable: P > 0.999.
-        def at_floor(seed):
-            odds = mean_log_odds(
-                trial, case.link, case.dim, n, seed=seed, batch=batch,
-                loss=case.loss, steps=steps, neurons=neurons,
-            )  # fmt: skip
-            return bool(np.abs(odds[[steps // 2, steps]] - figure).max() <= allowed)
-
-        trial.decide("1 − A is at the floor", at_floor)
-
-    trial.for_each(
-        learning_cases(links=("cos2z", "abs"), dims=(64, 56, 72), losses=LIPSCHITZ_LOSSES), check
-    )
+    trial.decide(at_floor)
 
 
 @claim(
@@ -85,47 +89,40 @@ def test_error_floor(trial):
     ),
     needs="first layer",
     holds=lambda case: case.rank == 2,
-    decisions=2,
+    decisions=(FRACTION, CONDITION),
+    cases=learning_cases(
+        links=("he2-mix", "quadratic:1,-0.6"), dims=(48, 40), losses=LIPSCHITZ_LOSSES
+    ),
 )
-def test_collapse(trial):
+def collapse(trial, case):
     early, late, ratio, neurons = 4, 12, 64, 64
+    loss = loss_used(trial.trainer, case.loss)
 
-    def check(case):
-        fraction, condition = "fraction at the second direction", "cond(W Uᵀ) grows like κ^T"
-        loss = loss_used(trial.trainer, case.loss)
+    # Given H the 32 independent neurons are a binomial sample of the fraction, at most 0.1
+    # here: more than the midpoint has probability below 0.001. The condition number's growth
+    # has no scatter but the noise inside U, of order d/n.
+    def outcomes(seed):
+        model = MultiIndexModel(case.link, case.dim, seed=seed)
+        n = ratio * case.dim
+        X, y = training_data(model, n, loss=loss, seed=seed)
+        values, vectors = np.linalg.eigh(label_covariance(X, y, loss=loss))
+        second, first = np.argsort(np.abs(values))[-2:]
+        weights = first_layer(
+            trial.trainer, model, n, loss=case.loss, steps=late, neurons=neurons, seed=seed
+        ).astype(float)
+        kappa = abs(values[first] / values[second])
+        along = np.abs(weights[late, : neurons // 2] @ vectors[:, [first, second]])
+        seen = np.mean(along[:, 1] > along[:, 0])
+        predicted = 2 / np.pi * np.arctan(kappa**-late)
+        growth = np.diff(
+            [np.log(np.linalg.cond(weights[t] @ model.subspace.T)) for t in (early, late)]
+        )[0]
+        return {
+            FRACTION: near(seen, predicted, (0.5 - predicted) / 2),
+            CONDITION: between(growth / (late - early) / np.log(kappa), 0.5, 1.5),
+        }
 
-        # Given H the 32 independent neurons are a binomial sample of the fraction, at most
-        # 0.1 here: more than the midpoint has probability below 0.001. The condition number's
-        # growth has no scatter but the noise inside U, of order d/n.
-        def outcomes(seed):
-            model = MultiIndexModel(case.link, case.dim, seed=seed)
-            n = ratio * case.dim
-            X, y = training_data(model, n, loss=loss, seed=seed)
-            values, vectors = np.linalg.eigh(label_covariance(X, y, loss=loss))
-            second, first = np.argsort(np.abs(values))[-2:]
-            weights = first_layer(
-                trial.trainer, model, n, loss=case.loss, steps=late, neurons=neurons, seed=seed
-            ).astype(float)
-            kappa = abs(values[first] / values[second])
-            along = np.abs(weights[late, : neurons // 2] @ vectors[:, [first, second]])
-            seen = np.mean(along[:, 1] > along[:, 0])
-            predicted = 2 / np.pi * np.arctan(kappa**-late)
-            growth = np.diff(
-                [np.log(np.linalg.cond(weights[t] @ model.subspace.T)) for t in (early, late)]
-            )[0]
-            return {
-                fraction: bool(abs(seen - predicted) < (0.5 - predicted) / 2),
-                condition: bool(0.5 < growth / (late - early) / np.log(kappa) < 1.5),
-            }
-
-        trial.decide_all({fraction: True, condition: True}, outcomes)
-
-    trial.for_each(
-        learning_cases(
-            links=("he2-mix", "quadratic:1,-0.6"), dims=(48, 40), losses=LIPSCHITZ_LOSSES
-        ),
-        check,
-    )
+    trial.decide(outcomes)
 
 
 @claim(
@@ -143,36 +140,31 @@ def test_collapse(trial):
     ),
     needs="first layer",
     holds=lambda case: case.rank == 1,
-    decisions=1,
+    decisions=Event("A_5 is the one of reused samples", quantity="alignment after 5 steps"),
+    cases=learning_cases(links=("cos2z",), dims=(128, 112, 144), losses=("squared",)),
     cost=2,
 )
-def test_reused_samples(trial):
+def reused_samples(trial, case):
     steps, ratio, neurons, batch = 5, 8, 64, 6
+    n = ratio * case.dim
+    moments = analyse_transform(case.link, "squared")
+    fresh = fresh_samples_alignment(
+        moments.eigenvalues[0], moments.v, moments.u[0], steps, dim=case.dim, samples=n
+    )[steps]
+    predicted = predict_trajectory(
+        case.link, "squared", dim=case.dim, samples=n, steps=steps
+    ).run_log_odds(neurons // 2)[0][steps]
+    distance = np.log(fresh / (1 - fresh)) - predicted
 
-    def check(case):
-        n = ratio * case.dim
-        moments = analyse_transform(case.link, "squared")
-        fresh = fresh_samples_alignment(
-            moments.eigenvalues[0], moments.v, moments.u[0], steps, dim=case.dim, samples=n
-        )[steps]
-        predicted = predict_trajectory(
-            case.link, "squared", dim=case.dim, samples=n, steps=steps
-        ).run_log_odds(neurons // 2)[0][steps]
-        distance = np.log(fresh / (1 - fresh)) - predicted
+    # Half of the distance is 0.47; a mean over six runs scatters by 0.27/√6 = 0.11.
+    def as_reused(seed):
+        odds = mean_log_odds(
+            trial, case.link, case.dim, n, seed=seed, batch=batch,
+            loss="squared", steps=steps, neurons=neurons, only=True,
+        )[steps]  # fmt: skip
+        return near_odds(odds, predicted, distance / 2)
 
-        # Half of the distance is 0.47; a mean over six runs scatters by 0.27/√6 = 0.11.
-        def as_reused(seed):
-            odds = mean_log_odds(
-                trial, case.link, case.dim, n, seed=seed, batch=batch,
-                loss="squared", steps=steps, neurons=neurons, only=True,
-            )[steps]  # fmt: skip
-            return bool(abs(odds - predicted) < distance / 2)
-
-        trial.decide("A_5 is the one of reused samples", as_reused)
-
-    trial.for_each(
-        learning_cases(links=("cos2z",), dims=(128, 112, 144), losses=("squared",)), check
-    )
+    trial.decide(as_reused)
 
 
 @claim(
@@ -191,47 +183,46 @@ def test_reused_samples(trial):
     ),
     needs="first layer",
     holds=lambda case: case.rank == 1,
-    decisions=1,
+    decisions=Event("neurons follow the law of one", quantity="D to the law of one neuron"),
+    cases=learning_cases(links=("cos2z", "abs"), dims=(96, 80, 112), losses=LIPSCHITZ_LOSSES),
     cost=0.5,
 )
-def test_single_neuron(trial):
+def single_neuron(trial, case):
     steps, ratio, neurons = 2, 16, 128
+    loss = loss_used(trial.trainer, case.loss)
+    independent = neurons // 2
+    # The radius is exceeded with probability at most 0.001, whatever the law.
+    radius = dkw_radius(independent, 1e-3)
 
-    def check(case):
-        loss = loss_used(trial.trainer, case.loss)
-        independent = neurons // 2
-        # The radius is exceeded with probability at most 0.001, whatever the law.
-        radius = dkw_radius(independent, 1e-3)
+    def follows(seed):
+        model = MultiIndexModel(case.link, case.dim, seed=seed)
+        n = ratio * case.dim
+        X, y = training_data(model, n, loss=loss, seed=seed)
+        H = label_covariance(X, y, loss=loss)
+        weights = first_layer(
+            trial.trainer, model, n, loss=case.loss, steps=steps, neurons=neurons, seed=seed
+        )
+        seen = [alignment(weights[steps, j : j + 1], model.subspace) for j in range(independent)]
+        law = law_of_one_neuron(np.array(seen), *limit_and_noise(H, model.subspace, steps))
+        order = np.sort(law)
+        ranks = np.arange(1, independent + 1) / independent
+        distance = max(np.max(ranks - order), np.max(order - ranks + 1 / independent))
+        return below(distance, radius)
 
-        def follows(seed):
-            model = MultiIndexModel(case.link, case.dim, seed=seed)
-            n = ratio * case.dim
-            X, y = training_data(model, n, loss=loss, seed=seed)
-            values, vectors = np.linalg.eigh(label_covariance(X, y, loss=loss))
-            powers = (np.abs(values) / np.abs(values).max()) ** (2 * steps)
-            overlap = (model.subspace @ vectors)[0] ** 2
-            # Along the leading eigenvector v̂ the neuron is a χ²_1 multiple of it; all other
-            # directions make up its noise. A_∞ = (u·v̂)².
-            lead = int(np.abs(values).argmax())
-            limit = overlap[lead]
-            noise = powers.sum() - powers[lead]
-            weights = first_layer(
-                trial.trainer, model, n, loss=case.loss, steps=steps, neurons=neurons, seed=seed
-            )
-            seen = [
-                alignment(weights[steps, j : j + 1], model.subspace) for j in range(independent)
-            ]
-            law = law_of_one_neuron(np.array(seen), limit, noise)
-            order = np.sort(law)
-            ranks = np.arange(1, independent + 1) / independent
-            distance = max(np.max(ranks - order), np.max(order - ranks + 1 / independent))
-            return bool(distance < radius)
+    trial.decide(follows)
 
-        trial.decide("neurons follow the law of one", follows)
 
-    trial.for_each(
-        learning_cases(links=("cos2z", "abs"), dims=(96, 80, 112), losses=LIPSCHITZ_LOSSES), check
-    )
+def limit_and_noise(H, subspace, steps):
+    """A_∞ = (u·v̂)² and B of one neuron after so many steps of power iteration on H.
+
+    Along the leading eigenvector v̂ the neuron is a χ²_1 multiple of it; all other directions
+    make up its noise.
+    """
+    values, vectors = np.linalg.eigh(H)
+    powers = (np.abs(values) / np.abs(values).max()) ** (2 * steps)
+    overlap = (subspace @ vectors)[0] ** 2
+    lead = int(np.abs(values).argmax())
+    return overlap[lead], powers.sum() - powers[lead]
 
 
 def law_of_one_neuron(aligned, limit, noise):

@@ -9,12 +9,18 @@ from mimverify.theory import analyse_transform, predict_trajectory
 from mimverify.trial import (
     EVEN_ACTIVATIONS,
     LIPSCHITZ_LOSSES,
+    Event,
+    above,
+    below,
+    between,
     claim,
     first_layer,
     label_covariance,
     learning_cases,
     log_odds,
     mean_log_odds,
+    odds_above,
+    odds_below,
     training_data,
 )
 
@@ -34,6 +40,16 @@ LINKS = {
     ),
 }
 
+FLAT = Event("16 times the samples do not lift A", quantity="rise of log-odds")
+LEARNED = Event("something is learned", quantity="alignment at n/d = 256")
+CAUGHT = Event("squared loss ends at the large label", quantity="cos² with the heavy row")
+REPAIRED = Event("a Lipschitz loss does not", quantity="alignment, Lipschitz loss")
+SWAMPED = Event("the linear part swamps W_1", quantity="cos² of W_1 with (1/n) Σ T x")
+REMOVED = Event(
+    "without it A_6 is that of n − d samples", quantity="log-odds lost, linear part removed"
+)
+FEEDBACK = Event("a large output spoils it", quantity="alignment with a large output")
+
 
 @claim(
     id="plateau",
@@ -49,41 +65,35 @@ LINKS = {
         "plateau's. Sequential binomial tests of P ≥ 0.9 against P ≤ 0.5."
     ),
     needs="first layer",
-    decisions=2,
+    decisions=(FLAT, LEARNED),
+    cases=learning_cases(links=("gate", "linear"), dims=(24, 28, 32), losses=("squared",)),
     cost=3,
     profile="standard",
 )
-def test_plateau(trial):
+def plateau(trial, case):
     steps, few, many, neurons, batch = 4, 16, 256, 32, 6
+    link = LINKS[case.link]
+    overlap = analyse_transform(link, "squared").plateau
+    assert overlap is not None  # Λ = 0
+    null = link.rank / case.dim
+    middle = (math.log(overlap / (1 - overlap)) + math.log(null / (1 - null))) / 2
 
-    def check(case):
-        flat, learned = "16 times the samples do not lift A", "something is learned"
-        link = LINKS[case.link]
-        overlap = analyse_transform(link, "squared").plateau
-        assert overlap is not None  # Λ = 0
-        null = link.rank / case.dim
-        middle = (math.log(overlap / (1 - overlap)) + math.log(null / (1 - null))) / 2
+    # The difference is some 0.3 by D1, the scatter of a run's log-odds 0.57: a limit of 1.39
+    # for the difference of two means over six is three deviations away.
+    def outcomes(seed):
+        small, large = (
+            mean_log_odds(
+                trial, link, case.dim, ratio * case.dim, seed=seed, batch=batch,
+                loss="squared", steps=steps, neurons=neurons, only=True,
+            )[steps]
+            for ratio in (few, many)
+        )  # fmt: skip
+        return {
+            FLAT: below(abs(large - small), math.log(many / few) / 2),
+            LEARNED: odds_above(large, middle),
+        }
 
-        # The difference is some 0.3 by D1, the scatter of a run's log-odds 0.57: a limit of 1.39
-        # for the difference of two means over six is three deviations away.
-        def outcomes(seed):
-            small, large = (
-                mean_log_odds(
-                    trial, link, case.dim, ratio * case.dim, seed=seed, batch=batch,
-                    loss="squared", steps=steps, neurons=neurons, only=True,
-                )[steps]
-                for ratio in (few, many)
-            )  # fmt: skip
-            return {
-                flat: bool(abs(large - small) < math.log(many / few) / 2),
-                learned: bool(large > middle),
-            }
-
-        trial.decide_all({flat: True, learned: True}, outcomes)
-
-    trial.for_each(
-        learning_cases(links=("gate", "linear"), dims=(24, 28, 32), losses=("squared",)), check
-    )
+    trial.decide(outcomes)
 
 
 @claim(
@@ -97,28 +107,44 @@ def test_plateau(trial):
         "P ≤ 0.5."
     ),
     needs="first layer",
-    decisions=1,
+    decisions=Event("z1 is learned, z2 and z3 are not", quantity="part of ‖W‖² along z1"),
+    cases=learning_cases(links=("staircase",), dims=(48, 56, 64), losses=LIPSCHITZ_LOSSES),
     cost=0.5,
 )
-def test_staircase(trial):
+def staircase(trial, case):
     steps, ratio, neurons = 8, 32, 32
 
-    def check(case):
-        # Noise is spread over d − 1 directions: z2 and z3 hold about 2/(d − 1) of it.
-        def only_first(seed):
-            model = MultiIndexModel(LINKS[case.link], case.dim, seed=seed)
-            weights = first_layer(
-                trial.trainer, model, ratio * case.dim, loss=case.loss, steps=steps,
-                neurons=neurons, seed=seed,
-            )  # fmt: skip
-            first, second, third = overlaps(weights[steps], model.subspace)
-            return bool(first > 0.5 and second + third < (1 - first) / 2)
+    # Noise is spread over d − 1 directions: z2 and z3 hold about 2/(d − 1) of it.
+    def only_first(seed):
+        model = MultiIndexModel(LINKS[case.link], case.dim, seed=seed)
+        weights = first_layer(
+            trial.trainer, model, ratio * case.dim, loss=case.loss, steps=steps,
+            neurons=neurons, seed=seed,
+        )  # fmt: skip
+        first, second, third = overlaps(weights[steps], model.subspace)
+        return above(first, 0.5).and_also(second + third < (1 - first) / 2)
 
-        trial.decide("z1 is learned, z2 and z3 are not", only_first)
+    trial.decide(only_first)
 
-    trial.for_each(
-        learning_cases(links=("staircase",), dims=(48, 56, 64), losses=LIPSCHITZ_LOSSES), check
+
+def heavy_label_cases(trainer):
+    """With the Lipschitz losses that the trainer has."""
+    losses = [loss for loss in LIPSCHITZ_LOSSES if loss in trainer.losses]
+    return learning_cases(
+        links=("cos2z",), dims=(48, 56, 64), losses=losses or LIPSCHITZ_LOSSES[:1]
     )
+
+
+def with_heavy_label(X, y, ratio):
+    """The labels with one replaced, and the unit row that it belongs to.
+
+    D9 takes ‖x‖² for d: the row for which it is; T with T/α + v/T = 2‖H‖, α = n/d.
+    """
+    v = np.mean(y**2)
+    leading = np.abs(np.linalg.eigvalsh(label_covariance(X, y, loss="squared"))).max()
+    row = int(np.abs((X**2).sum(axis=1) - X.shape[1]).argmin())
+    y[row] = ratio * leading * (1 + math.sqrt(1 - v / (ratio * leading**2)))
+    return y, X[row : row + 1] / np.linalg.norm(X[row])
 
 
 @claim(
@@ -136,49 +162,46 @@ def test_staircase(trial):
         "binomial tests of P ≥ 0.9 against P ≤ 0.5."
     ),
     needs="first layer",
-    decisions=2,
+    decisions=(CAUGHT, REPAIRED),
+    cases=heavy_label_cases,
     cost=0.5,
 )
-def test_heavy_label(trial):
+def heavy_label(trial, case):
     steps, ratio, neurons = 8, 32, 16
 
-    def check(case):
-        caught, repaired = "squared loss ends at the large label", "a Lipschitz loss does not"
+    # The outlier gains a factor 2 a step, 2^16 in weight at the end, on the signal's, and
+    # starts with no less; its own squared cosine with x is 1 − v (n/d)/T² > 0.98.
+    def outcomes(seed):
+        n = ratio * case.dim
+        model = MultiIndexModel(case.link, case.dim, seed=seed)
+        X, y = training_data(model, n, loss="squared", seed=seed)
+        labels, x = with_heavy_label(X, y, ratio)
+        options = {"steps": steps, "neurons": neurons, "seed": seed, "labels": labels, "only": True}
+        squared, lipschitz = (
+            first_layer(trial.trainer, model, n, loss=loss, **options)[steps]
+            for loss in ("squared", case.loss)
+        )
+        return {
+            CAUGHT: above(alignment(squared, x), 0.5),
+            REPAIRED: above(alignment(lipschitz, model.subspace), 0.5),
+        }
 
-        # The outlier gains a factor 2 a step, 2^16 in weight at the end, on the signal's, and
-        # starts with no less; its own squared cosine with x is 1 − v (n/d)/T² > 0.98.
-        def outcomes(seed):
-            n = ratio * case.dim
-            model = MultiIndexModel(case.link, case.dim, seed=seed)
-            X, y = training_data(model, n, loss="squared", seed=seed)
-            v = np.mean(y**2)
-            leading = np.abs(np.linalg.eigvalsh(label_covariance(X, y, loss="squared"))).max()
-            # D9 takes ‖x‖² for d: the row for which it is; T with T/α + v/T = 2‖H‖, α = n/d.
-            row = int(np.abs((X**2).sum(axis=1) - case.dim).argmin())
-            y[row] = ratio * leading * (1 + math.sqrt(1 - v / (ratio * leading**2)))
-            x = X[row : row + 1] / np.linalg.norm(X[row])
+    trial.decide(outcomes)
 
-            def run(loss, only):
-                return first_layer(
-                    trial.trainer, model, n, loss=loss, steps=steps, neurons=neurons, seed=seed,
-                    labels=y, only=only,
-                )[steps]  # fmt: skip
 
-            return {
-                caught: alignment(run("squared", True), x) > 0.5,
-                repaired: alignment(run(case.loss, True), model.subspace) > 0.5,
-            }
+def without_linear_part(X, y):
+    """The residuals of least squares with an intercept."""
+    inputs = np.column_stack([np.ones(len(X)), X])
+    return y - inputs @ np.linalg.solve(inputs.T @ inputs, inputs.T @ y)
 
-        trial.decide_all({caught: True, repaired: True}, outcomes)
 
-    trial.for_each(
-        learning_cases(
-            links=("cos2z",),
-            dims=(48, 56, 64),
-            losses=[loss for loss in LIPSCHITZ_LOSSES if loss in trial.trainer.losses]
-            or LIPSCHITZ_LOSSES[:1],
-        ),
-        check,
+def odds_by_linear_part(case, n, steps):
+    """Log-odds of A_T by D1, with the linear part removed and without one."""
+    return (
+        predict_trajectory(
+            case.link, "squared", dim=case.dim, samples=n, steps=steps, linear_part_removed=removed
+        ).log_odds[steps]
+        for removed in (True, False)
     )
 
 
@@ -200,63 +223,45 @@ def test_heavy_label(trial):
         "Sequential binomial tests of P ≥ 0.9 against P ≤ 0.5."
     ),
     needs="first layer",
-    decisions=3,
+    decisions=(SWAMPED, REMOVED, FEEDBACK),
+    cases=learning_cases(links=("cos2z",), dims=(64, 56, 72), losses=("squared",)),
     cost=3,
     profile="standard",
 )
-def test_linear_part(trial):
+def linear_part(trial, case):
     steps, ratio, neurons, batch, few = 6, 8, 32, 12, 4
+    n = ratio * case.dim
+    removed, kept = odds_by_linear_part(case, n, steps)
+    cost, null = kept - removed, 1 / case.dim
+    middle = (removed + math.log(null / (1 - null))) / 2
 
-    def check(case):
-        swamped, repaired, feedback = (
-            "the linear part swamps W_1",
-            "without it A_6 is that of n − d samples",
-            "a large output spoils it",
-        )
-        n = ratio * case.dim
-        removed, kept = (
-            predict_trajectory(
-                case.link, "squared", dim=case.dim, samples=n, steps=steps,
-                linear_part_removed=removed,
-            ).log_odds[steps]
-            for removed in (True, False)
-        )  # fmt: skip
-        cost = kept - removed
-        null = 1 / case.dim
-        middle = (removed + math.log(null / (1 - null))) / 2
+    def train(model, run, labels, activations, steps, scale):
+        trial.trainer.fresh(run)
+        return first_layer(
+            trial.trainer, model, n, loss="squared", only=True, steps=steps, neurons=neurons,
+            seed=run, labels=labels, activations=activations, output_scale=scale / neurons,
+        )[steps]  # fmt: skip
 
-        # The cost is 0.3 and scatters by 0.16 from run to run, so by 0.045 over twelve: the
-        # bounds are more than three deviations away. With |a| = 100/m runs end at or below the
-        # null, which is at −4.1, and scatter by 0.8 over four; W_1 has a squared cosine near 1.
-        def outcomes(seed):
-            odds, loud, control = [], [], []
-            for k in range(batch):
-                run = trial.seed_of(seed, k)
-                model = MultiIndexModel(case.link, case.dim, seed=run)
-                X, y = training_data(model, n, loss="squared", seed=run)
-                inputs = np.column_stack([np.ones(n), X])
-                rest = y - inputs @ np.linalg.solve(inputs.T @ inputs, inputs.T @ y)
+    # The cost is 0.3 and scatters by 0.16 from run to run, so by 0.045 over twelve: the bounds
+    # are more than three deviations away. With |a| = 100/m runs end at or below the null, which
+    # is at −4.1, and scatter by 0.8 over four; W_1 has a squared cosine near 1.
+    def outcomes(seed):
+        odds, loud, control = [], [], []
+        for k in range(batch):
+            run = trial.seed_of(seed, k)
+            model = MultiIndexModel(case.link, case.dim, seed=run)
+            X, y = training_data(model, n, loss="squared", seed=run)
+            rest, U = without_linear_part(X, y), model.subspace
+            control.append(log_odds(train(model, run, y, EVEN_ACTIVATIONS, steps, 0.01), U))
+            odds.append(log_odds(train(model, run, rest, SLOPED, steps, 0.01), U))
+            if k < few:
+                loud.append(log_odds(train(model, run, rest, SLOPED, steps, 100), U))
+        vector = (y @ X)[None] / np.linalg.norm(y @ X)
+        first = train(model, run, y, SLOPED, 1, 0.01)
+        return {
+            SWAMPED: above(alignment(first, vector), 0.5),
+            REMOVED: between(np.mean(control) - np.mean(odds), cost / 2, 2 * cost),
+            FEEDBACK: odds_below(np.mean(loud), middle),
+        }
 
-                def train(labels, activations, steps, scale, model=model, run=run):
-                    trial.trainer.fresh(run)
-                    return first_layer(
-                        trial.trainer, model, n, loss="squared", only=True, steps=steps,
-                        neurons=neurons, seed=run, labels=labels, activations=activations,
-                        output_scale=scale / neurons,
-                    )[steps]  # fmt: skip
-
-                control.append(log_odds(train(y, EVEN_ACTIVATIONS, steps, 0.01), model.subspace))
-                odds.append(log_odds(train(rest, SLOPED, steps, 0.01), model.subspace))
-                if k < few:
-                    loud.append(log_odds(train(rest, SLOPED, steps, 100), model.subspace))
-            vector = (y @ X)[None] / np.linalg.norm(y @ X)
-            paid = np.mean(control) - np.mean(odds)
-            return {
-                swamped: alignment(train(y, SLOPED, 1, 0.01), vector) > 0.5,
-                repaired: bool(cost / 2 < paid < 2 * cost),
-                feedback: bool(np.mean(loud) < middle),
-            }
-
-        trial.decide_all({swamped: True, repaired: True, feedback: True}, outcomes)
-
-    trial.for_each(learning_cases(links=("cos2z",), dims=(64, 56, 72), losses=("squared",)), check)
+    trial.decide(outcomes)

@@ -6,14 +6,14 @@ from mimverify.trial import (
     STANDARD_DTYPES,
     STANDARD_LOSSES,
     SYMMETRIC_KINDS,
-    Inconclusive,
+    LimitOrder,
+    Rounding,
     accumulate,
     claim,
     exact_cases,
     exact_trajectory,
     label_covariance,
     lipschitz,
-    settings_text,
     step_envelope,
 )
 
@@ -44,37 +44,32 @@ def scale_free(a, X, y, activation, loss):
         "accumulated rounding allows; fails above 1."
     ),
     needs="first layer",
+    decisions=Rounding("mirrored pairs"),
+    cases=exact_cases(kinds=SYMMETRIC_KINDS, steps=(4, 1, 2, 6)),
     cost=1.5,
 )
-def test_antisymmetry(trial):
-    def check(case):
-        seed, half = trial.seed_of(case), case.neurons // 2
-        for activation, loss, dtype in trial.trainer.supported(
-            EVEN, STANDARD_LOSSES, STANDARD_DTYPES
-        ):
-            X, y = case.data(seed, dtype)
-            W, a, b = case.symmetric_network(seed, dtype)
-            options = scale_free(a, X, y, activation, loss)
-            weights = trial.trainer.features(W, a, b, X, y, steps=case.steps, **options)
-            weights = weights.astype(np.float64)
-            signs = (-1.0) ** np.arange(case.steps + 1)
-            defect = np.linalg.norm(
-                weights[:, half:] - signs[:, None, None] * weights[:, :half], axis=(1, 2)
-            )
-            # Pairs differ only by rounding, which each later step magnifies at most by κ.
-            allowed = [0.0]
-            for t in range(case.steps):
-                local = step_envelope(
-                    weights[t], a, b, X, y, dtype=dtype, reach=allowed[-1], **options
-                )
-                kappa = lipschitz(weights[t], a, b, X, y, **options)
-                allowed.append(kappa * allowed[-1] + 2 * float(np.linalg.norm(local)))
-            trial.within(
-                "‖w_{j+m/2} − (−1)^t w_j‖ at t = {}", defect, 0 * defect, np.array(allowed),
-                dtype=dtype, **options,
-            )  # fmt: skip
-
-    trial.for_each(exact_cases(kinds=SYMMETRIC_KINDS, steps=(4, 1, 2, 6)), check)
+def antisymmetry(trial, case):
+    seed = trial.seed_of(case)
+    for activation, loss, dtype in trial.trainer.supported(EVEN, STANDARD_LOSSES, STANDARD_DTYPES):
+        X, y = case.data(seed, dtype)
+        W, a, b = case.symmetric_network(seed, dtype)
+        options = scale_free(a, X, y, activation, loss)
+        weights = trial.trainer.features(W, a, b, X, y, steps=case.steps, **options)
+        weights = weights.astype(np.float64)
+        signs, half = (-1.0) ** np.arange(case.steps + 1), case.neurons // 2
+        defect = np.linalg.norm(
+            weights[:, half:] - signs[:, None, None] * weights[:, :half], axis=(1, 2)
+        )
+        # Pairs differ only by rounding, which each later step magnifies at most by κ.
+        allowed = [0.0]
+        for t in range(case.steps):
+            local = step_envelope(weights[t], a, b, X, y, dtype=dtype, reach=allowed[-1], **options)
+            kappa = lipschitz(weights[t], a, b, X, y, **options)
+            allowed.append(kappa * allowed[-1] + 2 * float(np.linalg.norm(local)))
+        trial.within(
+            "‖w_{j+m/2} − (−1)^t w_j‖ at t = {}", defect, 0 * defect, np.array(allowed),
+            dtype=dtype, **options,
+        )  # fmt: skip
 
 
 @claim(
@@ -87,31 +82,30 @@ def test_antisymmetry(trial):
         "radius; fails above 1."
     ),
     needs="first layer",
+    decisions=Rounding("distance to the matrix power"),
+    cases=exact_cases(kinds=SYMMETRIC_KINDS, steps=(5, 1, 3, 8)),
     cost=0.5,
 )
-def test_power_iteration(trial):
-    def check(case):
-        seed = trial.seed_of(case)
-        for activation, loss, dtype in trial.trainer.supported(
-            ("quadratic",), STANDARD_LOSSES, STANDARD_DTYPES
-        ):
-            X, y = case.data(seed, dtype)
-            W, a, b = case.symmetric_network(seed, dtype)
-            options = scale_free(a, X, y, activation, loss)
-            H = label_covariance(X, y, loss=loss)
-            powers = [W.astype(np.float64)]
-            for _ in range(case.steps):
-                powers.append(options["eta"] * a[:, None].astype(np.float64) * powers[-1] @ H)
-            weights = trial.trainer.features(W, a, b, X, y, steps=case.steps, **options)
-            distance = np.linalg.norm(weights - np.array(powers), axis=(1, 2))
-            # The radius also covers the rounding of the matrix powers themselves.
-            radius = 2 * accumulate(powers, a, b, X, y, dtype=dtype, **options)
-            trial.within(
-                "‖W_t − (η a H)^t W_0‖ at t = {}", distance, 0 * distance, radius,
-                dtype=dtype, **options,
-            )  # fmt: skip
-
-    trial.for_each(exact_cases(kinds=SYMMETRIC_KINDS, steps=(5, 1, 3, 8)), check)
+def power_iteration(trial, case):
+    seed = trial.seed_of(case)
+    for activation, loss, dtype in trial.trainer.supported(
+        ("quadratic",), STANDARD_LOSSES, STANDARD_DTYPES
+    ):
+        X, y = case.data(seed, dtype)
+        W, a, b = case.symmetric_network(seed, dtype)
+        options = scale_free(a, X, y, activation, loss)
+        H = label_covariance(X, y, loss=loss)
+        powers = [W.astype(np.float64)]
+        for _ in range(case.steps):
+            powers.append(options["eta"] * a[:, None].astype(np.float64) * powers[-1] @ H)
+        weights = trial.trainer.features(W, a, b, X, y, steps=case.steps, **options)
+        distance = np.linalg.norm(weights - np.array(powers), axis=(1, 2))
+        # The radius also covers the rounding of the matrix powers themselves.
+        radius = 2 * accumulate(powers, a, b, X, y, dtype=dtype, **options)
+        trial.within(
+            "‖W_t − (η a H)^t W_0‖ at t = {}", distance, 0 * distance, radius,
+            dtype=dtype, **options,
+        )  # fmt: skip
 
 
 # The asymptotic order of a gap shows only below some size, which depends on the data, and above
@@ -136,35 +130,97 @@ def sizes_where_order_shows(exact_gap, order):
     return None
 
 
-def compare_slope(trial, exact_gap, measured_gap, order, **context):
-    """The trainer's slope must round to `order` where that of exact arithmetic shows it.
+GAP = LimitOrder("the gap to power iteration")
+HIDDEN = "no size shows the order of the exact gap above rounding"
 
-    Rounding moves a slope by less than 2 · 2/(CLEAR ln 2) < 0.06: a correct trainer's is
-    within NEAR + 0.06 < 1/2 of the order and cannot fail.
+
+GAP = LimitOrder("the gap to power iteration")
+HIDDEN = "no size shows the order of the exact gap above rounding"
+
+
+class ShrinkingGap:
+    """The distance of the last weights from a limit, by the trainer and in exact arithmetic.
+
+    A kind of limit says how a size enters, by `start`, and what the gap is, by `gap`.
     """
-    sizes = sizes_where_order_shows(exact_gap, order)
-    if sizes is None:
-        trial.evidence["order_not_visible"] = trial.evidence.get("order_not_visible", 0) + 1
-        return
-    trial.evidence["comparisons"] = trial.evidence.get("comparisons", 0) + 1
-    trial.evidence["statistic"] = "largest distance of a log-log slope from its integer order"
-    gaps = [max(measured_gap(size), np.finfo(float).tiny) for size in sizes]
-    measured = float(np.log2(gaps[0] / gaps[1]))
-    trial.statistic = max(trial.statistic or 0.0, abs(measured - order))
-    trial.evidence["summary"] = (
-        f"slopes within {trial.statistic:.2g}, {trial.evidence['comparisons']} ×"
-    )
-    if not abs(measured - order) < 0.5:
-        trial.fail(
-            f"the gap to power iteration has slope {measured:.3f} between sizes {sizes[0]:g} and "
-            f"{sizes[1]:g}, expected order {order} ({settings_text(context)})"
-        )
+
+    def __init__(self, trial, case, network, data, options):
+        self.trial, self.case, self.data, self.options = trial, case, data, options
+        self.W, self.a, self.b = network
+
+    def measured(self, size):
+        """By the trainer."""
+        arrays = (*self.start(size), *self.data)
+        weights = self.trial.trainer.features(*arrays, steps=self.case.steps, **self.options)
+        return self.gap(weights[-1], size)
+
+    def exact(self, size):
+        """By the oracle, and how far rounding could take a trainer from it."""
+        W, a, b = self.start(size)
+        steps = exact_trajectory(W, a, b, *self.data, steps=self.case.steps, **self.options)
+        radius = accumulate(steps, a, b, *self.data, dtype="float64", **self.options)[-1]
+        return self.gap(steps[-1], size), radius / self.scale(size)
+
+    def start(self, size):
+        """W, a and b."""
+        raise NotImplementedError
+
+    def gap(self, last, size):
+        """Of the last weights."""
+        raise NotImplementedError
+
+    def scale(self, size):
+        """What the gap was divided by."""
+        return 1
+
+    def compare(self, order):
+        """The trainer's slope must round to `order` where that of exact arithmetic shows it.
+
+        Rounding moves a slope by less than 2 · 2/(CLEAR ln 2) < 0.06: a correct trainer's is
+        within NEAR + 0.06 < 1/2 of the order and cannot fail.
+        """
+        sizes = sizes_where_order_shows(self.exact, order)
+        if sizes is None:
+            self.trial.omit(GAP, HIDDEN)
+            return
+        gaps = [self.measured(size) for size in sizes]
+        self.trial.on(GAP).slope(GAP.name, gaps, sizes, order, case=self.case, **self.options)
 
 
-def require_comparisons(trial):
-    """A trial in which no configuration showed the order has decided nothing."""
-    if not trial.evidence.get("comparisons"):
-        raise Inconclusive("no configuration showed the order above rounding")
+class SmallStart(ShrinkingGap):
+    """W_0 of length ε0, relative to it, against power iteration with σ''(0) H."""
+
+    def __init__(self, *arguments, curvature):
+        super().__init__(*arguments)
+        step = self.options["eta"] * curvature * self.a[:, None]
+        H = label_covariance(*self.data, loss=self.options["loss"])
+        self.limit = self.W.copy()
+        for _ in range(self.case.steps):
+            self.limit = step * (self.limit @ H)
+
+    def start(self, size):
+        return size * self.W, self.a, self.b
+
+    def scale(self, size):
+        return size
+
+    def gap(self, last, size):
+        return float(np.linalg.norm(last / size - self.limit))
+
+
+class SmallOutput(ShrinkingGap):
+    """|a_j| → 0 with β1 ≠ 1/η1, against ((1 − η1 β1) I + η1 a_j H)^T."""
+
+    def start(self, size):
+        return self.W, np.sign(self.a) * size, self.b
+
+    def gap(self, last, size):
+        H = label_covariance(*self.data, loss=self.options["loss"])
+        output = np.sign(self.a)[:, None] * size
+        limit = self.W.copy()
+        for _ in range(self.case.steps):
+            limit = 0.75 * limit + output * (limit @ H)
+        return float(np.linalg.norm(last - limit))
 
 
 @claim(
@@ -180,44 +236,23 @@ def require_comparisons(trial):
         "arithmetic is within 1/4 of the stated order; fails unless it rounds to that order."
     ),
     needs="first layer",
+    decisions=GAP,
+    cases=exact_cases(kinds=("small", "tall"), steps=(3, 1, 2), norms=(1.0,)),
 )
-def test_small_initialisation(trial):
-    def check(case):
-        seed = trial.seed_of(case)
-        for activation, loss, dtype in trial.trainer.supported(
-            tuple(CURVATURE), STANDARD_LOSSES, ("float64",)
-        ):
-            curvature, order = CURVATURE[activation]
-            X, y = case.data(seed, dtype)
-            W, a, b = case.symmetric_network(seed, dtype)
-            direction = W / np.linalg.norm(W[0])
-            options = scale_free(a, X, y, activation, loss)
-            options["eta"] /= curvature
-            options["beta"] = 1 / options["eta"]
-            step = options["eta"] * curvature * a[:, None]
-            H = label_covariance(X, y, loss=loss)
-            limit = direction.copy()
-            for _ in range(case.steps):
-                limit = step * (limit @ H)
-
-            def gap(weights, size, limit=limit):
-                return float(np.linalg.norm(weights[-1] / size - limit))
-
-            def exact_gap(size, start=direction, a=a, b=b, X=X, y=y, options=options, gap=gap):
-                exact = exact_trajectory(size * start, a, b, X, y, steps=case.steps, **options)
-                radius = accumulate(exact, a, b, X, y, dtype="float64", **options)[-1]
-                return gap(exact, size), radius / size
-
-            def measured_gap(size, start=direction, a=a, b=b, X=X, y=y, options=options, gap=gap):
-                return gap(
-                    trial.trainer.features(size * start, a, b, X, y, steps=case.steps, **options),
-                    size,
-                )
-
-            compare_slope(trial, exact_gap, measured_gap, order, case=case, **options)
-
-    trial.for_each(exact_cases(kinds=("small", "tall"), steps=(3, 1, 2), norms=(1.0,)), check)
-    require_comparisons(trial)
+def small_initialisation(trial, case):
+    seed = trial.seed_of(case)
+    for activation, loss, dtype in trial.trainer.supported(
+        tuple(CURVATURE), STANDARD_LOSSES, ("float64",)
+    ):
+        curvature, order = CURVATURE[activation]
+        X, y = case.data(seed, dtype)
+        W, a, b = case.symmetric_network(seed, dtype)
+        options = scale_free(a, X, y, activation, loss)
+        options["eta"] /= curvature
+        options["beta"] = 1 / options["eta"]
+        direction = W / np.linalg.norm(W[0])
+        gap = SmallStart(trial, case, (direction, a, b), (X, y), options, curvature=curvature)
+        gap.compare(order)
 
 
 @claim(
@@ -233,40 +268,18 @@ def test_small_initialisation(trial):
         "arithmetic is within 1/4 of order 3; fails unless it rounds to 3."
     ),
     needs="first layer",
+    decisions=GAP,
+    cases=exact_cases(kinds=("small", "tall"), steps=(3, 2, 4), norms=(1.0,)),
     cost=0.5,
 )
-def test_weak_feedback(trial):
-    def check(case):
-        seed = trial.seed_of(case)
-        for activation, loss, dtype in trial.trainer.supported(
-            ("quadratic",), ("squared", "pseudo-huber", "log-cosh"), ("float64",)
-        ):
-            X, y = case.data(seed, dtype)
-            W, a, b = case.symmetric_network(seed, dtype)
-            H = label_covariance(X, y, loss=loss)
-            options = {"eta": 1.0, "beta": 0.25, "activation": activation, "loss": loss}
-            # f must stay small beside the labels: |x| grows with d, so W is scaled by it.
-            W = W / np.linalg.norm(W[0]) / np.linalg.norm(X, axis=1).max()
-
-            def gap(weights, output, W=W, H=H):
-                limit = W.copy()
-                for _ in range(case.steps):
-                    limit = 0.75 * limit + output[:, None] * (limit @ H)
-                return float(np.linalg.norm(weights[-1] - limit))
-
-            def exact_gap(size, W=W, a=a, b=b, X=X, y=y, options=options, gap=gap):
-                output = np.sign(a) * size
-                exact = exact_trajectory(W, output, b, X, y, steps=case.steps, **options)
-                radius = accumulate(exact, output, b, X, y, dtype="float64", **options)[-1]
-                return gap(exact, output), radius
-
-            def measured_gap(size, W=W, a=a, b=b, X=X, y=y, options=options, gap=gap):
-                output = np.sign(a) * size
-                return gap(
-                    trial.trainer.features(W, output, b, X, y, steps=case.steps, **options), output
-                )
-
-            compare_slope(trial, exact_gap, measured_gap, 3, case=case, **options)
-
-    trial.for_each(exact_cases(kinds=("small", "tall"), steps=(3, 2, 4), norms=(1.0,)), check)
-    require_comparisons(trial)
+def weak_feedback(trial, case):
+    seed = trial.seed_of(case)
+    for activation, loss, dtype in trial.trainer.supported(
+        ("quadratic",), ("squared", "pseudo-huber", "log-cosh"), ("float64",)
+    ):
+        X, y = case.data(seed, dtype)
+        W, a, b = case.symmetric_network(seed, dtype)
+        options = {"eta": 1.0, "beta": 0.25, "activation": activation, "loss": loss}
+        # f must stay small beside the labels: |x| grows with d, so W is scaled by it.
+        W = W / np.linalg.norm(W[0]) / np.linalg.norm(X, axis=1).max()
+        SmallOutput(trial, case, (W, a, b), (X, y), options).compare(3)

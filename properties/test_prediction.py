@@ -3,7 +3,16 @@
 import numpy as np
 
 from mimverify import MultiIndexModel, default_samples
-from mimverify.trial import WELL_CONDITIONED, claim, error_after_fit, learning_cases
+from mimverify.trial import (
+    WELL_CONDITIONED,
+    Event,
+    Rounding,
+    above,
+    below,
+    claim,
+    error_after_fit,
+    learning_cases,
+)
 
 
 @claim(
@@ -17,21 +26,13 @@ from mimverify.trial import WELL_CONDITIONED, claim, error_after_fit, learning_c
         "Event per seed: normalised test error below 1/2 (1 = predicting the mean). Sequential "
         "binomial test of P ≥ 0.9 against P ≤ 0.5."
     ),
-    direction="below",
     needs="regression",
-    decisions=1,
+    decisions=Event("test error < 1/2", direction="below", quantity="test error"),
+    cases=learning_cases(links=WELL_CONDITIONED, dims=(48, 56, 64), losses=("own",)),
     cost=1.5,
 )
-def test_test_error(trial):
-    def check(case):
-        trial.decide(
-            "test error < 1/2",
-            lambda seed: error_after_fit(trial, case.link, case.dim, seed) < 0.5,
-        )
-
-    trial.for_each(
-        learning_cases(links=WELL_CONDITIONED, dims=(48, 56, 64), losses=("own",)), check
-    )
+def test_error(trial, case):
+    trial.decide(lambda seed: below(error_after_fit(trial, case.link, case.dim, seed), 0.5))
 
 
 @claim(
@@ -43,22 +44,19 @@ def test_test_error(trial):
         "Event per seed: the normalised test error at 4d is below that at d. Sequential "
         "binomial test of P ≥ 0.9 against P ≤ 0.5."
     ),
-    direction="below",
     needs="regression",
-    decisions=1,
+    decisions=Event(
+        "test error at 4d below that at d", direction="below", quantity="test error at 4d"
+    ),
+    cases=learning_cases(links=WELL_CONDITIONED, dims=(24,), losses=("own",)),
     cost=3,
 )
-def test_test_error_decay(trial):
-    def check(case):
-        trial.decide(
-            f"error at d = {4 * case.dim} below that at d = {case.dim}",
-            lambda seed: (
-                error_after_fit(trial, case.link, 4 * case.dim, seed)
-                < error_after_fit(trial, case.link, case.dim, seed)
-            ),
-        )
+def test_error_decay(trial, case):
+    def falls(seed):
+        large = error_after_fit(trial, case.link, 4 * case.dim, seed)
+        return below(large, error_after_fit(trial, case.link, case.dim, seed))
 
-    trial.for_each(learning_cases(links=WELL_CONDITIONED, dims=(24,), losses=("own",)), check)
+    trial.decide(falls)
 
 
 @claim(
@@ -71,21 +69,13 @@ def test_test_error_decay(trial):
         "above 0.9; with the true subspace in hand, a readout reaches about 0.5). Sequential "
         "binomial test of P ≥ 0.9 against P ≤ 0.5."
     ),
-    direction="above",
     needs="regression",
-    decisions=1,
+    decisions=Event("test error > 0.9", direction="above", quantity="test error"),
+    cases=learning_cases(links=("sign-z1z2z3",), dims=(64, 48, 56), losses=("own",)),
     cost=1.5,
 )
-def test_unlearnable_link(trial):
-    def check(case):
-        trial.decide(
-            "test error > 0.9",
-            lambda seed: error_after_fit(trial, case.link, case.dim, seed) > 0.9,
-        )
-
-    trial.for_each(
-        learning_cases(links=("sign-z1z2z3",), dims=(64, 48, 56), losses=("own",)), check
-    )
+def unlearnable_link(trial, case):
+    trial.decide(lambda seed: above(error_after_fit(trial, case.link, case.dim, seed), 0.9))
 
 
 @claim(
@@ -99,21 +89,20 @@ def test_unlearnable_link(trial):
         "of how the prediction is summed; fails above 1."
     ),
     needs="regression",
+    decisions=Rounding("prediction in pieces"),
+    cases=learning_cases(links=WELL_CONDITIONED, dims=(24, 32), losses=("own",)),
     cost=0.5,
 )
-def test_pointwise_prediction(trial):
-    def check(case):
-        dtype = next(name for name in ("float64", "float32") if name in trial.trainer.dtypes)
-        seed = trial.seed_of(case)
-        model = MultiIndexModel(case.link, case.dim, seed=seed)
-        data = model.sample(2 * default_samples(case.dim), dtype=dtype)
-        trial.trainer.fit(data.X, data.y)
-        # Apart from one another, so that a batch is unlike its parts.
-        X = model.sample(64, purpose="test", dtype=dtype).X
-        X[1:8] += 1
-        together = trial.trainer.predict(X).astype(np.float64)
-        apart = np.concatenate([trial.trainer.predict(part) for part in np.split(X, [1, 8])])
-        allowed = np.sqrt(np.finfo(dtype).eps) * np.abs(together).max()
-        trial.within("prediction", apart, together, allowed, dtype=dtype)
-
-    trial.for_each(learning_cases(links=WELL_CONDITIONED, dims=(24, 32), losses=("own",)), check)
+def pointwise_prediction(trial, case):
+    dtype = next(name for name in ("float64", "float32") if name in trial.trainer.dtypes)
+    seed = trial.seed_of(case)
+    model = MultiIndexModel(case.link, case.dim, seed=seed)
+    data = model.sample(2 * default_samples(case.dim), dtype=dtype)
+    trial.trainer.fit(data.X, data.y)
+    # Apart from one another, so that a batch is unlike its parts.
+    X = model.sample(64, purpose="test", dtype=dtype).X
+    X[1:8] += 1
+    together = trial.trainer.predict(X).astype(np.float64)
+    apart = np.concatenate([trial.trainer.predict(part) for part in np.split(X, [1, 8])])
+    allowed = np.sqrt(np.finfo(dtype).eps) * np.abs(together).max()
+    trial.within("prediction", apart, together, allowed, dtype=dtype)

@@ -2,14 +2,27 @@
 
 import numpy as np
 
-from mimverify import MultiIndexModel, alignment, default_samples, default_steps, span_recovery
+from mimverify import MultiIndexModel, alignment, default_samples, default_steps
+from mimverify import span_recovery as worst_cosine
 from mimverify.trial import (
     WELL_CONDITIONED,
+    Event,
+    above,
+    below,
+    between,
     claim,
     first_layer,
     learning_cases,
     readout_error,
 )
+
+EXPONENT = Event("odds fall like d^-p, 1/2 < p < 3/2", quantity="exponent of odds in 1/d")
+LOST = Event("alignment < 1/2 after one step", quantity="alignment after one step")
+RISES = Event("one-step error rises with d", quantity="one-step error at 8d")
+FALLS = Event("many-step error falls with d", quantity="many-step error at 8d")
+DECAYS = Event("error falls over steps 1, 2, 3", quantity="1 − A, step to step")
+FLOOR = Event("floor from step 8 to 16", quantity="1 − A, step 8 over 16")
+SCALING = Event("floor falls like (d/n)^p, 1/2 < p < 3/2", quantity="exponent of floor in d/n")
 
 
 @claim(
@@ -24,26 +37,27 @@ from mimverify.trial import (
         "Event per seed: smallest squared cosine of the principal angles above 1/2. Sequential "
         "binomial test of P ≥ 0.9 against P ≤ 0.5."
     ),
-    direction="below",
     needs="first layer",
-    decisions=1,
+    decisions=Event(
+        "worst squared cosine > 1/2 after T1 steps",
+        direction="below",
+        quantity="worst cos² after T1 steps",
+    ),
+    cases=learning_cases(links=WELL_CONDITIONED, dims=(96, 80, 112, 128)),
     cost=0.5,
 )
-def test_span_recovery(trial):
-    def check(case):
-        n = default_samples(case.dim)
-        steps = default_steps(n, case.dim)
+def span_recovery(trial, case):
+    n = default_samples(case.dim)
+    steps = default_steps(n, case.dim)
 
-        def recovered(seed):
-            model = MultiIndexModel(case.link, case.dim, seed=seed)
-            weights = first_layer(
-                trial.trainer, model, n, loss=case.loss, steps=steps, neurons=16, seed=seed
-            )
-            return span_recovery(weights[-1], model.subspace) ** 2 > 0.5
+    def recovered(seed):
+        model = MultiIndexModel(case.link, case.dim, seed=seed)
+        weights = first_layer(
+            trial.trainer, model, n, loss=case.loss, steps=steps, neurons=16, seed=seed
+        )
+        return above(worst_cosine(weights[-1], model.subspace) ** 2, 0.5)
 
-        trial.decide(f"worst squared cosine > 1/2 after {steps} steps", recovered)
-
-    trial.for_each(learning_cases(links=WELL_CONDITIONED, dims=(96, 80, 112, 128)), check)
+    trial.decide(recovered)
 
 
 @claim(
@@ -60,28 +74,34 @@ def test_span_recovery(trial):
         "4d stays below 1/2. Sequential binomial tests of P ≥ 0.9 against P ≤ 0.5."
     ),
     needs="first layer",
-    decisions=2,
+    decisions=(EXPONENT, LOST),
+    cases=learning_cases(links=WELL_CONDITIONED, dims=(32, 40)),
     cost=0.5,
 )
-def test_one_step_odds(trial):
-    def check(case):
-        exponent, lost = "odds fall like d^-p, 1/2 < p < 3/2", "alignment < 1/2 after one step"
+def one_step_odds(trial, case):
+    def outcomes(seed):
+        odds = []
+        for dim in (case.dim, 4 * case.dim):
+            model = MultiIndexModel(case.link, dim, seed=seed)
+            weights = first_layer(
+                trial.trainer, model, 16 * dim, loss=case.loss, steps=1, neurons=128, seed=seed
+            )
+            aligned = alignment(weights[1], model.subspace)
+            odds.append(aligned / max(1 - aligned, 1e-300))
+        fall = np.log(max(odds[0], 1e-300) / max(odds[1], 1e-300)) / np.log(4)
+        return {EXPONENT: between(fall, 0.5, 1.5), LOST: below(aligned, 0.5)}
 
-        def outcomes(seed):
-            odds = []
-            for dim in (case.dim, 4 * case.dim):
-                model = MultiIndexModel(case.link, dim, seed=seed)
-                weights = first_layer(
-                    trial.trainer, model, 16 * dim, loss=case.loss, steps=1, neurons=128, seed=seed
-                )
-                aligned = alignment(weights[1], model.subspace)
-                odds.append(aligned / max(1 - aligned, 1e-300))
-            fall = np.log(max(odds[0], 1e-300) / max(odds[1], 1e-300)) / np.log(4)
-            return {exponent: 0.5 < fall < 1.5, lost: aligned < 0.5}
+    trial.decide(outcomes)
 
-        trial.decide_all({exponent: True, lost: True}, outcomes)
 
-    trial.for_each(learning_cases(links=WELL_CONDITIONED, dims=(32, 40)), check)
+def errors(trial, case, dim, seed):
+    """Test errors after one step and after T1 steps."""
+    n = default_samples(dim)
+    model = MultiIndexModel(case.link, dim, seed=seed)
+    weights = first_layer(
+        trial.trainer, model, n, loss=case.loss, steps=default_steps(n, dim), neurons=64, seed=seed
+    )
+    return [readout_error(model, weights[t], n, seed=seed) for t in (1, -1)]
 
 
 @claim(
@@ -99,34 +119,20 @@ def test_one_step_odds(trial):
         "T1-step error falls. Sequential binomial tests of P ≥ 0.9 against P ≤ 0.5."
     ),
     needs="first layer",
-    decisions=2,
+    decisions=(RISES, FALLS),
+    cases=learning_cases(links=WELL_CONDITIONED, dims=(32,), losses=("huber",)),
     cost=10,
     profile="standard",
 )
-def test_one_step_error(trial):
-    def check(case):
-        rises, falls = "one-step error rises with d", "many-step error falls with d"
+def one_step_error(trial, case):
+    def outcomes(seed):
+        # Small problems vary most from seed to seed, and cost least: average a few.
+        small = [errors(trial, case, case.dim, trial.seed_of(seed, k)) for k in range(4)]
+        (one, many) = np.mean(small, axis=0)
+        (one_large, many_large) = errors(trial, case, 8 * case.dim, seed)
+        return {RISES: above(one_large, one), FALLS: below(many_large, many)}
 
-        def errors(case, dim, seed):
-            """Test errors after one step and after T1 steps."""
-            n = default_samples(dim)
-            model = MultiIndexModel(case.link, dim, seed=seed)
-            weights = first_layer(
-                trial.trainer, model, n, loss=case.loss,
-                steps=default_steps(n, dim), neurons=64, seed=seed,
-            )  # fmt: skip
-            return [readout_error(model, weights[t], n, seed=seed) for t in (1, -1)]
-
-        def outcomes(seed):
-            # Small problems vary most from seed to seed, and cost least: average a few.
-            small = [errors(case, case.dim, trial.seed_of(seed, k)) for k in range(4)]
-            (one, many) = np.mean(small, axis=0)
-            (one_large, many_large) = errors(case, 8 * case.dim, seed)
-            return {rises: one_large > one, falls: many_large < many}
-
-        trial.decide_all({rises: True, falls: True}, outcomes)
-
-    trial.for_each(learning_cases(links=WELL_CONDITIONED, dims=(32,), losses=("huber",)), check)
+    trial.decide(outcomes)
 
 
 @claim(
@@ -143,35 +149,26 @@ def test_one_step_error(trial):
         "and 128 lies in (1/2, 3/2). Sequential binomial tests of P ≥ 0.9 against P ≤ 0.5."
     ),
     needs="first layer",
-    decisions=3,
+    decisions=(DECAYS, FLOOR, SCALING),
+    cases=learning_cases(links=WELL_CONDITIONED, dims=(96, 112)),
     cost=3,
 )
-def test_error_decay(trial):
-    def check(case):
-        falls, floor, scaling = (
-            "error falls over steps 1, 2, 3",
-            "floor from step 8 to 16",
-            "floor falls like (d/n)^p, 1/2 < p < 3/2",
-        )
+def error_decay(trial, case):
+    def outcomes(seed):
+        model = MultiIndexModel(case.link, case.dim, seed=seed)
+        errors = []
+        for ratio in (32, 128):
+            weights = first_layer(
+                trial.trainer, model, ratio * case.dim, loss=case.loss,
+                steps=16, neurons=16, seed=seed,
+            )  # fmt: skip
+            # An error of exactly zero would be a miracle, and must not divide.
+            errors.append([max(1 - alignment(W, model.subspace), 1e-300) for W in weights])
+        few, many = errors
+        return {
+            DECAYS: below(max(many[2] / many[1], many[3] / many[2]), 1.0),
+            FLOOR: between(few[8] / few[16], 0.5, 2),
+            SCALING: between(np.log(few[16] / many[16]) / np.log(4), 0.5, 1.5),
+        }
 
-        def outcomes(seed):
-            model = MultiIndexModel(case.link, case.dim, seed=seed)
-            errors = []
-            for ratio in (32, 128):
-                weights = first_layer(
-                    trial.trainer, model, ratio * case.dim, loss=case.loss,
-                    steps=16, neurons=16, seed=seed,
-                )  # fmt: skip
-                # An error of exactly zero would be a miracle, and must not divide.
-                errors.append([max(1 - alignment(W, model.subspace), 1e-300) for W in weights])
-            few, many = errors
-            exponent = np.log(few[16] / many[16]) / np.log(4)
-            return {
-                falls: many[1] > many[2] > many[3],
-                floor: 0.5 < few[8] / few[16] < 2,
-                scaling: 0.5 < exponent < 1.5,
-            }
-
-        trial.decide_all({falls: True, floor: True, scaling: True}, outcomes)
-
-    trial.for_each(learning_cases(links=WELL_CONDITIONED, dims=(96, 112)), check)
+    trial.decide(outcomes)

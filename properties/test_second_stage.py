@@ -1,6 +1,15 @@
 """The stages have data of their own (theory.md §2, stages 1 and 2)."""
 
-from mimverify.trial import WELL_CONDITIONED, claim, error_after_fit, learning_cases
+from mimverify.trial import (
+    WELL_CONDITIONED,
+    Event,
+    above,
+    claim,
+    error_after_fit,
+    learning_cases,
+)
+
+SHUFFLED = "test error, labels shuffled"
 
 
 @claim(
@@ -15,21 +24,16 @@ from mimverify.trial import WELL_CONDITIONED, claim, error_after_fit, learning_c
         "Event per seed: less than a tenth of the variance is explained (normalised test error "
         "above 0.9). Sequential binomial test of P ≥ 0.9 against P ≤ 0.5."
     ),
-    direction="above",
     needs="regression",
-    decisions=1,
+    decisions=Event("test error > 0.9", direction="above", quantity=SHUFFLED),
+    cases=learning_cases(links=WELL_CONDITIONED, dims=(48, 56, 64), losses=("own",)),
     cost=1.5,
 )
-def test_fresh_readout(trial):
-    def check(case):
-        trial.decide(
-            "test error > 0.9",
-            lambda seed: error_after_fit(trial, case.link, case.dim, seed, shuffled="stage2") > 0.9,
-        )
+def fresh_readout(trial, case):
+    def unlearned(seed):
+        return above(error_after_fit(trial, case.link, case.dim, seed, shuffled="stage2"), 0.9)
 
-    trial.for_each(
-        learning_cases(links=WELL_CONDITIONED, dims=(48, 56, 64), losses=("own",)), check
-    )
+    trial.decide(unlearned)
 
 
 @claim(
@@ -45,18 +49,13 @@ def test_fresh_readout(trial):
         "1/2, below which it is with both stages' labels in place). Sequential binomial test of "
         "P ≥ 0.9 against P ≤ 0.5."
     ),
-    direction="above",
     needs="regression",
-    decisions=1,
+    decisions=Event("test error > 1/2", direction="above", quantity=SHUFFLED),
+    cases=learning_cases(links=WELL_CONDITIONED, dims=(64, 72, 80), losses=("own",)),
     cost=1.5,
 )
-def test_fresh_first_layer(trial):
-    def check(case):
-        trial.decide(
-            "test error > 1/2",
-            lambda seed: error_after_fit(trial, case.link, case.dim, seed, shuffled="stage1") > 0.5,
-        )
+def fresh_first_layer(trial, case):
+    def unlearned(seed):
+        return above(error_after_fit(trial, case.link, case.dim, seed, shuffled="stage1"), 0.5)
 
-    trial.for_each(
-        learning_cases(links=WELL_CONDITIONED, dims=(64, 72, 80), losses=("own",)), check
-    )
+    trial.decide(unlearned)

@@ -11,6 +11,7 @@ import sys
 import time
 import timeit
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -262,10 +263,15 @@ def test_margins_of_the_trial(benchmarks):
     assert set(found) == {"seconds", "antisymmetry", "span-recovery"}
     assert 0 <= found["antisymmetry"] <= 1
     assert 1 <= found["span-recovery"] < 2
-    assert math.isnan(trial.used_up(None, {}))
+
+    def old(statistic, evidence):  # a verdict of commits before evidence was typed
+        return SimpleNamespace(statistic=statistic, evidence=evidence)
+
+    assert math.isnan(trial.used_up(old(None, {})))
     law = {"statistic": "Kolmogorov–Smirnov distance", "detectable": {"value": 0.25}}
-    assert trial.used_up(0.05, law) == pytest.approx(0.2)
-    assert trial.used_up(0.02, {"statistic": "distance of a slope"}) == pytest.approx(1.02)
+    assert trial.used_up(old(0.05, law)) == pytest.approx(0.2)
+    slope = old(0.02, {"statistic": "distance of a slope"})
+    assert trial.used_up(slope) == pytest.approx(1.02)
 
 
 def test_margins_are_those_of_the_quick_claims(benchmarks):

@@ -16,7 +16,6 @@ from mimverify.calibration import (
     TOTAL_RISK,
     WHOLE_RUN,
     Calibration,
-    CountingTrial,
     EventCount,
     Plan,
     Tried,
@@ -26,7 +25,8 @@ from mimverify.calibration import (
     fewest_alarms,
     lower_bound,
     tries,
-    try_claim,
+    try_at_levels,
+    try_unit,
     upper_bound,
 )
 from mimverify.cli.app import app
@@ -34,6 +34,7 @@ from mimverify.errors import InputError, TrainerError
 from mimverify.trial import (
     PROFILES,
     Claim,
+    Event,
     InProcessTrainer,
     NotApplicable,
     Status,
@@ -44,7 +45,9 @@ from mimverify.trial import (
     load_claims,
     select_claims,
 )
-from mimverify.trial.session import outcome_of
+from mimverify.trial.decisions import StatisticalDecision
+from mimverify.trial.session import try_claim
+from p_values import PValue
 
 command = importlib.import_module("mimverify.cli.calibrate")
 QUICK, STANDARD = PROFILES["quick"], PROFILES["standard"]
@@ -61,45 +64,41 @@ def trainer() -> TrainerUnderTrial:
     return TrainerUnderTrial(InProcessTrainer(Idle))
 
 
-def synthetic(procedure, *, decisions: int) -> Claim:
-    made = claim(
-        id="coin", statement="", source="", measures="", needs="first layer", decisions=decisions
-    )(procedure)
-    record = vars(made)["claim"]
-    assert isinstance(record, Claim)
-    return record
+def synthetic(procedure, *decisions: StatisticalDecision) -> Claim:
+    return claim(
+        id="coin", statement="", source="", measures="", needs="first layer",
+        decisions=decisions, cases=choices(range(64)),
+    )(procedure)  # fmt: skip
 
 
 def coins(*probabilities: float) -> Claim:
     """A claim whose k-th event has exactly the k-th probability: seeds are uniform hashes."""
 
-    def procedure(trial):
+    events = [Event(f"coin {k}") for k in range(len(probabilities))]
+
+    def procedure(trial, case):
         def tosses(seed):
             return {
-                f"coin {k}": trial.seed_of(seed, "toss", k) < p * 2**32
-                for k, p in enumerate(probabilities)
+                event: trial.seed_of(seed, "toss", k) < p * 2**32
+                for k, (event, p) in enumerate(zip(events, probabilities, strict=True))
             }
 
-        def check(case):
-            trial.decide_all({f"coin {k}": p for k, p in enumerate(probabilities)}, tosses)
+        trial.decide(tosses)
 
-        trial.for_each(choices(range(64)), check)
-
-    return synthetic(procedure, decisions=len(probabilities))
+    return synthetic(procedure, *events)
 
 
 def uniform_p_values(count: int) -> Claim:
     """A claim with p-values that are exactly uniform."""
 
-    def procedure(trial):
-        def check(case):
-            for k in range(count):
-                if trial.rejects(trial.seed_of(case, "p", k) / 2**32):
-                    trial.fail("by chance")
+    values = [PValue(f"p {k}") for k in range(count)]
 
-        trial.for_each(choices(range(64)), check)
+    def procedure(trial, case):
+        trial.decide(
+            lambda seed: {p: trial.seed_of(seed, "p", k) / 2**32 for k, p in enumerate(values)}
+        )
 
-    return synthetic(procedure, decisions=count)
+    return synthetic(procedure, *values)
 
 
 def plan_for(*, seeds=300, levels=(0.1, 0.01), profile=QUICK, claims=("coin",), **options) -> Plan:
@@ -109,7 +108,7 @@ def plan_for(*, seeds=300, levels=(0.1, 0.01), profile=QUICK, claims=("coin",), 
 def calibrated(tossed: Claim, plan: Plan) -> Calibration:
     calibration, idle = Calibration(plan), trainer()
     for seed in plan.seeds:
-        calibration.add("idle", try_claim(plan, tossed, idle, seed))
+        calibration.add("idle", try_unit(plan, tossed, idle, seed))
     return calibration
 
 
@@ -126,9 +125,9 @@ def test_each_level_decides_as_a_trial_of_its_own_would(tossed):
     plan = plan_for(levels=(0.5, 0.1, 0.01), profile=profile)
     idle, seen = trainer(), set()
     for seed in range(25):
-        tried = try_claim(plan, tossed, idle, seed)
+        tried = try_unit(plan, tossed, idle, seed)
         alone = [
-            outcome_of(Trial(tossed, idle, profile=profile, ledger=ledger, seed=seed))[0]
+            try_claim(Trial(tossed, idle, profile=profile, ledger=ledger, seed=seed)).status
             for ledger in plan.ledgers(tossed)
         ]
         assert tried.statuses == tuple(alone)
@@ -166,11 +165,10 @@ def test_events_are_counted_in_a_number_of_runs_that_does_not_depend_on_them():
 
 
 def test_more_runs_than_a_trial_may_take_count_without_deciding():
-    trial = CountingTrial(
+    tried = try_at_levels(
         coins(0.99), trainer(), profile=replace(QUICK, trials=5),
         ledgers=plan_for().ledgers(coins(0.99)), counted=200,
     )  # fmt: skip
-    tried = trial.tried()
     assert tried.statuses == (Status.INCONCLUSIVE, Status.INCONCLUSIVE)
     (count,) = tried.counts
     assert count.of == 200
@@ -184,17 +182,17 @@ def test_the_undecided_are_counted_and_are_no_alarms():
 
 
 def test_what_does_not_apply_or_breaks_is_not_counted():
-    def missing(trial):
+    def missing(trial, case):
         raise NotApplicable("needs a biscuit")
 
-    def broken(trial):
+    def broken(trial, case):
         raise TrainerError("raised", "it broke")
 
-    quiet = calibrated(synthetic(missing, decisions=1), plan_for(seeds=3))
+    quiet = calibrated(synthetic(missing, Event("it happens")), plan_for(seeds=3))
     assert quiet.exit_code == 0
     assert quiet.rows[0].to_json()["p_value"] is None
     assert quiet.to_json()["problems"][0]["message"] == "needs a biscuit"
-    loud = calibrated(synthetic(broken, decisions=1), plan_for(seeds=3))
+    loud = calibrated(synthetic(broken, Event("it happens")), plan_for(seeds=3))
     assert loud.exit_code == 1
     assert loud.rows[0].seeds == 0
     assert loud.to_json()["problems"][0]["status"] == "error"
@@ -257,8 +255,8 @@ def test_a_level_is_split_over_the_claim_or_over_the_whole_run():
         plan_for(levels=(0.06,), profile=STANDARD, whole=whole).ledgers(heavy)[0]
         for whole in (False, True)
     )
-    assert own.share == pytest.approx(0.06 / (heavy.decisions * 3))
-    everyone = sum(other.decisions for other in load_claims().values())
+    assert own.share == pytest.approx(0.06 / (len(heavy.statistical) * 3))
+    everyone = sum(len(other.statistical) for other in load_claims().values())
     assert whole.share == pytest.approx(0.06 / (everyone * 3))
 
 

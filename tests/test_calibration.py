@@ -18,7 +18,7 @@ import pytest
 from scipy.stats import binom
 
 from mimverify import numpy_trainer, torch_trainer
-from mimverify.calibration import Calibration, CountingTrial, Plan, lower_bound, try_claim
+from mimverify.calibration import Calibration, Plan, lower_bound, try_at_levels, try_unit
 from mimverify.trial import (
     PROFILES,
     InProcessTrainer,
@@ -30,7 +30,7 @@ from mimverify.trial import (
     Trial,
     load_claims,
 )
-from mimverify.trial.trial import HALF, USUALLY
+from mimverify.trial.decisions import HALF, USUALLY
 
 TRAINERS = {"numpy": numpy_trainer, "torch": torch_trainer}
 BINOMIAL = [
@@ -61,7 +61,7 @@ BINOMIAL = [
 
 def measure(claim_id: str, source: Any, runs: int, examples: int) -> None:
     profile = replace(PROFILES["quick"], statistical_examples=examples)
-    trial = CountingTrial(
+    tried = try_at_levels(
         load_claims()[claim_id],
         TrainerUnderTrial(InProcessTrainer(source)),
         profile=profile,
@@ -69,8 +69,7 @@ def measure(claim_id: str, source: Any, runs: int, examples: int) -> None:
         seed=20,
         counted=runs,
     )
-    tried = trial.tried()
-    assert tried.statuses == (Status.PASSED,), (tried, trial.evidence)
+    assert tried.statuses == (Status.PASSED,), tried
     assert tried.counts
     for count in tried.counts:
         bound = lower_bound(count.happened, count.of)
@@ -105,7 +104,7 @@ def null_law_at_inflated_levels(seeds: int, profile: Profile) -> None:
     calibration = Calibration(plan)
     trainer = TrainerUnderTrial(InProcessTrainer(numpy_trainer))
     for seed in plan.seeds:
-        tried = try_claim(plan, load_claims()["null-law"], trainer, seed)
+        tried = try_unit(plan, load_claims()["null-law"], trainer, seed)
         calibration.add("numpy", tried)
     for row in calibration.rows:
         print(f"{len(row.alarms)} alarms in {row.seeds} at level {row.level}")
@@ -138,16 +137,20 @@ def test_power_between_the_two_hypotheses_is_what_the_test_promises() -> None:
     trainer = TrainerUnderTrial(InProcessTrainer(numpy_trainer))
     profile = replace(PROFILES["quick"], false_pass=0.05)
     decided = Counter()  # type: Counter[str]
+    coin = replace(
+        load_claims()["span-recovery"],
+        procedure=lambda trial, case: trial.decide(lambda seed: bool(seed & 1)),
+    )
     for seed in range(400):
         plain = Trial(
-            load_claims()["span-recovery"],
+            coin,
             trainer,
             profile=profile,
             ledger=Ledger(0.05, 0.05),
             seed=seed,
         )
         try:
-            plain.decide("a fair coin", lambda s: bool(s & 1))
+            plain.run()
             decided["pass"] += 1
         except Exception as error:
             decided[type(error).__name__] += 1

@@ -136,7 +136,7 @@ RULES: dict[str, Any] = {
 def test_a_known_wrong_rule_is_named(rule: str) -> None:
     verdict = verdict_of(trainer(RULES[rule]), "gradient-step")
     assert verdict.status is Status.FAILED
-    found = verdict.evidence["behaves_like"]
+    found = verdict.evidence.to_json()["behaves_like"]
     assert rule in found["rule"]
     assert found["misfit_envelopes"] <= 1
     assert found["deviation_envelopes"] >= 8
@@ -167,7 +167,7 @@ def test_the_control_passes_and_every_step_of_it_is_right() -> None:
 def test_what_no_rule_explains_is_not_guessed(update: Any) -> None:
     verdict = verdict_of(trainer(update), "gradient-step")
     assert verdict.status is Status.FAILED
-    assert "behaves_like" not in verdict.evidence
+    assert "behaves_like" not in verdict.evidence.to_json()
     assert "behaves like" not in verdict.message
     assert "step 1 is the first beyond rounding" in verdict.message
 
@@ -344,8 +344,8 @@ class OneStepOnly(LayerwiseTrainer):
 def test_every_kind_of_claim_names_the_step(claim: str) -> None:
     verdict = verdict_of(OneStepOnly, claim)
     assert verdict.status is Status.FAILED
-    assert verdict.evidence["first_divergence"]["step"] == 2
-    assert verdict.evidence["behaves_like"]["rule"] == "weights not updated"
+    assert verdict.evidence.to_json()["first_divergence"]["step"] == 2
+    assert verdict.evidence.to_json()["behaves_like"]["rule"] == "weights not updated"
 
 
 def test_calls_are_kept_since_the_last_comparison_that_passed() -> None:

@@ -74,5 +74,5 @@ def test_the_first_divergent_step_and_neuron_are_named() -> None:
     with Session(StopsAfterTwo, profile=UNHURRIED, claims=["trajectory"]) as session:
         verdict = session.verdict(load_claims()["trajectory"])
     assert verdict.status is Status.FAILED
-    assert verdict.evidence["first_divergence"]["tensor"] == "W_3"
-    assert len(verdict.evidence["first_divergence"]["index"]) == 2  # neuron, coordinate
+    assert verdict.evidence.to_json()["first_divergence"]["tensor"] == "W_3"
+    assert len(verdict.evidence.to_json()["first_divergence"]["index"]) == 2  # neuron, coordinate

@@ -20,9 +20,10 @@ import mimverify
 from mimverify.cli.app import app
 from mimverify.errors import InputError
 from mimverify.trial.claim import load_claims
+from mimverify.trial.outcomes import Status
 from mimverify.trial.report import TrainerReport
-from mimverify.trial.session import select_claims
-from mimverify.trial.verdict import Status, Verdict
+from mimverify.trial.selection import select_claims
+from mimverify.trial.verdict import Verdict
 from mimverify.zoo import JUSTIFIED, Mutant, zoo
 from mimverify.zoo.matrix import PowerMatrix, Row
 

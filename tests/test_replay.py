@@ -28,6 +28,7 @@ from mimverify.trial import (
     PROFILES,
     ExactCase,
     LearningCase,
+    Rounding,
     Session,
     Status,
     TrainerUnderTrial,
@@ -87,11 +88,11 @@ def test_a_capsule_holds_the_whole_failure(tmp_path: Path) -> None:
     assert verdict.capsule == str(tmp_path / "new" / "folder" / "NoDecay--trajectory--quick-5.npz")
     assert (capsule.claim, capsule.claim_set) == ("trajectory", CLAIM_SET_VERSION)
     assert capsule.trainer is None  # an object of this process has no name
-    assert capsule.seed == 5
-    assert capsule.profile == UNHURRIED
+    assert capsule.settings.seed == 5
+    assert capsule.settings.profile == UNHURRIED
     assert capsule.ledger.budget == 1e-6
     assert capsule.message == verdict.message
-    assert capsule.verdict["evidence"]["threshold"] == 1.0
+    assert capsule.verdict["evidence"]["decisions"][0]["ratio"] == verdict.statistic
     assert capsule.verdict["statistic"] == verdict.statistic
     assert len(capsule.seeds) == 1
     assert capsule.environment["versions"]["numpy"] == np.__version__
@@ -129,7 +130,9 @@ def test_an_exact_failure_comes_back_without_hypothesis(
     assert again.verdict.message == capsule.message
     assert again.exit_code == 1
     assert again.differences == []
-    assert again.verdict.evidence == capsule_evidence(capsule, again.verdict.evidence)
+    assert again.verdict.evidence.divergence is not None
+    now = again.verdict.evidence.to_json()
+    assert now == capsule_evidence(capsule, now)
     mended = replay(capsule, numpy_trainer)
     assert mended.verdict.status is Status.PASSED
     assert mended.exit_code == 0
@@ -139,8 +142,12 @@ def test_an_exact_failure_comes_back_without_hypothesis(
 def capsule_evidence(capsule: Capsule, now: dict[str, Any]) -> dict[str, Any]:
     """The recorded evidence, but for the comparisons of the examples before."""
     before = dict(capsule.verdict["evidence"])
-    counts = ("comparisons", "examples", "summary")
-    return {key: now[key] if key in counts else before[key] for key in now}
+    counts = ("comparisons", "summary")
+    before["decisions"] = [
+        {key: other[key] if key in counts else record[key] for key in record}
+        for record, other in zip(before["decisions"], now["decisions"], strict=True)
+    ]
+    return before | {key: now[key] for key in ("examples", "summary")}
 
 
 class HalfTheRows(LayerwiseTrainer):
@@ -159,7 +166,8 @@ def test_a_statistical_failure_repeats_the_recorded_seeds(tmp_path: Path) -> Non
     assert len(set(first)) == len(first) >= 10
     assert capsule.seeds[1:] == first  # one more for the example itself
     assert "LearningCase" in capsule.case["repr"]
-    assert again.verdict.evidence["runs"] == capsule.verdict["evidence"]["runs"]
+    (record,) = again.verdict.evidence.records
+    assert record.to_json() == capsule.verdict["evidence"]["decisions"][0]
     assert replay(capsule, numpy_trainer).verdict.status is Status.PASSED
 
 
@@ -228,7 +236,7 @@ def test_a_capsule_that_cannot_be_written_does_not_cost_the_verdict(tmp_path: Pa
         verdict = session.verdict(record)
     assert verdict.status is Status.FAILED
     assert verdict.capsule == ""
-    assert "cannot be written" in verdict.evidence["no_capsule"]
+    assert "cannot be written" in verdict.evidence.no_capsule
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"capsules=.*file"):
         Session(NoDecay, capsules=tmp_path / "file")
@@ -252,8 +260,8 @@ class OwnCase:
 
 
 @claim(id="stub", statement="s", source="here", measures="m", needs="first layer",
-       direction="error")  # fmt: skip
-def procedure(trial):
+       decisions=Rounding("nothing"), cases=choices(("b", "c", "d")))  # fmt: skip
+def stub(trial, case):
     pass
 
 
@@ -270,7 +278,7 @@ def procedure(trial):
 )
 def test_configurations_survive_json(case: Any) -> None:
     written = json.loads(json.dumps({"repr": repr(case), "value": encode_case(case)}))
-    back = decode_case(written, procedure.claim)  # type: ignore[attr-defined]
+    back = decode_case(written, stub)
     assert back == case
     assert type(back) is type(case)
 
@@ -281,24 +289,25 @@ def test_what_has_no_known_form_is_not_written() -> None:
     assert encode_case(ExactCase) is None
 
 
-def test_the_example_loop_that_failed_is_the_one_repeated() -> None:
+def test_the_recorded_example_alone_is_repeated() -> None:
     tried: list[Any] = []
 
-    def two_loops(trial: Trial) -> None:
-        trial.for_each(choices(("a",)), tried.append)
-        trial.for_each(choices(("b", "c", "d")), tried.append)
+    def remember(trial: Trial, case: str) -> None:
+        tried.append(case)
+        trial.within("nothing", np.zeros(1), np.zeros(1), 0.0)
 
     record = RecordedTrainer(InProcessTrainer(numpy_trainer))
     trial = Trial(
-        replace(procedure.claim, procedure=two_loops),  # type: ignore[attr-defined]
+        replace(stub, procedure=remember),
         TrainerUnderTrial(record),
         profile=UNHURRIED,
         ledger=Ledger(1e-7, 1e-6),
-        replayed=Replayed(1, "d", 0),
+        replayed=Replayed("d", 3),
         record=record,
     )
     trial.run()
     assert tried == ["d"]
+    assert trial.turn == 3
     assert record.seeds == [trial.seed_of("d")]
 
 
@@ -323,14 +332,17 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
 
 def test_well_signed_files_are_checked_as_well(tmp_path: Path) -> None:
     verdict, _, arrays = failure(NoDecay, "gradient-step", tmp_path)
-    file, path = Archive("replay capsule", 2), tmp_path / "bad.npz"
+    file, path = Archive("replay capsule", 3), tmp_path / "bad.npz"
     description, _ = file.read(verdict.capsule)
+    profile = description["settings"]["profile"]
     changes: list[dict[str, Any]] = [
-        {"seed": "3"},
+        {"turn": "3"},
         {"claim": None},
-        {"profile": {}},
-        {"profile": {**description["profile"], "trials": "many"}},
-        {"profile": {**description["profile"], "more": 1}},
+        {"settings": {**description["settings"], "seed": "3"}},
+        {"settings": {**description["settings"], "profile": {}}},
+        {"settings": {**description["settings"], "profile": {**profile, "trials": "many"}}},
+        {"settings": {**description["settings"], "profile": {**profile, "more": 1}}},
+        {"settings": {**description["settings"], "more": 1}},
         {"ledger": {"share": 1}},
         {"calls": {}},
         {"verdict": {}},
@@ -342,8 +354,8 @@ def test_well_signed_files_are_checked_as_well(tmp_path: Path) -> None:
     file.write(path, description, {**arrays, "other": np.ones(2)})
     with pytest.raises(InputError, match="an array that is not other"):
         load_capsule(path)
-    Archive("replay capsule", 3).write(path, description, arrays)
-    with pytest.raises(InputError, match="this version reads format 2"):
+    Archive("replay capsule", 2).write(path, description, arrays)
+    with pytest.raises(InputError, match="this version reads format 3"):
         load_capsule(path)
 
 

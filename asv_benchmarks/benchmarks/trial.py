@@ -45,7 +45,7 @@ CLAIMS = [
 ]
 
 
-def used_up(statistic: float | None, evidence: dict[str, Any]) -> float:
+def used_up(verdict: Any) -> float:
     """How much of what a claim allows was used up; lower is better, and never near 0 by luck.
 
     - Rounding: the largest error as a fraction of its bound.
@@ -53,8 +53,12 @@ def used_up(statistic: float | None, evidence: dict[str, Any]) -> float:
     - An event that nearly always happens: 1 + the fraction of runs in which it did not.
     - Exponents: 1 + the largest distance from what they should be.
     """
+    statistic, evidence = verdict.statistic, verdict.evidence
     if statistic is None:
         return math.nan
+    if not isinstance(evidence, dict):  # records that say it themselves
+        return float(evidence.used_up)
+    # Commits before decisions had records of their own.
     what = str(evidence.get("statistic", ""))
     if "fraction of the rounding envelope" in what:
         return statistic
@@ -74,7 +78,7 @@ def try_claims(backend: str, profile: str, claims: list[str] | None = None) -> d
     with Session(backend, profile=profile, seed=0, claims=claims) as session:
         verdicts = [session.verdict(claim) for claim in session.claims.values()]
     found = {"seconds": time.perf_counter() - started}
-    return found | {v.id: used_up(v.statistic, v.evidence) for v in verdicts}
+    return found | {v.id: used_up(v) for v in verdicts}
 
 
 class Trial:

@@ -4,7 +4,7 @@ Claims are tried at inflated levels, from many master seeds, and the alarms are 
 against what the ledger promises.
 """
 
-from mimverify.calibration.counting import CountingTrial, EventCount, Tried
+from mimverify.calibration.counting import EventCount, Tried, try_at_levels
 from mimverify.calibration.plan import Plan, Unit
 from mimverify.calibration.rates import (
     BOUND_RISK,
@@ -15,14 +15,13 @@ from mimverify.calibration.rates import (
     upper_bound,
 )
 from mimverify.calibration.result import TOTAL_RISK, WHOLE_RUN, Calibration, Event, Row
-from mimverify.calibration.running import tries, try_claim
+from mimverify.calibration.running import tries, try_unit
 
 __all__ = [
     "BOUND_RISK",
     "TOTAL_RISK",
     "WHOLE_RUN",
     "Calibration",
-    "CountingTrial",
     "Event",
     "EventCount",
     "Plan",
@@ -34,6 +33,7 @@ __all__ = [
     "fewest_alarms",
     "lower_bound",
     "tries",
-    "try_claim",
+    "try_at_levels",
+    "try_unit",
     "upper_bound",
 ]

@@ -16,8 +16,8 @@ from mimverify.calibration.rates import (
     lower_bound,
     upper_bound,
 )
-from mimverify.trial.trial import POWER, USUALLY
-from mimverify.trial.verdict import Status
+from mimverify.trial.decisions import POWER, USUALLY
+from mimverify.trial.outcomes import Status
 
 __all__ = ["TOTAL_RISK", "WHOLE_RUN", "Calibration", "Event", "Row"]
 

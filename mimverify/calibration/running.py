@@ -18,26 +18,25 @@ from multiprocessing.connection import Connection
 
 from threadpoolctl import threadpool_limits
 
-from mimverify.calibration.counting import CountingTrial, Tried
+from mimverify.calibration.counting import Tried, try_at_levels
 from mimverify.calibration.plan import Plan, Unit
 from mimverify.errors import LostProcessError, MimverifyError
 from mimverify.threads import thread_limit
 from mimverify.trial.adapter import TrainerUnderTrial
 from mimverify.trial.claim import Claim, load_claims
+from mimverify.trial.outcomes import Status
 from mimverify.trial.session import open_trainer
-from mimverify.trial.verdict import Status
 
-__all__ = ["tries", "try_claim"]
+__all__ = ["tries", "try_unit"]
 
 _MOST_ERRORS = 3  # what cannot be tried is not tried for ever
 
 
-def try_claim(plan: Plan, claim: Claim, trainer: TrainerUnderTrial, seed: int) -> Tried:
+def try_unit(plan: Plan, claim: Claim, trainer: TrainerUnderTrial, seed: int) -> Tried:
     """Try a claim in this process, at all levels of the plan."""
-    trial = CountingTrial(
+    return try_at_levels(
         claim, trainer, profile=plan.profile, ledgers=plan.ledgers(claim), seed=seed
     )
-    return trial.tried()
 
 
 def tries(
@@ -112,7 +111,7 @@ class _Worker:
         except MimverifyError as error:
             statuses = (Status.ERROR,) * len(self.plan.levels)
             return Tried(claim.id, unit.seed, statuses, message=str(error))
-        return try_claim(self.plan, claim, trainer, unit.seed)
+        return try_unit(self.plan, claim, trainer, unit.seed)
 
     def _open(self, name: str) -> TrainerUnderTrial:
         if self._trainer is None or name != self._name:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from typing import Any
 
 import click
 from rich.console import Console
@@ -16,12 +17,12 @@ from mimverify.calibration.rates import BOUND_RISK
 from mimverify.calibration.result import TOTAL_RISK, Calibration, Event, Row
 from mimverify.calibration.running import tries
 from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
+from mimverify.cli.trial_options import trial_options
 from mimverify.errors import InputError
-from mimverify.trial.profile import PROFILES
-from mimverify.trial.report import Report
-from mimverify.trial.selection import matching
-from mimverify.trial.session import open_trainer, select_claims
-from mimverify.trial.trial import POWER, USUALLY
+from mimverify.trial.decisions import POWER, USUALLY
+from mimverify.trial.report import run_record
+from mimverify.trial.session import open_trainer
+from mimverify.trial.settings import TrialSettings
 from mimverify.validation import number
 
 _LEVELS = (0.1, 0.01)
@@ -34,17 +35,15 @@ _LEVELS = (0.1, 0.01)
     )
 )
 @click.argument("trainers", nargs=-1, metavar="[TRAINER]...")
-@click.option("--profile", type=click.Choice(list(PROFILES)), default="quick", show_default=True)
-@click.option(
-    "--claim", "claims", multiple=True, metavar="ID",
-    help=(
-        "Only this claim; repeatable (default: the profile's). Exact claims have no chance in "
-        "them and are not tried."
-    ),
-)  # fmt: skip
-@click.option(
-    "-k", "expression", metavar="EXPRESSION",
-    help="Only claims whose ids contain this; with and, or, not and parentheses.",
+@trial_options(
+    "profile", "claims", "expression", "seed",
+    help={
+        "claims": (
+            "Only this claim; repeatable (default: the profile's). Exact claims have no chance in "
+            "them and are not tried."
+        ),
+        "seed": "The first master seed.",
+    },
 )  # fmt: skip
 @click.option(
     "--level", "levels", type=float, multiple=True, default=_LEVELS, show_default=True,
@@ -63,25 +62,18 @@ _LEVELS = (0.1, 0.01)
     help="Master seeds from which each claim is tried.",
 )  # fmt: skip
 @click.option(
-    "--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True,
-    help="The first master seed.",
-)  # fmt: skip
-@click.option(
     "-n", "--workers", type=click.IntRange(min=1), default=1, show_default=True,
     help="Processes that share the trials.",
 )  # fmt: skip
 @json_option
 def calibrate(
     trainers: tuple[str, ...],
-    profile: str,
-    claims: tuple[str, ...],
-    expression: str | None,
     levels: tuple[float, ...],
     whole: bool,
     seeds: int,
-    seed: int,
     workers: int,
     json_path: str | None,
+    **given: Any,
 ) -> int:
     """Try the statistical claims on correct trainers from many seeds and count the alarms.
 
@@ -90,12 +82,13 @@ def calibrate(
     except that of one call.
     """
     check_writable("--json", json_path)
+    settings = TrialSettings.of(**given)
     plan = Plan(
         trainers=tuple(dict.fromkeys(trainers)) or ("numpy",),
-        claims=_select(claims, expression, profile),
+        claims=_select(settings),
         levels=_checked(levels),
-        seeds=range(seed, seed + seeds),
-        profile=PROFILES[profile],
+        seeds=range(settings.seed, settings.seed + seeds),
+        profile=settings.profile,
         whole=whole,
     )
     for trainer in plan.trainers:  # refused before the work rather than in the middle of it
@@ -109,24 +102,21 @@ def calibrate(
     finally:
         _show(calibration, console)
         if json_path is not None:
-            settings = Report(profile, seed, max(plan.levels), interrupted=interrupted).to_json()
-            for name in ("trainers", "seed", "false_alarm_budget"):
-                del settings[name]  # the calibration has several, by other names
-            write_json(json_path, settings | calibration.to_json())
+            record = run_record(settings, interrupted=interrupted)
+            for name in ("settings", "seed", "false_alarm_budget"):
+                del record[name]  # the calibration has several, by other names
+            write_json(json_path, record | calibration.to_json())
     return calibration.exit_code
 
 
-def _select(ids: tuple[str, ...], expression: str | None, profile: str) -> tuple[str, ...]:
-    # An expression asks for claims by name, as --claim does.
-    chosen = select_claims(ids, profile if expression is None else None)
-    for name in ids:
-        if chosen[name].exact:
+def _select(settings: TrialSettings) -> tuple[str, ...]:
+    chosen = settings.selected()
+    for name in settings.claims:
+        if name in chosen and chosen[name].exact:
             raise InputError(f"--claim {name}: is exact, without chance that could be calibrated")
-    if expression is not None:
-        chosen = {name: chosen[name] for name in matching(expression, chosen)}
     statistical = tuple(name for name, claim in chosen.items() if not claim.exact)
     if not statistical:
-        raise InputError(f"-k {expression!r}: holds for no statistical claim")
+        raise InputError(f"-k {settings.expression!r}: holds for no statistical claim")
     return statistical
 
 

@@ -9,73 +9,31 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mimverify.cli.options import (
-    PipedConsole,
-    check_writable,
-    json_option,
-    seed_option,
-    write_json,
-)
+from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
+from mimverify.cli.trial_options import trial_options
 from mimverify.files import write_whole
 from mimverify.threads import available_cores
-from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES
 from mimverify.trial.report import Report, TrainerReport, print_verdicts
-from mimverify.trial.runner import SuiteOptions, ids, run_suite
-from mimverify.trial.selection import matching
-from mimverify.trial.session import REFERENCE_TRAINERS, select_claims
+from mimverify.trial.runner import run_suite
+from mimverify.trial.selection import select_claims
+from mimverify.trial.session import REFERENCE_TRAINERS
+from mimverify.trial.settings import TrialSettings
 
 
 @click.command(
     epilog="Exit code: 0 nothing failed, 1 a claim failed or errored, 2 wrong usage or input."
 )
 @click.argument("trainers", nargs=-1, metavar="[TRAINER]...")
-@click.option("--profile", type=click.Choice(list(PROFILES)), default="quick", show_default=True)
-@click.option("--claim", "claims", multiple=True, metavar="ID", help="Only this claim; repeatable.")
-@click.option(
-    "-k", "expression", metavar="EXPRESSION",
-    help="Only claims whose ids contain this; with and, or, not and parentheses.",
-)  # fmt: skip
-@click.option(
-    "-n", "--workers", type=click.IntRange(min=1), default=min(2, available_cores()),
-    show_default="2, or 1 on one core",
-    help="Processes that share the claims of one trainer.",
-)  # fmt: skip
-@seed_option
+@trial_options(workers=min(2, available_cores()))
 @json_option
 @click.option("--junitxml", metavar="FILE", help="Write the verdicts as JUnit XML.")
-@click.option(
-    "--capsules", metavar="FOLDER",
-    help="Write a file for each failure there, for mimverify replay (default: none).",
-)  # fmt: skip
-@click.option(
-    "--expected-failures", metavar="FILE", help="Lines of 'claim-id: reason' that may fail."
-)
-@click.option(
-    "--budget", type=float, default=FALSE_ALARM_BUDGET, show_default=True,
-    help="Total false-alarm probability for each trainer.",
-)  # fmt: skip
-@click.option(
-    "--time-limit", type=float, default=None, metavar="SECONDS",
-    help="Of one call of the trainer (default: the profile's).",
-)  # fmt: skip
-@click.option(
-    "--threads", type=click.IntRange(min=1), default=1, show_default=True,
-    help="Threads of the trainer's libraries; a trial's problems are too small for more.",
-)  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="Show each decision's risk and power.")
 def check(
     trainers: tuple[str, ...],
-    profile: str,
-    claims: tuple[str, ...],
-    expression: str | None,
-    workers: int,
-    seed: int,
     json_path: str | None,
     junitxml: str | None,
-    capsules: str | None,
-    expected_failures: str | None,
-    budget: float,
-    time_limit: float | None,
-    threads: int,
+    verbose: bool,
+    **given: Any,
 ) -> int:
     """Put trainers on trial and print a verdict per claim.
 
@@ -84,33 +42,20 @@ def check(
     """
     check_writable("--json", json_path)
     check_writable("--junitxml", junitxml)
-    chosen = ids(claims)
-    if expression is not None:
-        chosen = tuple(matching(expression, chosen or select_claims(None)))
-    options = SuiteOptions(
-        profile=profile,
-        seed=seed,
-        budget=budget,
-        claims=chosen,
-        expected_failures=expected_failures,
-        call_seconds=time_limit,
-        threads=threads,
-        capsules=capsules,
-        workers=workers,
-    )
-    report = Report(profile, seed, budget)
+    settings = TrialSettings.of(**given)
+    report = Report(settings)
     console = PipedConsole(stderr=json_path == "-")
     try:
         for trainer in trainers or tuple(REFERENCE_TRAINERS):
-            report.trainers.append(_try(trainer, options, console))
-            _show(report.trainers[-1], console)
-        if not chosen:
-            _tell_of_larger_profiles(profile, console)
+            report.trainers.append(_try(trainer, settings, console))
+            _show(report.trainers[-1], console, verbose)
+        if not settings.claims and settings.expression is None:
+            _tell_of_larger_profiles(settings.profile.name, console)
     except KeyboardInterrupt as interrupt:
         report.interrupted = True
         for partial in interrupt.args:
             report.trainers.append(partial)
-            _show(partial, console)
+            _show(partial, console, verbose)
         raise
     finally:
         if json_path is not None:
@@ -120,7 +65,7 @@ def check(
     return report.exit_code
 
 
-def _try(trainer: str, options: SuiteOptions, console: Console) -> TrainerReport:
+def _try(trainer: str, settings: TrialSettings, console: Console) -> TrainerReport:
     columns = (
         TextColumn("{task.fields[trainer]}"),
         BarColumn(),
@@ -144,7 +89,7 @@ def _try(trainer: str, options: SuiteOptions, console: Console) -> TrainerReport
                 progress.advance(task)
             progress.update(task, description=", ".join(under_way))
 
-        return run_suite(trainer, options, on_event=on_event)
+        return run_suite(trainer, settings, on_event=on_event)
 
 
 def _tell_of_larger_profiles(profile: str, console: Console) -> None:
@@ -158,9 +103,9 @@ def _tell_of_larger_profiles(profile: str, console: Console) -> None:
         )
 
 
-def _show(report: TrainerReport, console: Console) -> None:
+def _show(report: TrainerReport, console: Console, verbose: bool) -> None:
     if report.verdicts:
-        print_verdicts(report.trainer, report.verdicts, console=console)
+        print_verdicts(report.trainer, report.verdicts, console=console, verbose=verbose)
     for name in report.unmatched:
         console.print(f"expected failure {name!r} matches no claim", style="yellow", markup=False)
     if report.problem:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 from rich.console import Console
 from rich.table import Table
@@ -16,7 +18,8 @@ from mimverify.cli.options import (
 )
 from mimverify.trial.claim import CLAIM_SET_VERSION, Claim
 from mimverify.trial.claims_page import claims_page
-from mimverify.trial.session import select_claims
+from mimverify.trial.decisions import DIRECTIONS
+from mimverify.trial.selection import select_claims
 
 
 @click.command()
@@ -58,6 +61,13 @@ def _show(claim: Claim, console: Console) -> None:
     table.add_column(overflow="fold")
     for name, value in claim.to_json().items():
         if name != "id":
-            text = "\n".join(value) if isinstance(value, list) else str(value)
-            table.add_row(name, text or "none")
+            lines = value if isinstance(value, list) else [value]
+            table.add_row(name, "\n".join(map(_line, lines)) or "none")
     console.print(table)
+
+
+def _line(value: Any) -> str:
+    """A value, or a decision's name, kind and direction."""
+    if isinstance(value, dict):
+        return f"{value['name']} ({value['kind']}; {DIRECTIONS[value['direction']]})"
+    return str(value)

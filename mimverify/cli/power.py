@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -14,19 +15,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mimverify.cli.options import (
-    PipedConsole,
-    check_writable,
-    json_option,
-    seed_option,
-    write_json,
-)
+from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
+from mimverify.cli.trial_options import trial_options
 from mimverify.errors import InputError
-from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES
-from mimverify.trial.report import Report
-from mimverify.trial.runner import SuiteOptions, run_suite
-from mimverify.trial.session import select_claims
-from mimverify.trial.verdict import Status
+from mimverify.trial.outcomes import Status
+from mimverify.trial.report import run_record
+from mimverify.trial.runner import run_suite
+from mimverify.trial.selection import select_claims
+from mimverify.trial.settings import TrialSettings
 from mimverify.validation import choice
 from mimverify.zoo import CATEGORIES, Mutant, zoo
 from mimverify.zoo.matrix import PowerMatrix, Row
@@ -49,7 +45,6 @@ OnEvent = Callable[[str, dict[str, Any]], None]
         "caught nothing and is not justified, 2 wrong usage or input."
     )
 )
-@click.option("--profile", type=click.Choice(list(PROFILES)), default="quick", show_default=True)
 @click.option(
     "--mutant", "mutants", multiple=True, metavar="NAME", help="Only this mutant; repeatable."
 )
@@ -57,7 +52,6 @@ OnEvent = Callable[[str, dict[str, Any]], None]
     "--category", "categories", multiple=True, metavar="CATEGORY",
     help=f"Only mutants of this category; repeatable. One of: {', '.join(CATEGORIES)}.",
 )  # fmt: skip
-@click.option("--claim", "claims", multiple=True, metavar="ID", help="Only this claim; repeatable.")
 @click.option(
     "--fastest", is_flag=True,
     help="Try each mutant against the claim alone that its record names as the fastest.",
@@ -66,36 +60,35 @@ OnEvent = Callable[[str, dict[str, Any]], None]
     "-n", "--workers", type=click.IntRange(min=1), default=1, show_default=True,
     help="Mutants on trial at a time, each in processes of its own.",
 )  # fmt: skip
-@seed_option
+@trial_options("profile", "claims", "seed")
 @json_option
 def power(
-    profile: str,
     mutants: tuple[str, ...],
     categories: tuple[str, ...],
-    claims: tuple[str, ...],
     fastest: bool,
     workers: int,
-    seed: int,
     json_path: str | None,
+    **given: Any,
 ) -> int:
     """Put the zoo of broken trainers on trial and print who was caught by which claim.
 
     A mutant is caught by a claim that fails; a trial that ends in an error has shown nothing.
     """
     check_writable("--json", json_path)
-    if fastest and claims:
+    settings = TrialSettings.of(**given)
+    if fastest and settings.claims:
         raise InputError("--fastest: takes the claims from the mutants' records, not from --claim")
     chosen = _select(mutants, categories)
-    plan = [(mutant, _claims_for(mutant, fastest, claims, profile)) for mutant in chosen]
+    plan = [(mutant, _claims_for(mutant, fastest, settings)) for mutant in chosen]
     tried = {name for _, names in plan for name in names}
     matrix = PowerMatrix(
         claims=[name for name in select_claims(None) if name in tried],
-        full=not (mutants or categories or claims or fastest),
+        full=not (mutants or categories or settings.claims or fastest),
     )
     console = PipedConsole(stderr=json_path == "-")
     interrupted = True
     try:
-        with closing(_trials(plan, profile, seed, workers, console)) as rows:
+        with closing(_trials(plan, settings, workers, console)) as rows:
             for row in rows:
                 matrix.rows.append(row)
         interrupted = False
@@ -104,9 +97,8 @@ def power(
         matrix.rows.sort(key=lambda row: order[row.mutant.name])
         _show(matrix, console)
         if json_path is not None:
-            settings = Report(profile, seed, FALSE_ALARM_BUDGET, interrupted=interrupted).to_json()
-            del settings["trainers"]
-            write_json(json_path, settings | matrix.to_json())
+            record = run_record(settings, interrupted=interrupted)
+            write_json(json_path, record | matrix.to_json())
     return matrix.exit_code
 
 
@@ -128,18 +120,15 @@ def _select(mutants: Sequence[str], categories: Sequence[str]) -> list[Mutant]:
     return chosen
 
 
-def _claims_for(
-    mutant: Mutant, fastest: bool, claims: Sequence[str], profile: str
-) -> tuple[str, ...]:
+def _claims_for(mutant: Mutant, fastest: bool, settings: TrialSettings) -> tuple[str, ...]:
     if fastest:
         return () if mutant.caught_by is None else (mutant.caught_by,)
-    return tuple(select_claims(claims, profile))
+    return tuple(settings.selected())
 
 
 def _trials(
     plan: Sequence[tuple[Mutant, tuple[str, ...]]],
-    profile: str,
-    seed: int,
+    settings: TrialSettings,
     workers: int,
     console: Console,
 ) -> Generator[Row, None, None]:
@@ -170,8 +159,8 @@ def _trials(
         def trial(mutant: Mutant, claims: tuple[str, ...]) -> Row:
             if not claims:
                 return Row(mutant)
-            options = SuiteOptions(profile, seed, claims=claims, threads=1)
-            return Row(mutant, run_suite(mutant.spec, options, on_event=watcher(mutant)))
+            own = replace(settings, claims=claims)
+            return Row(mutant, run_suite(mutant.spec, own, on_event=watcher(mutant)))
 
         futures = [pool.submit(trial, mutant, claims) for mutant, claims in plan]
         try:

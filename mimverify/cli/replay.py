@@ -22,7 +22,10 @@ from mimverify.trial.report import print_verdicts
     "--threads", type=click.IntRange(min=1), default=None,
     help="Threads of the trainer's libraries (default: as recorded).",
 )  # fmt: skip
-def replay(path: str, trainer: str | None, json_path: str | None, threads: int | None) -> int:
+@click.option("-v", "--verbose", is_flag=True, help="Show each decision's risk and power.")
+def replay(
+    path: str, trainer: str | None, json_path: str | None, threads: int | None, verbose: bool
+) -> int:
     """Repeat the failure that a capsule of `mimverify check --capsules` recorded.
 
     The claim is tried on the recorded configuration alone, with the recorded seeds. The
@@ -35,13 +38,15 @@ def replay(path: str, trainer: str | None, json_path: str | None, threads: int |
     if json_path is not None:
         write_json(json_path, outcome.to_json())
     if json_path != "-":
-        _show(outcome, capsule, trainer)
+        _show(outcome, capsule, trainer, verbose)
     return outcome.exit_code
 
 
-def _show(outcome: Replay, capsule: Capsule, trainer: str | None) -> None:
+def _show(outcome: Replay, capsule: Capsule, trainer: str | None, verbose: bool) -> None:
     console = PipedConsole()
-    print_verdicts(trainer or str(capsule.trainer), [outcome.verdict], console=console)
+    print_verdicts(
+        trainer or str(capsule.trainer), [outcome.verdict], console=console, verbose=verbose
+    )
     if outcome.same:
         console.print("It fails as it did.", style="dim")
     else:

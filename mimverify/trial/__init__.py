@@ -21,15 +21,36 @@ from mimverify.trial.cases import (
     exact_cases,
     learning_cases,
 )
-from mimverify.trial.claim import (
-    CLAIM_SET_VERSION,
+from mimverify.trial.claim import CLAIM_SET_VERSION, Claim, claim, load_claims, suite_path
+from mimverify.trial.decisions import (
     DIRECTIONS,
-    Claim,
-    claim,
-    load_claims,
-    suite_path,
+    CountedOperations,
+    Decision,
+    DecisionEvidence,
+    Event,
+    ExactDecision,
+    ExactState,
+    Law,
+    LimitOrder,
+    Observed,
+    Rounding,
+    StatisticalDecision,
+    StatisticalState,
+    TwoSamples,
+    above,
+    below,
+    between,
+    near,
+)
+from mimverify.trial.declared import (
+    ClaimError,
+    MissingDecisionError,
+    RepeatedDecisionError,
+    UnbudgetedExampleError,
+    UndeclaredDecisionError,
 )
 from mimverify.trial.envelope import accumulate, lipschitz, step_envelope, unit_roundoff
+from mimverify.trial.evidence import Evidence
 from mimverify.trial.learning import (
     DEVIATIONS,
     EVEN_ACTIVATIONS,
@@ -40,15 +61,22 @@ from mimverify.trial.learning import (
     log_odds,
     loss_used,
     mean_log_odds,
+    near_odds,
+    odds_above,
+    odds_below,
     readout_error,
     training_data,
 )
 from mimverify.trial.ledger import Ledger
 from mimverify.trial.oracle import exact_step, exact_trajectory, label_covariance
+from mimverify.trial.outcomes import ClaimFailed, Inconclusive, NotApplicable, Status
 from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES, Profile, get_profile
-from mimverify.trial.session import REFERENCE_TRAINERS, Session, select_claims
-from mimverify.trial.trial import Trial, settings_text
-from mimverify.trial.verdict import ClaimFailed, Inconclusive, NotApplicable, Status, Verdict
+from mimverify.trial.selection import select_claims
+from mimverify.trial.session import REFERENCE_TRAINERS, Session
+from mimverify.trial.settings import TrialSettings
+from mimverify.trial.settings_text import settings_text
+from mimverify.trial.trial import Trial
+from mimverify.trial.verdict import Verdict
 
 __all__ = [
     "CLAIM_SET_VERSION",
@@ -69,21 +97,44 @@ __all__ = [
     "BoundClaim",
     "Capabilities",
     "Claim",
+    "ClaimError",
     "ClaimFailed",
+    "CountedOperations",
+    "Decision",
+    "DecisionEvidence",
+    "Event",
+    "Evidence",
     "ExactCase",
+    "ExactDecision",
+    "ExactState",
     "InProcessTrainer",
     "Inconclusive",
+    "Law",
     "LearningCase",
     "Ledger",
+    "LimitOrder",
+    "MissingDecisionError",
     "NotApplicable",
+    "Observed",
     "Profile",
+    "RepeatedDecisionError",
+    "Rounding",
     "Session",
+    "StatisticalDecision",
+    "StatisticalState",
     "Status",
     "TrainerHandle",
     "TrainerUnderTrial",
     "Trial",
+    "TrialSettings",
+    "TwoSamples",
+    "UnbudgetedExampleError",
+    "UndeclaredDecisionError",
     "Verdict",
+    "above",
     "accumulate",
+    "below",
+    "between",
     "check",
     "choices",
     "claim",
@@ -100,6 +151,10 @@ __all__ = [
     "log_odds",
     "loss_used",
     "mean_log_odds",
+    "near",
+    "near_odds",
+    "odds_above",
+    "odds_below",
     "parametrize_with_claims",
     "readout_error",
     "select_claims",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mimverify.handles import TrainerHandle
 from mimverify.handles.methods import OPERATION_COUNTS
 from mimverify.network import ACTIVATIONS, LOSSES
-from mimverify.trial.verdict import Inconclusive, NotApplicable
+from mimverify.trial.outcomes import Inconclusive, NotApplicable
 from mimverify.validation import canonical
 
 __all__ = ["STANDARD_ACTIVATIONS", "STANDARD_DTYPES", "STANDARD_LOSSES", "TrainerUnderTrial"]

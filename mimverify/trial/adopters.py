@@ -2,73 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 from mimverify.errors import InputError
 from mimverify.threads import thread_limit
 from mimverify.trial.claim import Claim, load_claims
-from mimverify.trial.profile import FALSE_ALARM_BUDGET
 from mimverify.trial.report import Report, TrainerReport
-from mimverify.trial.session import Session, select_claims
+from mimverify.trial.runner import run_suite
+from mimverify.trial.session import Session
+from mimverify.trial.settings import TrialSettings, takes_settings
 from mimverify.validation import choice
 
 __all__ = ["BoundClaim", "check", "parametrize_with_claims"]
 
 
-def check(
-    trainer: object,
-    *,
-    profile: str = "quick",
-    seed: int = 0,
-    claims: Iterable[str] | None = None,
-    expected_failures: Mapping[str, str] | None = None,
-    budget: float = FALSE_ALARM_BUDGET,
-    threads: int | None = 1,
-    capsules: str | Path | None = None,
-) -> Report:
+@takes_settings
+def check(trainer: object, settings: TrialSettings | None = None, **given: Any) -> Report:
     """Put a trainer on trial and return the report.
 
     **Arguments**
 
     - `trainer`: an instance, class or zero-argument factory, run in this process, where
       nothing can stop a call that hangs; or `"module:attribute"`, run in a worker process
-      that is killed at the time limit.
-    - `profile`, `seed`, `claims`, `expected_failures`, `budget`, `capsules`: see `Session`.
-    - `threads`: of this process's and the worker's libraries while the trial lasts; a
-      trial's problems are too small for more than one. None leaves them alone.
+      that is killed at the time limit. Only the latter can be shared by several `workers`.
+    - `settings`: see `TrialSettings`; or its fields by name: `profile="standard"`, `seed=3`, …
 
-    **Raises** `TrainerError` where the trainer cannot be made, `InputError` for arguments.
+    **Raises** `TrainerError` where the trainer cannot be made, `InputError` for settings.
     """
-    _check_expectations(expected_failures)
-    with (
-        thread_limit(threads),
-        Session(
-            trainer,
-            profile=profile,
-            seed=seed,
-            claims=claims,
-            expected_failures=expected_failures,
-            budget=budget,
-            threads=threads,
-            capsules=capsules,
-        ) as session,
-    ):
+    settings = _checked(settings, given)
+    if settings.workers > 1:
+        if not isinstance(trainer, str):
+            raise InputError(
+                f"workers={settings.workers}: an object runs in this process alone; name it "
+                "'module:attribute'"
+            )
+        with thread_limit(settings.threads):
+            return Report(settings, [run_suite(trainer, settings)])
+    with thread_limit(settings.threads), Session(trainer, settings) as session:
         outcome = TrainerReport(
             session.handle.name, capabilities=session.handle.capabilities.to_json()
         )
         for claim in session.claims.values():
             outcome.verdicts.append(session.verdict(claim))
         outcome.seconds = sum(verdict.seconds for verdict in outcome.verdicts)
-    return Report(profile, seed, budget, [outcome])
+    return Report(settings, [outcome])
 
 
-def _check_expectations(expected_failures: Mapping[str, str] | None) -> None:
-    for name in expected_failures or {}:
-        if name not in load_claims():
-            choice("expected_failures", name, load_claims())  # raises, with the nearest name
-            raise InputError(f"expected_failures: {name!r}: ids are spelled exactly")
+def _checked(settings: TrialSettings | None, given: dict[str, Any]) -> TrialSettings:
+    """The settings. **Raises** `InputError` for an expected failure of no claim."""
+    made = TrialSettings.of(settings, **given)
+    for name in made.unmatched:
+        choice("expected_failures", name, load_claims())  # raises, with the nearest name
+        raise InputError(f"expected_failures: {name!r}: ids are spelled exactly")
+    return made
 
 
 class BoundClaim:
@@ -94,15 +81,9 @@ class BoundClaim:
         return f"<claim {self.claim.id}>"
 
 
+@takes_settings
 def parametrize_with_claims(
-    trainer: object,
-    *,
-    profile: str = "quick",
-    seed: int = 0,
-    claims: Iterable[str] | None = None,
-    expected_failures: Mapping[str, str] | None = None,
-    threads: int | None = 1,
-    capsules: str | Path | None = None,
+    trainer: object, settings: TrialSettings | None = None, **given: Any
 ) -> Any:
     """Parametrise a test with every claim, for adopters' own pytest suites:
 
@@ -110,33 +91,26 @@ def parametrize_with_claims(
         def test_theorem(claim):
             claim()
 
-    Arguments as for `check`. The trainer is made at the first call, not at collection.
+    Arguments as for `check`, but `workers`: pytest runs the claims. The trainer is made at the
+    first call, not at collection.
     """
     import pytest  # a test suite has it
 
-    _check_expectations(expected_failures)
+    settings = _checked(settings, given)
+    if settings.workers > 1:
+        raise InputError(f"workers={settings.workers}: pytest runs the claims, one by one")
 
     made: list[Session] = []
 
     def session() -> Session:
         if not made:
-            made.append(
-                Session(
-                    trainer,
-                    profile=profile,
-                    seed=seed,
-                    claims=claims,
-                    expected_failures=expected_failures,
-                    threads=threads,
-                    capsules=capsules,
-                )
-            )
+            made.append(Session(trainer, settings))
         return made[0]
 
     return pytest.mark.parametrize(
         "claim",
         [
-            pytest.param(BoundClaim(claim, session, threads), id=name)
-            for name, claim in select_claims(claims, profile).items()
+            pytest.param(BoundClaim(claim, session, settings.threads), id=name)
+            for name, claim in settings.selected().items()
         ],
     )

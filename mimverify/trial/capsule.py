@@ -16,9 +16,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import numpy as np
-import scipy
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_info
 
@@ -26,12 +24,13 @@ from mimverify.archive import Archive
 from mimverify.errors import InputError
 from mimverify.strict_json import jsonable
 from mimverify.trial import cases
-from mimverify.trial.calls import Call, RecordedTrainer
+from mimverify.trial.calls import Call
 from mimverify.trial.claim import CLAIM_SET_VERSION, Claim
 from mimverify.trial.ledger import Ledger
-from mimverify.trial.profile import Profile
+from mimverify.trial.settings import TrialSettings
+from mimverify.trial.trial import Trial
 from mimverify.trial.verdict import Verdict
-from mimverify.version import __version__
+from mimverify.versions import software_versions
 
 __all__ = [
     "Capsule",
@@ -44,8 +43,8 @@ __all__ = [
     "save_capsule",
 ]
 
-# 2: data sets come from another generator.
-_FILE = Archive("replay capsule", version=2)
+# 2: data sets come from another generator. 3: settings as one value, evidence as records.
+_FILE = Archive("replay capsule", version=3)
 _LARGEST = 1 << 26  # bytes of one array; of larger ones the capsule keeps the hash alone
 
 
@@ -62,10 +61,7 @@ class Capsule:
     - `claim`: its id.
     - `claim_set`: version of the claims that decided.
     - `trainer`: `"module:attribute"`, or None for an object that was in the process.
-    - `profile`, `ledger`: how thoroughly, at which risk.
-    - `seed`: of the run.
-    - `call_seconds`, `threads`: limits of the trainer.
-    - `example`: number of the claim's example loop, from 0, in which it failed.
+    - `settings`, `ledger`: of the run; at which risk.
     - `case`: the configuration, as `encode_case` writes it, and its `repr`.
     - `turn`: number of the example among all of the claim's, from 0.
     - `seeds`: random states of the trainers made for this example.
@@ -77,12 +73,8 @@ class Capsule:
     claim: str
     claim_set: str
     trainer: str | None
-    profile: Profile
+    settings: TrialSettings
     ledger: Ledger
-    seed: int
-    call_seconds: float
-    threads: int | None
-    example: int
     turn: int
     case: dict[str, Any]
     seeds: list[int | None]
@@ -118,38 +110,35 @@ def capsule_name(trainer: str, claim: str, profile: str, seed: int) -> str:
 def save_capsule(
     path: str | Path,
     verdict: Verdict,
+    trial: Trial,
     *,
     trainer: str | None,
-    profile: Profile,
-    ledger: Ledger,
-    seed: int,
-    call_seconds: float,
-    threads: int | None,
-    example: int,
-    turn: int,
-    case: Any,
-    record: RecordedTrainer,
+    settings: TrialSettings,
 ) -> None:
-    """Write the capsule of a failure; arguments as in `Capsule`.
+    """Write the capsule of a failure.
+
+    **Arguments**
+
+    - `verdict`, `trial`: what failed; the trial's calls are recorded.
+    - `trainer`, `settings`: as in `Capsule`.
 
     **Raises** `InputError` for a path that cannot be written.
     """
+    assert trial.record is not None
     arrays: dict[str, NDArray[Any]] = {}
-    calls = [_call_record(call, arrays) for call in record.calls]
+    calls = [_call_record(call, arrays) for call in trial.record.calls]
+    case = trial.case
     description = {
         "claim": verdict.id,
         "claim_set": CLAIM_SET_VERSION,
         "trainer": trainer,
-        "profile": dataclasses.asdict(profile),
-        "ledger": dataclasses.asdict(ledger),
-        "seed": seed,
-        "call_seconds": call_seconds,
-        "threads": threads,
-        "example": example,
-        "turn": turn,
+        # The claim is named above; others of the run need not exist where this is read.
+        "settings": dataclasses.replace(settings, claims=(), expression=None).to_json(),
+        "ledger": dataclasses.asdict(trial.ledger),
+        "turn": trial.turn,
         # A claim that fails after its examples fails for no single one of them.
         "case": {"repr": repr(case), "value": None if case is None else encode_case(case)},
-        "seeds": record.seeds,
+        "seeds": trial.record.seeds,
         "calls": calls,
         "verdict": verdict.to_json(),
         "environment": environment(),
@@ -183,15 +172,7 @@ def array_hash(array: NDArray[Any]) -> str:
 
 def environment() -> dict[str, Any]:
     """Versions, thread pools and platform of this process."""
-    versions = {
-        "mimverify": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "hypothesis": hypothesis.__version__,
-    }
-    if "torch" in sys.modules:
-        versions["torch"] = str(sys.modules["torch"].__version__)
+    versions = software_versions("numpy", "scipy", "hypothesis", if_imported=["torch"])
     pools = [
         {key: pool.get(key) for key in ("user_api", "internal_api", "version", "num_threads")}
         for pool in threadpool_info()
@@ -278,7 +259,7 @@ def load_capsule(path: str | Path) -> tuple[Capsule, dict[str, NDArray[Any]]]:
     try:
         content = {item.name: description[item.name] for item in fields(Capsule)}
         _check(content)
-        content["profile"] = Profile(**content["profile"])
+        content["settings"] = TrialSettings.from_json(content["settings"])
         content["ledger"] = Ledger(**content["ledger"])
         for name, array in arrays.items():
             if array_hash(array) != name:
@@ -289,9 +270,8 @@ def load_capsule(path: str | Path) -> tuple[Capsule, dict[str, NDArray[Any]]]:
 
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
-    "claim": str, "claim_set": str, "trainer": (str, type(None)), "profile": dict,
-    "ledger": dict, "seed": int, "call_seconds": (int, float), "threads": (int, type(None)),
-    "example": int, "turn": int, "case": dict, "seeds": list, "calls": list, "verdict": dict,
+    "claim": str, "claim_set": str, "trainer": (str, type(None)), "settings": dict,
+    "ledger": dict, "turn": int, "case": dict, "seeds": list, "calls": list, "verdict": dict,
     "environment": dict,
 }  # fmt: skip
 
@@ -300,11 +280,9 @@ def _check(content: dict[str, Any]) -> None:
     for name, kind in _KINDS.items():
         if not isinstance(content[name], kind):
             raise TypeError(f"{name}={content[name]!r}")
-    for kind, given in ((Profile, content["profile"]), (Ledger, content["ledger"])):
-        for item in fields(kind):
-            wanted = (str,) if item.name == "name" else (int, float)
-            if not isinstance(given[item.name], wanted):
-                raise TypeError(f"{item.name}={given[item.name]!r}")
+    for item in fields(Ledger):
+        if not isinstance(content["ledger"][item.name], (int, float)):
+            raise TypeError(f"{item.name}={content['ledger'][item.name]!r}")
     if not isinstance(content["verdict"]["message"], str):
         raise TypeError(f"verdict={content['verdict']!r}")
 

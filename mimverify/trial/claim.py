@@ -10,22 +10,25 @@ from __future__ import annotations
 import importlib.util
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from hypothesis.strategies import SearchStrategy
+
 from mimverify.errors import InputError, MimverifyError
+from mimverify.trial.decisions import DIRECTIONS, Decision, StatisticalDecision
 from mimverify.trial.profile import PROFILES
 from mimverify.validation import choice
 
 __all__ = [
     "CAPABILITIES",
     "CLAIM_SET_VERSION",
-    "DIRECTIONS",
     "Claim",
     "claim",
+    "claims_by_file",
     "load_claims",
     "suite_path",
 ]
@@ -41,15 +44,11 @@ CAPABILITIES = {
     "operation counts": "operation_counts() beside features() or step()",
 }
 
-#: On which side of what is claimed a trainer must deviate to fail.
-DIRECTIONS = {
-    "error": "only too large an error fails",
-    "below": "only learning too little fails",
-    "above": "only learning too much fails",
-    "both": "too little and too much fail",
-}
-
-Procedure = Callable[[Any], None]
+#: Tries a configuration: `procedure(trial, case)`.
+Procedure = Callable[[Any, Any], None]
+Strategies = SearchStrategy[Any] | Sequence[SearchStrategy[Any]]
+#: Strategies for the configurations, or what makes them for a `TrainerUnderTrial`.
+Cases = Strategies | Callable[[Any], Strategies]
 
 
 @dataclass(frozen=True)
@@ -63,13 +62,15 @@ class Claim:
     - `source`: where the theorem or its analysis says so.
     - `assumptions`: what it presupposes of configuration and trainer.
     - `measures`: the statistic and how it decides.
-    - `direction`: a key of `DIRECTIONS`.
     - `needs`: a key of `CAPABILITIES`.
-    - `decisions`: statistical decisions per example; 0 for an exact claim, which has no
-      false alarms.
+    - `decisions`: what it decides in every configuration. Each statistical one takes its part
+      of the false-alarm budget.
+    - `cases`: the configurations: a Hypothesis strategy, or several, which are strata that
+      share the profile's number of examples, each with at least one; or a function that
+      returns such for a `TrainerUnderTrial`.
     - `cost`: its share of a profile's time, relative to the other claims'.
     - `profile`: the smallest profile that tries it unasked.
-    - `procedure`: takes a `Trial`.
+    - `procedure`: called with a `Trial` and a configuration.
     - `holds`: whether a configuration meets the assumptions, or None: all that the claim
       draws do.
     """
@@ -79,22 +80,40 @@ class Claim:
     source: str
     assumptions: tuple[str, ...]
     measures: str
-    direction: str
     needs: str
-    decisions: int
+    decisions: tuple[Decision, ...]
+    cases: Cases
     cost: float
     profile: str
     procedure: Procedure
     holds: Callable[[Any], bool] | None = None
 
     @property
+    def statistical(self) -> tuple[StatisticalDecision, ...]:
+        """Its decisions on random data."""
+        return tuple(d for d in self.decisions if isinstance(d, StatisticalDecision))
+
+    @property
     def exact(self) -> bool:
         """Whether the claim is decided without chance."""
-        return self.decisions == 0
+        return not self.statistical
+
+    @property
+    def direction(self) -> str:
+        """A key of `DIRECTIONS`: that of its decisions, "both" where they differ."""
+        directions = {decision.direction for decision in self.decisions}
+        return directions.pop() if len(directions) == 1 else "both"
 
     def admits(self, case: Any) -> bool:
         """Whether a configuration meets the assumptions."""
         return self.holds is None or bool(self.holds(case))
+
+    def strata(self, trainer: Any) -> list[SearchStrategy[Any]]:
+        """The strategies for this `TrainerUnderTrial`."""
+        cases = self.cases
+        if not isinstance(cases, (SearchStrategy, Sequence)):
+            cases = cases(trainer)
+        return [cases] if isinstance(cases, SearchStrategy) else list(cases)
 
     def to_json(self) -> dict[str, Any]:
         """The record without its functions."""
@@ -107,7 +126,7 @@ class Claim:
             "direction": f"{self.direction}: {DIRECTIONS[self.direction]}",
             "needs": f"{self.needs}: {CAPABILITIES[self.needs]}",
             "kind": "exact" if self.exact else "statistical",
-            "decisions": self.decisions,
+            "decisions": [decision.to_json() for decision in self.decisions],
             "cost": self.cost,
             "profile": self.profile,
         }
@@ -120,41 +139,46 @@ def claim(
     source: str,
     measures: str,
     needs: str,
+    decisions: Decision | Sequence[Decision],
+    cases: Cases,
     assumptions: tuple[str, ...] = (),
-    direction: str | None = None,
-    decisions: int = 0,
     cost: float = 1.0,
     profile: str = "quick",
     holds: Callable[[Any], bool] | None = None,
-) -> Callable[[Procedure], Procedure]:
-    """Make a function of the suite a claim; see `Claim` for the arguments.
+) -> Callable[[Procedure], Claim]:
+    """Make a function `procedure(trial, case)` of the suite a `Claim`, which see.
 
-    `direction` is `"error"` for an exact claim and `"both"` for a statistical one by default.
+    **Raises** `InputError` for a malformed id, an unknown capability or profile, no decision or
+    two of one name, or several strategies for a statistical claim: its examples are counted
+    against the false-alarm budget, so one strategy has to draw them all.
     """
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", id):
         raise InputError(f"id={id!r}: expected lower-case words joined by hyphens")
     choice("needs", needs, CAPABILITIES)
     choice("profile", profile, PROFILES)
-    direction = direction or ("both" if decisions else "error")
-    choice("direction", direction, DIRECTIONS)
+    decided = (decisions,) if isinstance(decisions, Decision) else tuple(decisions)
+    names = [decision.name for decision in decided]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"decisions={names}: expected at least one, each with a name of its own")
 
-    def decorate(procedure: Procedure) -> Procedure:
+    def decorate(procedure: Procedure) -> Claim:
         record = Claim(
             id=id,
             statement=statement,
             source=source,
             assumptions=assumptions,
             measures=measures,
-            direction=direction,
             needs=needs,
-            decisions=decisions,
+            decisions=decided,
+            cases=cases,
             cost=cost,
             profile=profile,
             procedure=procedure,
             holds=holds,
         )
-        procedure.claim = record  # type: ignore[attr-defined]
-        return procedure
+        if not record.exact and isinstance(cases, Sequence) and len(cases) > 1:
+            raise InputError(f"cases={cases!r}: expected one strategy for a statistical claim")
+        return record
 
     return decorate
 
@@ -172,9 +196,12 @@ def suite_path() -> Path:
 
 
 @lru_cache(maxsize=1)
-def load_claims() -> dict[str, Claim]:
-    """All claims by id, in the suite's order."""
-    claims: dict[str, Claim] = {}
+def claims_by_file() -> dict[Path, list[Claim]]:
+    """The claims of each of the suite's files, in their order.
+
+    The suite is imported here and nowhere else: pytest collects these records.
+    """
+    found: dict[Path, list[Claim]] = {}
     for path in sorted(suite_path().glob("test_*.py")):
         name = f"_mimverify_suite_{path.stem}"
         spec = importlib.util.spec_from_file_location(name, path)
@@ -182,10 +209,17 @@ def load_claims() -> dict[str, Claim]:
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         spec.loader.exec_module(module)
-        for value in list(vars(module).values()):
-            record = getattr(value, "claim", None)
-            if isinstance(record, Claim):
-                if record.id in claims:
-                    raise MimverifyError(f"claim id {record.id!r} is used twice")
-                claims[record.id] = record
+        found[path] = [value for value in vars(module).values() if isinstance(value, Claim)]
+    return found
+
+
+@lru_cache(maxsize=1)
+def load_claims() -> dict[str, Claim]:
+    """All claims by id, in the suite's order."""
+    claims: dict[str, Claim] = {}
+    for records in claims_by_file().values():
+        for record in records:
+            if record.id in claims:
+                raise MimverifyError(f"claim id {record.id!r} is used twice")
+            claims[record.id] = record
     return claims

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mimverify.trial.claim import CAPABILITIES, CLAIM_SET_VERSION, DIRECTIONS, Claim
+from mimverify.trial.claim import CAPABILITIES, CLAIM_SET_VERSION, Claim
+from mimverify.trial.decisions import DIRECTIONS
 
 __all__ = ["claims_page"]
 
@@ -39,8 +40,7 @@ def _section(claim: Claim) -> Iterator[str]:
     yield f"- *Decided by*: {_text(claim.measures)}"
     yield f"- *Fails*: {DIRECTIONS[claim.direction]}"
     yield f"- *Needs*: {claim.needs}, that is {CAPABILITIES[claim.needs]}"
-    if not claim.exact:
-        yield f"- *Statistical decisions per example*: {claim.decisions}"
+    yield f"- *Decisions*: {_text('; '.join(f'{d.name} ({d.kind})' for d in claim.decisions))}"
 
 
 def _kind(claim: Claim) -> str:

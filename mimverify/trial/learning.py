@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from mimverify.backends import NumpyBackend
 from mimverify.designs import StoredDesign
@@ -17,6 +18,7 @@ from mimverify.problems import Link, MultiIndexModel
 from mimverify.training import default_samples, fit_constant, train_readout
 from mimverify.trial.adapter import TrainerUnderTrial
 from mimverify.trial.cases import frozen
+from mimverify.trial.decisions import Observed, above, below, near
 from mimverify.trial.oracle import label_covariance
 
 __all__ = [
@@ -29,6 +31,9 @@ __all__ = [
     "log_odds",
     "loss_used",
     "mean_log_odds",
+    "near_odds",
+    "odds_above",
+    "odds_below",
     "readout_error",
     "training_data",
 ]
@@ -144,6 +149,34 @@ def log_odds(W: Array, subspace: Array) -> float:
     """
     aligned = float(np.clip(alignment(W, subspace), 1e-300, 1 - 1e-16))
     return float(np.log(aligned / (1 - aligned)))
+
+
+def near_odds(odds: Any, expected: float, allowed: float) -> Observed:
+    """The event that log-odds are within `allowed` of what is expected, told as alignments."""
+    return _as_alignments(near(odds, expected, allowed))
+
+
+def odds_above(odds: Any, low: float) -> Observed:
+    """The event that log-odds exceed `low`, told as alignments."""
+    return _as_alignments(above(odds, low))
+
+
+def odds_below(odds: Any, high: float) -> Observed:
+    """The event that log-odds stay below `high`, told as alignments."""
+    return _as_alignments(below(odds, high))
+
+
+def _as_alignments(seen: Observed) -> Observed:
+    def told(odds: float | None) -> float | None:
+        return None if odds is None else float(expit(odds))
+
+    return Observed(
+        seen.happened,
+        float(expit(seen.value)),
+        told(seen.low),
+        told(seen.high),
+        told(seen.expected),
+    )
 
 
 def mean_log_odds(

@@ -15,8 +15,9 @@ __all__ = ["Ledger"]
 class Ledger:
     """Shares of the false-alarm budget (Bonferroni: their sum is the budget).
 
-    The split counts *all* statistical claims, selected or not, so that a claim decides the
-    same alone and in company.
+    The split counts the declared statistical decisions of *all* claims, selected or not, so
+    that a claim decides the same alone and in company. `DeclaredDecisions` sees to it that a
+    claim decides these and no others.
     """
 
     share: float
@@ -27,5 +28,5 @@ class Ledger:
         cls, claims: Iterable[Claim], profile: Profile, budget: float = FALSE_ALARM_BUDGET
     ) -> Ledger:
         """Equal shares for every statistical decision of a whole run under `profile`."""
-        decisions = sum(claim.decisions for claim in claims) * profile.statistical_examples
-        return cls(budget / max(1, decisions), budget)
+        decisions = sum(len(claim.statistical) for claim in claims)
+        return cls(budget / max(1, decisions * profile.statistical_examples), budget)

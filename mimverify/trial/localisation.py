@@ -70,8 +70,28 @@ class Divergence:
             text += f"; behaves like: {self.behaves_like}"
         return text
 
+    @classmethod
+    def from_json(
+        cls, record: Mapping[str, Any], behaves_like: Mapping[str, Any] | None
+    ) -> Divergence:
+        """The divergence that `to_json` wrote, and what `Match.to_json` wrote of its rule."""
+        own = ("step", "neuron", "coordinate", "error", "allowed", "relative_error")
+        shown = (*own, "tensor", "index", "envelopes", "neurons_beyond", "neurons")
+        return cls(
+            step=record["step"],
+            neuron=record["neuron"],
+            coordinate=record["coordinate"],
+            error=_number(record["error"]),
+            allowed=_number(record["allowed"]),
+            relative=_number(record["relative_error"]),
+            neurons=record["neurons_beyond"],
+            of=record["neurons"],
+            settings={name: value for name, value in record.items() if name not in shown},
+            behaves_like=None if behaves_like is None else Match.from_json(behaves_like),
+        )
+
     def to_json(self) -> dict[str, Any]:
-        """What `evidence["first_divergence"]` holds."""
+        """What `first_divergence` holds in a verdict's evidence."""
         return {
             "tensor": f"W_{self.step}",
             "index": [self.neuron, self.coordinate],
@@ -86,6 +106,11 @@ class Divergence:
             "neurons": self.of,
             **self.settings,
         }
+
+
+def _number(value: float | None) -> float:
+    """JSON has no infinity."""
+    return float("inf") if value is None else value
 
 
 def localise(calls: Sequence[Call]) -> Divergence | None:

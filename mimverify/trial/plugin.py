@@ -9,18 +9,20 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, TextIO
 
 import pytest
 from threadpoolctl import threadpool_limits
 
-from mimverify.errors import MimverifyError, TrainerError
-from mimverify.trial.claim import Claim, load_claims
-from mimverify.trial.expectations import read_expected_failures
-from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES
+from mimverify.errors import InputError, MimverifyError, TrainerError
+from mimverify.trial.claim import Claim, claims_by_file, suite_path
+from mimverify.trial.outcomes import Status
 from mimverify.trial.report import print_verdicts
-from mimverify.trial.session import Session, select_claims
-from mimverify.trial.verdict import Status, Verdict
+from mimverify.trial.session import Session
+from mimverify.trial.settings import TrialSettings, spellings
+from mimverify.trial.trial import Trial
+from mimverify.trial.verdict import Verdict
 
 _RUN = pytest.StashKey["_Run"]()
 
@@ -28,25 +30,43 @@ _RUN = pytest.StashKey["_Run"]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("mimverify", "trial of a trainer")
     group.addoption("--trainer", metavar="MODULE:ATTRIBUTE", help="the trainer under trial")
-    group.addoption("--trial-profile", choices=list(PROFILES), default="quick")
-    group.addoption("--trial-seed", type=int, default=0, help="everything random derives from it")
-    group.addoption("--trial-budget", type=float, default=FALSE_ALARM_BUDGET,
-                    help="total false-alarm probability of the run")  # fmt: skip
-    group.addoption("--trial-time-limit", type=float, default=None, metavar="SECONDS",
-                    help="of one call of the trainer")  # fmt: skip
-    group.addoption("--trial-threads", type=int, default=None)
-    group.addoption("--claim", action="append", default=[], metavar="ID", help="only this claim")
-    group.addoption("--expected-failures", metavar="FILE", default=None,
-                    help="lines of 'claim-id: reason'")  # fmt: skip
-    group.addoption("--trial-capsules", metavar="FOLDER", default=None,
-                    help="write a replay capsule of each failure there")  # fmt: skip
+    for spelling in spellings().values():
+        if not spelling.pytest:
+            continue
+        options: dict[str, Any] = {"help": spelling.help, "metavar": spelling.metavar}
+        if spelling.many:
+            options |= {"action": "append"}
+        else:
+            options |= {"type": spelling.type, "choices": spelling.choices or None}
+        group.addoption(spelling.pytest, default=None, **options)
+    group.addoption("--trial-settings", metavar="FILE", help="all settings, for mimverify check")
     group.addoption("--trial-events", type=int, default=None, help="for mimverify check")
+
+
+def _settings(config: pytest.Config) -> TrialSettings:
+    """From the file that `mimverify check` wrote, or from the options.
+
+    **Raises** `pytest.UsageError` for a setting that is wrong.
+    """
+    path = config.getoption("trial_settings")
+    try:
+        if path is not None:
+            return TrialSettings.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        given = {
+            name: config.getoption(spelling.pytest)
+            for name, spelling in spellings().items()
+            if spelling.pytest
+        }
+        return TrialSettings.of(**{k: v for k, v in given.items() if v is not None})
+    except (InputError, OSError, ValueError) as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 class _Run:
     """One pytest session's trial."""
 
     def __init__(self, config: pytest.Config) -> None:
+        self.settings = _settings(config)
         self.verdicts: list[Verdict] = []
         self.session: Session | None = None
         descriptor = config.getoption("trial_events")
@@ -58,6 +78,15 @@ class _Run:
             self.events.write(json.dumps({"event": event, **record}, allow_nan=False) + "\n")
             self.events.flush()
 
+    def try_claim(self, trial: Trial) -> None:
+        """Try a claim and turn its verdict into an outcome of pytest's."""
+        assert self.session is not None
+        self.tell("start", claim=trial.claim.id)
+        verdict = self.session.verdict(trial)
+        self.verdicts.append(verdict)
+        self.tell("verdict", verdict=verdict.to_json())
+        conclude(verdict)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_RUN] = _Run(config)
@@ -66,13 +95,35 @@ def pytest_configure(config: pytest.Config) -> None:
     threadpool_limits(1)
 
 
+# -- the suite's files hold claims, which pytest would not know for tests ----------------------
+
+
+class ClaimTest(pytest.Function):
+    """One claim as a test."""
+
+    claim: Claim
+
+
+class ClaimFile(pytest.File):
+    """The claims of one of the suite's files, which is imported by `claims_by_file` alone."""
+
+    def collect(self) -> Iterator[ClaimTest]:
+        for claim in claims_by_file()[self.path]:
+            test: ClaimTest = ClaimTest.from_parent(self, name=claim.id, callobj=try_claim)
+            test.claim = claim
+            yield test
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ClaimFile | None:
+    if file_path.parent == suite_path() and file_path in claims_by_file():
+        made: ClaimFile = ClaimFile.from_parent(parent, path=file_path)
+        return made
+    return None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    wanted = config.getoption("claim")
-    unknown = sorted(set(wanted) - set(load_claims()))
-    if unknown:
-        raise pytest.UsageError(f"no claim {unknown[0]!r}; `mimverify claims` lists them")
-    wanted = select_claims(wanted, config.getoption("trial_profile"))
-    kept = [item for item in items if (claim := _claim_of(item)) and claim.id in wanted]
+    wanted = config.stash[_RUN].settings.selected()
+    kept = [item for item in items if isinstance(item, ClaimTest) and item.claim.id in wanted]
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = kept
 
@@ -80,25 +131,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Meet the trainer once the claims are known; the default loop then runs them."""
     config = session.config
-    planned = [claim.id for item in session.items if (claim := _claim_of(item))]
+    planned = [item.claim.id for item in session.items if isinstance(item, ClaimTest)]
     if config.option.collectonly or not planned:
         return
     run = config.stash[_RUN]
     if config.getoption("trainer") is None:
         raise pytest.UsageError("name the trainer under trial: --trainer module:attribute")
     try:
-        expected = config.getoption("expected_failures")
-        run.session = Session(
-            config.getoption("trainer"),
-            profile=config.getoption("trial_profile"),
-            seed=config.getoption("trial_seed"),
-            budget=config.getoption("trial_budget"),
-            claims=planned,
-            expected_failures=None if expected is None else read_expected_failures(expected),
-            call_seconds=config.getoption("trial_time_limit"),
-            threads=config.getoption("trial_threads"),
-            capsules=config.getoption("trial_capsules"),
-        )
+        # Those that are left share the time, whoever left the others out.
+        run.session = Session(config.getoption("trainer"), run.settings, claims=planned)
     except MimverifyError as error:
         kind = error.kind if isinstance(error, TrainerError) else "input"
         run.tell("unusable", kind=kind, message=str(error))
@@ -106,18 +147,18 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     run.tell("begin", capabilities=run.session.handle.capabilities.to_json(), claims=planned)
 
 
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a claim's procedure under its session and turn the verdict into an outcome."""
-    claim = _claim_of(pyfuncitem)
-    run = pyfuncitem.config.stash[_RUN]
-    if claim is None or run.session is None:
-        return None
-    run.tell("start", claim=claim.id)
-    verdict = run.session.verdict(claim)
-    run.verdicts.append(verdict)
-    run.tell("verdict", verdict=verdict.to_json())
-    conclude(verdict)
-    return True
+@pytest.fixture
+def trial(request: pytest.FixtureRequest) -> Trial:
+    """The trial of the claim that the test is about, within its share of the time."""
+    session = request.config.stash[_RUN].session
+    assert session is not None
+    assert isinstance(request.node, ClaimTest)
+    return session.trial(request.node.claim)
+
+
+def try_claim(trial: Trial, pytestconfig: pytest.Config) -> None:
+    """What each claim's test calls."""
+    pytestconfig.stash[_RUN].try_claim(trial)
 
 
 def conclude(verdict: Verdict) -> None:
@@ -148,14 +189,3 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         run.session.close()
     if run.events is not None:
         run.events.close()
-
-
-@pytest.fixture
-def trial() -> Iterator[None]:
-    """Stands for the `Trial` that a claim's procedure receives from its session."""
-    yield None
-
-
-def _claim_of(item: pytest.Item) -> Claim | None:
-    claim = getattr(getattr(item, "function", None), "claim", None)
-    return claim if isinstance(claim, Claim) else None

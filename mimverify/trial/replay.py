@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mimverify.errors import InputError
@@ -11,9 +11,10 @@ from mimverify.trial.adapter import TrainerUnderTrial
 from mimverify.trial.calls import RecordedTrainer
 from mimverify.trial.capsule import Capsule, decode_case, environment, same_arrays
 from mimverify.trial.claim import CLAIM_SET_VERSION, load_claims
-from mimverify.trial.session import open_trainer, outcome_of
+from mimverify.trial.outcomes import Status
+from mimverify.trial.session import open_trainer, try_claim
 from mimverify.trial.trial import Replayed, Trial
-from mimverify.trial.verdict import Status, Verdict
+from mimverify.trial.verdict import Verdict
 
 __all__ = ["Replay", "replay"]
 
@@ -75,24 +76,23 @@ def replay(capsule: Capsule, trainer: object = None, *, threads: int | None = No
     source = capsule.trainer if trainer is None else trainer
     if source is None:
         raise InputError("trainer=None: the capsule names none; expected 'module:attribute'")
-    threads = capsule.threads if threads is None else threads
+    settings = capsule.settings
+    threads = settings.threads if threads is None else threads
     started = time.monotonic()
-    with open_trainer(source, call_seconds=capsule.call_seconds, threads=threads) as handle:
+    with open_trainer(source, call_seconds=settings.call_seconds, threads=threads) as handle:
         record = RecordedTrainer(handle)
         trial = Trial(
             claim,
             TrainerUnderTrial(record),
-            profile=capsule.profile,
+            profile=settings.profile,
             ledger=capsule.ledger,
-            seed=capsule.seed,
+            seed=settings.seed,
             record=record,
-            replayed=Replayed(capsule.example, case, capsule.turn),
+            replayed=Replayed(case, capsule.turn),
         )
-        status, message = outcome_of(trial)
-    verdict = Verdict(
-        claim.id, status, message, trial.statistic, trial.evidence, time.monotonic() - started
-    )
-    return Replay(verdict, capsule.message, _differences(capsule, record, status))
+        verdict = try_claim(trial)
+    verdict = replace(verdict, seconds=time.monotonic() - started)
+    return Replay(verdict, capsule.message, _differences(capsule, record, verdict.status))
 
 
 def _differences(capsule: Capsule, record: RecordedTrainer, status: Status) -> list[str]:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import platform
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
-import hypothesis
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mimverify.trial.claim import CLAIM_SET_VERSION
-from mimverify.trial.verdict import Status, Verdict
-from mimverify.version import __version__
+from mimverify.trial.outcomes import Status
+from mimverify.trial.settings import TrialSettings
+from mimverify.trial.verdict import Verdict
+from mimverify.versions import software_versions
 
-__all__ = ["Report", "TrainerReport", "print_verdicts"]
+__all__ = ["Report", "TrainerReport", "print_verdicts", "run_record"]
 
 _STYLES = {
     Status.PASSED: "green",
@@ -85,9 +84,7 @@ class TrainerReport:
 class Report:
     """A whole run: its settings and every trainer's verdicts."""
 
-    profile: str
-    seed: int
-    budget: float
+    settings: TrialSettings
     trainers: list[TrainerReport] = field(default_factory=list)
     interrupted: bool = False
 
@@ -98,18 +95,7 @@ class Report:
 
     def to_json(self) -> dict[str, Any]:
         """Everything, in strict JSON's terms."""
-        return {
-            "claim_set": CLAIM_SET_VERSION,
-            "profile": self.profile,
-            "seed": self.seed,
-            "false_alarm_budget": self.budget,
-            "interrupted": self.interrupted,
-            "versions": {
-                "mimverify": __version__,
-                "python": platform.python_version(),
-                "numpy": np.__version__,
-                "hypothesis": hypothesis.__version__,
-            },
+        return run_record(self.settings, interrupted=self.interrupted) | {
             "trainers": [trainer.to_json() for trainer in self.trainers],
         }
 
@@ -120,6 +106,19 @@ class Report:
             _junit_suite(root, trainer)
         ElementTree.indent(root)
         return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def run_record(settings: TrialSettings, *, interrupted: bool) -> dict[str, Any]:
+    """What every record of trials says of its run: claims, settings, versions."""
+    return {
+        "claim_set": CLAIM_SET_VERSION,
+        "profile": settings.profile.name,
+        "seed": settings.seed,
+        "false_alarm_budget": settings.budget,
+        "settings": settings.to_json(),
+        "interrupted": interrupted,
+        "versions": software_versions("numpy", "hypothesis"),
+    }
 
 
 def _junit_suite(root: ElementTree.Element, trainer: TrainerReport) -> None:
@@ -147,8 +146,8 @@ def _junit_suite(root: ElementTree.Element, trainer: TrainerReport) -> None:
             time=f"{verdict.seconds:.3f}",
         )  # fmt: skip
         properties = ElementTree.SubElement(case, "properties")
-        facts = {"status": verdict.status, "value": verdict.statistic, **verdict.evidence}
-        for name, value in _flat(facts):
+        facts = [("status", verdict.status), ("value", verdict.statistic)]
+        for name, value in (*facts, *verdict.evidence.junit()):
             ElementTree.SubElement(properties, "property", name=name, value=_printable(str(value)))
         tag = {Status.PASSED: None, Status.FAILED: "failure", Status.ERROR: "error"}.get(
             verdict.status, "skipped"
@@ -159,24 +158,22 @@ def _junit_suite(root: ElementTree.Element, trainer: TrainerReport) -> None:
             ElementTree.SubElement(case, tag, message=message).text = verdict.reproduce + again
 
 
-def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Named single values: those of a nested mapping are `outer.inner`."""
-    for name, value in facts.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
-
-
 def _printable(text: str) -> str:
     """Text without the control characters that XML forbids."""
     return "".join(c for c in text if c in "\t\n" or c >= " ")
 
 
 def print_verdicts(
-    trainer: str, verdicts: Sequence[Verdict], *, console: Console | None = None
+    trainer: str,
+    verdicts: Sequence[Verdict],
+    *,
+    console: Console | None = None,
+    verbose: bool = False,
 ) -> None:
-    """The verdict table, what its numbers mean, and a line for all that did not pass."""
+    """The verdict table, and a line for all that did not pass.
+
+    `verbose` adds each decision's risk and power.
+    """
     console = console or Console(emoji=False)
     table = Table(title=Text(f"Trial of {trainer}"), title_justify="left")
     table.add_column("claim", no_wrap=True)
@@ -191,53 +188,68 @@ def print_verdicts(
             f"{verdict.seconds:.1f}",
         )
     console.print(table)
-    _print_risks(verdicts, console)
+    if verbose:
+        _print_details(verdicts, console)
+    else:
+        _print_budget(verdicts, console)
     for verdict in verdicts:
-        if verdict.message and verdict.status is not Status.NOT_APPLICABLE:
-            line = Text(f"{verdict.id}: {verdict.status}", style=_STYLES[verdict.status])
-            console.print(line + Text(f": {verdict.message}", style="default"))
-            if verdict.status.bad and verdict.reproduce:
-                console.print(Text(f"  reproduce: {verdict.reproduce}"), soft_wrap=True)
-            if verdict.capsule:
-                command = f"mimverify replay {shlex.quote(verdict.capsule)}"
-                console.print(Text(f"  replay: {command}"), soft_wrap=True)
-            if "no_capsule" in verdict.evidence:
-                console.print(Text(f"  no capsule: {verdict.evidence['no_capsule']}"))
-    kept = [v.capsule or "no_capsule" in v.evidence for v in verdicts]
+        _print_message(verdict, console)
+    kept = [v.capsule or v.evidence.no_capsule for v in verdicts]
     failed = [v.status is Status.FAILED and bool(v.reproduce) for v in verdicts]
     if any(failed) and not any(kept):
-        console.print(
-            "With --capsules FOLDER each failure is kept in a file, with its arrays; "
-            "mimverify replay FILE repeats it alone.",
-            style="dim",
-        )
+        console.print("With --capsules FOLDER each failure can be replayed alone.", style="dim")
+
+
+def _print_message(verdict: Verdict, console: Console) -> None:
+    if not verdict.message or verdict.status is Status.NOT_APPLICABLE:
+        return
+    line = Text(f"{verdict.id}: {verdict.status}", style=_STYLES[verdict.status])
+    console.print(line + Text(f": {verdict.message}", style="default"))
+    if verdict.status.bad and verdict.reproduce:
+        console.print(Text(f"  reproduce: {verdict.reproduce}"), soft_wrap=True)
+    if verdict.capsule:
+        command = f"mimverify replay {shlex.quote(verdict.capsule)}"
+        console.print(Text(f"  replay: {command}"), soft_wrap=True)
+    if verdict.evidence.no_capsule:
+        console.print(Text(f"  no capsule: {verdict.evidence.no_capsule}"))
 
 
 def _measured(verdict: Verdict) -> str:
-    """What was found; of a statistical decision also its risk and what it would have caught."""
+    """What was found, in the claim's own words."""
     if verdict.status is Status.NOT_APPLICABLE:
         return verdict.message
-    evidence = verdict.evidence
-    if "summary" not in evidence:
-        return "–"
-    text = str(evidence["summary"])
-    if "false_alarm_share" not in evidence:
-        return text
-    parts = [f"{evidence['false_alarm_share']:.1g}"]
-    caught = evidence.get("detectable")
-    if caught is not None and caught["value"] is not None:
-        parts.append(f"{caught['symbol']}{caught['sign']}{caught['value']:.2g}")
-    return f"{text} ({', '.join(parts)})"
+    return "\n".join(verdict.evidence.summaries) or "–"
 
 
-def _print_risks(verdicts: Sequence[Verdict], console: Console) -> None:
-    evidence = [v.evidence for v in verdicts if "false_alarm_share" in v.evidence]
-    caught = sorted({str(e["caught"]) for e in evidence if "caught" in e})
-    if evidence:
+def _print_budget(verdicts: Sequence[Verdict], console: Console, *, verbose: bool = False) -> None:
+    ledgers = [v.evidence.ledger for v in verdicts if v.evidence.ledger is not None]
+    if ledgers:
+        hint = "." if verbose else "; --verbose shows each decision's risk and power."
         console.print(
-            f"In parentheses: the risk that a correct trainer fails (any of the run's decisions: "
-            f"{evidence[0]['false_alarm_budget']:.1g}), where the claimed event has probability P "
-            f"≥ 0.9, or the law holds; and what would have failed with probability 0.95."
-            + (f" In turn, {'; '.join(caught)}." if caught else ""),
+            "A correct trainer fails any of a run's statistical claims with probability "
+            f"≤ {ledgers[0].budget:.1g}{hint}",
             style="dim",
         )
+
+
+def _print_details(verdicts: Sequence[Verdict], console: Console) -> None:
+    """Risk and power of every statistical decision, and what was omitted."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("claim", no_wrap=True)
+    table.add_column("decision", overflow="fold")
+    table.add_column("runs, risk and power", overflow="fold")
+    legends: dict[str, str] = {}
+    for verdict in verdicts:
+        for record in verdict.evidence.records:
+            if record.details:
+                table.add_row(verdict.id, Text(record.decision), Text(record.details))
+                legends.setdefault(record.kind, record.legend)
+        for omission in verdict.evidence.omitted:
+            times = f" ({omission.times} ×)" if omission.times > 1 else ""
+            table.add_row(
+                verdict.id, Text(omission.decision), Text(f"omitted: {omission.reason}{times}")
+            )
+    if table.row_count:
+        console.print(table)
+    console.print(" ".join(legends.values()), style="dim", highlight=False)
+    _print_budget(verdicts, console, verbose=True)

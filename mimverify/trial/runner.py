@@ -19,22 +19,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mimverify.errors import InputError
 from mimverify.threads import thread_environment
 from mimverify.trial.capsule import capsule_folder
 from mimverify.trial.claim import Claim, suite_path
-from mimverify.trial.expectations import read_expected_failures
-from mimverify.trial.profile import FALSE_ALARM_BUDGET
 from mimverify.trial.report import TrainerReport
-from mimverify.trial.session import select_claims
+from mimverify.trial.settings import TrialSettings
 from mimverify.trial.verdict import Verdict
 
-__all__ = ["SuiteOptions", "run_suite"]
+__all__ = ["run_suite"]
 
 _PATIENCE = 5.0  # s; for the children to end their workers after an interrupt
 _PIECE = 1 << 16  # bytes read at once
@@ -43,66 +40,32 @@ _PIECE = 1 << 16  # bytes read at once
 OnEvent = Callable[[str, dict[str, Any]], None]
 
 
-@dataclass(frozen=True)
-class SuiteOptions:
-    """How a suite is run; see `Session` for the arguments.
-
-    - `workers`: child processes that share the claims of one trainer.
-    """
-
-    profile: str = "quick"
-    seed: int = 0
-    budget: float = FALSE_ALARM_BUDGET
-    claims: tuple[str, ...] = ()
-    expected_failures: str | None = None
-    call_seconds: float | None = None
-    threads: int | None = None
-    capsules: str | None = None
-    workers: int = 1
-
-    def arguments(self) -> list[str]:
-        """The plugin's options."""
-        given = {
-            "--trial-profile": self.profile,
-            "--trial-seed": self.seed,
-            "--trial-budget": self.budget,
-            "--trial-time-limit": self.call_seconds,
-            "--trial-threads": self.threads,
-            "--trial-capsules": self.capsules,
-            "--expected-failures": self.expected_failures,
-        }
-        flags = [f"{name}={value}" for name, value in given.items() if value is not None]
-        return flags + [f"--claim={name}" for name in self.claims]
-
-
 def run_suite(
-    trainer: str, options: SuiteOptions, *, on_event: OnEvent | None = None
+    trainer: str, settings: TrialSettings, *, on_event: OnEvent | None = None
 ) -> TrainerReport:
     """Try a trainer, named `"module:attribute"`, `"numpy"` or `"torch"`, in child processes.
 
-    **Raises** `InputError` for an unknown claim or a bad file of expected failures.
+    The settings' `workers` is the number of children, which share the claims.
+
+    **Raises** `InputError` for a folder of capsules that cannot be used.
     On `KeyboardInterrupt` the children are ended, and the exception carries the report of
     what was finished as its argument.
     """
-    claims = select_claims(options.claims, options.profile)
+    claims = settings.selected()
     report = TrainerReport(trainer)
     report.unfinished = list(claims)
-    if options.expected_failures is not None:
-        listed = read_expected_failures(options.expected_failures)
-        report.unmatched = sorted(set(listed) - set(select_claims(None)))
-    if options.capsules is not None:
-        capsule_folder(options.capsules)  # refused before the work rather than after
+    report.unmatched = settings.unmatched
+    if settings.capsules is not None:
+        capsule_folder(settings.capsules)  # refused before the work rather than after
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mimverify-") as scratch:
-        parts = _shared_out(claims, options.workers)
         children: list[_Child] = []
         try:
-            for index, part in enumerate(parts):
-                # One child tries all that its profile does, which need not be named.
-                named = options.claims if len(parts) == 1 else tuple(part)
+            for index, part in enumerate(_shared_out(claims, settings.workers)):
                 folder = Path(scratch) / str(index)
                 folder.mkdir()
-                children.append(_Child(trainer, replace(options, claims=named), part, folder))
+                own = replace(settings, claims=tuple(part), expression=None, workers=1)
+                children.append(_Child(trainer, own, part, folder))
             _Watch(children, report, on_event).until_the_end()
         except KeyboardInterrupt:
             _end(children)
@@ -127,8 +90,6 @@ def _finished(report: TrainerReport, claims: Mapping[str, Claim], started: float
 
 def _shared_out(claims: Mapping[str, Claim], workers: int) -> list[list[str]]:
     """The claims in at most that many parts of about one cost, each in the suite's order."""
-    if workers < 1:
-        raise InputError(f"workers={workers}: expected at least 1")
     parts: list[list[str]] = [[] for _ in range(min(workers, len(claims)))]
     costs = [0.0] * len(parts)
     for claim in sorted(claims.values(), key=lambda claim: -claim.cost):
@@ -143,15 +104,17 @@ class _Child:
     """A pytest process that tries some claims."""
 
     def __init__(
-        self, trainer: str, options: SuiteOptions, claims: Sequence[str], scratch: Path
+        self, trainer: str, settings: TrialSettings, claims: Sequence[str], scratch: Path
     ) -> None:
         self.waiting = list(claims)
         self._rest = b""
         self._events, writing = os.pipe()
         self._output = open(scratch / "output", "w+b")  # noqa: SIM115 - closed by `close`
+        written = scratch / "settings.json"
+        written.write_text(json.dumps(settings.to_json()), encoding="utf-8")
         try:
             self.process = subprocess.Popen(
-                _command(trainer, options, writing),
+                _command(trainer, written, writing),
                 stdin=subprocess.DEVNULL,
                 stdout=self._output,
                 stderr=subprocess.STDOUT,
@@ -236,12 +199,12 @@ class _Watch:
         self._on_event(kind, event)
 
 
-def _command(trainer: str, options: SuiteOptions, events: int) -> list[str]:
+def _command(trainer: str, settings: Path, events: int) -> list[str]:
     suite = suite_path()
     return [
         sys.executable, "-m", "pytest", "-c", str(suite / "pytest.ini"), "--rootdir", str(suite),
-        "-p", "no:cacheprovider", "-q", "--trainer", trainer, f"--trial-events={events}",
-        *options.arguments(), str(suite),
+        "-p", "no:cacheprovider", "-q", "--trainer", trainer, f"--trial-settings={settings}",
+        f"--trial-events={events}", str(suite),
     ]  # fmt: skip
 
 
@@ -277,8 +240,3 @@ def _last_line(output: Any) -> str:
     output.seek(0)
     lines = [line for line in output.read().decode(errors="replace").splitlines() if line.strip()]
     return lines[-1][:300] if lines else "no output"
-
-
-def ids(claims: Iterable[str] | None) -> tuple[str, ...]:
-    """Claim ids, checked and in the suite's order; empty for all."""
-    return tuple(select_claims(claims)) if claims else ()

@@ -1,4 +1,4 @@
-"""Claims chosen by an expression over their ids, as pytest's `-k` chooses tests."""
+"""Claims chosen by their ids, by a profile, or by an expression as pytest's `-k` chooses tests."""
 
 from __future__ import annotations
 
@@ -6,10 +6,34 @@ import re
 from collections.abc import Iterable
 
 from mimverify.errors import InputError
+from mimverify.trial.claim import Claim, load_claims
+from mimverify.trial.profile import PROFILES, profiles_up_to
+from mimverify.validation import choice
 
-__all__ = ["matching"]
+__all__ = ["matching", "select_claims"]
 
 _TOKEN = re.compile(r"\s*(\(|\)|[A-Za-z0-9_-]+)")
+
+
+def select_claims(ids: Iterable[str] | None, profile: str | None = None) -> dict[str, Claim]:
+    """The claims of these ids, in the suite's order; without any, all that a profile tries.
+
+    **Arguments**
+
+    - `ids`: None or none for all.
+    - `profile`: name of the profile that is asked when there are no ids; None for the largest.
+
+    **Raises** `InputError` for an unknown id or profile.
+    """
+    claims = load_claims()
+    ids = (ids,) if isinstance(ids, str) else ids
+    wanted = {choice("claim", name, claims) for name in ids or ()}
+    tried = profiles_up_to(profile or list(PROFILES)[-1])
+    return {
+        name: claim
+        for name, claim in claims.items()
+        if (name in wanted if wanted else claim.profile in tried)
+    }
 
 
 def matching(expression: str, ids: Iterable[str]) -> list[str]:

@@ -9,7 +9,7 @@ only where the trainer's weights agree with its prediction within that envelope,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any
@@ -101,8 +101,19 @@ class Match:
             else f"{self.rule}, at {self.steps} of {self.tried} steps"
         )
 
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Match:
+        """The match that `to_json` wrote."""
+        return cls(
+            rule=record["rule"],
+            misfit=record["misfit_envelopes"],
+            deviation=record["deviation_envelopes"],
+            steps=record["steps"],
+            tried=record["steps_tried"],
+        )
+
     def to_json(self) -> dict[str, Any]:
-        """What `evidence["behaves_like"]` holds."""
+        """What `behaves_like` holds in a verdict's evidence."""
         return {
             "rule": self.rule,
             "misfit_envelopes": self.misfit,

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mimverify.trial.outcomes import Status
 from mimverify.trial.report import TrainerReport
-from mimverify.trial.verdict import Status, Verdict
+from mimverify.trial.verdict import Verdict
 from mimverify.zoo.justified import JUSTIFIED
 from mimverify.zoo.record import Mutant
 

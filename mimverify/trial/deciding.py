@@ -1,0 +1,147 @@
+"""The loop that decides: runs are drawn one by one and fed to decisions until all have fallen.
+
+A trial decides at one false-alarm level, a calibration at several on the very same runs. Both
+use this loop, so that what is calibrated is what decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mimverify.trial.decisions import StatisticalDecision, StatisticalState
+from mimverify.trial.outcomes import ClaimFailed, Inconclusive, Status
+from mimverify.trial.profile import Profile
+
+__all__ = ["DecidingLoop", "EventCount"]
+
+States = dict[StatisticalDecision, StatisticalState]
+#: Draws the run of this number, from 0: an observation for each decision.
+Draw = Callable[[int], Mapping[StatisticalDecision, Any]]
+
+
+@dataclass(frozen=True)
+class EventCount:
+    """How often an event happened in a configuration, in a number of runs fixed beforehand."""
+
+    name: str
+    case: str
+    happened: int
+    of: int
+
+
+class DecidingLoop:
+    """Feeds statistical decisions with runs, at one level or at several at once.
+
+    A level is done with the claim where a trial at this level alone would have ended, failed or
+    undecided; the others go on, configuration after configuration.
+
+    **Arguments**
+
+    - `levels`: false-alarm probability of each single decision.
+    - `profile`: how many runs a decision may take.
+    - `counted`: the first runs of a configuration, in which events are counted. These are made
+      whatever is decided, so that the counts do not depend on what they are of. None: as
+      many as a pass takes at least. 0: none, as in a trial.
+
+    `ended` holds the status of the levels that are done, by their place.
+    """
+
+    def __init__(
+        self, levels: Sequence[float], profile: Profile, *, counted: int | None = 0
+    ) -> None:
+        self.levels, self.profile = tuple(levels), profile
+        self.ended: dict[int, Status] = {}
+        self.counts: dict[tuple[str, str], EventCount] = {}
+        self._counted = counted
+        self._states: dict[int, States] = {}
+
+    @property
+    def open_levels(self) -> list[int]:
+        """Places of the levels that are not done with the claim."""
+        return [k for k in range(len(self.levels)) if k not in self.ended]
+
+    @property
+    def states(self) -> States:
+        """The decisions that are under way or fell last, at the strictest level among them."""
+        strictest = min(self._states, key=lambda k: self.levels[k], default=None)
+        return {} if strictest is None else self._states[strictest]
+
+    def run(self, decisions: Sequence[StatisticalDecision], draw: Draw, case: Any) -> None:
+        """Decide all of them in one configuration; returns while a level is open.
+
+        **Raises** `ClaimFailed` or `Inconclusive`, as the level that was the last to be done.
+        """
+        text, profile = str(case), self.profile
+        self._states = {
+            k: {decision: decision.open(self.levels[k], profile) for decision in decisions}
+            for k in self.open_levels
+        }
+        under_way = dict(self._states)
+        every = [state for states in under_way.values() for state in states.values()]
+        most = max(state.most for state in every)
+        counted = self._runs_to_count(decisions, every)
+        end: Exception | None = None
+        for index in range(max(counted, most)):
+            if index >= counted and not under_way:
+                break
+            seen = draw(index)
+            if index < counted:
+                self._count(repr(case), decisions, seen)
+            for k, states in list(under_way.items()):
+                end = self._look(k, states, seen, text) or end
+                if k in self.ended or all(state.passed for state in states.values()):
+                    del under_way[k]
+        if not self.open_levels:
+            assert end is not None
+            raise end
+
+    def _runs_to_count(
+        self, decisions: Sequence[StatisticalDecision], states: Sequence[StatisticalState]
+    ) -> int:
+        if self._counted is not None:
+            return self._counted
+        return max(state.fewest for state in states)
+
+    def _look(
+        self,
+        k: int,
+        states: States,
+        seen: Mapping[StatisticalDecision, Any],
+        case: str,
+    ) -> Exception | None:
+        """One more run at this level: how the level ended, if it did."""
+        for decision, state in states.items():
+            if not state.fallen and state.runs < state.most:
+                state.observe(seen[decision])
+        for state in states.values():
+            if state.failed:
+                self.ended[k] = Status.FAILED
+                return ClaimFailed(state.complaint(case))
+        spent = [
+            decision.name
+            for decision, state in states.items()
+            if not state.fallen and state.runs >= state.most
+        ]
+        waiting = [s for s in states.values() if not s.fallen and s.runs < s.most]
+        if not spent or waiting:  # another decision may still fail
+            return None
+        self.ended[k] = Status.INCONCLUSIVE
+        runs = max(state.runs for state in states.values())
+        return Inconclusive(f"{runs} runs did not decide: {'; '.join(spent)}")
+
+    def _count(
+        self,
+        case: str,
+        decisions: Sequence[StatisticalDecision],
+        seen: Mapping[StatisticalDecision, Any],
+    ) -> None:
+        for decision in decisions:
+            happened = decision.happened(seen[decision])
+            if happened is None:
+                continue
+            before = self.counts.get((decision.name, case), EventCount(decision.name, case, 0, 0))
+            self.counts[decision.name, case] = replace(
+                before, happened=before.happened + happened, of=before.of + 1
+            )

@@ -1,0 +1,58 @@
+"""Kinds of decision, one in each file: what is declared, how it falls, what it rests on."""
+
+import importlib
+import pkgutil
+
+from mimverify.trial.decisions.base import (
+    DIRECTIONS,
+    POWER,
+    Decision,
+    DecisionEvidence,
+    ExactDecision,
+    ExactState,
+    StatisticalDecision,
+    StatisticalState,
+)
+from mimverify.trial.decisions.counted_operations import CountedOperations
+from mimverify.trial.decisions.event import (
+    HALF,
+    USUALLY,
+    Event,
+    Observed,
+    above,
+    below,
+    between,
+    near,
+)
+from mimverify.trial.decisions.law import Law
+from mimverify.trial.decisions.limit_order import LimitOrder
+from mimverify.trial.decisions.rounding import Rounding
+from mimverify.trial.decisions.two_samples import TwoSamples
+
+__all__ = [
+    "DIRECTIONS",
+    "HALF",
+    "POWER",
+    "USUALLY",
+    "CountedOperations",
+    "Decision",
+    "DecisionEvidence",
+    "Event",
+    "ExactDecision",
+    "ExactState",
+    "Law",
+    "LimitOrder",
+    "Observed",
+    "Rounding",
+    "StatisticalDecision",
+    "StatisticalState",
+    "TwoSamples",
+    "above",
+    "below",
+    "between",
+    "near",
+]
+
+# Every file of this folder is a kind, listed above or not: records of it can then be read.
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,0 +1,300 @@
+"""What a claim decides, as data: one kind of decision in each file of this package.
+
+A `Decision` is declared with the claim. A *statistical* one is opened anew for every
+configuration at a false-alarm level, fed one observation a run, and falls, or stays open when
+its runs are spent. An *exact* one has no chance in it: it is opened once and gathers
+comparisons until one of them contradicts the claim.
+
+Each kind says what was found in a frozen record of its own, a `DecisionEvidence`. A new kind
+is one file: a decision, its state, its record. Kinds are found by subclassing, wherever they
+are defined.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, fields
+from typing import Any, ClassVar, Self
+
+from mimverify.errors import InputError
+from mimverify.strict_json import jsonable
+from mimverify.trial.outcomes import ClaimFailed
+from mimverify.trial.profile import Profile
+from mimverify.validation import choice
+
+__all__ = [
+    "DIRECTIONS",
+    "POWER",
+    "Decision",
+    "DecisionEvidence",
+    "ExactDecision",
+    "ExactState",
+    "OtherEvidence",
+    "StatisticalDecision",
+    "StatisticalState",
+]
+
+#: On which side of what is claimed a trainer must deviate to fail.
+DIRECTIONS = {
+    "error": "only too large an error fails",
+    "below": "only learning too little fails",
+    "above": "only learning too much fails",
+    "both": "too little and too much fail",
+}
+
+#: With this probability a record's smallest detectable deviation would have been caught.
+POWER = 0.95
+
+
+@dataclass(frozen=True)
+class Decision(ABC):
+    """One thing that a claim decides.
+
+    **Arguments**
+
+    - `name`: what is decided, distinct among the claim's decisions; messages begin with it.
+    - `direction`: a key of `DIRECTIONS`.
+    """
+
+    #: What kind of decision it is, in a few words.
+    kind: ClassVar[str]
+
+    name: str
+    _: KW_ONLY
+    direction: str = "both"
+
+    def __post_init__(self) -> None:
+        if not self.name or not isinstance(self.name, str):
+            raise InputError(f"name={self.name!r}: expected what the decision is about")
+        choice("direction", self.direction, DIRECTIONS)
+
+    @property
+    @abstractmethod
+    def statistical(self) -> bool:
+        """Whether it takes a part of the false-alarm budget."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Name, kind and direction."""
+        return {"name": self.name, "kind": self.kind, "direction": self.direction}
+
+
+# -- what was found ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class DecisionEvidence(ABC):
+    """What one decision rests on: a record of plain numbers and texts.
+
+    **Arguments**
+
+    - `decision`: its name.
+    - `case`: the configuration; for an exact decision that of the worst comparison.
+    """
+
+    kind: ClassVar[str]
+    _kinds: ClassVar[dict[str, type[DecisionEvidence]]] = {}
+
+    decision: str
+    case: str
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "kind" in vars(cls):
+            DecisionEvidence._kinds[cls.kind] = cls
+
+    @property
+    @abstractmethod
+    def statistic(self) -> float | None:
+        """The number that the decision rests on."""
+
+    @property
+    @abstractmethod
+    def used_up(self) -> float | None:
+        """How much of what is allowed was used up: 1 is the limit, or a law's usual value."""
+
+    @property
+    @abstractmethod
+    def summary(self) -> str:
+        """What was measured, in the claim's own words: a part of a table's line."""
+
+    @property
+    def details(self) -> str:
+        """Runs, risk and power, one line; empty where there is no chance."""
+        return ""
+
+    @property
+    def legend(self) -> str:
+        """What `details` means for records of this kind, a sentence."""
+        return ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it contradicts the claim."""
+        return False
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields in strict JSON's terms, with kind, statistic and summary."""
+        content = {item.name: getattr(self, item.name) for item in fields(self)}
+        derived = {"kind": self.kind, "statistic": self.statistic, "summary": self.summary}
+        record: dict[str, Any] = jsonable(content | derived)
+        return record
+
+    def junit(self) -> Iterator[tuple[str, Any]]:
+        """Names and single values for JUnit's properties."""
+        for name, value in self.to_json().items():
+            if name != "decision":
+                yield from _flat(f"{self.decision}.{name}", value)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> DecisionEvidence:
+        """The record that `to_json` wrote; `OtherEvidence` for a kind that is not loaded."""
+        kind = cls._kinds.get(str(record.get("kind")), OtherEvidence)
+        return kind._rebuilt(record)
+
+    @classmethod
+    def _rebuilt(cls, record: Mapping[str, Any]) -> Self:
+        return cls(**{item.name: _tuples(record[item.name]) for item in fields(cls)})
+
+
+@dataclass(frozen=True)
+class OtherEvidence(DecisionEvidence):
+    """A record of a kind that this process does not know: its JSON as it was read."""
+
+    record: Mapping[str, Any]
+
+    @property
+    def statistic(self) -> float | None:
+        return self.record.get("statistic")
+
+    @property
+    def used_up(self) -> float | None:
+        return None
+
+    @property
+    def summary(self) -> str:
+        return str(self.record.get("summary", ""))
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(self.record)
+
+    @classmethod
+    def _rebuilt(cls, record: Mapping[str, Any]) -> Self:
+        return cls(str(record.get("decision")), str(record.get("case", "")), dict(record))
+
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Named single values: those of a mapping are `outer.inner`."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _flat(f"{name}.{key}", item)
+    else:
+        yield name, value
+
+
+def _tuples(value: Any) -> Any:
+    """JSON's lists as the tuples that they were."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+# -- with chance -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class StatisticalDecision(Decision):
+    """A decision on random data: its false alarms are counted against the run's budget."""
+
+    @property
+    def statistical(self) -> bool:
+        return True
+
+    @abstractmethod
+    def open(self, alpha: float, profile: Profile) -> StatisticalState:
+        """The decision before its first run, at this false-alarm level."""
+
+    def happened(self, observation: Any) -> bool | None:
+        """Whether an observation is of an event that should be usual; None: of no such event."""
+        return None
+
+
+class StatisticalState(ABC):
+    """A statistical decision under way.
+
+    `passed` and `failed` are False until it falls; it falls once.
+    """
+
+    #: Runs that were observed before it fell.
+    runs: int = 0
+    passed: bool = False
+    failed: bool = False
+
+    @property
+    @abstractmethod
+    def most(self) -> int:
+        """Runs after which it is given up undecided."""
+
+    @property
+    @abstractmethod
+    def fewest(self) -> int:
+        """Runs that a pass takes at least."""
+
+    @abstractmethod
+    def observe(self, observation: Any) -> None:
+        """Count one independent run; nothing is counted once the decision has fallen."""
+
+    @abstractmethod
+    def complaint(self, case: str) -> str:
+        """Why it failed in this configuration, one line that begins with the decision's name."""
+
+    @abstractmethod
+    def evidence(self, case: str) -> DecisionEvidence:
+        """What was found so far in this configuration."""
+
+    @property
+    def fallen(self) -> bool:
+        """Whether it has been decided."""
+        return self.passed or self.failed
+
+
+# -- without chance ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ExactDecision(Decision):
+    """A decision without chance."""
+
+    _: KW_ONLY
+    direction: str = "error"
+
+    @property
+    def statistical(self) -> bool:
+        return False
+
+    @abstractmethod
+    def open(self) -> ExactState:
+        """The decision before its first comparison."""
+
+
+class ExactState(ABC):
+    """Comparisons of an exact decision over all configurations of a claim.
+
+    A kind adds the method that compares: it counts, keeps the worst, and raises through
+    `refute` where the claim is contradicted.
+    """
+
+    def __init__(self) -> None:
+        self.comparisons = 0
+        self.refuted = False
+        #: The configuration under way, for messages and records.
+        self.case: Any = None
+        #: To be called where what was asked of the trainer so far is known to be right.
+        self.settle: Callable[[], None] = lambda: None
+
+    def refute(self, message: str) -> None:
+        """**Raises** `ClaimFailed`."""
+        self.refuted = True
+        raise ClaimFailed(message)
+
+    @abstractmethod
+    def evidence(self) -> DecisionEvidence | None:
+        """What was found so far; None before the first comparison."""

@@ -1,0 +1,117 @@
+"""A decision on the order at which a gap vanishes: its slope in log-log scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from mimverify.trial.decisions.base import DecisionEvidence, ExactDecision, ExactState
+from mimverify.trial.settings_text import settings_text
+
+__all__ = ["LimitOrder", "LimitOrderEvidence", "LimitOrderState"]
+
+
+@dataclass(frozen=True)
+class LimitOrder(ExactDecision):
+    """The claim that a gap vanishes like a stated integer power of a size.
+
+    A claim compares only where exact arithmetic is near that power and rounding cannot move
+    the slope to another one, and omits the decision elsewhere.
+    """
+
+    kind: ClassVar[str] = "order of a limit"
+
+    def open(self) -> LimitOrderState:
+        return LimitOrderState(self)
+
+
+class LimitOrderState(ExactState):
+    """The slopes of a claim, of which the one farthest from its order is kept."""
+
+    def __init__(self, decision: LimitOrder) -> None:
+        super().__init__()
+        self.decision = decision
+        self._distance, self._slope, self._order, self._case = -1.0, 0.0, 0, None
+
+    def slope(
+        self,
+        what: str,
+        gaps: Sequence[float],
+        sizes: Sequence[float],
+        order: int,
+        **settings: Any,
+    ) -> None:
+        """The log-log slope of two gaps between two sizes rounds to `order`.
+
+        **Arguments**
+
+        - `what`: the gap, for messages.
+        - `gaps`, `sizes`: two each, in the same order.
+        - `settings`: what they were measured with.
+
+        **Raises** `ClaimFailed` for a slope that is 1/2 or more away.
+        """
+        tiny = float(np.finfo(np.float64).tiny)
+        first, second = (max(gap, tiny) for gap in gaps)
+        measured = float(np.log2(first / second) / np.log2(sizes[0] / sizes[1]))
+        distance = abs(measured - order)
+        self.comparisons += 1
+        if not distance <= self._distance:
+            self._distance, self._slope, self._order = distance, measured, order
+            self._case = self.case
+        if not distance < 0.5:
+            self.refute(
+                f"{what} has slope {measured:.3f} between sizes {sizes[0]:g} and {sizes[1]:g}, "
+                f"expected order {order} ({settings_text(settings)})"
+            )
+
+    def evidence(self) -> LimitOrderEvidence | None:
+        if not self.comparisons:
+            return None
+        return LimitOrderEvidence(
+            decision=self.decision.name,
+            case=repr(self._case),
+            distance=self._distance,
+            slope=self._slope,
+            order=self._order,
+            comparisons=self.comparisons,
+        )
+
+
+@dataclass(frozen=True)
+class LimitOrderEvidence(DecisionEvidence):
+    """The slope farthest from its order.
+
+    **Arguments**
+
+    - `distance`: of the slope from the order; fails from 1/2 on.
+    - `slope`, `order`: they.
+    - `comparisons`: how many were made.
+    """
+
+    kind: ClassVar[str] = LimitOrder.kind
+
+    distance: float
+    slope: float
+    order: int
+    comparisons: int
+
+    @property
+    def statistic(self) -> float | None:
+        return self.distance
+
+    @property
+    def used_up(self) -> float | None:
+        """1 and the distance: never near 0 by luck."""
+        return 1.0 + self.distance
+
+    @property
+    def failed(self) -> bool:
+        return not self.distance < 0.5
+
+    @property
+    def summary(self) -> str:
+        return f"slopes within {self.distance:.2g}, {self.comparisons} ×"

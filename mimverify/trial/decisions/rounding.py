@@ -1,0 +1,162 @@
+"""A decision on whether arrays agree within a bound on what rounding can do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.trial.decisions.base import DecisionEvidence, ExactDecision, ExactState
+from mimverify.trial.settings_text import settings_text
+
+__all__ = ["Rounding", "RoundingEvidence", "RoundingState"]
+
+
+@dataclass(frozen=True)
+class Rounding(ExactDecision):
+    """The claim that arrays agree within a bound that no correct trainer can exceed."""
+
+    kind: ClassVar[str] = "bound on rounding"
+
+    def open(self) -> RoundingState:
+        return RoundingState(self)
+
+
+@dataclass(frozen=True)
+class _Worst:
+    """The comparison that came nearest to its bound, or exceeded it."""
+
+    ratio: float
+    case: Any
+    tensor: str = ""
+    index: tuple[int, ...] = ()
+    error: float = 0.0
+    allowed: float = 0.0
+    settings: Mapping[str, Any] | None = None
+
+
+class RoundingState(ExactState):
+    """The comparisons of a claim, of which the worst is kept."""
+
+    def __init__(self, decision: Rounding) -> None:
+        super().__init__()
+        self.decision = decision
+        self._worst = _Worst(-1.0, None)
+
+    def within(
+        self,
+        what: str,
+        got: NDArray[Any],
+        expected: NDArray[Any],
+        bound: NDArray[Any] | float,
+        **settings: Any,
+    ) -> None:
+        """|got − expected| ≤ bound, entry by entry.
+
+        **Arguments**
+
+        - `what`: the tensor, for messages; the worst entry's index stands where it has `{}`, or
+          behind it.
+        - `bound`: broadcast to the shape of `got`.
+        - `settings`: what the comparison was made with.
+
+        **Raises** `ClaimFailed` naming the worst entry.
+        """
+        error = np.abs(np.asarray(got, dtype=np.float64) - expected)
+        ratio = error / np.maximum(bound, np.finfo(np.float64).tiny)
+        worst = float(np.max(ratio)) if np.size(ratio) else 0.0
+        self.comparisons += 1
+        if not worst <= self._worst.ratio:
+            self._worst = self._entry(what, worst, ratio, error, bound, settings)
+        if worst <= 1:
+            self.settle()
+            return
+        found = self._entry(what, worst, ratio, error, bound, settings)
+        place = ", ".join(str(k) for k in found.index)
+        where = what.replace("{}", place) if "{}" in what else f"{what}[{place}]" if place else what
+        self.refute(
+            f"{where}: off by {found.error:.3g} where rounding allows {found.allowed:.3g} "
+            f"({settings_text(settings)}){_precision_hint(worst, settings.get('dtype'))}"
+        )
+
+    def _entry(
+        self,
+        what: str,
+        worst: float,
+        ratio: NDArray[Any],
+        error: NDArray[Any],
+        bound: NDArray[Any] | float,
+        settings: Mapping[str, Any],
+    ) -> _Worst:
+        if not np.size(ratio):
+            return _Worst(worst, self.case, what, settings=settings)
+        index = np.unravel_index(int(np.argmax(ratio)), np.shape(ratio))
+        allowed = float(np.broadcast_to(bound, np.shape(ratio))[index])
+        place = tuple(int(k) for k in index)
+        return _Worst(worst, self.case, what, place, float(error[index]), allowed, settings)
+
+    def evidence(self) -> RoundingEvidence | None:
+        if not self.comparisons:
+            return None
+        worst = self._worst
+        return RoundingEvidence(
+            decision=self.decision.name,
+            case=repr(worst.case),
+            ratio=worst.ratio,
+            comparisons=self.comparisons,
+            tensor=worst.tensor,
+            index=worst.index,
+            error=worst.error,
+            allowed=worst.allowed,
+            settings=dict(worst.settings or {}),
+        )
+
+
+@dataclass(frozen=True)
+class RoundingEvidence(DecisionEvidence):
+    """The comparison nearest to its bound.
+
+    **Arguments**
+
+    - `ratio`: its largest error as a fraction of the bound; fails above 1.
+    - `comparisons`: how many were made.
+    - `tensor`, `index`: where.
+    - `error`, `allowed`: there.
+    - `settings`: activation, loss, η, β, dtype, … of that comparison.
+    """
+
+    kind: ClassVar[str] = Rounding.kind
+
+    ratio: float
+    comparisons: int
+    tensor: str
+    index: tuple[int, ...]
+    error: float
+    allowed: float
+    settings: Mapping[str, Any]
+
+    @property
+    def statistic(self) -> float | None:
+        return self.ratio
+
+    @property
+    def used_up(self) -> float | None:
+        return self.ratio
+
+    @property
+    def failed(self) -> bool:
+        return not self.ratio <= 1
+
+    @property
+    def summary(self) -> str:
+        return f"{self.ratio:.2g} of rounding bound, {self.comparisons} ×"
+
+
+def _precision_hint(worst: float, dtype: str | None) -> str:
+    """Advice where a float64 comparison fails by no more than float32 arithmetic would."""
+    if dtype == "float64" and worst < np.finfo(np.float32).eps / np.finfo(np.float64).eps:
+        return "; float32 arithmetic would explain it: then declare dtypes = ('float32',)"
+    return ""

@@ -1,0 +1,35 @@
+"""What a claim's trial can come to."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["ClaimFailed", "Inconclusive", "NotApplicable", "Status"]
+
+
+class Status(StrEnum):
+    """The six outcomes of a claim's trial."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"  # the budget was spent before a decision
+    NOT_APPLICABLE = "not applicable"  # a capability or an assumption is missing
+    EXPECTED_FAILURE = "expected failure"  # declared beforehand, with a reason
+    ERROR = "error"  # the trainer could not be used: no evidence either way
+
+    @property
+    def bad(self) -> bool:
+        """Whether it makes the run exit with 1."""
+        return self in (Status.FAILED, Status.ERROR)
+
+
+class ClaimFailed(AssertionError):  # noqa: N818 - a verdict, not an error
+    """The trainer contradicts the claim; the message says where and by how much."""
+
+
+class Inconclusive(Exception):  # noqa: N818 - a verdict, not an error
+    """The time or the trials ran out before a decision."""
+
+
+class NotApplicable(Exception):  # noqa: N818 - a verdict, not an error
+    """The trainer lacks what the claim needs, or the claim's assumptions do not hold."""
