@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mimverify.backends import BACKENDS
 from mimverify.errors import InputError
@@ -14,9 +14,6 @@ from mimverify.training.schedules import default_samples, default_steps
 from mimverify.training.stage2 import READOUTS
 from mimverify.training.trainer import SCHEDULES
 from mimverify.validation import choice, dtype_name, integer, number, size
-
-if TYPE_CHECKING:
-    from mimverify.experiment.config import ExperimentConfig
 
 #: How stage 1 holds its inputs.
 DESIGNS = ("stored", "streamed", "lazy", "sharded")
@@ -62,8 +59,12 @@ class ResolvedConfig:
     resume: bool
 
     @classmethod
-    def of(cls, config: ExperimentConfig | ResolvedConfig) -> ResolvedConfig:
-        """The resolved form. **Raises** as `ExperimentConfig.resolved`."""
+    def of(cls, config: Any) -> ResolvedConfig:
+        """The resolved form of what has these fields, with values that are not checked yet.
+
+        Of any class: `ExperimentConfig` knows this one, and not the other way round. **Raises**
+        as `ExperimentConfig.resolved`.
+        """
         link = get_link(config.link, rank=config.rank)
         dim = size("dim", config.dim)
         if link.rank > dim:
@@ -114,7 +115,7 @@ class ResolvedConfig:
         return fields_by_name(self)
 
 
-def fields_by_name(config: ExperimentConfig | ResolvedConfig) -> dict[str, Any]:
+def fields_by_name(config: Any) -> dict[str, Any]:
     """A configuration in JSON's terms, in the order of its fields."""
     values = {field.name: getattr(config, field.name) for field in fields(config)}
     return {name: getattr(value, "name", value) for name, value in values.items()}
