@@ -40,7 +40,7 @@ LINKS = {
     ),
 }
 
-FLAT = Event("16 times the samples do not lift A", quantity="rise of log-odds")
+FLAT = Event("16 times the samples do not lift A", quantity="|change| of log-odds")
 LEARNED = Event("something is learned", quantity="alignment at n/d = 256")
 CAUGHT = Event("squared loss ends at the large label", quantity="cos² with the heavy row")
 REPAIRED = Event("a Lipschitz loss does not", quantity="alignment, Lipschitz loss")
@@ -122,7 +122,8 @@ def staircase(trial, case):
             neurons=neurons, seed=seed,
         )  # fmt: skip
         first, second, third = overlaps(weights[steps], model.subspace)
-        return above(first, 0.5).and_also(second + third < (1 - first) / 2)
+        others = second + third < (1 - first) / 2
+        return above(first, 0.5).and_also(others, "less than half of the rest along z2 and z3")
 
     trial.decide(only_first)
 

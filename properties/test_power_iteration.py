@@ -134,10 +134,6 @@ GAP = LimitOrder("the gap to power iteration")
 HIDDEN = "no size shows the order of the exact gap above rounding"
 
 
-GAP = LimitOrder("the gap to power iteration")
-HIDDEN = "no size shows the order of the exact gap above rounding"
-
-
 class ShrinkingGap:
     """The distance of the last weights from a limit, by the trainer and in exact arithmetic.
 

@@ -89,7 +89,7 @@ def unlearnable_link(trial, case):
         "of how the prediction is summed; fails above 1."
     ),
     needs="regression",
-    decisions=Rounding("prediction in pieces"),
+    decisions=Rounding("prediction in pieces", bound="√u × largest"),
     cases=learning_cases(links=WELL_CONDITIONED, dims=(24, 32), losses=("own",)),
     cost=0.5,
 )

@@ -27,7 +27,7 @@ from mimverify.trial import (
 
 # By how much the dimension is multiplied for each T: one step takes d² samples.
 FACTORS = {1: 2, 2: 4, 3: 4}
-HALF_LEARNED = Event("A_T is half at n_half for T = 1, 2, 3", quantity="farthest alignment")
+HALF_LEARNED = Event("A_T is half at n_half for T = 1, 2, 3", quantity="alignment at 4d, T = 3")
 BELOW = Event("below the limit A vanishes", quantity="fall of log-odds to 8d at α_c/2")
 ABOVE = Event("above the threshold A stays", quantity="fall of log-odds to 8d at 3 α_GD")
 
@@ -88,8 +88,8 @@ def sample_exponents(trial, case):
                 trial, case.link, dim, n, seed=seed, batch=1,
                 loss=case.loss, steps=steps, neurons=neurons,
             )[-1]  # fmt: skip
-            seen.append((abs(odds - mean) / allowed, near_odds(odds, mean, allowed)))
-        return min(seen, key=lambda pair: (pair[1].happened, -pair[0]))[1]
+            seen.append(near_odds(odds, mean, allowed))
+        return seen[-1].and_also(all(s.happened for s in seen), "so for every T and d")
 
     trial.decide(half_learned)
 
@@ -203,8 +203,12 @@ def information_limit(trial, case):
         fall = {event: small_odds[event] - large_odds[event] for event in ratios}
         half = math.log(factor) / 2
         return {
-            BELOW: above(fall[BELOW], 0).and_also(large_odds[BELOW] < middle),
-            ABOVE: below(fall[ABOVE], half).and_also(large_odds[ABOVE] > middle),
+            BELOW: above(fall[BELOW], 0).and_also(
+                large_odds[BELOW] < middle, "below the midpoint at 8d"
+            ),
+            ABOVE: below(fall[ABOVE], half).and_also(
+                large_odds[ABOVE] > middle, "above the midpoint at 8d"
+            ),
         }
 
     trial.decide(outcomes)

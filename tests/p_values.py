@@ -22,8 +22,8 @@ class PValue(StatisticalDecision):
 class PValueState(StatisticalState):
     decision: PValue
     alpha: float
-    most: int = 1
-    fewest: int = 1
+    maximum_runs: int = 1
+    minimum_runs: int = 1
     value: float | None = None
 
     def observe(self, observation: Any) -> None:
@@ -31,11 +31,11 @@ class PValueState(StatisticalState):
         self.failed = self.value <= self.alpha
         self.passed = not self.failed
 
-    def complaint(self, case: str) -> str:
+    def failure_message(self, case: str) -> str:
         return f"{self.decision.name}: p = {self.value} ({case})"
 
     def evidence(self, case: str) -> PValueEvidence:
-        return PValueEvidence(self.decision.name, case, self.value, self.alpha)
+        return PValueEvidence(self.decision.name, case, self.failed, self.value, self.alpha)
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class PValueEvidence(DecisionEvidence):
         return self.value
 
     @property
-    def used_up(self) -> float | None:
+    def fraction_used(self) -> float | None:
         return None if self.value is None else 1 - self.value
 
     @property

@@ -19,25 +19,25 @@ PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 USES_IT = '''
-"""Uses the new kind of decision: numbers that are the largest of all, and one that is not."""
+"""Uses the new kind of decision: on a mean of 1/3, and on one of 2/3."""
 
 import numpy as np
 
 from mimverify.trial import choices, claim
-from mimverify.trial.decisions.permutation import Permutation
+from mimverify.trial.decisions.mean import MeanAtMost
 
 
-def shifted(shift):
+def of_power(power):
     def procedure(trial, case):
-        trial.decide(lambda seed: (shift, np.random.default_rng(seed).random(1000)))
+        trial.decide(lambda seed: np.random.default_rng(seed).random() ** power)
 
     return procedure
 
 
 RECORD = {"statement": "s", "source": "here", "measures": "m", "needs": "first layer",
-          "decisions": Permutation("labels matter"), "cases": choices((1,))}
-smallest = claim(id="smallest", **RECORD)(shifted(-1))
-largest = claim(id="largest", **RECORD)(shifted(2))
+          "decisions": MeanAtMost("the number"), "cases": choices((1,)), "profile": "deep"}
+small = claim(id="small", **RECORD)(of_power(2))
+large = claim(id="large", **RECORD)(of_power(0.5))
 '''
 
 
@@ -86,7 +86,7 @@ def run(*words: str, cwd: Path, code: int = 0) -> str:
 
 
 def test_the_page_has_all_three() -> None:
-    assert list(files()) == ["properties/test_sign.py", "mimverify/trial/decisions/permutation.py"]
+    assert list(files()) == ["properties/test_sign.py", "mimverify/trial/decisions/mean.py"]
     assert len(blocks("diff")) == 1
 
 
@@ -123,14 +123,16 @@ def test_a_setting_is_two_places(copy: Path) -> None:
 
 
 def test_a_kind_of_decision_is_one_file(copy: Path) -> None:
-    name = "mimverify/trial/decisions/permutation.py"
+    name = "mimverify/trial/decisions/mean.py"
     (copy / name).write_text(files()[name])
-    (copy / "properties/test_permutation.py").write_text(USES_IT)
-    words = ("-m", "mimverify", "check", "numpy", "--json", "-", "--budget", "0.9", "--claim")
+    (copy / "properties/test_mean.py").write_text(USES_IT)
+    # At the deep profile's 500 runs, and at the risk that a decision has in any run.
+    words = ("-m", "mimverify", "check", "numpy", "--json", "-", "--profile", "deep", "--claim")
     passed, failed = (
         json.loads(run(*words, claim, cwd=copy, code=code))["trainers"][0]["claims"][0]
-        for claim, code in (("smallest", 0), ("largest", 1))
+        for claim, code in (("small", 0), ("large", 1))
     )
-    assert passed["evidence"]["decisions"][0]["kind"] == "permutation test"
-    assert passed["evidence"]["summary"] == "labels matter: p = 1"
-    assert failed["message"].startswith("labels matter: p = 0.001 among permuted labels")
+    assert passed["evidence"]["decisions"][0]["kind"] == "mean"
+    assert passed["evidence"]["summary"].startswith("mean 0.3")
+    assert failed["message"].startswith("the number: mean 0.6")
+    assert failed["evidence"]["false_alarm_share"] < 1e-8

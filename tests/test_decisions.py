@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from mimverify.trial import (
     DecisionEvidence,
     Event,
     Evidence,
+    Inconclusive,
     InProcessTrainer,
     Law,
     Ledger,
@@ -46,6 +48,7 @@ from mimverify.trial import (
     near,
 )
 from mimverify.trial.deciding import DecidingLoop
+from mimverify.trial.decisions import risk_text
 from mimverify.trial.session import try_claim
 from p_values import PValue
 
@@ -184,6 +187,94 @@ def test_decisions_are_told_apart_by_name(decisions: tuple[Decision, ...]) -> No
 # -- omissions ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("observation", [None, 0.001, np.nan, "no", 1, {}])
+def test_what_is_no_observation_is_the_claims_fault(
+    observation: Any, trainer: TrainerUnderTrial
+) -> None:
+    for decision in (HAPPENS, Law("law")):
+        if isinstance(decision, Law) and observation == 0.001:
+            continue
+        tried = stub(lambda t, case, d=decision: t.decide(lambda seed: {d: observation}), decision)
+        with pytest.raises(ClaimError, match="a run was observed as"):
+            trial_of(tried, trainer).run()
+
+
+def test_a_failure_cannot_be_swallowed(trainer: TrainerUnderTrial) -> None:
+    def swallows(trial: Trial, case: Any) -> None:
+        with contextlib.suppress(ClaimFailed):
+            trial.decide(lambda seed: False)
+
+    def swallows_rounding(trial: Trial, case: Any) -> None:
+        with contextlib.suppress(ClaimFailed):
+            trial.within("W", np.ones(1), np.zeros(1), 0.0)
+
+    def swallows_exhaustion(trial: Trial, case: Any) -> None:
+        flips = iter(range(1000))
+        with contextlib.suppress(Inconclusive):
+            trial.decide(lambda seed: next(flips) % 4 != 0)
+
+    for procedure, decision in [
+        (swallows, HAPPENS),
+        (swallows_rounding, Rounding("exact")),
+        (swallows_exhaustion, HAPPENS),
+    ]:
+        with pytest.raises(ClaimError, match="goes on after a decision"):
+            trial_of(stub(procedure, decision), trainer).run()
+
+
+def test_each_class_of_decision_has_its_own_way(trainer: TrainerUnderTrial) -> None:
+    exact = Rounding("exact")
+
+    def decides_exact(trial: Trial, case: Any) -> None:
+        trial.decide(lambda seed: True, exact)  # type: ignore[arg-type]
+
+    def decides_nothing_declared(trial: Trial, case: Any) -> None:
+        trial.decide(lambda seed: True)
+
+    def looks_without_comparing(trial: Trial, case: Any) -> None:
+        trial.on(exact)
+
+    for procedure, match in [
+        (decides_exact, "no StatisticalDecision"),
+        (decides_nothing_declared, "declares no such decision"),
+        (looks_without_comparing, "leaves 'exact' undecided"),
+    ]:
+        with pytest.raises(ClaimError, match=match):
+            trial_of(stub(procedure, exact), trainer).run()
+
+    def compares_event(trial: Trial, case: Any) -> None:
+        trial.on(HAPPENS)  # type: ignore[call-overload]
+
+    with pytest.raises(ClaimError, match="no ExactDecision"):
+        trial_of(stub(compares_event, HAPPENS), trainer).run()
+
+
+def test_several_configurations_are_told_apart(trainer: TrainerUnderTrial) -> None:
+    def noted(trial: Trial, case: Any) -> None:
+        trial.note(case=case)
+        trial.decide(lambda seed: above(case, -1))
+
+    profile = replace(QUICK, statistical_examples=3)
+    evidence = try_claim(trial_of(stub(noted, HAPPENS), trainer, profile=profile)).evidence
+    assert len(evidence.records) == evidence.examples == 3
+    assert len({record.case for record in evidence.records}) == 3
+    assert len(evidence.notes) == 3
+    names = [name for name, _ in evidence.junit()]
+    assert len(set(names)) == len(names)
+    assert {"it happens.0.value", "it happens.2.value", "notes.1.case"} <= set(names)
+
+
+def test_a_further_condition_is_named_where_it_does_not_hold(trainer: TrainerUnderTrial) -> None:
+    event = Event("both", quantity="the first number")
+
+    def first_alone(trial: Trial, case: Any) -> None:
+        trial.decide(lambda seed: above(1, 0).and_also(False, "the second below 3"))
+
+    failed = try_claim(trial_of(stub(first_alone, event), trainer))
+    assert "the first number 1 (>0); not the second below 3 in" in failed.message
+    assert "not the second below 3" in failed.evidence.summary
+
+
 def test_an_omission_is_no_decision_and_is_reported(trainer: TrainerUnderTrial) -> None:
     other = Event("the other")
 
@@ -294,11 +385,10 @@ def test_records_survive_json_and_say_what_was_measured(record: DecisionEvidence
     assert DecisionEvidence.from_json(json.loads(text)) == record
     assert record.summary
     assert record.statistic is not None
-    assert record.used_up is not None
+    assert record.fraction_used is not None
     assert not record.failed
     assert bool(record.details) == bool(record.legend)
-    names = dict(record.junit())
-    assert all(name.startswith(f"{record.decision}.") for name in names)
+    assert all(name.startswith("x.") for name, _ in record.junit("x"))
 
 
 def test_a_record_of_an_unknown_kind_is_kept_as_it_is() -> None:
@@ -306,6 +396,58 @@ def test_a_record_of_an_unknown_kind_is_kept_as_it_is() -> None:
     record = DecisionEvidence.from_json(text)
     assert record.to_json() == text
     assert record.summary == "s"
+    assert not record.failed
+    assert DecisionEvidence.from_json(text | {"failed": True}).failed
+
+
+def test_two_kinds_do_not_share_a_name() -> None:
+    with pytest.raises(InputError, match="LawEvidence already"):
+
+        class Mine(DecisionEvidence):
+            kind = "law"
+
+
+@pytest.mark.parametrize("error", [np.inf, np.nan, np.float32(3.5)])
+def test_what_is_beyond_all_numbers_is_a_failure_in_every_process(error: float) -> None:
+    """A bound of 0 makes any ratio infinite, and JSON has no infinity."""
+    rounding, order = Rounding("rounding").open(), LimitOrder("order").open()
+    with pytest.raises(ClaimFailed):
+        rounding.within("W", np.full(2, error), np.zeros(2), 0.0, rate=error, sizes=(1, 2))
+    with pytest.raises(ClaimFailed):
+        order.slope("gap", [error, 1e-3], [0.5, 0.25], 40)
+    for record in (rounding.evidence(), order.evidence()):
+        assert record is not None
+        back = DecisionEvidence.from_json(json.loads(json.dumps(record.to_json())))
+        assert back.failed
+        assert back.summary
+        assert back.to_json() == record.to_json()
+        evidence = Evidence(records=(back,))
+        assert evidence.decisive is back
+        assert evidence.summary
+
+
+def test_counts_that_are_too_small_are_on_record() -> None:
+    counts = CountedOperations("counts").open()
+    counts.case = "first"
+    counts.grows("passes", (1, 1), "d", 0)
+    counts.report(passes=1.0)
+    counts.case = "second"
+    with pytest.raises(ClaimFailed, match="expected 8 or more"):
+        counts.at_least("passes", 0, 8, "8 steps")
+    record = counts.evidence()
+    assert record is not None
+    assert record.failed
+    assert record.case == "'second'"
+    assert record.summary == "passes 0, needed 8"
+
+
+@pytest.mark.parametrize(
+    ("probability", "text"),
+    [(1e-6, "1e-06"), (2.94e-8, "3e-08"), (2.45e-9, "3e-09"), (2.0001e-9, "3e-09"), (0.05, "0.05")],
+)
+def test_risks_are_rounded_up(probability: float, text: str) -> None:
+    assert risk_text(probability) == text
+    assert float(text) >= probability
 
 
 @pytest.mark.parametrize(
@@ -317,8 +459,8 @@ def test_a_record_of_an_unknown_kind_is_kept_as_it_is() -> None:
         (near(np.nan, 0, 1), False),
         (between(0, 0, 1), False),
         (near(1, 0, 1), True),
-        (above(1, 0).and_also(False), False),
-        (above(1, 0).and_also(np.True_), True),
+        (above(1, 0).and_also(False, "so"), False),
+        (above(1, 0).and_also(np.True_, "so"), True),
     ],
 )
 def test_events_of_numbers(observed: Any, happened: bool) -> None:
@@ -348,14 +490,14 @@ def test_two_samples_are_told_apart_and_one_law_is_not(trainer: TrainerUnderTria
 def test_the_reference_trainer_notes_the_links_it_learned() -> None:
     with Session(numpy_trainer, claims=["agnostic"]) as session:
         verdict = session.verdict(load_claims()["agnostic"])
-    assert len(verdict.to_json()["evidence"]["notes"]["links"]) == 3
-    assert "predicted" in verdict.evidence.summary
+    (note,) = verdict.to_json()["evidence"]["notes"]
+    assert len(note["links"]) == 3
+    assert "prediction" in verdict.evidence.summary
 
 
-def test_the_page_on_verdicts_counts_as_the_ledger_does() -> None:
+def test_the_page_on_verdicts_names_every_kind() -> None:
     page = (Path(__file__).parents[1] / "docs" / "verdicts.md").read_text(encoding="utf-8")
     decisions = sum(len(one.statistical) for one in load_claims().values())
-    assert f"{decisions} decisions\nfor each of the profile's examples" in page
     assert Ledger.split(load_claims().values(), QUICK).share == pytest.approx(1e-6 / decisions)
     kinds = {decision.kind for one in load_claims().values() for decision in one.decisions}
     assert all(f"*{kind}*" in page for kind in kinds | {TwoSamples.kind})

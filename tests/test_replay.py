@@ -92,8 +92,8 @@ def test_a_capsule_holds_the_whole_failure(tmp_path: Path) -> None:
     assert capsule.settings.profile == UNHURRIED
     assert capsule.ledger.budget == 1e-6
     assert capsule.message == verdict.message
-    assert capsule.verdict["evidence"]["decisions"][0]["ratio"] == verdict.statistic
-    assert capsule.verdict["statistic"] == verdict.statistic
+    assert capsule.verdict.statistic == verdict.statistic
+    assert capsule.verdict.evidence == verdict.evidence
     assert len(capsule.seeds) == 1
     assert capsule.environment["versions"]["numpy"] == np.__version__
     assert all(pool["num_threads"] >= 1 for pool in capsule.environment["thread_pools"])
@@ -141,7 +141,7 @@ def test_an_exact_failure_comes_back_without_hypothesis(
 
 def capsule_evidence(capsule: Capsule, now: dict[str, Any]) -> dict[str, Any]:
     """The recorded evidence, but for the comparisons of the examples before."""
-    before = dict(capsule.verdict["evidence"])
+    before = capsule.verdict.evidence.to_json()
     counts = ("comparisons", "summary")
     before["decisions"] = [
         {key: other[key] if key in counts else record[key] for key in record}
@@ -167,7 +167,7 @@ def test_a_statistical_failure_repeats_the_recorded_seeds(tmp_path: Path) -> Non
     assert capsule.seeds[1:] == first  # one more for the example itself
     assert "LearningCase" in capsule.case["repr"]
     (record,) = again.verdict.evidence.records
-    assert record.to_json() == capsule.verdict["evidence"]["decisions"][0]
+    assert record == capsule.verdict.evidence.records[0]
     assert replay(capsule, numpy_trainer).verdict.status is Status.PASSED
 
 

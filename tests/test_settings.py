@@ -34,19 +34,25 @@ UNUSUAL: dict[str, Any] = {
 }
 
 
-def test_every_setting_has_an_unusual_value_here() -> None:
-    assert list(UNUSUAL) == NAMES
-    assert not [name for name in NAMES if UNUSUAL[name] == getattr(TrialSettings(), name)]
+def unusual() -> TrialSettings:
+    """All settings other than usual; numbers that this file does not know are one more."""
+    usual = TrialSettings()
+    values = {name: UNUSUAL.get(name, getattr(usual, name)) for name in NAMES}
+    values |= {n: v + 1 for n, v in values.items() if n not in UNUSUAL and isinstance(v, int)}
+    assert not [name for name in NAMES if values[name] == getattr(usual, name)]
+    return TrialSettings(**values)
 
 
 def test_settings_survive_json() -> None:
     for settings in (
         TrialSettings(),
-        TrialSettings(**UNUSUAL),
+        unusual(),
+        TrialSettings(threads=None),
         TrialSettings(profile=replace(PROFILES["deep"], trials=7)),
     ):
         text = json.dumps(settings.to_json(), allow_nan=False)
         assert TrialSettings.from_json(json.loads(text)) == settings
+        assert hash(settings) == hash(TrialSettings.from_json(json.loads(text)))
 
 
 def test_names_and_files_are_resolved_once(tmp_path: Path) -> None:
@@ -70,6 +76,13 @@ def test_names_and_files_are_resolved_once(tmp_path: Path) -> None:
         ({"profile": "hasty"}, "profile='hasty'"),
         ({"profile": {"name": "mine"}}, "profile="),
         ({"profile": PROFILES["quick"].__dict__ | {"trials": "many"}}, "profile.trials='many'"),
+        ({"profile": PROFILES["quick"].__dict__ | {"trials": 0}}, "profile.trials=0"),
+        ({"profile": PROFILES["quick"].__dict__ | {"rotation": 1.5}}, "profile.rotation=1.5"),
+        ({"profile": PROFILES["quick"].__dict__ | {"false_pass": 2}}, "profile.false_pass=2"),
+        ({"claims": 5}, "claims=5"),
+        ({"expression": 5}, "expression=5"),
+        ({"capsules": 5}, "capsules=5"),
+        ({"capsules": ""}, "capsules=''"),
         ({"claims": ["nul-law"]}, "did you mean 'null-law'"),
         ({"expression": "nosuchclaim"}, "holds for no claim"),
         ({"claims": "null-law", "expression": "feedback"}, "holds for no claim"),
@@ -119,14 +132,29 @@ def test_the_command_line_hands_over_what_it_was_given(
 
     monkeypatch.setattr(command, "run_suite", run_suite)
     (tmp_path / "expected.txt").write_text("null-law: known\n")
-    wanted = TrialSettings(**UNUSUAL)
+    wanted = unusual()
     words = [*wanted.arguments(), "--expected-failures", str(tmp_path / "expected.txt")]
     done = CliRunner().invoke(check_command, ["numpy", *words], standalone_mode=False)
     assert done.exception is None, done.output
     assert received == [wanted]
 
 
+def test_a_profile_is_named_and_not_a_setting_by_itself() -> None:
+    with pytest.raises(InputError, match=r"settings='standard'.*profile="):
+        mimverify.check(numpy_trainer, "standard")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"profile\.trials=0"):
+        replace(PROFILES["quick"], trials=0)
+
+
+def test_what_a_command_line_cannot_say_is_left_out() -> None:
+    made = TrialSettings.of(threads=None, budget=1.23456789e-6, expected_failures={"x": "y"})
+    assert made.arguments() == ["--budget", "1.23456789e-06"]
+
+
 def test_workers_are_processes_also_from_python() -> None:
+    for workers in (1, 2):
+        with pytest.raises(mimverify.TrainerError, match="nosuchmodule"):
+            mimverify.check("nosuchmodule:thing", workers=workers)
     report = mimverify.check("numpy", expression="power or feedback", workers=2)
     assert [v.id for v in report.trainers[0].verdicts] == ["power-iteration", "weak-feedback"]
     assert report.exit_code == 0

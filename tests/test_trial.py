@@ -377,15 +377,17 @@ def test_a_statistical_verdict_carries_its_risk_runs_and_power_as_numbers():
         "low": 1.5,
         "high": None,
         "expected": None,
+        "unmet": {},
         "happened": 12,
         "of": 12,
         "fails_at": test.fails_at(12),
         "log_likelihood_ratio": pytest.approx(12 * np.log(0.9 / 0.5)),
-        "outcome": "passed",
+        "failed": False,
+        "passed": True,
         "false_alarms": trial.ledger.share,
         "false_pass": 1e-3,
         "detectable": caught,
-        "most": 100,
+        "maximum_runs": 100,
         "statistic": 1.0,
         "summary": "always 2 (>1.5)",
     }
@@ -415,6 +417,8 @@ def test_an_exact_verdict_carries_its_worst_comparison():
         "kind": "bound on rounding",
         "decision": "nothing",
         "case": "None",
+        "failed": False,
+        "bound": "rounding bound",
         "ratio": 0.25,
         "comparisons": 2,
         "tensor": "W",
@@ -446,8 +450,9 @@ def test_reports_show_what_was_measured_and_how_to_get_a_capsule(capsys):
     print_verdicts("x", [passed, failed])
     shown = " ".join(capsys.readouterr().out.split())
     assert "the number 2 (>1.5)" in shown
-    assert "the number 1 (>1.5) in 0 of" in shown
+    assert "the number 1 (>1.5); held in 0 of" in shown
     assert "12 of 12" not in shown
+    assert "have probability ≥ 0.9, and the laws hold, fails any" in shown
     assert "≤ 1e-06" in shown
     assert "With --capsules FOLDER" in shown
     print_verdicts("x", [passed], verbose=True)
@@ -468,7 +473,7 @@ def test_junit_names_each_number():
     assert values["status"] == "failed"
     assert values["value"] == "0.0"
     assert values["large.happened"] == "0"
-    assert values["large.of"] == values["large.most"] or int(values["large.of"] or 0) < 100
+    assert values["large.of"] == values["large.maximum_runs"] or int(values["large.of"] or 0) < 100
     assert float(values["large.detectable"] or "nan") == pytest.approx(0.58, abs=0.01)
     assert float(values["false_alarm_budget"] or "nan") == 1e-6
     assert not any("None" in str(name) for name in values)
@@ -537,12 +542,12 @@ def test_every_run_of_a_decision_has_its_own_seed():
 
 
 def test_verdicts_survive_json():
-    evidence = replace(event_evidence(np.nan), notes={"x": np.float64(np.nan), "k": np.int64(3)})
+    evidence = replace(event_evidence(np.nan), notes=({"x": np.float64(np.nan), "k": np.int64(3)},))
     verdict = Verdict("a", Status.FAILED, "m", evidence)
     text = json.dumps(verdict.to_json(), allow_nan=False)
     back = Verdict.from_json(json.loads(text))
     assert back.status is Status.FAILED
-    assert back == replace(verdict, evidence=replace(evidence, notes={"x": None, "k": 3}))
+    assert back == replace(verdict, evidence=replace(evidence, notes=({"x": None, "k": 3},)))
     assert back.to_json() == verdict.to_json()
     assert jsonable(float("inf")) is None
 

@@ -57,7 +57,7 @@ def used_up(verdict: Any) -> float:
     if statistic is None:
         return math.nan
     if not isinstance(evidence, dict):  # records that say it themselves
-        return float(evidence.used_up)
+        return float(evidence.fraction_used)
     # Commits before decisions had records of their own.
     what = str(evidence.get("statistic", ""))
     if "fraction of the rounding envelope" in what:

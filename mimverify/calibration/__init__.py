@@ -14,7 +14,7 @@ from mimverify.calibration.rates import (
     lower_bound,
     upper_bound,
 )
-from mimverify.calibration.result import TOTAL_RISK, WHOLE_RUN, Calibration, Event, Row
+from mimverify.calibration.result import TOTAL_RISK, WHOLE_RUN, Calibration, EventRate, Row
 from mimverify.calibration.running import tries, try_unit
 
 __all__ = [
@@ -22,8 +22,8 @@ __all__ = [
     "TOTAL_RISK",
     "WHOLE_RUN",
     "Calibration",
-    "Event",
     "EventCount",
+    "EventRate",
     "Plan",
     "Row",
     "Tried",

@@ -19,7 +19,7 @@ from mimverify.calibration.rates import (
 from mimverify.trial.decisions import POWER, USUALLY
 from mimverify.trial.outcomes import Status
 
-__all__ = ["TOTAL_RISK", "WHOLE_RUN", "Calibration", "Event", "Row"]
+__all__ = ["TOTAL_RISK", "WHOLE_RUN", "Calibration", "EventRate", "Row"]
 
 #: Probability that a calibration fails although every claim keeps its level, at most.
 TOTAL_RISK = 1e-3
@@ -115,7 +115,7 @@ class Row:
 
 
 @dataclass
-class Event:
+class EventRate:
     """An event that a claim calls usual, in the configurations that were drawn.
 
     **Arguments**
@@ -199,7 +199,7 @@ class Calibration:
             for trainer in plan.trainers
             for name in names
         }
-        self._events: dict[tuple[str, str, str], Event] = {}
+        self._events: dict[tuple[str, str, str], EventRate] = {}
         self._runs: dict[tuple[str, int], list[Tried]] = {}  # whole ones that are not finished
         #: (trainer, claim) → status and message of the first trial that came to nothing.
         self.problems: dict[tuple[str, str], tuple[Status, str]] = {}
@@ -213,7 +213,7 @@ class Calibration:
                 self.problems[trainer, tried.claim] = (status, tried.message)
         for count in tried.counts:
             key = (trainer, tried.claim, count.name)
-            event = self._events.setdefault(key, Event(*key))
+            event = self._events.setdefault(key, EventRate(*key))
             happened, of = event.cases.get(count.case, (0, 0))
             event.cases[count.case] = (happened + count.happened, of + count.of)
         if not self.plan.whole:
@@ -239,7 +239,7 @@ class Calibration:
         return [row for rows in self._rows.values() for row in rows]
 
     @property
-    def events(self) -> list[Event]:
+    def events(self) -> list[EventRate]:
         """In the order of the plan."""
         trainers, claims = self.plan.trainers, self.plan.claims
         return sorted(

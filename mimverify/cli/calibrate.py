@@ -14,7 +14,7 @@ from rich.text import Text
 
 from mimverify.calibration.plan import Plan, Unit
 from mimverify.calibration.rates import BOUND_RISK
-from mimverify.calibration.result import TOTAL_RISK, Calibration, Event, Row
+from mimverify.calibration.result import TOTAL_RISK, Calibration, EventRate, Row
 from mimverify.calibration.running import tries
 from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
 from mimverify.cli.trial_options import trial_options
@@ -199,7 +199,7 @@ def _alarms(trainer: str, rows: Sequence[Row]) -> Table:
     return table
 
 
-def _events(events: Sequence[Event]) -> Table:
+def _events(events: Sequence[EventRate]) -> Table:
     table = Table(box=None, pad_edge=False)
     table.add_column("claim", no_wrap=True)
     table.add_column("event")

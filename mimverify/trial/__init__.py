@@ -43,7 +43,6 @@ from mimverify.trial.decisions import (
     near,
 )
 from mimverify.trial.declared import (
-    ClaimError,
     MissingDecisionError,
     RepeatedDecisionError,
     UnbudgetedExampleError,
@@ -69,8 +68,14 @@ from mimverify.trial.learning import (
 )
 from mimverify.trial.ledger import Ledger
 from mimverify.trial.oracle import exact_step, exact_trajectory, label_covariance
-from mimverify.trial.outcomes import ClaimFailed, Inconclusive, NotApplicable, Status
-from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES, Profile, get_profile
+from mimverify.trial.outcomes import (
+    ClaimError,
+    ClaimFailed,
+    Inconclusive,
+    NotApplicable,
+    Status,
+)
+from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES, Profile
 from mimverify.trial.selection import select_claims
 from mimverify.trial.session import REFERENCE_TRAINERS, Session
 from mimverify.trial.settings import TrialSettings
@@ -143,7 +148,6 @@ __all__ = [
     "exact_step",
     "exact_trajectory",
     "first_layer",
-    "get_profile",
     "label_covariance",
     "learning_cases",
     "lipschitz",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mimverify.errors import InputError
+from mimverify.errors import InputError, TrainerError
 from mimverify.threads import thread_limit
 from mimverify.trial.claim import Claim, load_claims
 from mimverify.trial.report import Report, TrainerReport
@@ -37,8 +37,10 @@ def check(trainer: object, settings: TrialSettings | None = None, **given: Any) 
                 f"workers={settings.workers}: an object runs in this process alone; name it "
                 "'module:attribute'"
             )
-        with thread_limit(settings.threads):
-            return Report(settings, [run_suite(trainer, settings)])
+        report = run_suite(trainer, settings)
+        if report.problem and not report.verdicts:
+            raise TrainerError("import" if report.bad_input else "construct", report.problem)
+        return Report(settings, [report])
     with thread_limit(settings.threads), Session(trainer, settings) as session:
         outcome = TrainerReport(
             session.handle.name, capabilities=session.handle.capabilities.to_json()

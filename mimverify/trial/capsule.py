@@ -66,7 +66,7 @@ class Capsule:
     - `turn`: number of the example among all of the claim's, from 0.
     - `seeds`: random states of the trainers made for this example.
     - `calls`: method, options and hashes of the arrays of the calls behind the decision.
-    - `verdict`: id, status, message, statistic, evidence.
+    - `verdict`: the recorded one.
     - `environment`: versions, thread pools, platform.
     """
 
@@ -79,13 +79,13 @@ class Capsule:
     case: dict[str, Any]
     seeds: list[int | None]
     calls: list[dict[str, Any]]
-    verdict: dict[str, Any]
+    verdict: Verdict
     environment: dict[str, Any]
 
     @property
     def message(self) -> str:
         """Of the recorded verdict."""
-        return str(self.verdict["message"])
+        return self.verdict.message
 
 
 # -- writing -----------------------------------------------------------------------------------
@@ -261,11 +261,12 @@ def load_capsule(path: str | Path) -> tuple[Capsule, dict[str, NDArray[Any]]]:
         _check(content)
         content["settings"] = TrialSettings.from_json(content["settings"])
         content["ledger"] = Ledger(**content["ledger"])
+        content["verdict"] = Verdict.from_json(content["verdict"])
         for name, array in arrays.items():
             if array_hash(array) != name:
                 raise ValueError(f"an array that is not {name}")
         return Capsule(**content), arrays
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not a valid {_FILE.noun} ({error!r})") from None
 
 

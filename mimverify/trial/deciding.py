@@ -1,4 +1,4 @@
-"""The loop that decides: runs are drawn one by one and fed to decisions until all have fallen.
+"""The loop that decides: runs are drawn one by one and fed to decisions until all are decided.
 
 A trial decides at one false-alarm level, a calibration at several on the very same runs. Both
 use this loop, so that what is calibrated is what decides.
@@ -64,7 +64,7 @@ class DecidingLoop:
 
     @property
     def states(self) -> States:
-        """The decisions that are under way or fell last, at the strictest level among them."""
+        """The decisions under way or decided last, at the strictest level among them."""
         strictest = min(self._states, key=lambda k: self.levels[k], default=None)
         return {} if strictest is None else self._states[strictest]
 
@@ -80,7 +80,7 @@ class DecidingLoop:
         }
         under_way = dict(self._states)
         every = [state for states in under_way.values() for state in states.values()]
-        most = max(state.most for state in every)
+        most = max(state.maximum_runs for state in every)
         counted = self._runs_to_count(decisions, every)
         end: Exception | None = None
         for index in range(max(counted, most)):
@@ -102,7 +102,7 @@ class DecidingLoop:
     ) -> int:
         if self._counted is not None:
             return self._counted
-        return max(state.fewest for state in states)
+        return max(state.minimum_runs for state in states)
 
     def _look(
         self,
@@ -113,18 +113,18 @@ class DecidingLoop:
     ) -> Exception | None:
         """One more run at this level: how the level ended, if it did."""
         for decision, state in states.items():
-            if not state.fallen and state.runs < state.most:
+            if not state.decided and state.runs < state.maximum_runs:
                 state.observe(seen[decision])
         for state in states.values():
             if state.failed:
                 self.ended[k] = Status.FAILED
-                return ClaimFailed(state.complaint(case))
+                return ClaimFailed(state.failure_message(case))
         spent = [
             decision.name
             for decision, state in states.items()
-            if not state.fallen and state.runs >= state.most
+            if not state.decided and state.runs >= state.maximum_runs
         ]
-        waiting = [s for s in states.values() if not s.fallen and s.runs < s.most]
+        waiting = [s for s in states.values() if not s.decided and s.runs < s.maximum_runs]
         if not spent or waiting:  # another decision may still fail
             return None
         self.ended[k] = Status.INCONCLUSIVE

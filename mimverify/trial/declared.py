@@ -12,11 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mimverify.errors import MimverifyError
-from mimverify.trial.decisions import Decision
+from mimverify.trial.decisions import Decision, StatisticalDecision
+from mimverify.trial.outcomes import ClaimError
 
 __all__ = [
-    "ClaimError",
     "DeclaredDecisions",
     "MissingDecisionError",
     "Omission",
@@ -24,10 +23,6 @@ __all__ = [
     "UnbudgetedExampleError",
     "UndeclaredDecisionError",
 ]
-
-
-class ClaimError(MimverifyError):
-    """A claim's own fault, not the trainer's."""
 
 
 class UndeclaredDecisionError(ClaimError):
@@ -100,17 +95,22 @@ class DeclaredDecisions:
         was made or omitted before. Comparisons of an exact one are parts of one decision.
         """
         self.check(decision)
-        if decision.statistical and (self._made[decision] or self._omitted[decision]):
-            raise RepeatedDecisionError(
-                f"claim {self._claim!r} decides {decision.name!r} twice in one configuration: its "
-                "part of the false-alarm budget is for one decision"
-            )
+        if isinstance(decision, StatisticalDecision):
+            if self._omitted[decision]:
+                raise RepeatedDecisionError(
+                    f"claim {self._claim!r} decides {decision.name!r} after it was omitted"
+                )
+            if self._made[decision]:
+                raise RepeatedDecisionError(
+                    f"claim {self._claim!r} decides {decision.name!r} twice in one configuration: "
+                    "its part of the false-alarm budget is for one decision"
+                )
         self._made[decision] += 1
 
     def omit(self, decision: Decision, reason: str) -> None:
         """A decision cannot be made here. **Raises** as `make`."""
         self.check(decision)
-        if decision.statistical and self._made[decision]:
+        if isinstance(decision, StatisticalDecision) and self._made[decision]:
             raise RepeatedDecisionError(
                 f"claim {self._claim!r} omits {decision.name!r} after it was decided"
             )

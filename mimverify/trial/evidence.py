@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,7 +29,7 @@ class Evidence:
     - `omitted`: declared decisions that were not made, with reasons.
     - `trained_with`: activation and loss of the last call that had any: the trainer may lack
       the configuration's.
-    - `notes`: what else the claim says, by name.
+    - `notes`: what else the claim says: names and values for each configuration that has any.
     - `divergence`: the first wrong step among the last calls, where one was found.
     - `trainer_error`: kind of the `TrainerError` that ended it, or "".
     - `no_capsule`: why a failure has no capsule although one was asked for, or "".
@@ -39,7 +40,7 @@ class Evidence:
     ledger: Ledger | None = None
     omitted: tuple[Omission, ...] = ()
     trained_with: Mapping[str, str] = field(default_factory=dict)
-    notes: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[Mapping[str, Any], ...] = ()
     divergence: Divergence | None = None
     trainer_error: str = ""
     no_capsule: str = ""
@@ -50,8 +51,8 @@ class Evidence:
         failed = [record for record in self.records if record.failed]
         if failed:
             return failed[0]
-        measured = [record for record in self.records if record.used_up is not None]
-        return max(measured, key=lambda record: record.used_up or 0.0, default=None)
+        measured = [record for record in self.records if record.fraction_used is not None]
+        return max(measured, key=lambda record: record.fraction_used or 0.0, default=None)
 
     @property
     def statistic(self) -> float | None:
@@ -59,26 +60,29 @@ class Evidence:
         return None if self.decisive is None else self.decisive.statistic
 
     @property
-    def used_up(self) -> float | None:
-        """How much of what is allowed was used up, of the decisive record."""
-        return None if self.decisive is None else self.decisive.used_up
+    def fraction_used(self) -> float | None:
+        """How much of what is allowed was used, of the decisive record."""
+        return None if self.decisive is None else self.decisive.fraction_used
 
     @property
-    def shown(self) -> list[DecisionEvidence]:
+    def worst_records(self) -> list[DecisionEvidence]:
         """One record for each decision, of the configuration that came nearest to failing."""
         worst: dict[str, DecisionEvidence] = {}
         for record in self.records:
             before = worst.setdefault(record.decision, record)
-            if (record.failed, record.used_up or 0.0) > (before.failed, before.used_up or 0.0):
+            if (record.failed, record.fraction_used or 0.0) > (
+                before.failed,
+                before.fraction_used or 0.0,
+            ):
                 worst[record.decision] = record
         return list(worst.values())
 
     @property
     def summaries(self) -> list[str]:
         """What was measured, a line for each decision; of a failure only what failed."""
-        failed = [record for record in self.shown if record.failed]
-        lines = [record.summary for record in failed or self.shown]
-        return lines + [f"{omission.decision}: omitted" for omission in self.whole_omissions]
+        failed = [record for record in self.worst_records if record.failed]
+        lines = [record.summary for record in failed or self.worst_records]
+        return lines + [f"{omission.decision}: omitted" for omission in self.omitted_decisions]
 
     @property
     def summary(self) -> str:
@@ -86,7 +90,7 @@ class Evidence:
         return "; ".join(self.summaries)
 
     @property
-    def whole_omissions(self) -> list[Omission]:
+    def omitted_decisions(self) -> list[Omission]:
         """Those of decisions that were made nowhere."""
         made = {record.decision for record in self.records}
         return [omission for omission in self.omitted if omission.decision not in made]
@@ -104,7 +108,7 @@ class Evidence:
         content |= {
             "omitted": [omission.to_json() for omission in self.omitted],
             "trained_with": dict(self.trained_with),
-            "notes": dict(self.notes),
+            "notes": [dict(note) for note in self.notes],
             "trainer_error": self.trainer_error,
             "no_capsule": self.no_capsule,
         }
@@ -129,7 +133,7 @@ class Evidence:
             ledger=None if share is None else Ledger(share, content["false_alarm_budget"]),
             omitted=tuple(Omission(**omission) for omission in content.get("omitted", ())),
             trained_with=content.get("trained_with", {}),
-            notes=content.get("notes", {}),
+            notes=tuple(content.get("notes", ())),
             divergence=divergence and Divergence.from_json(divergence, content.get("behaves_like")),
             trainer_error=content.get("trainer_error", ""),
             no_capsule=content.get("no_capsule", ""),
@@ -137,15 +141,22 @@ class Evidence:
 
     def junit(self) -> Iterator[tuple[str, Any]]:
         """Names and single values for JUnit's properties."""
+        names = Counter(record.decision for record in self.records)
+        seen: Counter[str] = Counter()
         for record in self.records:
-            yield from record.junit()
+            # One for each configuration: told apart by a number where there are several.
+            several = f".{seen[record.decision]}" if names[record.decision] > 1 else ""
+            seen[record.decision] += 1
+            yield from record.junit(f"{record.decision}{several}")
         content = self.to_json()
-        for name in ("decisions", "summary", "omitted"):
+        for name in ("decisions", "summary", "omitted", "notes"):
             content.pop(name, None)
         for name, value in content.items():
             if isinstance(value, dict):
                 yield from ((f"{name}.{key}", item) for key, item in value.items())
             else:
                 yield name, value
+        for number, note in enumerate(self.notes):
+            yield from ((f"notes.{number}.{name}", value) for name, value in note.items())
         for omission in self.omitted:
             yield f"{omission.decision}.omitted", omission.reason

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -152,30 +152,32 @@ def log_odds(W: Array, subspace: Array) -> float:
 
 
 def near_odds(odds: Any, expected: float, allowed: float) -> Observed:
-    """The event that log-odds are within `allowed` of what is expected, told as alignments."""
+    """The event that log-odds are within `allowed` of what is expected, shown as alignments."""
     return _as_alignments(near(odds, expected, allowed))
 
 
 def odds_above(odds: Any, low: float) -> Observed:
-    """The event that log-odds exceed `low`, told as alignments."""
+    """The event that log-odds exceed `low`, shown as alignments."""
     return _as_alignments(above(odds, low))
 
 
 def odds_below(odds: Any, high: float) -> Observed:
-    """The event that log-odds stay below `high`, told as alignments."""
+    """The event that log-odds stay below `high`, shown as alignments."""
     return _as_alignments(below(odds, high))
 
 
 def _as_alignments(seen: Observed) -> Observed:
-    def told(odds: float | None) -> float | None:
+    """Log-odds as alignments; the event is the one of the log-odds."""
+
+    def alignment_of(odds: float | None) -> float | None:
         return None if odds is None else float(expit(odds))
 
-    return Observed(
-        seen.happened,
-        float(expit(seen.value)),
-        told(seen.low),
-        told(seen.high),
-        told(seen.expected),
+    return replace(
+        seen,
+        value=float(expit(seen.value)),
+        low=alignment_of(seen.low),
+        high=alignment_of(seen.high),
+        expected=alignment_of(seen.expected),
     )
 
 

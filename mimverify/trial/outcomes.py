@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-__all__ = ["ClaimFailed", "Inconclusive", "NotApplicable", "Status"]
+from mimverify.errors import MimverifyError
+
+__all__ = ["ClaimError", "ClaimFailed", "Inconclusive", "NotApplicable", "Status"]
 
 
 class Status(StrEnum):
@@ -33,3 +35,7 @@ class Inconclusive(Exception):  # noqa: N818 - a verdict, not an error
 
 class NotApplicable(Exception):  # noqa: N818 - a verdict, not an error
     """The trainer lacks what the claim needs, or the claim's assumptions do not hold."""
+
+
+class ClaimError(MimverifyError):
+    """A claim's own fault, not the trainer's."""

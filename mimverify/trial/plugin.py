@@ -115,8 +115,9 @@ class ClaimFile(pytest.File):
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ClaimFile | None:
-    if file_path.parent == suite_path() and file_path in claims_by_file():
-        made: ClaimFile = ClaimFile.from_parent(parent, path=file_path)
+    path = file_path.resolve()  # a folder may be linked to
+    if path.parent == suite_path() and path in claims_by_file():
+        made: ClaimFile = ClaimFile.from_parent(parent, path=path)
         return made
     return None
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mimverify.validation import choice
+from mimverify.errors import InputError
+from mimverify.validation import choice, integer, number
 
-__all__ = ["FALSE_ALARM_BUDGET", "PROFILES", "Profile", "get_profile", "profiles_up_to"]
+__all__ = ["FALSE_ALARM_BUDGET", "PROFILES", "Profile", "profiles_up_to"]
 
 #: Probability that a *correct* trainer fails any statistical claim in a whole run, at most.
 FALSE_ALARM_BUDGET = 1e-6
@@ -14,7 +15,7 @@ FALSE_ALARM_BUDGET = 1e-6
 
 @dataclass(frozen=True)
 class Profile:
-    """A size of trial.
+    """A size of trial. **Raises** `InputError` for a number out of range.
 
     **Arguments**
 
@@ -40,6 +41,24 @@ class Profile:
     call_seconds: float
     rotation: int = 1
 
+    def __post_init__(self) -> None:
+        for name in (
+            "exact_examples",
+            "statistical_examples",
+            "trials",
+            "null_samples",
+            "rotation",
+        ):
+            integer(f"profile.{name}", getattr(self, name), minimum=1)
+        for name in ("false_pass", "seconds", "call_seconds"):
+            number(f"profile.{name}", getattr(self, name), minimum=0, exclusive=True)
+        if self.false_pass >= 1:
+            raise InputError(
+                f"profile.false_pass={self.false_pass}: expected a probability below 1"
+            )
+        if not isinstance(self.name, str):
+            raise InputError(f"profile.name={self.name!r}: expected a text")
+
 
 PROFILES: dict[str, Profile] = {
     "quick": Profile("quick", 4, 1, 100, 256, 1e-3, 55.0, 10.0, rotation=3),
@@ -52,8 +71,3 @@ def profiles_up_to(name: str) -> tuple[str, ...]:
     """The names of all profiles that are no larger than this one."""
     names = list(PROFILES)
     return tuple(names[: names.index(choice("profile", name, PROFILES)) + 1])
-
-
-def get_profile(name: str) -> Profile:
-    """The profile of that name. **Raises** `InputError` for an unknown one."""
-    return PROFILES[choice("profile", name, PROFILES)]

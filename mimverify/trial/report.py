@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mimverify.trial.claim import CLAIM_SET_VERSION
+from mimverify.trial.decisions import USUALLY, risk_text
 from mimverify.trial.outcomes import Status
 from mimverify.trial.settings import TrialSettings
 from mimverify.trial.verdict import Verdict
@@ -226,9 +227,11 @@ def _print_budget(verdicts: Sequence[Verdict], console: Console, *, verbose: boo
     if ledgers:
         hint = "." if verbose else "; --verbose shows each decision's risk and power."
         console.print(
-            "A correct trainer fails any of a run's statistical claims with probability "
-            f"≤ {ledgers[0].budget:.1g}{hint}",
+            f"A trainer for which the claimed events have probability ≥ {USUALLY}, and the laws "
+            "hold, fails any of a run's statistical claims with probability "
+            f"≤ {risk_text(ledgers[0].budget)}{hint}",
             style="dim",
+            highlight=False,
         )
 
 
@@ -240,9 +243,12 @@ def _print_details(verdicts: Sequence[Verdict], console: Console) -> None:
     table.add_column("runs, risk and power", overflow="fold")
     legends: dict[str, str] = {}
     for verdict in verdicts:
+        names = Counter(record.decision for record in verdict.evidence.records)
         for record in verdict.evidence.records:
             if record.details:
-                table.add_row(verdict.id, Text(record.decision), Text(record.details))
+                # One for each configuration, which is told where there are several.
+                case = f" ({record.case})" if names[record.decision] > 1 else ""
+                table.add_row(verdict.id, Text(record.decision), Text(record.details + case))
                 legends.setdefault(record.kind, record.legend)
         for omission in verdict.evidence.omitted:
             times = f" ({omission.times} ×)" if omission.times > 1 else ""

@@ -16,10 +16,15 @@ from mimverify.trial.adapter import TrainerUnderTrial
 from mimverify.trial.calls import RecordedTrainer
 from mimverify.trial.capsule import capsule_folder, capsule_name, save_capsule
 from mimverify.trial.claim import Claim, load_claims
-from mimverify.trial.declared import ClaimError
 from mimverify.trial.ledger import Ledger
 from mimverify.trial.localisation import localise
-from mimverify.trial.outcomes import ClaimFailed, Inconclusive, NotApplicable, Status
+from mimverify.trial.outcomes import (
+    ClaimError,
+    ClaimFailed,
+    Inconclusive,
+    NotApplicable,
+    Status,
+)
 from mimverify.trial.settings import TrialSettings, takes_settings
 from mimverify.trial.trial import Trial
 from mimverify.trial.verdict import Verdict

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from mimverify.errors import InputError
@@ -19,9 +20,11 @@ from mimverify.trial.claim import Claim
 from mimverify.trial.expectations import read_expected_failures
 from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES, Profile
 from mimverify.trial.selection import matching, select_claims
-from mimverify.validation import choice, integer, number
+from mimverify.validation import choice, integer, number, shortest
 
 __all__ = ["Spelling", "TrialSettings", "spellings", "takes_settings"]
+
+_LARGEST_SEED = 2**32 - 1  # of NumPy's legacy generator, which trainers may use
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -57,24 +60,15 @@ def _profile(name: str, value: Any) -> Profile:
     if isinstance(value, Profile):
         return value
     if isinstance(value, Mapping):  # one that is not in the list, from JSON
-        return _profile_of_json(name, value)
+        wanted = [item.name for item in fields(Profile)]
+        if sorted(value) != sorted(wanted):
+            raise InputError(f"{name}={dict(value)!r}: expected {', '.join(wanted)}")
+        return Profile(**value)
     return PROFILES[choice(name, value, PROFILES)]
 
 
-def _profile_of_json(name: str, value: Mapping[str, Any]) -> Profile:
-    wanted = {item.name: item.name == "name" for item in fields(Profile)}
-    if set(value) != set(wanted):
-        raise InputError(f"{name}={dict(value)!r}: expected {', '.join(wanted)}")
-    for key, is_text in wanted.items():
-        if not isinstance(value[key], str if is_text else (int, float)):
-            raise InputError(
-                f"{name}.{key}={value[key]!r}: expected a {'name' if is_text else 'number'}"
-            )
-    return Profile(**value)
-
-
 def _seed(name: str, value: Any) -> int:
-    return integer(name, value, minimum=0, maximum=2**32 - 1)
+    return integer(name, value, minimum=0, maximum=_LARGEST_SEED)
 
 
 def _budget(name: str, value: Any) -> float:
@@ -84,15 +78,23 @@ def _budget(name: str, value: Any) -> float:
 
 
 def _claims(name: str, value: Any) -> tuple[str, ...]:
-    if not value:
-        return ()
-    return tuple(select_claims(value))
+    ids = [value] if isinstance(value, str) else list(value) if _is_listed(value) else [value]
+    if not all(isinstance(one, str) for one in ids):
+        raise InputError(f"{name}={value!r}: expected ids of claims")
+    return tuple(select_claims(ids)) if ids else ()
+
+
+def _is_listed(value: Any) -> bool:
+    return isinstance(value, (Sequence, Set)) and not isinstance(value, bytes)
 
 
 def _expression(name: str, value: Any) -> str | None:
-    if value is not None:
-        matching(value, select_claims(None))
-    return None if value is None else str(value)
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise InputError(f"{name}={value!r}: expected a text, as pytest's -k")
+    matching(value, select_claims(None))
+    return value
 
 
 def _count(name: str, value: Any) -> int:
@@ -107,18 +109,20 @@ def _seconds(name: str, value: Any) -> float | None:
     return None if value is None else number(name, value, minimum=0, exclusive=True)
 
 
-def _expected(name: str, value: Any) -> dict[str, str]:
-    if value is None:
-        return {}
+def _expected(name: str, value: Any) -> Mapping[str, str]:
     if isinstance(value, (str, Path)):
-        return read_expected_failures(value)
-    if not isinstance(value, Mapping):
+        value = read_expected_failures(value)
+    if value is not None and not isinstance(value, Mapping):
         raise InputError(f"{name}={value!r}: expected claim ids with reasons, or a file of them")
-    return {str(claim): str(reason) for claim, reason in value.items()}
+    return MappingProxyType({str(claim): str(reason) for claim, reason in (value or {}).items()})
 
 
 def _folder(name: str, value: Any) -> str | None:
-    return None if value is None else str(value)
+    if value is None:
+        return None
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise InputError(f"{name}={value!r}: expected a folder")
+    return str(value)
 
 
 def _how(check: Callable[[str, Any], Any], spelling: Spelling) -> dict[str, Any]:
@@ -128,7 +132,7 @@ def _how(check: Callable[[str, Any], Any], spelling: Spelling) -> dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSettings:
-    """How a trainer is tried. Checked where it is made; equal settings give equal verdicts.
+    """How a trainer is tried, checked where it is made.
 
     **Arguments**
 
@@ -139,8 +143,8 @@ class TrialSettings:
     - `expression`: only claims whose ids it holds for, as pytest's `-k`.
     - `workers`: processes that share the claims of a trainer named "module:attribute".
     - `time_limit`: seconds of one call of the trainer; None for the profile's.
-    - `threads`: of the libraries of trainer and suite; a trial's problems are too small for more
-      than one. None leaves them alone.
+    - `threads`: of the trainer's libraries, and of this process's where it runs the suite itself;
+      a trial's problems are too small for more than one. None leaves them alone.
     - `expected_failures`: claim id → reason, or a file of such lines.
     - `capsules`: folder for a replay capsule of each failure; None for none.
 
@@ -199,7 +203,7 @@ class TrialSettings:
                 "--trial-seed",
                 "Everything random derives from it.",
                 type=int,
-                limits=(0, 2**32 - 1),
+                limits=(0, _LARGEST_SEED),
             ),
         ),
     )
@@ -243,6 +247,7 @@ class TrialSettings:
     )
     expected_failures: Mapping[str, str] = field(
         default_factory=dict,
+        hash=False,
         metadata=_how(
             _expected,
             Spelling(
@@ -276,6 +281,11 @@ class TrialSettings:
     @classmethod
     def of(cls, settings: TrialSettings | None = None, /, **given: Any) -> TrialSettings:
         """Settings from names and plain values, on top of others where there are any."""
+        if settings is not None and not isinstance(settings, TrialSettings):
+            raise InputError(
+                f"settings={settings!r}: expected TrialSettings; a setting is given by its name, "
+                "such as profile='standard'"
+            )
         names = [item.name for item in fields(cls)]
         given = {choice("setting", name, names): value for name, value in given.items()}
         return cls(**given) if settings is None else dataclasses.replace(settings, **given)
@@ -300,17 +310,18 @@ class TrialSettings:
     def arguments(self, *always: str, without: Collection[str] = ()) -> list[str]:
         """Words of a command line for what is not as usual, and for the fields `always` named.
 
-        Expected failures came from a file, whose name is forgotten.
+        Left out is what a command line cannot say: expected failures, of whose file the name is
+        forgotten, "leave threads alone", and in what a profile differs from the one of its name.
         """
         usual, words = TrialSettings(), []
         for item in fields(self):
             value = getattr(self, item.name)
             asked = item.name in always or value != getattr(usual, item.name)
-            if not asked or item.name in without or isinstance(value, Mapping):
+            if not asked or item.name in without or value is None or isinstance(value, Mapping):
                 continue
             several = value if isinstance(value, tuple) else (value,)
             for single in several:
-                text = f"{single:g}" if isinstance(single, float) else str(single)
+                text = shortest(single) if isinstance(single, float) else str(single)
                 words += [item.metadata["spelling"].flags[-1], getattr(single, "name", text)]
         return words
 

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, overload
 
 import hypothesis
@@ -29,10 +30,16 @@ from mimverify.trial.decisions import (
 from mimverify.trial.decisions.counted_operations import CountedOperationsState
 from mimverify.trial.decisions.limit_order import LimitOrderState
 from mimverify.trial.decisions.rounding import RoundingState
-from mimverify.trial.declared import ClaimError, DeclaredDecisions, UndeclaredDecisionError
+from mimverify.trial.declared import DeclaredDecisions, UndeclaredDecisionError
 from mimverify.trial.evidence import Evidence
 from mimverify.trial.ledger import Ledger
-from mimverify.trial.outcomes import ClaimFailed, Inconclusive, NotApplicable, Status
+from mimverify.trial.outcomes import (
+    ClaimError,
+    ClaimFailed,
+    Inconclusive,
+    NotApplicable,
+    Status,
+)
 from mimverify.trial.profile import Profile
 
 __all__ = ["Replayed", "Trial"]
@@ -92,7 +99,7 @@ class Trial:
         self._under_way = False  # whether the loop's decisions are not among them
         self._examples = 0
         self._trained_with: dict[str, str] = {}
-        self._notes: dict[str, Any] = {}
+        self._notes: list[dict[str, Any]] = []  # of each configuration
 
     # -- running ---------------------------------------------------------------------------
 
@@ -124,8 +131,8 @@ class Trial:
 
     def _has_failed(self) -> bool:
         """Whether a declared decision has."""
-        exact = any(state.refuted for state in self._exact.values())
-        return exact or Status.FAILED in self.loop.ended.values()
+        refuted = any(state.refuted for state in self._exact.values())
+        return refuted or Status.FAILED in self.loop.ended.values()
 
     def _try_drawn(self) -> None:
         """Configurations that Hypothesis draws, a fresh trainer for each.
@@ -184,8 +191,14 @@ class Trial:
             self.record.begin()
         self._declared.begin_example()
         self.trainer.fresh(self.seed_of(case))
+        self._notes.append({})
         self.claim.procedure(self, case)
         self._declared.end_example()
+        if not self.loop.open_levels or any(state.refuted for state in self._exact.values()):
+            raise ClaimError(
+                f"claim {self.claim.id!r} goes on after a decision has ended it: expected "
+                "ClaimFailed and Inconclusive to be let through"
+            )
         self._examples += 1
 
     def combinations(
@@ -216,9 +229,9 @@ class Trial:
 
         **Arguments**
 
-        - `draw`: called with a seed, a fresh trainer in place, until all decisions have fallen
-          or their runs are spent. Returns a mapping from decisions to observations of their
-          kinds, or, for a single decision, the observation.
+        - `draw`: called with a seed, a fresh trainer in place, until all are decided or their
+          runs are spent. Returns a mapping from decisions to observations of their kinds, or,
+          for a single decision, the observation.
         - `decisions`: which; by default all that wait.
 
         **Raises** `ClaimFailed`, `Inconclusive`, and `ClaimError` for a decision that was not
@@ -226,7 +239,12 @@ class Trial:
         """
         waiting = [d for d in self._declared.waiting() if isinstance(d, StatisticalDecision)]
         chosen = list(decisions) or waiting or list(self.claim.statistical)
+        if not chosen:
+            raise UndeclaredDecisionError(
+                f"claim {self.claim.id!r} decides on random data and declares no such decision"
+            )
         for decision in chosen:
+            self._check_class(decision, StatisticalDecision, "trial.on(decision)")
             self._declared.make(decision)
         self._under_way = True
         self.loop.run(chosen, lambda index: self._draw(index, draw, chosen), self.case)
@@ -261,12 +279,14 @@ class Trial:
 
         **Raises** `ClaimError` for a decision that was not declared.
         """
-        self._declared.make(decision)
+        self._declared.check(decision)
+        self._check_class(decision, ExactDecision, "trial.decide(draw, decision)")
         state = self._exact.get(decision)
         if state is None:
             state = self._exact[decision] = decision.open()
+            state.on_compared = partial(self._declared.make, decision)
             if self.record is not None:
-                state.settle = self.record.settle
+                state.on_settled = self.record.settle
         state.case = self.case
         return state
 
@@ -290,6 +310,13 @@ class Trial:
             )
         self.on(declared[0]).within(what, got, expected, bound, **settings)
 
+    def _check_class(self, decision: Any, kind: type[Decision], other: str) -> None:
+        if not isinstance(decision, kind):
+            name = getattr(decision, "name", decision)
+            raise ClaimError(
+                f"claim {self.claim.id!r}: {name!r} is no {kind.__name__}; expected {other}"
+            )
+
     def omit(self, decision: Decision, reason: str) -> None:
         """A declared decision cannot be made in this configuration; the report says why.
 
@@ -298,8 +325,8 @@ class Trial:
         self._declared.omit(decision, reason)
 
     def note(self, **facts: Any) -> None:
-        """Facts for the report, in JSON's terms, by name."""
-        self._notes |= facts
+        """Facts about this configuration for the report, in JSON's terms, by name."""
+        self._notes[-1] |= facts
 
     # -- what was found --------------------------------------------------------------------
 
@@ -317,7 +344,7 @@ class Trial:
             ledger=None if self.claim.exact else self.ledger,
             omitted=self._declared.omissions,
             trained_with=dict(self._trained_with),
-            notes=dict(self._notes),
+            notes=tuple(dict(note) for note in self._notes if note),
         )
 
     def _records_under_way(self) -> list[DecisionEvidence]:

@@ -12,6 +12,7 @@ from mimverify.trial.decisions.base import (
     ExactState,
     StatisticalDecision,
     StatisticalState,
+    risk_text,
 )
 from mimverify.trial.decisions.counted_operations import CountedOperations
 from mimverify.trial.decisions.event import (
@@ -51,6 +52,7 @@ __all__ = [
     "below",
     "between",
     "near",
+    "risk_text",
 ]
 
 # Every file of this folder is a kind, listed above or not: records of it can then be read.

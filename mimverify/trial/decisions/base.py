@@ -1,9 +1,9 @@
 """What a claim decides, as data: one kind of decision in each file of this package.
 
 A `Decision` is declared with the claim. A *statistical* one is opened anew for every
-configuration at a false-alarm level, fed one observation a run, and falls, or stays open when
-its runs are spent. An *exact* one has no chance in it: it is opened once and gathers
-comparisons until one of them contradicts the claim.
+configuration at a false-alarm level, and observes one independent run after another until it
+has passed or failed, or its runs are spent. An *exact* one has no chance in it: it is opened
+once and gathers comparisons until one of them contradicts the claim.
 
 Each kind says what was found in a frozen record of its own, a `DecisionEvidence`. A new kind
 is one file: a decision, its state, its record. Kinds are found by subclassing, wherever they
@@ -12,10 +12,11 @@ are defined.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NoReturn, Self, get_type_hints
 
 from mimverify.errors import InputError
 from mimverify.strict_json import jsonable
@@ -33,6 +34,7 @@ __all__ = [
     "OtherEvidence",
     "StatisticalDecision",
     "StatisticalState",
+    "risk_text",
 ]
 
 #: On which side of what is claimed a trainer must deviate to fail.
@@ -47,9 +49,18 @@ DIRECTIONS = {
 POWER = 0.95
 
 
+def risk_text(probability: float) -> str:
+    """An upper bound on a probability with one digit, rounded up: "3e-08"."""
+    if not 0 < probability < 1:
+        return f"{probability:.1g}"
+    unit = 10.0 ** math.floor(math.log10(probability))
+    # What is a digit but for rounding stays that digit.
+    return f"{math.ceil(probability / unit - 1e-9) * unit:.1g}"
+
+
 @dataclass(frozen=True)
 class Decision(ABC):
-    """One thing that a claim decides.
+    """One thing that a claim decides: a `StatisticalDecision` or an `ExactDecision`.
 
     **Arguments**
 
@@ -69,11 +80,6 @@ class Decision(ABC):
             raise InputError(f"name={self.name!r}: expected what the decision is about")
         choice("direction", self.direction, DIRECTIONS)
 
-    @property
-    @abstractmethod
-    def statistical(self) -> bool:
-        """Whether it takes a part of the false-alarm budget."""
-
     def to_json(self) -> dict[str, Any]:
         """Name, kind and direction."""
         return {"name": self.name, "kind": self.kind, "direction": self.direction}
@@ -90,6 +96,7 @@ class DecisionEvidence(ABC):
 
     - `decision`: its name.
     - `case`: the configuration; for an exact decision that of the worst comparison.
+    - `failed`: whether it contradicts the claim.
     """
 
     kind: ClassVar[str]
@@ -97,11 +104,17 @@ class DecisionEvidence(ABC):
 
     decision: str
     case: str
+    failed: bool
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "kind" in vars(cls):
-            DecisionEvidence._kinds[cls.kind] = cls
+        if "kind" not in vars(cls):
+            return
+        known = DecisionEvidence._kinds.get(cls.kind)
+        # Dataclasses and reloaded modules make a class again.
+        if known is not None and known.__qualname__ != cls.__qualname__:
+            raise InputError(f"kind={cls.kind!r}: is that of {known.__qualname__} already")
+        DecisionEvidence._kinds[cls.kind] = cls
 
     @property
     @abstractmethod
@@ -110,8 +123,8 @@ class DecisionEvidence(ABC):
 
     @property
     @abstractmethod
-    def used_up(self) -> float | None:
-        """How much of what is allowed was used up: 1 is the limit, or a law's usual value."""
+    def fraction_used(self) -> float | None:
+        """How much of what is allowed was used: 1 is the limit, or a law's usual value."""
 
     @property
     @abstractmethod
@@ -128,11 +141,6 @@ class DecisionEvidence(ABC):
         """What `details` means for records of this kind, a sentence."""
         return ""
 
-    @property
-    def failed(self) -> bool:
-        """Whether it contradicts the claim."""
-        return False
-
     def to_json(self) -> dict[str, Any]:
         """The fields in strict JSON's terms, with kind, statistic and summary."""
         content = {item.name: getattr(self, item.name) for item in fields(self)}
@@ -140,11 +148,11 @@ class DecisionEvidence(ABC):
         record: dict[str, Any] = jsonable(content | derived)
         return record
 
-    def junit(self) -> Iterator[tuple[str, Any]]:
+    def junit(self, prefix: str) -> Iterator[tuple[str, Any]]:
         """Names and single values for JUnit's properties."""
         for name, value in self.to_json().items():
             if name != "decision":
-                yield from _flat(f"{self.decision}.{name}", value)
+                yield from _flat(f"{prefix}.{name}", value)
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> DecisionEvidence:
@@ -154,7 +162,10 @@ class DecisionEvidence(ABC):
 
     @classmethod
     def _rebuilt(cls, record: Mapping[str, Any]) -> Self:
-        return cls(**{item.name: _tuples(record[item.name]) for item in fields(cls)})
+        hints = get_type_hints(cls)
+        return cls(
+            **{item.name: _value(record[item.name], hints[item.name]) for item in fields(cls)}
+        )
 
 
 @dataclass(frozen=True)
@@ -168,7 +179,7 @@ class OtherEvidence(DecisionEvidence):
         return self.record.get("statistic")
 
     @property
-    def used_up(self) -> float | None:
+    def fraction_used(self) -> float | None:
         return None
 
     @property
@@ -180,7 +191,12 @@ class OtherEvidence(DecisionEvidence):
 
     @classmethod
     def _rebuilt(cls, record: Mapping[str, Any]) -> Self:
-        return cls(str(record.get("decision")), str(record.get("case", "")), dict(record))
+        return cls(
+            str(record.get("decision")),
+            str(record.get("case", "")),
+            bool(record.get("failed")),
+            dict(record),
+        )
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
@@ -192,9 +208,11 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _tuples(value: Any) -> Any:
-    """JSON's lists as the tuples that they were."""
-    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+def _value(value: Any, hint: Any) -> Any:
+    """A field's value from JSON, which has neither tuples nor infinity."""
+    if value is None and hint is float:
+        return math.inf
+    return tuple(_value(item, None) for item in value) if isinstance(value, list) else value
 
 
 # -- with chance -------------------------------------------------------------------------------
@@ -203,10 +221,6 @@ def _tuples(value: Any) -> Any:
 @dataclass(frozen=True)
 class StatisticalDecision(Decision):
     """A decision on random data: its false alarms are counted against the run's budget."""
-
-    @property
-    def statistical(self) -> bool:
-        return True
 
     @abstractmethod
     def open(self, alpha: float, profile: Profile) -> StatisticalState:
@@ -218,32 +232,32 @@ class StatisticalDecision(Decision):
 
 
 class StatisticalState(ABC):
-    """A statistical decision under way.
+    """A statistical decision under way; `passed` or `failed` becomes True, once."""
 
-    `passed` and `failed` are False until it falls; it falls once.
-    """
-
-    #: Runs that were observed before it fell.
+    #: Runs that were observed before it was decided.
     runs: int = 0
     passed: bool = False
     failed: bool = False
 
     @property
     @abstractmethod
-    def most(self) -> int:
+    def maximum_runs(self) -> int:
         """Runs after which it is given up undecided."""
 
     @property
     @abstractmethod
-    def fewest(self) -> int:
+    def minimum_runs(self) -> int:
         """Runs that a pass takes at least."""
 
     @abstractmethod
     def observe(self, observation: Any) -> None:
-        """Count one independent run; nothing is counted once the decision has fallen."""
+        """Count one independent run; nothing is counted once it is decided.
+
+        **Raises** `ClaimError` for what is no observation of this kind.
+        """
 
     @abstractmethod
-    def complaint(self, case: str) -> str:
+    def failure_message(self, case: str) -> str:
         """Why it failed in this configuration, one line that begins with the decision's name."""
 
     @abstractmethod
@@ -251,8 +265,8 @@ class StatisticalState(ABC):
         """What was found so far in this configuration."""
 
     @property
-    def fallen(self) -> bool:
-        """Whether it has been decided."""
+    def decided(self) -> bool:
+        """Whether it has passed or failed."""
         return self.passed or self.failed
 
 
@@ -266,10 +280,6 @@ class ExactDecision(Decision):
     _: KW_ONLY
     direction: str = "error"
 
-    @property
-    def statistical(self) -> bool:
-        return False
-
     @abstractmethod
     def open(self) -> ExactState:
         """The decision before its first comparison."""
@@ -278,8 +288,8 @@ class ExactDecision(Decision):
 class ExactState(ABC):
     """Comparisons of an exact decision over all configurations of a claim.
 
-    A kind adds the method that compares: it counts, keeps the worst, and raises through
-    `refute` where the claim is contradicted.
+    A kind adds the method that compares. It calls `_compared`, keeps the worst comparison for
+    the record, and raises through `_refute` where the claim is contradicted.
     """
 
     def __init__(self) -> None:
@@ -287,11 +297,16 @@ class ExactState(ABC):
         self.refuted = False
         #: The configuration under way, for messages and records.
         self.case: Any = None
-        #: To be called where what was asked of the trainer so far is known to be right.
-        self.settle: Callable[[], None] = lambda: None
+        #: Called with each comparison.
+        self.on_compared: Callable[[], None] = lambda: None
+        #: Called where what was asked of the trainer so far is known to be right.
+        self.on_settled: Callable[[], None] = lambda: None
 
-    def refute(self, message: str) -> None:
-        """**Raises** `ClaimFailed`."""
+    def _compared(self) -> None:
+        self.comparisons += 1
+        self.on_compared()
+
+    def _refute(self, message: str) -> NoReturn:
         self.refuted = True
         raise ClaimFailed(message)
 

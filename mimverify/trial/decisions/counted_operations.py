@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,6 +24,7 @@ class CountedOperations(ExactDecision):
 
     kind: ClassVar[str] = "counted operations"
 
+    _: KW_ONLY
     room: float = 0.5
 
     def open(self) -> CountedOperationsState:
@@ -30,18 +32,21 @@ class CountedOperations(ExactDecision):
 
 
 class CountedOperationsState(ExactState):
-    """The exponents of a claim, of which the largest excess is kept."""
+    """The counts of a claim, of which the largest excess of an exponent is kept."""
 
     def __init__(self, decision: CountedOperations) -> None:
         super().__init__()
         self.decision = decision
-        self._excess, self._case = -np.inf, None
+        self._excess: float | None = None
+        self._worst, self._worst_case = "", ""
         self._counts: dict[str, float] = {}
 
     def at_least(self, name: str, count: int, least: int, where: str) -> None:
         """No step can be taken with fewer operations. **Raises** `ClaimFailed`."""
+        self._compared()
         if count < least:
-            self.refute(
+            self._worst, self._worst_case = f"{name} {count}, needed {least}", repr(self.case)
+            self._refute(
                 f"{name}={count} for {where}: expected {least} or more, without which no step "
                 "can be taken"
             )
@@ -53,27 +58,31 @@ class CountedOperationsState(ExactState):
         """
         slope = float(np.log2(counts[1] / counts[0]))
         excess = slope - exponent
-        self.comparisons += 1
-        if not excess <= self._excess:
-            self._excess, self._case = excess, self.case
+        self._compared()
+        if self._excess is None or not excess <= self._excess:
+            self._excess, self._worst_case = excess, repr(self.case)
+            self._worst = f"{name} with twice the {what}: exponent {slope:.3g}, expected {exponent}"
         if not excess < self.decision.room:
-            self.refute(
+            self._refute(
                 f"{name} grows from {counts[0]} to {counts[1]} with twice the {what}, exponent "
                 f"{slope:.3g}: expected {exponent} ({self.case})"
             )
 
     def report(self, **counts: float) -> None:
-        """What the counts are in units of the textbook's, by name, for the table."""
-        self._counts = counts
+        """What the counts of this configuration are in units of the textbook's, by name."""
+        for name, count in counts.items():
+            self._counts[name] = max(count, self._counts.get(name, count))
 
     def evidence(self) -> CountedOperationsEvidence | None:
         if not self.comparisons:
             return None
         return CountedOperationsEvidence(
             decision=self.decision.name,
-            case=repr(self._case),
-            excess=float(self._excess),
+            case=self._worst_case,
+            failed=self.refuted,
+            excess=self._excess,
             room=self.decision.room,
+            worst=self._worst,
             comparisons=self.comparisons,
             counts=dict(self._counts),
         )
@@ -85,35 +94,34 @@ class CountedOperationsEvidence(DecisionEvidence):
 
     **Arguments**
 
-    - `excess`: of an exponent over that of the theory, the largest; fails from `room` on.
-    - `comparisons`: exponents that were compared.
-    - `counts`: in units of the textbook's, by name.
+    - `excess`: of an exponent over that of the theory, the largest; fails from `room` on. None:
+      no exponent was compared.
+    - `worst`: what that exponent is of, or the count that is too small.
+    - `comparisons`: that were made.
+    - `counts`: in units of the textbook's, by name, the largest of all configurations.
     """
 
     kind: ClassVar[str] = CountedOperations.kind
 
-    excess: float
+    excess: float | None
     room: float
+    worst: str
     comparisons: int
-    counts: dict[str, Any]
+    counts: Mapping[str, Any]
 
     @property
     def statistic(self) -> float | None:
         return self.excess
 
     @property
-    def used_up(self) -> float | None:
+    def fraction_used(self) -> float | None:
         """1 and the excess: never near 0 by luck."""
-        return 1.0 + self.excess
-
-    @property
-    def failed(self) -> bool:
-        return not self.excess < self.room
+        return None if self.excess is None else 1.0 + self.excess
 
     @property
     def summary(self) -> str:
-        if not self.counts:
-            return f"exponents exceed the theory's by {self.excess:.2g}"
+        if self.failed or not self.counts:
+            return self.worst or f"{self.comparisons} counts"
         return ", ".join(
             f"{name.replace('_', ' ')} {value:.3g}" for name, value in self.counts.items()
         )

@@ -8,8 +8,12 @@ probability at most the profile's `false_pass`.
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any, ClassVar
+
+import numpy as np
 
 from mimverify.statistics import SequentialBinomial
 from mimverify.trial.decisions.base import (
@@ -17,7 +21,9 @@ from mimverify.trial.decisions.base import (
     DecisionEvidence,
     StatisticalDecision,
     StatisticalState,
+    risk_text,
 )
+from mimverify.trial.outcomes import ClaimError
 from mimverify.trial.profile import Profile
 
 __all__ = [
@@ -48,6 +54,7 @@ class Observed:
     - `value`: what was measured, in the units of the decision's `quantity`.
     - `low`, `high`: what the value has to exceed, or to stay below; None: no such bound.
     - `expected`: what the theory says it is.
+    - `unmet`: of the event's further conditions, those that did not hold.
     """
 
     happened: bool
@@ -55,10 +62,18 @@ class Observed:
     low: float | None = None
     high: float | None = None
     expected: float | None = None
+    unmet: tuple[str, ...] = ()
 
-    def and_also(self, condition: Any) -> Observed:
-        """The same number; the event happens only where `condition` holds as well."""
-        return replace(self, happened=self.happened and bool(condition))
+    def and_also(self, condition: Any, what: str) -> Observed:
+        """The same number; the event happens only where `condition` holds as well.
+
+        **Arguments**
+
+        - `what`: the condition, for the message where it does not hold.
+        """
+        if condition:
+            return self
+        return replace(self, happened=False, unmet=(*self.unmet, what))
 
 
 def above(value: Any, low: float) -> Observed:
@@ -78,8 +93,13 @@ def between(value: Any, low: float, high: float) -> Observed:
 
 def near(value: Any, expected: float, allowed: float) -> Observed:
     """The event that `value` is within `allowed` of what is expected."""
-    happened = bool(abs(value - expected) <= allowed)
-    return Observed(happened, float(value), expected=float(expected))
+    return Observed(
+        bool(abs(value - expected) <= allowed),
+        float(value),
+        low=float(expected - allowed),
+        high=float(expected + allowed),
+        expected=float(expected),
+    )
 
 
 @dataclass(frozen=True)
@@ -87,7 +107,7 @@ class Event(StatisticalDecision):
     """The claim that an event of one run happens nearly always.
 
     A run is observed as an `Observed` (`above`, `below`, `between`, `near` make them), or as
-    a bare truth value.
+    True or False.
 
     **Arguments**
 
@@ -104,13 +124,18 @@ class Event(StatisticalDecision):
         return EventState(self, alpha, profile)
 
     def happened(self, observation: Any) -> bool:
-        return _observed(observation).happened
+        return _observed(self.name, observation).happened
 
 
-def _observed(observation: Any) -> Observed:
+def _observed(name: str, observation: Any) -> Observed:
     if isinstance(observation, Observed):
         return observation
-    return Observed(bool(observation), math.nan)
+    if isinstance(observation, (bool, np.bool_)):
+        return Observed(bool(observation), math.nan)
+    raise ClaimError(
+        f"{name}: a run was observed as {observation!r}, expected True, False, or what above, "
+        "below, between or near return"
+    )
 
 
 class _Mean:
@@ -146,49 +171,58 @@ class EventState(StatisticalState):
             HALF, USUALLY, alpha=self.alpha, beta=self.profile.false_pass
         )
         self._means = {name: _Mean() for name in _NUMBERS}
+        self._unmet: Counter[str] = Counter()
 
     @property
-    def most(self) -> int:
+    def maximum_runs(self) -> int:
         return self.profile.trials
 
     @property
-    def fewest(self) -> int:
+    def minimum_runs(self) -> int:
         return self.test.fewest
 
     def observe(self, observation: Any) -> None:
-        if self.fallen:
+        if self.decided:
             return
-        seen = _observed(observation)
+        seen = _observed(self.event.name, observation)
+        self._unmet.update(seen.unmet)
         for name, mean in self._means.items():
             mean.add(getattr(seen, name))
         decision = self.test.observe(seen.happened)
         self.runs = self.test.trials
         self.passed, self.failed = decision == "high", decision == "low"
 
-    def complaint(self, case: str) -> str:
-        measured = self.evidence("").measurement
-        return (
-            f"{self.event.name}: happened in {self.test.successes} of {self.test.trials} runs"
-            + (f"; {measured}" if measured else "")
-            + f" (at most {self.alpha:.1g} false alarms; {case})"
-        )
+    def failure_message(self, case: str) -> str:
+        found = self.evidence(case)
+        parts = [
+            f"{self.event.name}: happened in {found.happened} of {found.of} runs",
+            *([found.measurement] if found.measurement else []),
+            *found.conditions,
+        ]
+        return f"{'; '.join(parts)} (at most {risk_text(self.alpha)} false alarms; {case})"
 
     def evidence(self, case: str) -> EventEvidence:
         test = self.test
+        means = {name: mean.value for name, mean in self._means.items()}
         return EventEvidence(
             decision=self.event.name,
             case=case,
+            failed=self.failed,
             quantity=self.event.quantity,
-            **{name: mean.value for name, mean in self._means.items()},
+            value=means["value"],
+            low=means["low"],
+            high=means["high"],
+            expected=means["expected"],
+            unmet=dict(self._unmet),
             happened=test.successes,
             of=test.trials,
             fails_at=test.fails_at(test.trials) if test.trials else None,
             log_likelihood_ratio=test.log_ratio,
-            outcome="passed" if self.passed else "failed" if self.failed else None,
+            passed=self.passed,
             false_alarms=self.alpha,
             false_pass=self.profile.false_pass,
-            detectable=test.detectable(power=POWER, trials=self.most),
-            most=self.most,
+            detectable=test.detectable(power=POWER, trials=self.maximum_runs),
+            maximum_runs=self.maximum_runs,
         )
 
 
@@ -200,14 +234,15 @@ class EventEvidence(DecisionEvidence):
 
     - `quantity`: what its number is.
     - `value`, `low`, `high`, `expected`: as in `Observed`, means over the runs.
+    - `unmet`: further conditions of the event, and in how many runs they did not hold.
     - `happened`, `of`: runs with the event, all runs.
     - `fails_at`: the largest number of events that would have failed; None: no number yet.
     - `log_likelihood_ratio`: of P = `USUALLY` against P = `HALF`.
-    - `outcome`: "passed", "failed", or None: undecided.
+    - `passed`: whether it did; where it neither passed nor failed, it is undecided.
     - `false_alarms`: probability of failing although P ≥ `USUALLY`, at most.
     - `false_pass`: probability of passing although P ≤ `HALF`, at most.
-    - `detectable`: the largest P that fails with probability at least `POWER` within `most`
-      runs; None: not even P = 0.
+    - `detectable`: the largest P that fails with probability at least `POWER` within
+      `maximum_runs`; None: not even P = 0.
     """
 
     kind: ClassVar[str] = Event.kind
@@ -217,15 +252,16 @@ class EventEvidence(DecisionEvidence):
     low: float | None
     high: float | None
     expected: float | None
+    unmet: Mapping[str, int]
     happened: int
     of: int
     fails_at: int | None
     log_likelihood_ratio: float
-    outcome: str | None
+    passed: bool
     false_alarms: float
     false_pass: float
     detectable: float | None
-    most: int
+    maximum_runs: int
 
     @property
     def statistic(self) -> float | None:
@@ -233,13 +269,9 @@ class EventEvidence(DecisionEvidence):
         return self.happened / self.of if self.of else None
 
     @property
-    def used_up(self) -> float | None:
+    def fraction_used(self) -> float | None:
         """1 and the fraction of runs in which it did not happen: never near 0 by luck."""
         return None if self.statistic is None else 2.0 - self.statistic
-
-    @property
-    def failed(self) -> bool:
-        return self.outcome == "failed"
 
     @property
     def measurement(self) -> str:
@@ -248,23 +280,36 @@ class EventEvidence(DecisionEvidence):
             return ""
         text = f"{self.quantity or self.decision} {self.value:.3g}"
         if self.expected is not None:
-            return f"{text}, predicted {self.expected:.3g}"
+            text += f", predicted {self.expected:.3g}"
+            # What is near its prediction needs no bounds beside it.
+            return text if self.happened == self.of else text + self._bounds
+        return text + self._bounds
+
+    @property
+    def _bounds(self) -> str:
         if self.low is not None and self.high is not None:
-            return f"{text} ({self.low:.3g}…{self.high:.3g})"
+            return f" ({self.low:.3g}…{self.high:.3g})"
         if self.low is not None:
-            return f"{text} (>{self.low:.3g})"
-        return text if self.high is None else f"{text} (<{self.high:.3g})"
+            return f" (>{self.low:.3g})"
+        return "" if self.high is None else f" (<{self.high:.3g})"
+
+    @property
+    def conditions(self) -> list[str]:
+        """What else did not hold, and in how many runs."""
+        return [f"not {what} in {runs}" for what, runs in self.unmet.items()]
 
     @property
     def summary(self) -> str:
         runs = f"{self.happened} of {self.of} runs"
         if not self.measurement:
             return f"{self.quantity or self.decision}: {runs}"
-        return self.measurement if self.happened == self.of else f"{self.measurement} in {runs}"
+        if self.happened == self.of:
+            return self.measurement
+        return "; ".join([self.measurement, *self.conditions, f"held in {runs}"])
 
     @property
     def details(self) -> str:
-        text = f"{self.happened} of {self.of} runs, risk {self.false_alarms:.1g}"
+        text = f"{self.happened} of {self.of} runs, risk {risk_text(self.false_alarms)}"
         if self.detectable is not None:
             text += f", catches P ≤ {self.detectable:.2f}"
         return text
@@ -273,6 +318,6 @@ class EventEvidence(DecisionEvidence):
     def legend(self) -> str:
         return (
             f"Of an event: the risk that it fails where its probability P is ≥ {USUALLY}, and the "
-            f"largest P that fails with probability ≥ {POWER} within {self.most} runs; P ≤ {HALF} "
-            f"passes with probability ≤ {self.false_pass:g}."
+            f"largest P that fails with probability ≥ {POWER} within {self.maximum_runs} runs; "
+            f"P ≤ {HALF} passes with probability ≤ {self.false_pass:g}."
         )

@@ -13,7 +13,9 @@ from mimverify.trial.decisions.base import (
     DecisionEvidence,
     StatisticalDecision,
     StatisticalState,
+    risk_text,
 )
+from mimverify.trial.outcomes import ClaimError
 from mimverify.trial.profile import Profile
 
 __all__ = ["Law", "LawEvidence"]
@@ -53,29 +55,34 @@ class LawState(StatisticalState):
     test: UniformityTest | None = None
 
     @property
-    def most(self) -> int:
+    def maximum_runs(self) -> int:
         return self.profile.null_samples
 
     @property
-    def fewest(self) -> int:
-        return self.most
+    def minimum_runs(self) -> int:
+        return self.maximum_runs
 
     def observe(self, observation: Any) -> None:
-        if self.fallen:
+        if self.decided:
             return
+        if not isinstance(observation, (float, np.floating)) or not -1e-9 < observation < 1 + 1e-9:
+            raise ClaimError(
+                f"{self.decision.name}: a run was observed as {observation!r}, expected the law's "
+                "distribution function at its number, in [0, 1]"
+            )
         self.values.append(float(np.clip(observation, 0, 1)))
         self.runs = len(self.values)
-        if self.runs == self.most:
+        if self.runs == self.maximum_runs:
             self.test = uniformity_test(self.values, alpha=self.alpha)
             self.failed = self.test.rejected
             self.passed = not self.failed
 
-    def complaint(self, case: str) -> str:
+    def failure_message(self, case: str) -> str:
         assert self.test is not None
         return (
             f"{self.decision.name}: at distance {self.test.distance:.3f} from "
             f"{self.decision.law} over {self.runs} runs, p = {self.test.p_value:.2g} (at most "
-            f"{self.alpha:.1g} false alarms; {case})"
+            f"{risk_text(self.alpha)} false alarms; {case})"
         )
 
     def evidence(self, case: str) -> LawEvidence:
@@ -83,6 +90,7 @@ class LawState(StatisticalState):
         return LawEvidence(
             decision=self.decision.name,
             case=case,
+            failed=self.failed,
             law=self.decision.law,
             distance=None if test is None else test.distance,
             p_value=None if test is None else test.p_value,
@@ -119,15 +127,11 @@ class LawEvidence(DecisionEvidence):
         return self.distance
 
     @property
-    def used_up(self) -> float | None:
+    def fraction_used(self) -> float | None:
         """The distance as a fraction of what would have been caught."""
         if self.distance is None or self.detectable is None:
             return None
         return self.distance / self.detectable
-
-    @property
-    def failed(self) -> bool:
-        return self.p_value is not None and self.p_value <= self.false_alarms
 
     @property
     def summary(self) -> str:
@@ -137,7 +141,7 @@ class LawEvidence(DecisionEvidence):
 
     @property
     def details(self) -> str:
-        text = f"{self.runs} runs, risk {self.false_alarms:.1g}"
+        text = f"{self.runs} runs, risk {risk_text(self.false_alarms)}"
         if self.p_value is None or self.detectable is None:
             return text
         return f"{text}, p {self.p_value:.2g}, catches D ≥ {self.detectable:.2g}"

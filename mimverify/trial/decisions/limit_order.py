@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
+from mimverify.strict_json import jsonable
 from mimverify.trial.decisions.base import DecisionEvidence, ExactDecision, ExactState
 from mimverify.trial.settings_text import settings_text
 
@@ -34,7 +35,7 @@ class LimitOrderState(ExactState):
     def __init__(self, decision: LimitOrder) -> None:
         super().__init__()
         self.decision = decision
-        self._distance, self._slope, self._order, self._case = -1.0, 0.0, 0, None
+        self._worst: LimitOrderEvidence | None = None
 
     def slope(
         self,
@@ -57,28 +58,31 @@ class LimitOrderState(ExactState):
         tiny = float(np.finfo(np.float64).tiny)
         first, second = (max(gap, tiny) for gap in gaps)
         measured = float(np.log2(first / second) / np.log2(sizes[0] / sizes[1]))
-        distance = abs(measured - order)
-        self.comparisons += 1
-        if not distance <= self._distance:
-            self._distance, self._slope, self._order = distance, measured, order
-            self._case = self.case
+        distance = abs(measured - order) if measured == measured else np.inf
+        self._compared()
+        if self._worst is None or not distance <= self._worst.distance:
+            self._worst = LimitOrderEvidence(
+                decision=self.decision.name,
+                case=repr(self.case),
+                failed=False,
+                distance=distance,
+                slope=measured,
+                order=order,
+                sizes=tuple(map(float, sizes)),
+                gaps=(first, second),
+                settings=jsonable(settings),
+                comparisons=0,
+            )
         if not distance < 0.5:
-            self.refute(
+            self._refute(
                 f"{what} has slope {measured:.3f} between sizes {sizes[0]:g} and {sizes[1]:g}, "
                 f"expected order {order} ({settings_text(settings)})"
             )
 
     def evidence(self) -> LimitOrderEvidence | None:
-        if not self.comparisons:
+        if self._worst is None:
             return None
-        return LimitOrderEvidence(
-            decision=self.decision.name,
-            case=repr(self._case),
-            distance=self._distance,
-            slope=self._slope,
-            order=self._order,
-            comparisons=self.comparisons,
-        )
+        return replace(self._worst, failed=self.refuted, comparisons=self.comparisons)
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,8 @@ class LimitOrderEvidence(DecisionEvidence):
 
     - `distance`: of the slope from the order; fails from 1/2 on.
     - `slope`, `order`: they.
+    - `sizes`, `gaps`: two each, that the slope is of.
+    - `settings`: activation, loss, η, β, … of that comparison.
     - `comparisons`: how many were made.
     """
 
@@ -97,6 +103,9 @@ class LimitOrderEvidence(DecisionEvidence):
     distance: float
     slope: float
     order: int
+    sizes: tuple[float, ...]
+    gaps: tuple[float, ...]
+    settings: Mapping[str, Any]
     comparisons: int
 
     @property
@@ -104,13 +113,9 @@ class LimitOrderEvidence(DecisionEvidence):
         return self.distance
 
     @property
-    def used_up(self) -> float | None:
+    def fraction_used(self) -> float | None:
         """1 and the distance: never near 0 by luck."""
         return 1.0 + self.distance
-
-    @property
-    def failed(self) -> bool:
-        return not self.distance < 0.5
 
     @property
     def summary(self) -> str:

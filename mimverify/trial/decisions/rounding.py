@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mimverify.strict_json import jsonable
 from mimverify.trial.decisions.base import DecisionEvidence, ExactDecision, ExactState
 from mimverify.trial.settings_text import settings_text
 
@@ -17,9 +18,17 @@ __all__ = ["Rounding", "RoundingEvidence", "RoundingState"]
 
 @dataclass(frozen=True)
 class Rounding(ExactDecision):
-    """The claim that arrays agree within a bound that no correct trainer can exceed."""
+    """The claim that arrays agree within a bound that no correct trainer can exceed.
+
+    **Arguments**
+
+    - `bound`: what the bound is, where it is no rigorous one.
+    """
 
     kind: ClassVar[str] = "bound on rounding"
+
+    _: KW_ONLY
+    bound: str = "rounding bound"
 
     def open(self) -> RoundingState:
         return RoundingState(self)
@@ -68,16 +77,17 @@ class RoundingState(ExactState):
         error = np.abs(np.asarray(got, dtype=np.float64) - expected)
         ratio = error / np.maximum(bound, np.finfo(np.float64).tiny)
         worst = float(np.max(ratio)) if np.size(ratio) else 0.0
-        self.comparisons += 1
+        worst = worst if worst == worst else np.inf  # NaN is as far from the bound as can be
+        self._compared()
         if not worst <= self._worst.ratio:
             self._worst = self._entry(what, worst, ratio, error, bound, settings)
         if worst <= 1:
-            self.settle()
+            self.on_settled()
             return
         found = self._entry(what, worst, ratio, error, bound, settings)
         place = ", ".join(str(k) for k in found.index)
         where = what.replace("{}", place) if "{}" in what else f"{what}[{place}]" if place else what
-        self.refute(
+        self._refute(
             f"{where}: off by {found.error:.3g} where rounding allows {found.allowed:.3g} "
             f"({settings_text(settings)}){_precision_hint(worst, settings.get('dtype'))}"
         )
@@ -105,13 +115,15 @@ class RoundingState(ExactState):
         return RoundingEvidence(
             decision=self.decision.name,
             case=repr(worst.case),
+            failed=self.refuted,
+            bound=self.decision.bound,
             ratio=worst.ratio,
             comparisons=self.comparisons,
             tensor=worst.tensor,
             index=worst.index,
             error=worst.error,
             allowed=worst.allowed,
-            settings=dict(worst.settings or {}),
+            settings=jsonable(dict(worst.settings or {})),
         )
 
 
@@ -121,6 +133,7 @@ class RoundingEvidence(DecisionEvidence):
 
     **Arguments**
 
+    - `bound`: what it is.
     - `ratio`: its largest error as a fraction of the bound; fails above 1.
     - `comparisons`: how many were made.
     - `tensor`, `index`: where.
@@ -130,6 +143,7 @@ class RoundingEvidence(DecisionEvidence):
 
     kind: ClassVar[str] = Rounding.kind
 
+    bound: str
     ratio: float
     comparisons: int
     tensor: str
@@ -143,16 +157,12 @@ class RoundingEvidence(DecisionEvidence):
         return self.ratio
 
     @property
-    def used_up(self) -> float | None:
+    def fraction_used(self) -> float | None:
         return self.ratio
 
     @property
-    def failed(self) -> bool:
-        return not self.ratio <= 1
-
-    @property
     def summary(self) -> str:
-        return f"{self.ratio:.2g} of rounding bound, {self.comparisons} ×"
+        return f"{self.ratio:.2g} of {self.bound}, {self.comparisons} ×"
 
 
 def _precision_hint(worst: float, dtype: str | None) -> str:

@@ -9,7 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from mimverify.statistics import SequentialTwoSample
-from mimverify.trial.decisions.base import DecisionEvidence, StatisticalDecision, StatisticalState
+from mimverify.trial.decisions.base import (
+    DecisionEvidence,
+    StatisticalDecision,
+    StatisticalState,
+    risk_text,
+)
 from mimverify.trial.profile import Profile
 
 __all__ = ["TwoSamples", "TwoSamplesEvidence"]
@@ -35,6 +40,10 @@ class TwoSamples(StatisticalDecision):
     statistics: int = 1
     names: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "names", tuple(self.names))  # a list could not be declared
+
     def open(self, alpha: float, profile: Profile) -> TwoSamplesState:
         return TwoSamplesState(self, alpha, profile)
 
@@ -53,29 +62,29 @@ class TwoSamplesState(StatisticalState):
         self._sums = np.zeros((2, self.decision.statistics))
 
     @property
-    def most(self) -> int:
+    def maximum_runs(self) -> int:
         return self.profile.trials
 
     @property
-    def fewest(self) -> int:
-        return self.most
+    def minimum_runs(self) -> int:
+        return self.maximum_runs
 
     def observe(self, observation: Any) -> None:
-        if self.fallen:
+        if self.decided:
             return
         x, y = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in observation)
         self.failed = self.test.update(x, y)
         self._sums += [x, y]
         self.runs = self.test.pairs
-        self.passed = not self.failed and self.runs == self.most
+        self.passed = not self.failed and self.runs == self.maximum_runs
 
-    def complaint(self, case: str) -> str:
+    def failure_message(self, case: str) -> str:
         kind, entries = self.test.strongest
         names = self.decision.names or tuple(map(str, range(self.decision.statistics)))
         return (
             f"{self.decision.name}: two laws after {self.runs} pairs, which differ in the {kind} "
             f"of {', '.join(names[k] for k in entries)} (e-value {self.test.e_value:.3g}, at most "
-            f"{self.alpha:.1g} false alarms; {case})"
+            f"{risk_text(self.alpha)} false alarms; {case})"
         )
 
     def evidence(self, case: str) -> TwoSamplesEvidence:
@@ -83,11 +92,12 @@ class TwoSamplesState(StatisticalState):
         return TwoSamplesEvidence(
             decision=self.decision.name,
             case=case,
+            failed=self.failed,
             names=self.decision.names,
             means=tuple(map(float, means[0])),
             expected=tuple(map(float, means[1])),
             pairs=self.runs,
-            most=self.most,
+            most=self.maximum_runs,
             log_e_value=self.test.log_e_value,
             false_alarms=self.alpha,
         )
@@ -122,13 +132,9 @@ class TwoSamplesEvidence(DecisionEvidence):
         return self.log_e_value
 
     @property
-    def used_up(self) -> float | None:
+    def fraction_used(self) -> float | None:
         """1 and the part of the needed log e-value that was reached."""
         return 1.0 + self.log_e_value / -math.log(self.false_alarms)
-
-    @property
-    def failed(self) -> bool:
-        return self.log_e_value >= -math.log(self.false_alarms)
 
     @property
     def detectable(self) -> float:
@@ -149,8 +155,8 @@ class TwoSamplesEvidence(DecisionEvidence):
     @property
     def details(self) -> str:
         return (
-            f"{self.pairs} pairs, risk {self.false_alarms:.1g}, catches a mean difference in ranks "
-            f"≥ {min(self.detectable, 1):.2g}"
+            f"{self.pairs} pairs, risk {risk_text(self.false_alarms)}, catches a mean difference "
+            f"in ranks ≥ {min(self.detectable, 1):.2g}"
         )
 
     @property
