@@ -16,14 +16,14 @@ from typing import Any
 
 import pytest
 
-from mimverify.contenders import (
+from mimverify.performance.competitors import (
     CONTENDERS,
     STARTS,
     ContenderProcess,
     Problem,
     missing_packages,
 )
-from mimverify.contenders.machine import machine_facts
+from mimverify.performance.competitors.machine import machine_facts
 
 # d, m: a small one to try this file with, and those of `mimverify bench`.
 SHAPES = ((64, 8), *product((512, 1024, 2048), (64, 16)))

@@ -8,11 +8,10 @@ steps. See README.md for the two commands and the Python interface.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from mimverify.errors import DivergenceError, InputError, MimverifyError, TrainerError
-from mimverify.version import __version__
+from mimverify.support.errors import DivergenceError, InputError, MimverifyError, TrainerError
+from mimverify.support.version import __version__
 
 if TYPE_CHECKING:
-    from mimverify.contenders import fastest_backend
     from mimverify.experiment import Experiment, ExperimentConfig, ExperimentResult, run_experiment
     from mimverify.fitting import FileFit, FitResult, fit_files
     from mimverify.measure import (
@@ -36,6 +35,7 @@ if TYPE_CHECKING:
         get_loss,
         symmetric_start,
     )
+    from mimverify.performance.competitors import fastest_backend
     from mimverify.problems import LINKS, Dataset, Link, MultiIndexModel, get_link, haar_subspace
     from mimverify.training import (
         LayerwiseTrainer,
@@ -95,8 +95,7 @@ __all__ = [
 
 # Where the other names are defined. Each is imported when it is asked for: the worker process of a
 # trainer needs none of them, and whoever only trains need not wait for Hypothesis.
-_ROOMS = {
-    "contenders": ("fastest_backend",),
+_PACKAGES = {
     "experiment": ("Experiment", "ExperimentConfig", "ExperimentResult", "run_experiment"),
     "fitting": ("FileFit", "FitResult", "fit_files"),
     "measure": (
@@ -120,6 +119,7 @@ _ROOMS = {
         "get_loss",
         "symmetric_start",
     ),
+    "performance.competitors": ("fastest_backend",),
     "problems": ("LINKS", "Dataset", "Link", "MultiIndexModel", "get_link", "haar_subspace"),
     "training": (
         "LayerwiseTrainer",
@@ -130,13 +130,13 @@ _ROOMS = {
     ),
     "trial": ("check", "parametrize_with_claims"),
 }
-_HOME = {name: room for room, names in _ROOMS.items() for name in names}
+_HOME = {name: package for package, names in _PACKAGES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOME:
         value = getattr(import_module(f"mimverify.{_HOME[name]}"), name)
-    elif name in _ROOMS:
+    elif name in _PACKAGES:
         value = import_module(f"mimverify.{name}")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

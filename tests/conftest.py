@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mimverify.threads import thread_limit
+from mimverify.support.threads import thread_limit
 
 Array = NDArray[np.float64]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mimverify.trial.adapter import TrainerUnderTrial
-from mimverify.trial.claim import Claim
-from mimverify.trial.deciding import DecidingLoop, EventCount
-from mimverify.trial.ledger import Ledger
+from mimverify.trial.claims.claim import Claim
+from mimverify.trial.claims.ledger import Ledger
+from mimverify.trial.decisions.loop import DecidingLoop, EventCount
 from mimverify.trial.outcomes import Status
 from mimverify.trial.profile import Profile
-from mimverify.trial.session import try_claim
-from mimverify.trial.trial import Trial
+from mimverify.trial.running.session import try_claim
+from mimverify.trial.running.trial import Trial
+from mimverify.trial.trainer.adapter import TrainerUnderTrial
 
 __all__ = ["EventCount", "Tried", "try_at_levels"]
 

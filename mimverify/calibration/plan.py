@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from mimverify.trial.claim import Claim, load_claims
-from mimverify.trial.ledger import Ledger
+from mimverify.trial.claims.claim import Claim, load_claims
+from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.profile import Profile
 
 __all__ = ["Plan", "Unit"]

@@ -20,12 +20,12 @@ from threadpoolctl import threadpool_limits
 
 from mimverify.calibration.counting import Tried, try_at_levels
 from mimverify.calibration.plan import Plan, Unit
-from mimverify.errors import LostProcessError, MimverifyError
-from mimverify.threads import thread_limit
-from mimverify.trial.adapter import TrainerUnderTrial
-from mimverify.trial.claim import Claim, load_claims
+from mimverify.support.errors import LostProcessError, MimverifyError
+from mimverify.support.threads import thread_limit
+from mimverify.trial.claims.claim import Claim, load_claims
 from mimverify.trial.outcomes import Status
-from mimverify.trial.session import open_trainer
+from mimverify.trial.running.session import open_trainer
+from mimverify.trial.trainer.adapter import TrainerUnderTrial
 
 __all__ = ["tries", "try_unit"]
 

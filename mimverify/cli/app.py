@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import click
 
-from mimverify.errors import DivergenceError, LostProcessError, MimverifyError
+from mimverify.support.errors import DivergenceError, LostProcessError, MimverifyError
 
 _COMMANDS = {
     "train": "mimverify.cli.train",

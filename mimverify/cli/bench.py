@@ -13,9 +13,17 @@ from rich.table import Table
 from rich.text import Text
 
 from mimverify.cli.options import check_writable, deliver, json_option, seed_option, threads_option
-from mimverify.contenders import CONTENDERS, STARTS, Case, Estimate, Problem, Race, estimate
-from mimverify.contenders.machine import cpu_name
-from mimverify.validation import choice, integer
+from mimverify.performance.competitors import (
+    CONTENDERS,
+    STARTS,
+    Case,
+    Estimate,
+    Problem,
+    Race,
+    estimate,
+)
+from mimverify.performance.competitors.machine import cpu_name
+from mimverify.support.validation import choice, integer
 
 _EPILOG = """
 Contenders, by default all: {names}; or your own, as module:attribute.

@@ -18,12 +18,12 @@ from mimverify.calibration.result import TOTAL_RISK, Calibration, EventRate, Row
 from mimverify.calibration.running import tries
 from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
 from mimverify.cli.trial_options import trial_options
-from mimverify.errors import InputError
+from mimverify.support.errors import InputError
+from mimverify.support.validation import number
 from mimverify.trial.decisions import POWER, USUALLY
-from mimverify.trial.report import run_record
-from mimverify.trial.session import open_trainer
-from mimverify.trial.settings import TrialSettings
-from mimverify.validation import number
+from mimverify.trial.running.report import run_record
+from mimverify.trial.running.session import open_trainer
+from mimverify.trial.running.settings import TrialSettings
 
 _LEVELS = (0.1, 0.01)
 

@@ -11,13 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
 from mimverify.cli.trial_options import trial_options
-from mimverify.files import write_whole
-from mimverify.threads import available_cores
-from mimverify.trial.report import Report, TrainerReport, print_verdicts
-from mimverify.trial.runner import run_suite
-from mimverify.trial.selection import select_claims
-from mimverify.trial.session import REFERENCE_TRAINERS
-from mimverify.trial.settings import TrialSettings
+from mimverify.support.files import write_whole
+from mimverify.support.threads import available_cores
+from mimverify.trial.claims.selection import select_claims
+from mimverify.trial.running.report import Report, TrainerReport, print_verdicts
+from mimverify.trial.running.runner import run_suite
+from mimverify.trial.running.session import REFERENCE_TRAINERS
+from mimverify.trial.running.settings import TrialSettings
 
 
 @click.command(

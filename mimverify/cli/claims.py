@@ -16,10 +16,10 @@ from mimverify.cli.options import (
     write_json,
     write_text,
 )
-from mimverify.trial.claim import CLAIM_SET_VERSION, Claim
-from mimverify.trial.claims_page import claims_page
+from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim
+from mimverify.trial.claims.page import claims_page
+from mimverify.trial.claims.selection import select_claims
 from mimverify.trial.decisions import DIRECTIONS
-from mimverify.trial.selection import select_claims
 
 
 @click.command()

@@ -19,6 +19,7 @@ from mimverify.cli.options import (
     seed_option,
     threads_option,
 )
+from mimverify.support.threads import thread_limit
 from mimverify.theory.comparison import (
     DEVIATIONS,
     LINKS,
@@ -31,7 +32,6 @@ from mimverify.theory.comparison import (
 from mimverify.theory.comparison import (
     compare as comparisons,
 )
-from mimverify.threads import thread_limit
 
 #: Probability with which correct predictions would be called contradicted, whole table.
 _FAMILY = 1e-3

@@ -26,9 +26,9 @@ from mimverify.cli.options import (
     threads_option,
     write_arrays,
 )
-from mimverify.errors import InputError, MimverifyError
 from mimverify.fitting import FileFit, FitResult, SpectrumRecorder
 from mimverify.network import ACTIVATIONS, LOSSES
+from mimverify.support.errors import InputError, MimverifyError
 from mimverify.training import LayerwiseTrainer
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

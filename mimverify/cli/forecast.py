@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.errors import InputError
 from mimverify.experiment import ResolvedConfig
+from mimverify.support.errors import InputError
 from mimverify.theory import predict_trajectory
 
 Array = NDArray[np.float64]

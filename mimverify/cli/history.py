@@ -13,9 +13,16 @@ from mimverify.cli.options import (
     json_option,
     write_text,
 )
-from mimverify.errors import InputError
-from mimverify.history import History, judge, make_report, page_of, read_history, text_of
-from mimverify.history.reading import RATIO
+from mimverify.performance.history import (
+    History,
+    judge,
+    make_report,
+    page_of,
+    read_history,
+    text_of,
+)
+from mimverify.performance.history.reading import RATIO
+from mimverify.support.errors import InputError
 
 _EPILOG = f"""
 The gate looks at benchmarks of unit '{RATIO}' alone: quantities relative to another of the same

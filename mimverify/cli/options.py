@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console, RenderableType
 
-from mimverify.errors import InputError
-from mimverify.files import is_special, write_whole
-from mimverify.strict_json import jsonable
+from mimverify.support.errors import InputError
+from mimverify.support.files import is_special, write_whole
+from mimverify.support.strict_json import jsonable
 
 json_option = click.option(
     "--json",

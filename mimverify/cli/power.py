@@ -17,13 +17,13 @@ from rich.table import Table
 
 from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
 from mimverify.cli.trial_options import trial_options
-from mimverify.errors import InputError
+from mimverify.support.errors import InputError
+from mimverify.support.validation import choice
+from mimverify.trial.claims.selection import select_claims
 from mimverify.trial.outcomes import Status
-from mimverify.trial.report import run_record
-from mimverify.trial.runner import run_suite
-from mimverify.trial.selection import select_claims
-from mimverify.trial.settings import TrialSettings
-from mimverify.validation import choice
+from mimverify.trial.running.report import run_record
+from mimverify.trial.running.runner import run_suite
+from mimverify.trial.running.settings import TrialSettings
 from mimverify.zoo import CATEGORIES, Mutant, zoo
 from mimverify.zoo.matrix import PowerMatrix, Row
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import click
 
 from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
-from mimverify.threads import thread_limit
-from mimverify.trial.capsule import Capsule, load_capsule
-from mimverify.trial.replay import Replay
-from mimverify.trial.replay import replay as repeat
-from mimverify.trial.report import print_verdicts
+from mimverify.support.threads import thread_limit
+from mimverify.trial.running.capsule import Capsule, load_capsule
+from mimverify.trial.running.replay import Replay
+from mimverify.trial.running.replay import replay as repeat
+from mimverify.trial.running.report import print_verdicts
 
 
 @click.command(epilog="Exit code: 0 it does not fail any more, 1 it does, 2 wrong usage or input.")

@@ -21,10 +21,10 @@ from mimverify.cli.options import (
     seed_option,
     threads_option,
 )
-from mimverify.errors import InputError, MimverifyError
-from mimverify.files import write_whole
 from mimverify.scaling import ScalingLaw, measure_scaling
 from mimverify.scaling.figure import FORMATS, draw_scaling
+from mimverify.support.errors import InputError, MimverifyError
+from mimverify.support.files import write_whole
 
 _EPILOG = """
 Every run is one of the reference trainer on a Gaussian design that is revealed only as far as

@@ -28,12 +28,12 @@ from mimverify.cli.options import (
     write_arrays,
     write_json,
 )
-from mimverify.distributed import Communicator, process_group
-from mimverify.errors import InputError, MimverifyError
+from mimverify.designs.distributed import Communicator, process_group
 from mimverify.experiment import DESIGNS, Experiment, ExperimentConfig, ExperimentResult
 from mimverify.measure import Recorder
 from mimverify.network import ACTIVATIONS, LOSSES, get_activation, get_loss
 from mimverify.problems import LINKS
+from mimverify.support.errors import InputError, MimverifyError
 from mimverify.training import LayerwiseTrainer
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

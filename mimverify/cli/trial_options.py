@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from mimverify.trial.settings import Spelling, TrialSettings, spellings
+from mimverify.trial.running.settings import Spelling, TrialSettings, spellings
 
 __all__ = ["trial_options"]
 

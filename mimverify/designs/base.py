@@ -16,7 +16,7 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from mimverify.backends import Backend
-from mimverify.threads import single_threaded_libraries
+from mimverify.support.threads import single_threaded_libraries
 
 #: Maps projections `(k, q)` of some rows, and their range, to residuals `(k, p)`. It has no
 #: side effects but on the projections, which it may write over: a design may call it from several

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.designs.rows import Array, Fill, RowSource, SequentialRows, put_rows
-from mimverify.errors import InputError
 from mimverify.problems.streams import BLOCK_ROWS
-from mimverify.validation import array
+from mimverify.support.errors import InputError
+from mimverify.support.validation import array
 
 
 class NpyRows(RowSource):

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.errors import InputError
 from mimverify.problems.model import PURPOSES, MultiIndexModel
 from mimverify.problems.streams import BLOCK_ROWS, block_parts, row_blocks
-from mimverify.threads import available_cores, map_in_order, single_threaded_libraries
-from mimverify.validation import choice, dtype_name, integer
+from mimverify.support.errors import InputError
+from mimverify.support.threads import available_cores, map_in_order, single_threaded_libraries
+from mimverify.support.validation import choice, dtype_name, integer
 
 Array = NDArray[np.floating[Any]]
 

@@ -11,9 +11,9 @@ from array_api_compat import device as device_of
 from numpy.typing import NDArray
 
 from mimverify.designs.base import Design, RowFunction
-from mimverify.distributed import Communicator
-from mimverify.errors import InputError
-from mimverify.validation import DTYPES, integer
+from mimverify.designs.distributed import Communicator
+from mimverify.support.errors import InputError
+from mimverify.support.validation import DTYPES, integer
 
 
 def shard_rows(n: int, rank: int, ranks: int) -> slice:

@@ -9,8 +9,8 @@ from typing import Any
 from mimverify.backends import Backend
 from mimverify.designs.base import Design, RowFunction, blocks_apart, project_block, rows_per_block
 from mimverify.problems.streams import cut_rows
-from mimverify.scratch import Pool, Scratch, library
-from mimverify.threads import (
+from mimverify.support.scratch import Pool, Scratch, library
+from mimverify.support.threads import (
     map_in_order,
     single_threaded_libraries,
     sum_in_order,

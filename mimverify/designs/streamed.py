@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from mimverify.backends import Backend
 from mimverify.designs.base import Design, RowFunction, blocks_apart, project_block, rows_per_block
 from mimverify.designs.rows import RowSource
-from mimverify.errors import InputError
 from mimverify.problems.streams import BLOCK_ROWS, cut_rows
-from mimverify.threads import available_cores, single_threaded_libraries, threads_in_force
-from mimverify.validation import integer
+from mimverify.support.errors import InputError
+from mimverify.support.threads import available_cores, single_threaded_libraries, threads_in_force
+from mimverify.support.validation import integer
 
 #: Called after each block of a pass with the rows that are done, and all rows.
 OnRows = Callable[[int, int], None]

@@ -7,12 +7,12 @@ resolved → config, result → memory, checks → stages (one class for each de
 """
 
 from mimverify.experiment.config import ExperimentConfig
-from mimverify.experiment.memory import MemoryNeed, Part
+from mimverify.experiment.memory_need import MemoryNeed, Part
 from mimverify.experiment.progress import OnProgress, OnStep
 from mimverify.experiment.resolved import DESIGNS, ResolvedConfig
 from mimverify.experiment.result import BASELINES, ExperimentResult
 from mimverify.experiment.run import Experiment, memory_need, memory_needed, run_experiment
-from mimverify.memory import physical_memory
+from mimverify.support.memory import physical_memory
 
 __all__ = [
     "BASELINES",

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.backends import get_backend
-from mimverify.errors import InputError, MimverifyError
+from mimverify.experiment.reference_trainer import trainer_for
 from mimverify.experiment.resolved import ResolvedConfig
-from mimverify.experiment.trainer import trainer_for
 from mimverify.problems.model import MultiIndexModel
+from mimverify.support.errors import InputError, MimverifyError
 from mimverify.training.trainer import LayerwiseTrainer
 
 _PROBE_ROWS = 16

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mimverify.versions import software_versions
+from mimverify.support.versions import software_versions
 
 
 def library_versions(backend: str) -> dict[str, str]:

@@ -6,14 +6,14 @@ from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any
 
 from mimverify.backends import BACKENDS
-from mimverify.errors import InputError
 from mimverify.network.activations import Activation, get_activation
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.support.errors import InputError
+from mimverify.support.validation import choice, dtype_name, integer, number, size
 from mimverify.training.schedules import default_samples, default_steps
 from mimverify.training.stage2 import READOUTS
 from mimverify.training.trainer import SCHEDULES
-from mimverify.validation import choice, dtype_name, integer, number, size
 
 #: How stage 1 holds its inputs.
 DESIGNS = ("stored", "streamed", "lazy", "sharded")

@@ -7,10 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.checkpoint import Checkpoint, check_resumable, load_checkpoint, save_checkpoint
-from mimverify.errors import InputError
+from mimverify.experiment.checkpoint import (
+    Checkpoint,
+    check_resumable,
+    load_checkpoint,
+    save_checkpoint,
+)
 from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.measure.recorder import Recorder
+from mimverify.support.errors import InputError
 from mimverify.training.stage1 import FirstLayerState
 from mimverify.training.trainer import LayerwiseTrainer
 

@@ -9,27 +9,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.distributed import Communicator, process_group
-from mimverify.errors import InputError, MimverifyError
+from mimverify.designs.distributed import Communicator, process_group
 from mimverify.experiment.checks import check_combinations, first_line, rehearse
 from mimverify.experiment.config import ExperimentConfig
 from mimverify.experiment.environment import library_versions
-from mimverify.experiment.memory import (
+from mimverify.experiment.memory_need import (
     MemoryNeed,
     Part,
     announcement,
     check_memory,
 )
 from mimverify.experiment.progress import OnProgress, OnStep, PhaseClock, no_progress
+from mimverify.experiment.reference_trainer import trainer_for
 from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.experiment.result import BASELINES, ExperimentResult
 from mimverify.experiment.resumption import keep_step, resume_run
 from mimverify.experiment.stages import stages_for
-from mimverify.experiment.trainer import trainer_for
 from mimverify.measure.recorder import Recorder
-from mimverify.memory import available_memory
 from mimverify.problems.model import MultiIndexModel
-from mimverify.threads import thread_limit, threads_in_force
+from mimverify.support.errors import InputError, MimverifyError
+from mimverify.support.memory import available_memory
+from mimverify.support.threads import thread_limit, threads_in_force
 from mimverify.training.stage1 import FirstLayerState
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.errors import InputError
+from mimverify.support.errors import InputError
 from mimverify.training.trainer import LayerwiseTrainer
 
 

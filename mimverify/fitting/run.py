@@ -11,22 +11,22 @@ import numpy as np
 
 from mimverify.backends import BACKENDS, get_backend
 from mimverify.designs.streamed import StreamedDesign, streamed_bytes
-from mimverify.errors import MimverifyError
 from mimverify.fitting.progress import OnPass, count_passes, no_passes
 from mimverify.fitting.recorder import SpectrumRecorder
 from mimverify.fitting.result import FitResult
 from mimverify.fitting.sources import file_name, open_files
 from mimverify.fitting.split import Split, row_count
-from mimverify.measure.prediction import normalised_error
-from mimverify.memory import bytes_text, check_fits
+from mimverify.measure.predictors import normalised_error
 from mimverify.network.activations import get_activation
 from mimverify.network.losses import get_loss
-from mimverify.threads import available_cores, thread_limit
+from mimverify.support.errors import MimverifyError
+from mimverify.support.memory import bytes_text, check_fits
+from mimverify.support.threads import available_cores, thread_limit
+from mimverify.support.validation import choice, dtype_name, integer, not_constant, number, size
+from mimverify.support.versions import software_versions
 from mimverify.training.schedules import default_steps
 from mimverify.training.stage2 import READOUTS
 from mimverify.training.trainer import LayerwiseTrainer
-from mimverify.validation import choice, dtype_name, integer, not_constant, number, size
-from mimverify.versions import software_versions
 
 #: Arguments of `LayerwiseTrainer` that a run on files takes under the same name.
 PARAMETERS = (

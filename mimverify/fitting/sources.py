@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mimverify.designs.files import NpyRows, ParquetRows, npy_labels, parquet_labels
 from mimverify.designs.rows import RowSource
-from mimverify.errors import InputError
+from mimverify.support.errors import InputError
 
 
 def file_name(argument: str, value: Any) -> str:

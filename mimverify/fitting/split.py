@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mimverify.errors import InputError
-from mimverify.validation import number
+from mimverify.support.errors import InputError
+from mimverify.support.validation import number
 
 
 @dataclass(frozen=True)

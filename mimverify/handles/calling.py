@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.errors import InputError, TrainerError
 from mimverify.handles.capabilities import name_of
 from mimverify.handles.methods import OPERATION_COUNTS, SIGNATURES
-from mimverify.importing import summarise
+from mimverify.support.errors import InputError, TrainerError
+from mimverify.support.importing import summarise
 
 __all__ = ["call", "check_call"]
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mimverify.errors import InputError, TrainerError
 from mimverify.handles.methods import SIGNATURES
-from mimverify.importing import summarise
+from mimverify.support.errors import InputError, TrainerError
+from mimverify.support.importing import summarise
 
 __all__ = [
     "Capabilities",

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from mimverify.errors import InputError, TrainerError
 from mimverify.handles.capabilities import (
     has_parameters,
     methods_of,
@@ -18,7 +17,8 @@ from mimverify.handles.capabilities import (
     random_state_parameters,
 )
 from mimverify.handles.methods import SIGNATURES
-from mimverify.importing import load_attribute, summarise
+from mimverify.support.errors import InputError, TrainerError
+from mimverify.support.importing import load_attribute, summarise
 
 __all__ = ["check_random_state", "load_source", "new_trainer"]
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from mimverify.closing import Closing
-from mimverify.errors import InputError
 from mimverify.handles.calling import call
 from mimverify.handles.capabilities import Capabilities, describe, name_of
 from mimverify.handles.construction import check_random_state, new_trainer
+from mimverify.support.closing import Closing
+from mimverify.support.errors import InputError
 
 __all__ = ["InProcessTrainer"]
 

@@ -31,13 +31,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.closing import Closing
-from mimverify.errors import InputError, TrainerError
 from mimverify.handles.calling import check_call
 from mimverify.handles.capabilities import Capabilities
 from mimverify.handles.construction import check_random_state
 from mimverify.handles.worker import Segment, encode
-from mimverify.threads import thread_environment
+from mimverify.support.closing import Closing
+from mimverify.support.errors import InputError, TrainerError
+from mimverify.support.threads import thread_environment
 
 __all__ = ["SpawnedTrainer"]
 

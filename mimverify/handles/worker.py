@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.errors import InputError, TrainerError
 from mimverify.handles.calling import call
 from mimverify.handles.capabilities import describe
 from mimverify.handles.construction import load_source, new_trainer
-from mimverify.importing import summarise
+from mimverify.support.errors import InputError, TrainerError
+from mimverify.support.importing import summarise
 
 __all__ = ["Segment", "encode", "main"]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.measure.subspace import overlaps, principal_cosines
-from mimverify.threads import single_threaded_libraries
+from mimverify.support.threads import single_threaded_libraries
 
 
 @dataclass

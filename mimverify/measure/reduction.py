@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.problems.model import MultiIndexModel
-from mimverify.validation import array
+from mimverify.support.validation import array
 
 
 def reduce_model(model: MultiIndexModel, W: Any) -> tuple[MultiIndexModel, NDArray[np.float64]]:

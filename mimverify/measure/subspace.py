@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-from mimverify.errors import InputError
-from mimverify.validation import array
+from mimverify.support.errors import InputError
+from mimverify.support.validation import array
 
 Array = NDArray[np.float64]
 

@@ -15,9 +15,9 @@ from typing import Any
 import scipy.special
 from array_api_compat import array_namespace, is_numpy_array
 
-from mimverify.errors import InputError
 from mimverify.network.fused import LOG_COSH, PSEUDO_HUBER, QUADRATIC, Fused
-from mimverify.validation import choice
+from mimverify.support.errors import InputError
+from mimverify.support.validation import choice
 
 _Function = Callable[[Any], Any]
 

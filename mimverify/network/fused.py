@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from mimverify.scratch import library
+from mimverify.support.scratch import library
 
 __all__ = ["LOG_COSH", "PSEUDO_HUBER", "QUADRATIC", "Fused"]
 

@@ -15,9 +15,9 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from mimverify.errors import InputError
-from mimverify.importing import load_attribute
-from mimverify.validation import canonical, choice, number, shortest
+from mimverify.support.errors import InputError
+from mimverify.support.importing import load_attribute
+from mimverify.support.validation import canonical, choice, number, shortest
 
 _TwoArrays = Callable[[Any, Any], Any]
 

@@ -20,9 +20,9 @@ from numpy.polynomial.hermite_e import hermeval
 from numpy.typing import NDArray
 from scipy.special import factorial
 
-from mimverify.errors import InputError
-from mimverify.importing import load_attribute, summarise
-from mimverify.validation import canonical, choice, integer, number, shortest
+from mimverify.support.errors import InputError
+from mimverify.support.importing import load_attribute, summarise
+from mimverify.support.validation import canonical, choice, integer, number, shortest
 
 Array = NDArray[np.float64]
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.errors import InputError
 from mimverify.problems.links import Link, get_link
 from mimverify.problems.streams import BLOCK_ROWS, Stream, block_parts, row_blocks
 from mimverify.problems.subspace import check_subspace, haar_subspace
-from mimverify.threads import map_in_order, single_threaded_libraries, threads_in_force
-from mimverify.validation import array, choice, dtype_name, integer, number
+from mimverify.support.errors import InputError
+from mimverify.support.threads import map_in_order, single_threaded_libraries, threads_in_force
+from mimverify.support.validation import array, choice, dtype_name, integer, number
 
 #: What a data set is for. Data sets of different purposes are independent.
 PURPOSES = ("stage1", "stage2", "test")

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mimverify.validation import integer
+from mimverify.support.validation import integer
 
 #: Rows of one block. Part of the definition of every data set: changing it changes them all.
 BLOCK_ROWS = 1024

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.errors import InputError
-from mimverify.validation import array, integer
+from mimverify.support.errors import InputError
+from mimverify.support.validation import array, integer
 
 
 def haar_subspace(rank: int, dim: int, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -6,8 +6,8 @@ import io
 import math
 from typing import TYPE_CHECKING, Any
 
-from mimverify.errors import InputError
 from mimverify.scaling.law import ScalingLaw, ScalingPoint
+from mimverify.support.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

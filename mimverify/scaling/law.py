@@ -12,18 +12,18 @@ import numpy as np
 from scipy.special import stdtrit
 
 from mimverify.backends import BACKENDS
-from mimverify.errors import InputError
-from mimverify.memory import bytes_text, physical_memory
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.scaling.measurement import half_bytes, measured_log_odds
 from mimverify.scaling.search import HalfPoint, find_n_half
+from mimverify.support.errors import InputError
+from mimverify.support.memory import bytes_text, physical_memory
+from mimverify.support.threads import thread_limit
+from mimverify.support.validation import choice, dtype_name, integer, number
+from mimverify.support.versions import software_versions
 from mimverify.theory import LabelMeasure, label_law, label_measure, n_half, truncated_law
 from mimverify.theory.analysis import first_moments
-from mimverify.theory.population import population_of
-from mimverify.threads import thread_limit
-from mimverify.validation import choice, dtype_name, integer, number
-from mimverify.versions import software_versions
+from mimverify.theory.spectrum.population import population_of
 
 #: Called with T, d, and a line on what is going on.
 OnProgress = Callable[[int, int, str], None]

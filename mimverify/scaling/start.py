@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.errors import InputError
 from mimverify.network.initialisation import Network
-from mimverify.validation import integer
+from mimverify.support.errors import InputError
+from mimverify.support.validation import integer
 
 #: Neurons of a balanced start for each direction of the subspace and repeat.
 NEURONS = 4

@@ -15,8 +15,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from mimverify.errors import InputError
-from mimverify.validation import integer, number
+from mimverify.support.errors import InputError
+from mimverify.support.validation import integer, number
 
 _BISECTIONS = 20  # of a probability: to 1e-6
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.errors import InputError
-from mimverify.validation import array, integer, number
+from mimverify.support.errors import InputError
+from mimverify.support.validation import array, integer, number
 
 Vector = NDArray[np.float64]
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import betainc
 
-from mimverify.errors import InputError
-from mimverify.validation import array
+from mimverify.support.errors import InputError
+from mimverify.support.validation import array
 
 
 @dataclass(frozen=True)

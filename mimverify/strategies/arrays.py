@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from mimverify.problems import MultiIndexModel
 from mimverify.strategies.choices import choices
-from mimverify.validation import choice, dtype_name
+from mimverify.support.validation import choice, dtype_name
 
 __all__ = ["ARRAY_KINDS", "AwkwardArrays", "adversarial_arrays"]
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from hypothesis import strategies as st
 
-from mimverify.errors import InputError
+from mimverify.support.errors import InputError
 
 __all__ = ["choices"]
 

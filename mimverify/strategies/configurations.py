@@ -6,12 +6,12 @@ from itertools import product
 
 from hypothesis import strategies as st
 
-from mimverify.errors import InputError
 from mimverify.experiment import ExperimentConfig
 from mimverify.problems import Link
 from mimverify.strategies.choices import choices
 from mimverify.strategies.links import links
-from mimverify.validation import number
+from mimverify.support.errors import InputError
+from mimverify.support.validation import number
 
 __all__ = ["configurations"]
 

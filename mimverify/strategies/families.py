@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mimverify.problems import Link, get_link
 from mimverify.problems.links import hermite
-from mimverify.validation import choice, integer
+from mimverify.support.validation import choice, integer
 
 __all__ = ["FAMILIES", "ODD_FAMILIES", "family_link"]
 

@@ -6,14 +6,14 @@ import math
 
 from hypothesis import strategies as st
 
-from mimverify.errors import InputError
 from mimverify.network import Loss, get_loss
 from mimverify.problems import Link, get_link
 from mimverify.strategies.choices import choices
 from mimverify.strategies.families import FAMILIES, ODD_FAMILIES, family_link
+from mimverify.support.errors import InputError
+from mimverify.support.validation import integer
 from mimverify.theory import label_law
 from mimverify.theory.analysis import first_moments
-from mimverify.validation import integer
 
 __all__ = ["lies_inside", "link_candidates", "links"]
 

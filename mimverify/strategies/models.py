@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mimverify.problems import Link, MultiIndexModel
 from mimverify.strategies.choices import choices
 from mimverify.strategies.links import links
-from mimverify.validation import integer, number
+from mimverify.support.validation import integer, number
 
 __all__ = ["models"]
 

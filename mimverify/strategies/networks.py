@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from mimverify.network import Network, symmetric_start
 from mimverify.strategies.choices import choices
-from mimverify.validation import choice, dtype_name, integer
+from mimverify.support.validation import choice, dtype_name, integer
 
 __all__ = ["networks"]
 

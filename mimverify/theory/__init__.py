@@ -6,11 +6,7 @@ well. Nothing here has a free constant. Derivations: docs/theory-engine.md.
 
 from mimverify.statistics import null_overlap_cdf
 from mimverify.theory.analysis import TransformAnalysis, analyse_transform
-from mimverify.theory.information import LabelInformation, label_information
-from mimverify.theory.inspection import Assumption, LinkInspection, inspect_link
-from mimverify.theory.label_measure import LabelMeasure, label_measure
-from mimverify.theory.law import LabelLaw, label_law, realised_law, sampled_law, truncated_law
-from mimverify.theory.laws import (
+from mimverify.theory.closed_forms import (
     bulk_edges,
     closed_form_n_half,
     collapse_fraction,
@@ -22,21 +18,31 @@ from mimverify.theory.laws import (
     plateau,
     spurious_outlier,
 )
-from mimverify.theory.optimal import OptimalTransform, optimal_transform
+from mimverify.theory.conditional.information import LabelInformation, label_information
+from mimverify.theory.conditional.optimal import OptimalTransform, optimal_transform
+from mimverify.theory.inspection import Assumption, LinkInspection, inspect_link
+from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
+from mimverify.theory.labels.law import (
+    LabelLaw,
+    label_law,
+    realised_law,
+    sampled_law,
+    truncated_law,
+)
+from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.theory.prediction import Prediction, predict
-from mimverify.theory.resolvent import Outlier, Resolvent
 from mimverify.theory.sample_sizes import local_exponent, n_half
-from mimverify.theory.span import SpanPrediction, predict_span
-from mimverify.theory.steps import StepCount, Window, recommended_steps, span_window
-from mimverify.theory.thresholds import (
+from mimverify.theory.spectrum.resolvent import Outlier, Resolvent
+from mimverify.theory.spectrum.span import SpanPrediction, predict_span
+from mimverify.theory.spectrum.thresholds import (
     Thresholds,
     descent_threshold,
     overlap_curve,
     spectral_thresholds,
     thresholds,
 )
+from mimverify.theory.steps import StepCount, Window, recommended_steps, span_window
 from mimverify.theory.trajectory import Trajectory, predict_trajectory, trajectory_of
-from mimverify.theory.transforms import LabelTransform
 
 __all__ = [
     "Assumption",

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
-from mimverify.theory.label_measure import LabelMeasure, label_measure
-from mimverify.theory.law import LabelLaw, label_law
-from mimverify.theory.laws import plateau
-from mimverify.theory.memory import remembered
-from mimverify.theory.moments import CLEARLY
-from mimverify.theory.tails import Tail
-from mimverify.theory.thresholds import Thresholds, descent_threshold, thresholds
-from mimverify.theory.transforms import LabelTransform
-from mimverify.validation import number
+from mimverify.support.validation import number
+from mimverify.theory.closed_forms import plateau
+from mimverify.theory.conditional.moments import CLEARLY
+from mimverify.theory.labels.cache import remembered
+from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
+from mimverify.theory.labels.law import LabelLaw, label_law
+from mimverify.theory.labels.tails import Tail
+from mimverify.theory.labels.transforms import LabelTransform
+from mimverify.theory.spectrum.thresholds import Thresholds, descent_threshold, thresholds
 
 Array = NDArray[np.float64]
 

@@ -17,14 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtr, stdtrit
 
-from mimverify.errors import InputError
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
-from mimverify.theory.label_measure import label_measure
-from mimverify.theory.law import label_law, realised_law
-from mimverify.theory.population import population_of
+from mimverify.support.errors import InputError
+from mimverify.support.validation import integer, number
+from mimverify.theory.labels.label_measure import label_measure
+from mimverify.theory.labels.law import label_law, realised_law
+from mimverify.theory.spectrum.population import population_of
 from mimverify.theory.trajectory import Trajectory, trajectory_of
-from mimverify.validation import integer, number
 
 Array = NDArray[np.float64]
 

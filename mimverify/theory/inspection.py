@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.errors import InputError
 from mimverify.network.losses import LOSSES, Loss, get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.support.errors import InputError
+from mimverify.support.validation import number
 from mimverify.theory.analysis import TransformAnalysis, analyse_transform
-from mimverify.theory.hermite import HermiteTensors, hermite_tensors
-from mimverify.theory.information import LabelInformation, label_information
-from mimverify.theory.law import label_law
-from mimverify.theory.moments import CLEARLY
-from mimverify.validation import number
+from mimverify.theory.conditional.hermite import HermiteTensors, hermite_tensors
+from mimverify.theory.conditional.information import LabelInformation, label_information
+from mimverify.theory.conditional.moments import CLEARLY
+from mimverify.theory.labels.law import label_law
 
 Array = NDArray[np.float64]
 

@@ -12,13 +12,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.errors import InputError
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.support.errors import InputError
+from mimverify.support.validation import integer
 from mimverify.theory.analysis import FirstMoments, first_moments
-from mimverify.theory.label_measure import LabelMeasure, label_measure
-from mimverify.theory.law import LabelLaw, label_law, sampled_law, truncated_law
-from mimverify.theory.laws import (
+from mimverify.theory.closed_forms import (
     closed_form_n_half,
     collapse_fraction,
     corrected_alignment,
@@ -27,13 +26,14 @@ from mimverify.theory.laws import (
     large_ratio_alignment,
     plateau,
 )
-from mimverify.theory.population import population_of
-from mimverify.theory.resolvent import Outlier, Resolvent
+from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
+from mimverify.theory.labels.law import LabelLaw, label_law, sampled_law, truncated_law
 from mimverify.theory.sample_sizes import HIGHEST_RATIO, local_exponent, n_half
-from mimverify.theory.span import SpanPrediction, predict_span
+from mimverify.theory.spectrum.population import population_of
+from mimverify.theory.spectrum.resolvent import Outlier, Resolvent
+from mimverify.theory.spectrum.span import SpanPrediction, predict_span
 from mimverify.theory.steps import MOST_STEPS, StepCount, Window, recommended_steps, span_window
 from mimverify.theory.trajectory import Trajectory, predict_trajectory
-from mimverify.validation import integer
 
 Array = NDArray[np.float64]
 

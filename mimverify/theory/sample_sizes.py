@@ -8,10 +8,10 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import logit
 
-from mimverify.theory.label_measure import LabelMeasure
-from mimverify.theory.laws import closed_form_n_half
-from mimverify.theory.resolvent import Resolvent
-from mimverify.theory.traces import traces
+from mimverify.theory.closed_forms import closed_form_n_half
+from mimverify.theory.labels.label_measure import LabelMeasure
+from mimverify.theory.spectrum.resolvent import Resolvent
+from mimverify.theory.spectrum.traces import traces
 
 #: Of n/d: what is not learned from so many samples is not learned.
 HIGHEST_RATIO = 1e13

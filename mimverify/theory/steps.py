@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mimverify.errors import InputError
-from mimverify.theory.label_measure import LabelMeasure
-from mimverify.theory.resolvent import Resolvent
-from mimverify.theory.span import SpanPrediction
-from mimverify.theory.traces import traces
-from mimverify.validation import number
+from mimverify.support.errors import InputError
+from mimverify.support.validation import number
+from mimverify.theory.labels.label_measure import LabelMeasure
+from mimverify.theory.spectrum.resolvent import Resolvent
+from mimverify.theory.spectrum.span import SpanPrediction
+from mimverify.theory.spectrum.traces import traces
 
 #: More steps than this are not considered: a direction that needs them is at the threshold.
 MOST_STEPS = 400

@@ -16,18 +16,18 @@ from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri
 
-from mimverify.errors import InputError
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
-from mimverify.theory.bias import trace_bias
-from mimverify.theory.fluctuations import LabelShift, trace_covariance
-from mimverify.theory.label_measure import LabelMeasure, label_measure
-from mimverify.theory.law import label_law, sampled_law
-from mimverify.theory.population import population_of
-from mimverify.theory.resolvent import Resolvent
-from mimverify.theory.traces import traces
-from mimverify.theory.transforms import LabelTransform
-from mimverify.validation import integer, number
+from mimverify.support.errors import InputError
+from mimverify.support.validation import integer, number
+from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
+from mimverify.theory.labels.law import label_law, sampled_law
+from mimverify.theory.labels.transforms import LabelTransform
+from mimverify.theory.spectrum.bias import trace_bias
+from mimverify.theory.spectrum.fluctuations import LabelShift, trace_covariance
+from mimverify.theory.spectrum.population import population_of
+from mimverify.theory.spectrum.resolvent import Resolvent
+from mimverify.theory.spectrum.traces import traces
 
 Array = NDArray[np.float64]
 

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from mimverify.errors import InputError
 from mimverify.network.losses import Loss
-from mimverify.threads import map_in_order
-from mimverify.validation import not_constant
+from mimverify.support.errors import InputError
+from mimverify.support.threads import map_in_order
+from mimverify.support.validation import not_constant
 
 # How often the interval of the labels is doubled in search of a root.
 _DOUBLINGS = 20

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from mimverify.designs.base import Design
 from mimverify.network.activations import Activation
 from mimverify.problems.streams import cut_rows
-from mimverify.scratch import Pool, Scratch
-from mimverify.threads import (
+from mimverify.support.scratch import Pool, Scratch
+from mimverify.support.threads import (
     map_in_order,
     single_threaded_libraries,
     sum_in_order,

@@ -14,7 +14,7 @@ from array_api_compat import array_namespace
 from mimverify.designs.base import Design
 from mimverify.network.activations import Activation
 from mimverify.network.losses import Loss
-from mimverify.scratch import Scratch
+from mimverify.support.scratch import Scratch
 from mimverify.training.symmetry import mirror_sign
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, cg
 
 from mimverify.designs.base import Design
-from mimverify.errors import InputError, MimverifyError
 from mimverify.network.losses import Loss
+from mimverify.support.errors import InputError, MimverifyError
 
 Vector = NDArray[np.float64]
 

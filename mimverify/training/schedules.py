@@ -9,8 +9,8 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
-from mimverify.errors import InputError
-from mimverify.validation import number
+from mimverify.support.errors import InputError
+from mimverify.support.validation import number
 
 
 class Schedule(ABC):

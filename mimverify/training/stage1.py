@@ -11,8 +11,8 @@ from array_api_compat import array_namespace
 from numpy.typing import NDArray
 
 from mimverify.designs.base import Design
-from mimverify.errors import DivergenceError
 from mimverify.network.activations import Activation
+from mimverify.support.errors import DivergenceError
 from mimverify.training.centring import Centring
 from mimverify.training.gradient import Objective, first_layer_gradient
 from mimverify.training.schedules import Schedule

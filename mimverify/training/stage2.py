@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
 from mimverify.designs.base import Design
-from mimverify.errors import DivergenceError, InputError
 from mimverify.network.activations import Activation
-from mimverify.threads import single_threaded_libraries
+from mimverify.support.errors import DivergenceError, InputError
+from mimverify.support.threads import single_threaded_libraries
+from mimverify.support.validation import choice, integer, number
 from mimverify.training.features import Features, feature_moments
-from mimverify.validation import choice, integer, number
 
 Array = NDArray[np.float64]
 

@@ -13,18 +13,26 @@ from mimverify.backends import BACKENDS, Backend, get_backend
 from mimverify.designs.base import Design
 from mimverify.designs.counted import CountedDesign, OperationCounts
 from mimverify.designs.stored import StoredDesign
-from mimverify.errors import InputError
 from mimverify.network.activations import Activation, get_activation
 from mimverify.network.initialisation import Network, symmetric_start
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.streams import Stream
+from mimverify.support.errors import InputError
+from mimverify.support.validation import (
+    array,
+    choice,
+    data,
+    dtype_name,
+    integer,
+    not_constant,
+    number,
+)
 from mimverify.training.centring import Centring, fit_constant
 from mimverify.training.gradient import Objective
 from mimverify.training.linear_part import fit_linear_part
 from mimverify.training.schedules import ConstantRate, ScaleFree, Schedule, default_steps
 from mimverify.training.stage1 import FirstLayerState, Observer, train_first_layer
 from mimverify.training.stage2 import READOUTS, Readout, train_readout, unit_rows
-from mimverify.validation import array, choice, data, dtype_name, integer, not_constant, number
 
 Array = NDArray[np.floating[Any]]
 

@@ -4,14 +4,8 @@ What the suite (`properties/`) and adopters' own test suites may import is liste
 """
 
 from mimverify.handles import Capabilities, InProcessTrainer, TrainerHandle
-from mimverify.trial.adapter import (
-    STANDARD_ACTIVATIONS,
-    STANDARD_DTYPES,
-    STANDARD_LOSSES,
-    TrainerUnderTrial,
-)
-from mimverify.trial.adopters import BoundClaim, check, parametrize_with_claims
-from mimverify.trial.cases import (
+from mimverify.support.settings_text import settings_text
+from mimverify.trial.claims.cases import (
     KINDS,
     ONE_STEP_KINDS,
     SYMMETRIC_KINDS,
@@ -21,7 +15,25 @@ from mimverify.trial.cases import (
     exact_cases,
     learning_cases,
 )
-from mimverify.trial.claim import CLAIM_SET_VERSION, Claim, claim, load_claims, suite_path
+from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim, claim, load_claims, suite_path
+from mimverify.trial.claims.learning import (
+    DEVIATIONS,
+    EVEN_ACTIVATIONS,
+    LIPSCHITZ_LOSSES,
+    WELL_CONDITIONED,
+    error_after_fit,
+    first_layer,
+    log_odds,
+    loss_used,
+    mean_log_odds,
+    near_odds,
+    odds_above,
+    odds_below,
+    readout_error,
+    training_data,
+)
+from mimverify.trial.claims.ledger import Ledger
+from mimverify.trial.claims.selection import select_claims
 from mimverify.trial.decisions import (
     DIRECTIONS,
     CountedOperations,
@@ -42,32 +54,12 @@ from mimverify.trial.decisions import (
     between,
     near,
 )
-from mimverify.trial.declared import (
+from mimverify.trial.decisions.declared import (
     MissingDecisionError,
     RepeatedDecisionError,
     UnbudgetedExampleError,
     UndeclaredDecisionError,
 )
-from mimverify.trial.envelope import accumulate, lipschitz, step_envelope, unit_roundoff
-from mimverify.trial.evidence import Evidence
-from mimverify.trial.learning import (
-    DEVIATIONS,
-    EVEN_ACTIVATIONS,
-    LIPSCHITZ_LOSSES,
-    WELL_CONDITIONED,
-    error_after_fit,
-    first_layer,
-    log_odds,
-    loss_used,
-    mean_log_odds,
-    near_odds,
-    odds_above,
-    odds_below,
-    readout_error,
-    training_data,
-)
-from mimverify.trial.ledger import Ledger
-from mimverify.trial.oracle import exact_step, exact_trajectory, label_covariance
 from mimverify.trial.outcomes import (
     ClaimError,
     ClaimFailed,
@@ -76,12 +68,20 @@ from mimverify.trial.outcomes import (
     Status,
 )
 from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES, Profile
-from mimverify.trial.selection import select_claims
-from mimverify.trial.session import REFERENCE_TRAINERS, Session
-from mimverify.trial.settings import TrialSettings
-from mimverify.trial.settings_text import settings_text
-from mimverify.trial.trial import Trial
-from mimverify.trial.verdict import Verdict
+from mimverify.trial.reference.envelope import accumulate, lipschitz, step_envelope, unit_roundoff
+from mimverify.trial.reference.oracle import exact_step, exact_trajectory, label_covariance
+from mimverify.trial.running.api import BoundClaim, check, parametrize_with_claims
+from mimverify.trial.running.evidence import Evidence
+from mimverify.trial.running.session import REFERENCE_TRAINERS, Session
+from mimverify.trial.running.settings import TrialSettings
+from mimverify.trial.running.trial import Trial
+from mimverify.trial.running.verdict import Verdict
+from mimverify.trial.trainer.adapter import (
+    STANDARD_ACTIVATIONS,
+    STANDARD_DTYPES,
+    STANDARD_LOSSES,
+    TrainerUnderTrial,
+)
 
 __all__ = [
     "CLAIM_SET_VERSION",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from mimverify.errors import MimverifyError
+from mimverify.support.errors import MimverifyError
 
 __all__ = ["ClaimError", "ClaimFailed", "Inconclusive", "NotApplicable", "Status"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mimverify.errors import InputError
-from mimverify.validation import choice, integer, number
+from mimverify.support.errors import InputError
+from mimverify.support.validation import choice, integer, number
 
 __all__ = ["FALSE_ALARM_BUDGET", "PROFILES", "Profile", "profiles_up_to"]
 

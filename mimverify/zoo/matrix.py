@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mimverify.trial.outcomes import Status
-from mimverify.trial.report import TrainerReport
-from mimverify.trial.verdict import Verdict
+from mimverify.trial.running.report import TrainerReport
+from mimverify.trial.running.verdict import Verdict
 from mimverify.zoo.justified import JUSTIFIED
 from mimverify.zoo.record import Mutant
 

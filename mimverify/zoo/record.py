@@ -34,7 +34,7 @@ class Mutant:
 
     - `trainer`: its class.
     - `category`: one of `CATEGORIES`.
-    - `breaks`: what it gets wrong: a key of `mimverify.trial.claim.CAPABILITIES`.
+    - `breaks`: what it gets wrong: a key of `mimverify.trial.claims.claim.CAPABILITIES`.
     - `caught_by`: id of the claim that is known to catch it fastest in the quick profile;
       None for one that no claim is known to catch: a gap in the suite.
     - `only`: where alone it is wrong ("float32", "n ≤ d"), empty for everywhere.

@@ -27,9 +27,9 @@ from mimverify.designs.lazy.normals import normals
 from mimverify.designs.lazy.stopwatch import Stopwatch
 from mimverify.designs.lazy.storage import Slabs, slab_width
 from mimverify.designs.lazy.workers import Workers
-from mimverify.memory import check_fits
-from mimverify.threads import single_threaded_libraries
-from mimverify.validation import array, integer
+from mimverify.support.memory import check_fits
+from mimverify.support.threads import single_threaded_libraries
+from mimverify.support.validation import array, integer
 
 Matrix = NDArray[np.float64]
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.backends import Backend
-from mimverify.threads import map_in_order, threads_in_force
-from mimverify.validation import integer
+from mimverify.support.threads import map_in_order, threads_in_force
+from mimverify.support.validation import integer
 
 #: What a task adds up: float64 arrays of fixed shapes.
 Sums = Sequence[NDArray[np.float64]]

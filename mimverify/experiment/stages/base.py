@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.designs.base import Design
-from mimverify.distributed import Communicator
-from mimverify.experiment.memory import MemoryNeed
+from mimverify.designs.distributed import Communicator
+from mimverify.experiment.memory_need import MemoryNeed
 from mimverify.experiment.progress import OnProgress
 from mimverify.experiment.resolved import ResolvedConfig
-from mimverify.measure.prediction import Predictor, test_errors
+from mimverify.measure.predictors import Predictor, test_errors
 from mimverify.problems.model import MultiIndexModel
 from mimverify.training.trainer import LayerwiseTrainer
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mimverify.designs.base import Design
 from mimverify.experiment.stages.base import Stages
-from mimverify.measure.prediction import Predictor, baseline_predictors
+from mimverify.measure.predictors import Predictor, baseline_predictors
 from mimverify.training.trainer import LayerwiseTrainer
 
 _Drawn = TypeVar("_Drawn", bound=Design)

@@ -11,7 +11,7 @@ from mimverify.backends import Backend, NumpyBackend, get_backend
 from mimverify.designs.base import Design
 from mimverify.designs.lazy import LazyGaussianDesign, lazy_bytes
 from mimverify.designs.stored import StoredDesign
-from mimverify.experiment.memory import MemoryNeed, Part
+from mimverify.experiment.memory_need import MemoryNeed, Part
 from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.experiment.stages import parts
 from mimverify.experiment.stages.base import Stages
@@ -20,7 +20,7 @@ from mimverify.experiment.stages.directions import (
     regression_directions,
     training_directions,
 )
-from mimverify.measure.prediction import Predictor, linear_regression, oracle_readout
+from mimverify.measure.predictors import Predictor, linear_regression, oracle_readout
 from mimverify.measure.reduction import reduce_model
 from mimverify.network.losses import get_loss
 from mimverify.problems.model import Dataset, MultiIndexModel

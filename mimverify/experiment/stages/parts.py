@@ -6,11 +6,11 @@ import numpy as np
 
 from mimverify.backends import get_backend
 from mimverify.designs.base import rows_per_block
-from mimverify.experiment.memory import Part
+from mimverify.experiment.memory_need import Part
 from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.problems.model import STRIP, blocks_at_once
 from mimverify.problems.streams import BLOCK_ROWS
-from mimverify.threads import threads_in_force
+from mimverify.support.threads import threads_in_force
 from mimverify.training.features import FEATURE_PIECE, FEATURE_STRIP
 
 # Directions that `oracle_readout` gives its features.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mimverify.backends import get_backend
 from mimverify.designs.sharded import ShardedDesign, shard_rows
 from mimverify.designs.stored import StoredDesign
-from mimverify.experiment.memory import MemoryNeed
+from mimverify.experiment.memory_need import MemoryNeed
 from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.experiment.stages.drawn import DrawnStages, phase
 from mimverify.experiment.stages.stored import stored_need

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from mimverify.backends import NumpyBackend, get_backend
 from mimverify.designs.base import Design
 from mimverify.designs.stored import StoredDesign
-from mimverify.experiment.memory import MemoryNeed, Part
+from mimverify.experiment.memory_need import MemoryNeed, Part
 from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.experiment.stages import parts
 from mimverify.experiment.stages.drawn import DrawnStages, phase
 from mimverify.problems.model import Dataset
-from mimverify.threads import threads_in_force
+from mimverify.support.threads import threads_in_force
 
 
 class _Stored(StoredDesign):

@@ -11,11 +11,11 @@ from mimverify.backends import Backend, NumpyBackend, get_backend
 from mimverify.designs.base import Design
 from mimverify.designs.rows import ModelRows
 from mimverify.designs.streamed import OnRows, StreamedDesign, streamed_bytes
-from mimverify.experiment.memory import MemoryNeed, Part
+from mimverify.experiment.memory_need import MemoryNeed, Part
 from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.experiment.stages import parts
 from mimverify.experiment.stages.drawn import DrawnStages, phase
-from mimverify.threads import available_cores
+from mimverify.support.threads import available_cores
 
 
 class _Redrawn(StreamedDesign):

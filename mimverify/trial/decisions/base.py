@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar, NoReturn, Self, get_type_hints
 
-from mimverify.errors import InputError
-from mimverify.strict_json import jsonable
+from mimverify.support.errors import InputError
+from mimverify.support.strict_json import jsonable
+from mimverify.support.validation import choice
 from mimverify.trial.outcomes import ClaimFailed
 from mimverify.trial.profile import Profile
-from mimverify.validation import choice
 
 __all__ = [
     "DIRECTIONS",

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from mimverify.strict_json import jsonable
+from mimverify.support.settings_text import settings_text
+from mimverify.support.strict_json import jsonable
 from mimverify.trial.decisions.base import DecisionEvidence, ExactDecision, ExactState
-from mimverify.trial.settings_text import settings_text
 
 __all__ = ["LimitOrder", "LimitOrderEvidence", "LimitOrderState"]
 

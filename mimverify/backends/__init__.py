@@ -1,0 +1,8 @@
+"""Array backends: where the numbers live while a network trains, one in each file."""
+
+from mimverify.backends.base import Backend
+from mimverify.backends.numpy_backend import NumpyBackend
+from mimverify.backends.registry import BACKENDS, get_backend
+from mimverify.backends.torch_backend import TorchBackend
+
+__all__ = ["BACKENDS", "Backend", "NumpyBackend", "TorchBackend", "get_backend"]

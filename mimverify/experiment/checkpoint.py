@@ -1,0 +1,134 @@
+"""Checkpoints of a run: the state of stage 1 and what was recorded until then, in one file.
+
+The file is an `Archive`, read without pickle: the weights, the linear part if there is one,
+and a JSON text with everything else. JSON keeps every float64 to the bit, so that a run that
+goes on from a checkpoint is the run that was never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.support.archive import Archive, json_text
+from mimverify.support.errors import InputError
+from mimverify.support.validation import DTYPES
+from mimverify.training.centring import Centring
+from mimverify.training.stage1 import FirstLayerState
+
+# 2: data sets come from another generator; a run of format 1 would go on with other data.
+_FILE = Archive("checkpoint", version=2)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where a run stands.
+
+    **Arguments**
+
+    - `configuration`: what is run, in JSON's terms; a run that resumes must be the same.
+    - `state`: stage 1 after some steps.
+    - `record`: what was measured so far, one list for each quantity.
+    """
+
+    configuration: dict[str, Any]
+    state: FirstLayerState
+    record: dict[str, list[Any]]
+
+
+def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
+    """Write the file in one step: an interruption leaves the last one as it was.
+
+    Tuples and arrays of the configuration and the record come back as lists.
+
+    **Raises** `InputError` for a path that cannot be written, or what JSON cannot hold.
+    """
+    state = checkpoint.state
+    description = {
+        "step": state.step,
+        "centring": {"constant": state.centring.constant, "offset": state.centring.offset},
+        "configuration": checkpoint.configuration,
+        "record": checkpoint.record,
+    }
+    arrays: dict[str, Any] = {"W": state.W}
+    if state.linear_part is not None:
+        arrays["linear_part"] = state.linear_part
+    text = json_text(_FILE.noun, description)
+    try:  # nothing is written that could not be read again
+        _checkpoint(json.loads(text), arrays)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"checkpoint: {error}") from None
+    _FILE.write(path, description, arrays)
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read what `save_checkpoint` wrote, to the bit.
+
+    **Raises** `InputError`, naming the path and the reason, for a file that cannot be read, is
+    something else, was cut off or changed, or comes from a later version.
+    """
+    description, arrays = _FILE.read(path)
+    try:
+        return _checkpoint(description, arrays)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a valid checkpoint ({error!r})") from None
+
+
+def check_resumable(
+    checkpoint: Checkpoint, configuration: Mapping[str, Any], *, free: Collection[str] = ()
+) -> None:
+    """Refuse to go on with another run than the one that was stopped.
+
+    **Arguments**
+
+    - `configuration`: of the run that is to go on, compared field by field, in its order.
+    - `free`: fields that may differ, such as the number of threads.
+
+    **Raises** `InputError` naming the first field that differs, and both values.
+    """
+    # As a file would give it back: tuples are lists, NumPy's numbers are Python's.
+    asked = json.loads(json_text("configuration", dict(configuration)))
+    saved = json.loads(json_text("configuration", checkpoint.configuration))
+    for field in [*asked, *(field for field in saved if field not in asked)]:
+        if field in free:
+            continue
+        if field not in saved or field not in asked:
+            side = "the new one" if field in saved else "the checkpoint's"
+            raise InputError(f"{field}: expected in both configurations, missing in {side}")
+        if asked[field] != saved[field]:
+            raise InputError(
+                f"{field}={asked[field]!r}: the run of the checkpoint had {saved[field]!r}; "
+                "expected the same"
+            )
+
+
+# -- the file ----------------------------------------------------------------------------------
+
+
+def _checkpoint(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Checkpoint:
+    """**Raises** `ValueError`, `KeyError` or `TypeError` where a part is missing or is not it."""
+    W, linear = arrays["W"], arrays.get("linear_part")
+    step, configuration, record = (description[k] for k in ("step", "configuration", "record"))
+    centring = Centring(*(float(description["centring"][k]) for k in ("constant", "offset")))
+    if W.ndim != 2 or W.dtype.name not in DTYPES or not np.isfinite(W).all():
+        raise ValueError(f"W of shape {W.shape} and dtype {W.dtype}")
+    if linear is not None and (
+        linear.shape != W.shape[1:] or linear.dtype != np.float64 or not np.isfinite(linear).all()
+    ):
+        raise ValueError(f"linear_part of shape {linear.shape} and dtype {linear.dtype}")
+    if type(step) is not int or step < 0:
+        raise ValueError(f"step={step!r}")
+    if not (math.isfinite(centring.constant) and math.isfinite(centring.offset)):
+        raise ValueError(f"{centring}")
+    if not isinstance(configuration, dict) or not isinstance(record, dict):
+        raise TypeError("configuration and record: expected objects")
+    if not all(isinstance(column, list) for column in record.values()):
+        raise TypeError("record: expected lists")
+    return Checkpoint(configuration, FirstLayerState(step, W, centring, linear), record)

@@ -1,0 +1,144 @@
+"""Test error and the baselines that give it meaning. Source: theory.md §7."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.backends import NumpyBackend
+from mimverify.designs.base import Design
+from mimverify.designs.stored import StoredDesign
+from mimverify.network.activations import get_activation
+from mimverify.network.losses import get_loss
+from mimverify.problems.model import Dataset, MultiIndexModel
+from mimverify.problems.streams import Stream
+from mimverify.support.errors import InputError
+from mimverify.support.validation import array, not_constant
+from mimverify.training.linear_part import fit_linear_part
+from mimverify.training.stage2 import Readout, train_readout
+
+Array = NDArray[np.float64]
+Predictor = Callable[[NDArray[np.floating[Any]]], Any]
+
+
+def normalised_error(prediction: Any, y: Any) -> float:
+    """Mean squared error over the variance of y: 1 is as good as predicting the mean.
+
+    **Raises** `InputError` for constant y, mismatched shapes or entries that are not finite.
+    """
+    y = array("y", y, (None,), dtype="float64")
+    not_constant(y)
+    prediction = array("prediction", prediction, y.shape, dtype="float64")
+    return float(np.mean((prediction - y) ** 2) / np.var(y))
+
+
+def test_errors(
+    model: MultiIndexModel, predictors: Mapping[str, Predictor], *, samples: int = 10_000
+) -> dict[str, float]:
+    """Normalised error of each predictor on one fresh test set, drawn block by block.
+
+    **Arguments**
+
+    - `predictors`: name → function from inputs `(n, d)` to predictions `(n,)`.
+    """
+    labels, outputs = [], {name: [] for name in predictors}  # type: ignore[var-annotated]
+    for _, block in model.blocks(samples, purpose="test"):
+        labels.append(block.y)
+        for name, predict in predictors.items():
+            outputs[name].append(np.array(predict(block.X)))  # a copy: it may be a part of X
+    y = np.concatenate(labels)
+    return {name: normalised_error(np.concatenate(parts), y) for name, parts in outputs.items()}
+
+
+test_errors.__test__ = False  # type: ignore[attr-defined]  # pytest: not a test
+
+
+def baseline_predictors(
+    model: MultiIndexModel,
+    stage2: Dataset | Design,
+    y: Any = None,
+    *,
+    neurons: int = 256,
+    ridge: float = 1e-3,
+    seed: int = 0,
+) -> dict[str, Predictor]:
+    """What a trainer's test error is to be compared with, fitted on stage 2's data.
+
+    **Arguments**
+
+    - `model`: whose subspace the oracle is told.
+    - `stage2`: a data set, or a design with labels `y` `(n,)`.
+    - `neurons`, `ridge`, `seed`: of the oracle's readout.
+
+    `mean`: the labels' mean; `linear`: `linear_regression`, left out where that has none;
+    `oracle_subspace`: stage 2's readout on the true hidden features.
+
+    **Raises** `InputError` for an empty data set, or labels that do not fit the design.
+    """
+    if isinstance(stage2, Dataset):
+        X, y = np.asarray(stage2.X), stage2.y
+        if len(X) == 0:
+            raise InputError("stage2 is empty: expected at least one sample")
+        design: Design = StoredDesign(
+            X, NumpyBackend("float32" if X.dtype == np.float32 else "float64")
+        )
+    else:
+        design = stage2
+    y = array("y", y, (design.n_samples,), dtype="float64")
+    mean = float(y.mean())
+    oracle = oracle_readout(model, design, y, neurons=neurons, ridge=ridge, seed=seed)
+    predictors: dict[str, Predictor] = {
+        "mean": lambda inputs: np.full(len(inputs), mean),
+        "oracle_subspace": oracle.predict,
+    }
+    regression = linear_regression(design, y)
+    if regression is not None:
+        intercept, theta = regression
+        predictors["linear"] = lambda inputs: intercept + inputs @ theta
+    return predictors
+
+
+def oracle_readout(
+    model: MultiIndexModel,
+    design: Design,
+    y: NDArray[np.floating[Any]],
+    *,
+    neurons: int = 256,
+    ridge: float = 1e-3,
+    seed: int = 0,
+) -> Readout:
+    """Stage 2's readout on the true hidden features. Arguments as for `baseline_predictors`."""
+    rng = Stream(seed, 0x6F).block(0)
+    # Hidden directions alone see only axes; random ones within the span see the plane.
+    within = rng.standard_normal((max(64, model.rank), model.rank))
+    return train_readout(
+        design,
+        y,
+        within @ model.subspace,
+        activation=get_activation("log-cosh"),
+        neurons=neurons,
+        rng=rng,
+        ridge=ridge,
+    )
+
+
+def linear_regression(design: Design, y: Array) -> tuple[float, Array] | None:
+    """Least squares on (1, x): intercept and coefficients `(d,)`.
+
+    A well-posed problem, n > 2(d + 1), takes some forty conjugate-gradient passes over the
+    data; a direct solver would take O(n d²) time, more than training, and two copies of the
+    data. With fewer samples the passes converge slowly or not at all: the shortest solution
+    is then computed directly on a stored design, and any other has none (None).
+    """
+    if design.n_samples > 2 * (design.dim + 1):
+        return fit_linear_part(design, y, get_loss("squared"))
+    if not isinstance(design, StoredDesign):
+        return None
+    inputs = design.X if isinstance(design.X, np.ndarray) else design.backend.to_numpy(design.X)
+    X = inputs.astype(np.float64, copy=False)
+    centre, mean = X.mean(axis=0), float(y.mean())
+    theta = np.asarray(np.linalg.lstsq(X - centre, y - mean, rcond=None)[0])
+    return mean - float(centre @ theta), theta

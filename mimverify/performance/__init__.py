@@ -1,0 +1,1 @@
+"""How fast: competitors side by side, and the history of benchmarks."""

@@ -1,0 +1,58 @@
+"""On what was measured: the processor, and versions and threads of each process."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+from threadpoolctl import threadpool_info
+
+from mimverify.support.memory import physical_memory
+from mimverify.support.threads import available_cores, threads_in_force
+from mimverify.support.versions import software_versions
+
+
+def machine_facts() -> dict[str, Any]:
+    """Processor, cores, memory, system and this package's version."""
+    return {
+        "cpu": cpu_name(),
+        "cores": available_cores(),
+        "memory": physical_memory(),
+        "load": _load(),
+        "system": platform.platform(),
+        "mimverify": software_versions()["mimverify"],
+    }
+
+
+def process_facts(modules: Sequence[str]) -> dict[str, Any]:
+    """Versions of Python, NumPy, SciPy and `modules`; this process's thread pools."""
+    versions = software_versions("numpy", "scipy", *modules)
+    del versions["mimverify"]  # the same in every process: `machine_facts` tells it
+    pools = [
+        {key: pool.get(key) for key in ("internal_api", "version", "num_threads")}
+        for pool in threadpool_info()
+    ]
+    return {"versions": versions, "threads": threads_in_force(), "pools": pools}
+
+
+def cpu_name() -> str:
+    """The processor as the system names it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                key, _, value = line.partition(":")
+                if key.strip() == "model name":
+                    return value.strip()
+    except OSError:  # not on this system
+        pass
+    return platform.processor() or platform.machine() or "unknown"
+
+
+def _load() -> float | None:
+    """Processes that wanted a core lately: what else was going on. None where it is not told."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None

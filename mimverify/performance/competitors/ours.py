@@ -1,0 +1,52 @@
+"""The reference trainer's own step, on each of its backends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mimverify.backends import get_backend
+from mimverify.designs.stored import StoredDesign
+from mimverify.network.activations import get_activation
+from mimverify.network.losses import get_loss
+from mimverify.performance.competitors.competitor import Contender, Run
+from mimverify.performance.competitors.problem import Task
+from mimverify.training.gradient import Objective
+from mimverify.training.schedules import ConstantRate
+from mimverify.training.stage1 import train_first_layer
+
+
+def _preparing(name: str) -> Callable[[Task], Run]:
+    def prepare(task: Task) -> Run:
+        backend = get_backend(name, task.problem.dtype)
+        design = StoredDesign(task.X, backend)
+        objective = Objective(get_loss(task.loss), backend.asarray(task.y))
+        W, a, b = (backend.asarray(array) for array in (task.W, task.a, task.b))
+        activation, schedule = get_activation(task.activation), ConstantRate(task.eta, task.beta)
+
+        def call() -> Any:
+            return train_first_layer(
+                design, objective, W, a, b,
+                activation=activation, schedule=schedule, steps=1, zero_allowed=True,
+            )  # fmt: skip
+
+        return Run(call)
+
+    return prepare
+
+
+NUMPY = Contender(
+    "numpy",
+    "mimverify's step on NumPy: train_first_layer with one step, its checks included",
+    _preparing("numpy"),
+    products="numpy products",
+    backend="numpy",
+)
+TORCH = Contender(
+    "torch",
+    "the same on Torch",
+    _preparing("torch"),
+    modules=("torch",),
+    products="torch products",
+    backend="torch",
+)

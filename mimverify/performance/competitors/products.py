@@ -1,0 +1,108 @@
+"""The two bare matrix products of a step, and the speeds that bound it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from mimverify.performance.competitors.competitor import Contender, Run
+from mimverify.performance.competitors.problem import Task
+from mimverify.support.threads import map_in_order, single_threaded_libraries, threads_in_force
+
+#: Side of the square matrices whose product shows the arithmetic peak.
+PEAK_SIDE = 2048
+#: Bytes whose reading shows the bandwidth: more than any cache holds.
+PEAK_BYTES = 1 << 29
+
+_TRIES = 3
+
+
+def _residuals(task: Task) -> np.ndarray[Any, Any]:
+    """An R `(n, m)` of full density: what is in it does not matter to a product."""
+    rng = np.random.default_rng(task.problem.seed)
+    shape = (task.problem.samples, task.problem.neurons)
+    R = np.empty(shape, task.problem.dtype)
+    R[...] = rng.standard_normal(shape, dtype=np.dtype(task.problem.dtype).type)
+    return R
+
+
+def _numpy(task: Task) -> Run:
+    X, W, R = task.X, task.W, _residuals(task)
+
+    def call() -> Any:
+        return X @ W.T, R.T @ X
+
+    return Run(call)
+
+
+def _torch(task: Task) -> Run:
+    import torch
+
+    X, W, R = (torch.as_tensor(array) for array in (task.X, task.W, _residuals(task)))
+
+    def call() -> Any:
+        with torch.inference_mode():
+            return X @ W.T, R.T @ X
+
+    return Run(call)
+
+
+def measure_peaks(
+    name: str, dtype: str, *, side: int = PEAK_SIDE, nbytes: int = PEAK_BYTES
+) -> dict[str, float]:
+    """Operations per second of a large square product, and bytes per second of reading.
+
+    **Arguments**
+
+    - `name`: of a contender of this module: with which library.
+    - `dtype`: of the numbers.
+    - `side`, `nbytes`: sizes of the product and of what is read.
+
+    **Returns** `flops` and `bytes`, the best of a few tries each.
+    """
+    A = np.ones((side, side), dtype)
+    x = np.ones(nbytes // np.dtype(dtype).itemsize, dtype)
+    multiply: Callable[[], Any]
+    read: Callable[[], Any]
+    if name == TORCH_PRODUCTS.name:
+        import torch
+
+        B, v = torch.as_tensor(A), torch.as_tensor(x)
+        multiply, read = (lambda: B @ B), v.sum
+    else:
+        parts = np.array_split(x, threads_in_force())
+
+        def everything() -> Any:
+            with single_threaded_libraries():  # a thread for each part instead
+                return map_in_order(lambda part: part @ part, parts, len(parts))
+
+        multiply, read = (lambda: A @ A), everything
+    return {"flops": 2 * side**3 / _best(multiply), "bytes": x.nbytes / _best(read)}
+
+
+def _best(work: Callable[[], Any]) -> float:
+    work()
+    times = []
+    for _ in range(_TRIES):
+        start = perf_counter()
+        work()
+        times.append(perf_counter() - start)
+    return min(times)
+
+
+NUMPY_PRODUCTS = Contender(
+    "numpy products",
+    "X @ W.T and R.T @ X in NumPy, as a user writes them, for an R that is given",
+    _numpy,
+    computes_step=False,
+)
+TORCH_PRODUCTS = Contender(
+    "torch products",
+    "the same in Torch",
+    _torch,
+    modules=("torch",),
+    computes_step=False,
+)

@@ -1,0 +1,37 @@
+"""Benchmark history: asv's results as slopes against d, regressions, and a gate.
+
+asv runs the benchmarks and keeps the results; here they are read, judged and shown.
+"""
+
+from mimverify.performance.history.gate import Gate, Judgement, Run, State, judge
+from mimverify.performance.history.page import page_of
+from mimverify.performance.history.reading import Commit, History, Point, Series, read_history
+from mimverify.performance.history.regressions import Regression, Step, find_regressions, steps_of
+from mimverify.performance.history.report import Report, make_report
+from mimverify.performance.history.slopes import Curve, Slope, curves_of, fit_slope
+from mimverify.performance.history.text import text_of
+
+__all__ = [
+    "Commit",
+    "Curve",
+    "Gate",
+    "History",
+    "Judgement",
+    "Point",
+    "Regression",
+    "Report",
+    "Run",
+    "Series",
+    "Slope",
+    "State",
+    "Step",
+    "curves_of",
+    "find_regressions",
+    "fit_slope",
+    "judge",
+    "make_report",
+    "page_of",
+    "read_history",
+    "steps_of",
+    "text_of",
+]

@@ -1,0 +1,304 @@
+"""asv's results as series: one value per commit, with asv's interval, for each benchmark."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mimverify.support.errors import InputError
+
+__all__ = [
+    "DIM",
+    "RATIO",
+    "Commit",
+    "History",
+    "Parameters",
+    "Point",
+    "Series",
+    "asv_module",
+    "listed",
+    "read_history",
+]
+
+#: Name of the parameter that is the input dimension d.
+DIM = "dim"
+
+#: Unit of the benchmarks that compare two pieces of work of one run.
+RATIO = "ratio"
+
+#: Names and values of a benchmark's parameters.
+Parameters = tuple[tuple[str, Any], ...]
+
+# What a file that is no result file of asv's makes asv's reader stumble over.
+_BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit that was measured.
+
+    **Arguments**
+
+    - `hash`: in full.
+    - `date`: the author's, as asv stores it, in UTC.
+    """
+
+    hash: str
+    date: datetime
+
+    @property
+    def short(self) -> str:
+        """Eight characters of the hash."""
+        return self.hash[:8]
+
+    def __str__(self) -> str:
+        return f"{self.short} ({self.date:%Y-%m-%d})"
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a benchmark came to at a commit.
+
+    **Arguments**
+
+    - `commit`: where.
+    - `value`: lower is better; None where there is none: a gap, never a zero.
+    - `low`, `high`: asv's 99 % interval, which it has for timings only.
+    - `recorded`: whether the benchmark was run at this commit. Recorded without a value, it
+      failed, or left this combination of parameters out (`skipped`).
+    - `skipped`: left out by the benchmark itself.
+    - `run`: when, in milliseconds since 1970: tells one run from another.
+    """
+
+    commit: Commit
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    recorded: bool = True
+    skipped: bool = False
+    run: int | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether the benchmark was run here, and broke."""
+        return self.recorded and self.value is None and not self.skipped
+
+
+@dataclass(frozen=True)
+class Series:
+    """A benchmark with one combination of its parameters, over the commits.
+
+    **Arguments**
+
+    - `benchmark`, `unit`: its name and unit in asv.
+    - `parameters`: names and values.
+    - `machine`, `environment`: asv's names of where it was measured.
+    - `points`: one per commit measured there, oldest first.
+    """
+
+    benchmark: str
+    unit: str
+    parameters: Parameters
+    machine: str
+    environment: str
+    points: tuple[Point, ...]
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What makes it the same series in other results."""
+        return self.benchmark, self.parameters, self.machine, self.environment
+
+    @property
+    def dim(self) -> int | None:
+        """The input dimension, if the benchmark has one."""
+        value = dict(self.parameters).get(DIM)
+        usable = isinstance(value, int) and not isinstance(value, bool) and value > 0
+        return value if usable else None
+
+    @property
+    def others(self) -> Parameters:
+        """Its parameters but for the input dimension."""
+        return tuple(pair for pair in self.parameters if pair[0] != DIM)
+
+    @property
+    def measured(self) -> tuple[Point, ...]:
+        """The points that have a value."""
+        return tuple(point for point in self.points if point.value is not None)
+
+    @property
+    def label(self) -> str:
+        """The benchmark with its parameters, on one line."""
+        return f"{self.benchmark}({listed(self.parameters)})" if self.parameters else self.benchmark
+
+
+@dataclass(frozen=True)
+class History:
+    """All that a results folder of asv's holds.
+
+    **Arguments**
+
+    - `path`: the folder.
+    - `commits`: oldest first.
+    - `series`: of those benchmarks that still exist in their current version, as asv has it.
+    """
+
+    path: Path
+    commits: tuple[Commit, ...]
+    series: tuple[Series, ...]
+
+    def find(self, key: tuple[Any, ...]) -> Series | None:
+        """The series of that key, if it is here."""
+        return next((series for series in self.series if series.key == key), None)
+
+    @property
+    def places(self) -> tuple[tuple[str, str], ...]:
+        """Machines and environments."""
+        return tuple(dict.fromkeys((s.machine, s.environment) for s in self.series))
+
+
+def listed(parameters: Parameters) -> str:
+    """Parameters as `name=value, …`."""
+    return ", ".join(f"{name}={value}" for name, value in parameters)
+
+
+def asv_module(name: str) -> Any:
+    """A module of asv, which is optional. **Raises** `InputError` where it is missing."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise InputError("history needs asv: pip install 'mimverify[bench]'") from None
+
+
+def read_history(results: Path, argument: str = "RESULTS") -> History:
+    """Read a results folder of asv's.
+
+    **Arguments**
+
+    - `results`: the folder that holds `benchmarks.json` and a folder for each machine.
+    - `argument`: what messages call it.
+
+    **Raises** `InputError` where there is none, or a file in it is broken, naming it; and
+    without asv.
+    """
+    asv_module("asv")
+    where = f"{argument}={str(results)!r}"
+    if not results.is_dir():
+        raise InputError(f"{where}: no such folder, expected asv's results (see `asv run`)")
+    files = sorted(
+        path
+        for path in results.glob("*/*.json")
+        if path.name != "machine.json" and (path.parent / "machine.json").is_file()
+    )
+    if not (results / "benchmarks.json").is_file() or not files:
+        raise InputError(
+            f"{where}: holds no results of asv's, expected benchmarks.json and "
+            "MACHINE/COMMIT-ENVIRONMENT.json (see `asv run`)"
+        )
+    benchmarks = _benchmarks(results / "benchmarks.json", where)
+    places: dict[tuple[str, str], list[Any]] = {}
+    for path in files:
+        result = _result(path, where)
+        places.setdefault((result.params["machine"], result.env_name), []).append(result)
+    series: list[Series] = []
+    for (machine, environment), found in places.items():
+        found.sort(key=lambda result: (result.date, result.commit_hash))
+        for name, benchmark in benchmarks.items():
+            series += _series(name, benchmark, machine, environment, found)
+    commits = {_commit(result) for found in places.values() for result in found}
+    return History(
+        path=results,
+        commits=tuple(sorted(commits, key=lambda commit: (commit.date, commit.hash))),
+        series=tuple(sorted(series, key=lambda one: one.benchmark)),
+    )
+
+
+def _benchmarks(path: Path, where: str) -> dict[str, Mapping[str, Any]]:
+    util = asv_module("asv.util")
+    version = asv_module("asv.benchmarks").Benchmarks.api_version
+    try:
+        found = util.load_json(str(path), version)
+        found.pop("version", None)
+        for benchmark in found.values():
+            _ = benchmark["params"], benchmark["param_names"], benchmark["unit"]
+            list(itertools.product(*benchmark["params"]))
+    except (*_BROKEN, util.UserError) as error:
+        raise _broken(path, where, error) from None
+    return dict(sorted(found.items()))
+
+
+def _result(path: Path, where: str) -> Any:
+    util = asv_module("asv.util")
+    try:
+        result = asv_module("asv.results").Results.load(str(path))
+        _ = result.params["machine"], _commit(result)
+    except (*_BROKEN, util.UserError) as error:
+        raise _broken(path, where, error) from None
+    return result
+
+
+def _broken(path: Path, where: str, error: Exception) -> InputError:
+    return InputError(f"{where}: {path} is broken, expected a file written by asv ({error})")
+
+
+def _commit(result: Any) -> Commit:
+    return Commit(str(result.commit_hash), datetime.fromtimestamp(result.date / 1000, UTC))
+
+
+def _series(
+    name: str, benchmark: Mapping[str, Any], machine: str, environment: str, results: list[Any]
+) -> Iterator[Series]:
+    """One series for each combination of parameters that has a value somewhere."""
+    combinations = list(itertools.product(*benchmark["params"]))
+    columns = [_points(name, benchmark, result, len(combinations)) for result in results]
+    for index, combination in enumerate(combinations):
+        points = tuple(column[index] for column in columns)
+        if any(point.value is not None for point in points):
+            values = (_parameter(text) for text in combination)
+            yield Series(
+                benchmark=name,
+                unit=str(benchmark["unit"]),
+                parameters=tuple(zip(benchmark["param_names"], values, strict=False)),
+                machine=machine,
+                environment=environment,
+                points=points,
+            )
+
+
+def _points(name: str, benchmark: Mapping[str, Any], result: Any, count: int) -> list[Point]:
+    commit = _commit(result)
+    if name not in result.get_result_keys({name: benchmark}):
+        return [Point(commit, None, recorded=False)] * count
+    values = result.get_result_value(name, benchmark["params"])
+    stats = result.get_result_stats(name, benchmark["params"])
+    run = result.started_at.get(name)
+    return [
+        Point(
+            commit,
+            _finite(value),
+            low=_finite((stat or {}).get("ci_99_a")),
+            high=_finite((stat or {}).get("ci_99_b")),
+            skipped=isinstance(value, float) and math.isnan(value),
+            run=run,
+        )
+        for value, stat in zip(values, stats, strict=True)
+    ]
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
+
+
+def _parameter(text: str) -> Any:
+    """asv stores the repr of a parameter; one that is no literal stays a text."""
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+    return value if isinstance(value, (str, int, float, bool)) else text

@@ -1,0 +1,151 @@
+"""What is told of a history: slopes, regressions and the gate, for page, terminal and JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from mimverify.performance.history.gate import Gate, Judgement
+from mimverify.performance.history.reading import Commit, History, Series
+from mimverify.performance.history.regressions import Regression, find_regressions
+from mimverify.performance.history.slopes import LEVEL, Curve, Slope, curves_of
+
+__all__ = ["Report", "make_report"]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A history, looked at.
+
+    **Arguments**
+
+    - `history`: what asv measured.
+    - `curves`: benchmarks against d.
+    - `rest`: ratios, and benchmarks that have no d or values at one only.
+    - `regressions`: by asv's step detection, the latest first.
+    - `gate`: the ratios' judgement, if there are ratios.
+    """
+
+    history: History
+    curves: tuple[Curve, ...]
+    rest: tuple[Series, ...]
+    regressions: tuple[Regression, ...]
+    gate: Gate | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it in JSON's terms."""
+        return {
+            "results": str(self.history.path),
+            "commits": [_commit(commit) for commit in self.history.commits],
+            "slopes": [_curve(curve) for curve in self.curves],
+            "series": [_series(one) for one in self.history.series],
+            "regressions": [
+                {
+                    **_identity(one.series),
+                    "commit": one.commit.hash,
+                    "last_good": one.before.hash,
+                    "old": one.old,
+                    "new": one.new,
+                    "factor": one.factor,
+                }
+                for one in self.regressions
+            ],
+            "gate": None if self.gate is None else _gate(self.gate),
+        }
+
+
+def make_report(history: History, *, gate: Gate | None = None, least_dim: int = 1) -> Report:
+    """Look at a history.
+
+    **Arguments**
+
+    - `history`: what asv measured.
+    - `gate`: the ratios' judgement.
+    - `least_dim`: the smallest d to fit slopes to.
+    """
+    curves = curves_of(history, least_dim)
+    on_curves = {one.key for curve in curves for one in curve.series}
+    regressions = [found for one in history.series for found in find_regressions(one)]
+    regressions.sort(key=lambda one: -one.commit.date.timestamp())
+    return Report(
+        history=history,
+        curves=curves,
+        rest=tuple(one for one in history.series if one.key not in on_curves),
+        regressions=tuple(regressions),
+        gate=gate,
+    )
+
+
+def _commit(commit: Commit) -> dict[str, Any]:
+    return {"hash": commit.hash, "date": commit.date.isoformat()}
+
+
+def _identity(series: Series) -> dict[str, Any]:
+    return {
+        "benchmark": series.benchmark,
+        "parameters": dict(series.parameters),
+        "machine": series.machine,
+        "environment": series.environment,
+    }
+
+
+def _series(series: Series) -> dict[str, Any]:
+    return {
+        **_identity(series),
+        "unit": series.unit,
+        "values": [
+            {"commit": p.commit.hash, "value": p.value, "low": p.low, "high": p.high}
+            for p in series.points
+        ],
+    }
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    return {
+        **_identity(curve.series[0]),
+        "parameters": dict(curve.parameters),
+        "unit": curve.unit,
+        "level": LEVEL,
+        "reference": curve.reference,
+        "fits": [
+            {"commit": commit.hash, **_slope(slope)}
+            for commit, slope in zip(curve.commits, curve.slopes, strict=True)
+            if slope is not None
+        ],
+    }
+
+
+def _slope(slope: Slope) -> dict[str, Any]:
+    return {
+        "exponent": slope.exponent,
+        "margin": slope.margin,
+        "prefactor": slope.prefactor,
+        "factor": slope.factor,
+        "dims": slope.dims,
+    }
+
+
+def _gate(gate: Gate) -> dict[str, Any]:
+    return {
+        "threshold": gate.threshold,
+        "passed": gate.passed,
+        "to_repeat": [commit.hash for commit in gate.to_repeat],
+        "ratios": [_judgement(one) for one in gate.judgements],
+    }
+
+
+def _judgement(one: Judgement) -> dict[str, Any]:
+    return {
+        **_identity(one.series),
+        "commit": one.commit.hash,
+        "state": str(one.state),
+        "runs": [
+            {
+                "ratio": run.ratio,
+                "best": run.best,
+                "best_commit": run.best_commit.hash,
+                "factor": run.factor,
+            }
+            for run in one.runs
+        ],
+    }

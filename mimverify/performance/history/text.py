@@ -1,0 +1,177 @@
+"""The history as text, for a terminal of 80 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich import box
+from rich.console import JustifyMethod, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from mimverify.performance.history.gate import Gate, State
+from mimverify.performance.history.quantities import shown
+from mimverify.performance.history.reading import RATIO, Parameters, Series, listed
+from mimverify.performance.history.report import Report
+
+__all__ = ["text_of"]
+
+_BARS = "▁▂▃▄▅▆▇█"
+_WIDTH = 12  # commits in a sparkline
+_SO_FAR: dict[str, JustifyMethod] = {"so far": "left"}
+
+_STYLES = {
+    State.SUSPECT: "yellow",
+    State.UNCONFIRMED: "yellow",
+    State.REGRESSED: "bold red",
+    State.BROKEN: "bold red",
+}
+
+
+def text_of(report: Report) -> Iterator[RenderableType]:
+    """The parts to print, in order."""
+    commits = report.history.commits
+    span = str(commits[0]) if len(commits) == 1 else f"{commits[0]} to {commits[-1]}"
+    count = f"{len(commits)} commit{'s' if len(commits) > 1 else ''}"
+    yield Text(f"History of {count}, {span}", style="bold")
+    several = len(report.history.places) > 1
+    for place in report.history.places:
+        yield ""
+        yield Text(f"machine {place[0]}, environment {place[1]}", style="dim")
+        yield from _curves(report, place)
+        yield from _rest(report, place)
+    yield ""
+    yield from _regressions(report, several)
+    if report.gate is not None:
+        yield ""
+        yield from _gate(report.gate, str(report.history.path), several)
+
+
+def _curves(report: Report, place: tuple[str, str]) -> Iterator[RenderableType]:
+    curves = [curve for curve in report.curves if curve.place == place]
+    if not curves:
+        return
+    title = "Against d, at the latest commit measured"
+    table = _table(title, "benchmark", slope="left", fit="right", **_SO_FAR)
+    previous = ""
+    for curve in curves:
+        slope = curve.slopes[curve.latest or 0]
+        fit = "–"
+        if slope is not None:
+            fit = f"{shown(slope.prefactor, curve.unit)} at {slope.reference}"
+        exponents = [None if one is None else one.exponent for one in curve.slopes]
+        row = str(slope or "–"), fit, _sparkline(exponents, 0.2)
+        previous = _add(table, curve.series[0], previous, row, parameters=curve.parameters)
+    yield table
+
+
+def _rest(report: Report, place: tuple[str, str]) -> Iterator[RenderableType]:
+    rest = [one for one in report.rest if (one.machine, one.environment) == place]
+    if not rest:
+        return
+    table = _table("Over the commits", "benchmark", latest="right", best="right", **_SO_FAR)
+    previous = ""
+    for one in rest:
+        values = [point.value for point in one.points]
+        best = min(value for value in values if value is not None)
+        row = shown(values[-1], one.unit), shown(best, one.unit), _sparkline(values, 0.1)
+        previous = _add(table, one, previous, row)
+    yield table
+
+
+def _regressions(report: Report, several: bool) -> Iterator[RenderableType]:
+    if not report.regressions:
+        yield "Regressions by asv's step detection: none."
+        return
+    columns: dict[str, JustifyMethod] = {"from → to": "left", "×": "right", "at commit": "left"}
+    table = _table("Regressions by asv's step detection", "benchmark", **columns)
+    previous = ""
+    for one in report.regressions:
+        unit = one.series.unit
+        levels = f"{shown(one.old, unit)} → {shown(one.new, unit)}"
+        row = levels, f"{one.factor:.2f}", str(one.commit)
+        previous = _add(table, one.series, previous, row, several=several)
+    yield table
+
+
+def _gate(gate: Gate, results: str, several: bool) -> Iterator[RenderableType]:
+    title = f"Gate: ratios at most {gate.threshold:g} × the best step before"
+    columns: dict[str, JustifyMethod] = {"best": "right", "latest": "right", "× best": "right"}
+    table = _table(title, "ratio", **columns, commit="left", state="left")
+    previous = ""
+    for one in gate.judgements:
+        latest = one.series.measured[-1].value if one.state is State.FIRST else None
+        row = (
+            _each(run.best for run in one.runs),
+            _each(run.ratio for run in one.runs) if latest is None else f"{latest:.3f}",
+            _each((run.factor for run in one.runs), 2),
+            one.commit.short,
+            Text(one.state, style=_STYLES.get(one.state, "")),
+        )
+        previous = _add(table, one.series, previous, row, several=several)
+    yield table
+    if gate.suspects:
+        yield "A suspect fails the gate only if a repeated run shows it again:"
+        for line in gate.repeat_command(results):
+            yield Text(f"  {line}", no_wrap=True, overflow="ignore")
+    yield Text(
+        "The gate holds." if gate.passed else "The gate fails.",
+        style="bold" if gate.passed else "bold red",
+    )
+
+
+def _add(
+    table: Table,
+    series: Series,
+    previous: str,
+    row: Sequence[RenderableType],
+    *,
+    several: bool = False,
+    parameters: Parameters | None = None,
+) -> str:
+    """A row under its benchmark's name, which stands once; returns the name."""
+    parameters = series.parameters if parameters is None else parameters
+    name = series.benchmark + (f" on {series.machine}" if several else "")
+    if series.unit not in ("seconds", "bytes", "unit", RATIO):
+        name += f" [{series.unit}]"
+    if not parameters:
+        table.add_row(Text(name, style="bold"), *row)
+        return name
+    if name != previous:
+        table.add_row(Text(name, style="bold"))
+    table.add_row(_indented(listed(parameters)), *row)
+    return name
+
+
+def _indented(text: str) -> Padding:
+    return Padding(text, (0, 0, 0, 2))
+
+
+def _each(numbers: Iterable[float], digits: int = 3) -> str:
+    return "\n".join(f"{number:.{digits}f}" for number in numbers) or "–"
+
+
+def _table(title: str, first: str, **columns: JustifyMethod) -> Table:
+    """A table whose first column takes what the others leave, and wraps."""
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, expand=True
+    )
+    table.add_column(first, overflow="fold", ratio=1)
+    for heading, justify in columns.items():
+        table.add_column(heading, no_wrap=True, justify=justify)
+    return table
+
+
+def _sparkline(values: Sequence[float | None], span: float) -> str:
+    """The last values as bars over a span of at least `span`, relatively; a gap is a space."""
+    values = values[-_WIDTH:]
+    there = [value for value in values if value is not None]
+    if not there:
+        return ""
+    low, high = min(there), max(there)
+    reach = max(high - low, span * abs(high), 1e-300)
+    top = len(_BARS) - 1
+    return "".join(
+        " " if value is None else _BARS[round((value - low) / reach * top)] for value in values
+    )

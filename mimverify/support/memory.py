@@ -1,0 +1,55 @@
+"""How much memory this process may use, and refusals of what cannot fit."""
+
+from __future__ import annotations
+
+import os
+
+from mimverify.support.errors import InputError
+
+
+def physical_memory() -> int | None:
+    """Bytes of memory that this process can have at most; None where that is not told."""
+    try:
+        limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    except (AttributeError, ValueError, OSError):  # not a POSIX system
+        return None
+    try:
+        with open("/sys/fs/cgroup/memory.max", encoding="ascii") as file:
+            limits.append(int(file.read()))
+    except (OSError, ValueError):  # not in a container, or one without a limit ("max")
+        pass
+    return min(limits)
+
+
+def available_memory(device: str, *, on_host: bool = True) -> int | None:
+    """Bytes that a run can have at most; None where that is not told.
+
+    **Arguments**
+
+    - `device`: a name that Torch knows; all but CUDA's have the machine's memory.
+    - `on_host`: whether a run on another device fills the machine's memory as well.
+    """
+    if not device.startswith("cuda"):
+        return physical_memory()
+    import torch  # only where its user asks for it
+
+    own = int(torch.cuda.get_device_properties(device).total_memory)
+    host = physical_memory() if on_host else None
+    return own if host is None else min(own, host)
+
+
+def bytes_text(count: int) -> str:
+    """A number of bytes for people: three digits and a unit."""
+    units = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
+    power = min((len(str(count)) - 1) // 3, len(units) - 1)
+    return f"{count / 1000**power:.3g} {units[power]}"
+
+
+def check_fits(needed: int, what: str, device: str = "cpu") -> None:
+    """Refuse what needs more memory than a device has, with the figures. Raises `InputError`."""
+    available = available_memory(device, on_host=False)
+    if available is not None and needed > available:
+        raise InputError(
+            f"{what}: needs about {bytes_text(needed)} of memory, this machine has "
+            f"{bytes_text(available)}"
+        )

@@ -1,0 +1,153 @@
+"""Checks of arguments, shared by every public entry point.
+
+Each function returns the checked value in its canonical form or raises
+[`InputError`][mimverify.InputError] naming the argument, its value and what was
+expected.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.support.errors import InputError
+
+DTYPES = ("float32", "float64")
+
+_LISTED = 40  # names in a message
+
+
+def canonical(name: str) -> str:
+    """Key under which spellings of one name agree: `"Log-Cosh"`, `"logcosh"`, `"log_cosh"`."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def choice(argument: str, value: Any, allowed: Iterable[str]) -> str:
+    """The member of `allowed` that `value` spells.
+
+    **Raises** `InputError` with the nearest name and what is allowed: all of it, or how many names
+    and the first few where there are very many.
+    """
+    names = list(allowed)
+    if isinstance(value, str):
+        for name in names:
+            if canonical(name) == canonical(value):
+                return name
+        near = difflib.get_close_matches(value, names, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+    else:
+        hint = ""
+    these = ", ".join(names)
+    if len(names) > _LISTED:
+        these = f"{len(names)} names, such as {', '.join(names[:3])}"
+    raise InputError(f"{argument}={value!r}: expected one of {these}{hint}")
+
+
+def integer(argument: str, value: Any, *, minimum: int, maximum: int | None = None) -> int:
+    """A true integer in [minimum, maximum]; booleans and floats are refused."""
+    upper = "" if maximum is None else f" and at most {maximum}"
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise InputError(f"{argument}={value!r}: expected an integer of at least {minimum}{upper}")
+    if value < minimum or (maximum is not None and value > maximum):
+        raise InputError(f"{argument}={value}: expected an integer of at least {minimum}{upper}")
+    return int(value)
+
+
+def size(argument: str, value: Any, *, minimum: int = 1) -> int:
+    """A count, small enough to be computed with."""
+    count = integer(argument, value, minimum=minimum)
+    if count > 10**15:
+        raise InputError(f"{argument}={count}: too large for any machine")
+    return count
+
+
+def number(
+    argument: str, value: Any, *, minimum: float = -math.inf, exclusive: bool = False
+) -> float:
+    """A finite real number, at least (or, `exclusive`, above) `minimum`."""
+    bound = (
+        "" if minimum == -math.inf else f" {'above' if exclusive else 'of at least'} {minimum:g}"
+    )
+    expected = f"expected a finite number{bound}"
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise InputError(f"{argument}={value!r}: {expected}")
+    result = float(value)
+    if not math.isfinite(result) or result < minimum or (exclusive and result == minimum):
+        raise InputError(f"{argument}={value!r}: {expected}")
+    return result
+
+
+def shortest(value: float) -> str:
+    """The shortest text that reads back as exactly this number."""
+    return text if float(text := f"{value:g}") == value else repr(float(value))
+
+
+def dtype_name(argument: str, value: Any) -> str:
+    """`"float32"` or `"float64"`, from a name or anything that `numpy.dtype` takes."""
+    try:
+        name = str(np.dtype(value).name)
+    except TypeError:
+        name = str(value)
+    if name not in DTYPES:
+        raise InputError(f"{argument}={value!r}: expected one of {', '.join(DTYPES)}")
+    return name
+
+
+def array(
+    argument: str,
+    value: Any,
+    shape: tuple[int | None, ...],
+    *,
+    dtype: str | None = None,
+) -> NDArray[np.floating[Any]]:
+    """A finite real array of the given shape (`None` leaves an axis free).
+
+    Without `dtype`, float32 stays float32 and everything else becomes float64. Raises
+    `InputError` on a wrong shape, a dtype that is not real, or a NaN or infinite entry.
+    """
+    if hasattr(value, "detach"):  # a torch tensor, possibly on a device or with a graph
+        value = value.detach().cpu()
+    try:
+        result = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{argument}: expected an array of numbers, got {error}") from None
+    wanted = "(" + ", ".join("*" if k is None else str(k) for k in shape) + ")"
+    if result.dtype.kind not in "fiu":
+        raise InputError(f"{argument} has dtype {result.dtype}: expected real numbers")
+    if result.ndim != len(shape) or any(
+        k is not None and k != size for k, size in zip(shape, result.shape, strict=True)
+    ):
+        raise InputError(f"{argument} has shape {result.shape}: expected {wanted}")
+    if result.size == 0:
+        raise InputError(f"{argument} has shape {result.shape}: expected at least one entry")
+    if dtype is None:
+        dtype = "float32" if result.dtype == np.float32 else "float64"
+    with np.errstate(over="ignore"):  # what does not fit is reported below
+        result = result.astype(dtype, copy=False)
+    if not np.isfinite(result).all():
+        where = tuple(int(k) for k in np.argwhere(~np.isfinite(result))[0])
+        raise InputError(
+            f"{argument}[{', '.join(map(str, where))}]={result[where]}: "
+            "expected finite entries only"
+        )
+    return result
+
+
+def data(
+    X: Any, y: Any, *, dtype: str | None = None
+) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+    """Inputs `(n, d)` and labels `(n,)` in one dtype, that of X unless given."""
+    X = array("X", X, (None, None), dtype=dtype)
+    return X, array("y", y, (X.shape[0],), dtype=X.dtype.name)
+
+
+def not_constant(y: NDArray[np.floating[Any]]) -> None:
+    """Refuse labels that carry no information: their transform vanishes identically."""
+    if np.ptp(y) == 0:
+        raise InputError(f"y is constant ({y.flat[0]:g}): expected labels that vary")

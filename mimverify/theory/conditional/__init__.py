@@ -1,0 +1,1 @@
+"""What a label says about the hidden features: conditional moments, information, optimal T."""

@@ -1,0 +1,118 @@
+"""What a label says about the hidden features: E[z | y] and E[zzᵀ − I | y] as functions of y.
+
+With z ~ N(0, I_r) and y = g(z) + noise·ε, the law of z given y decides how hard learning is
+(theory.md §5). A link is a black box here: only its values are asked for. Two methods, each
+a room of its own: *preimages* for one feature without noise, exact to about nine digits, and
+*projection* otherwise, a lower bound with a statistical error. Neither sees the unit of the
+labels, or a large common part of theirs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from scipy.special import ndtri
+
+from mimverify.problems.links import Array, Link, get_link
+from mimverify.support.errors import InputError
+from mimverify.support.validation import integer, number
+from mimverify.theory.conditional.moments import ConditionalMoments
+from mimverify.theory.conditional.preimages import by_preimages
+from mimverify.theory.conditional.projection import MAXIMUM_RANK, by_projection
+from mimverify.theory.labels.tables import STANDARD, Units
+
+#: A median this many spreads from zero is a common part, to be taken away. A smaller one is
+#: left alone, for the sake of labels known to a small *relative* error.
+_COMMON = 16.0
+
+
+def conditional_moments(
+    link: Link | str, *, noise: float = 0.0, seed: int = 0, rank: int | None = None
+) -> ConditionalMoments:
+    """E[z | y] and E[zzᵀ − I | y] for y = g(z) + noise·ε, with ε ~ N(0, 1).
+
+    Deterministic for given arguments; `seed` scrambles the point sets of the projection and
+    does nothing to the method of preimages. `rank` is r, for an imported function that does
+    not tell it.
+
+    **Raises** `InputError` for a rank above 12, negative noise, or a link whose values are
+    not finite.
+    """
+    link = get_link(link, rank=rank)
+    noise = number("noise", noise, minimum=0.0)
+    seed = integer("seed", seed, minimum=0)
+    if link.rank > MAXIMUM_RANK:
+        raise InputError(f"rank={link.rank}: expected at most {MAXIMUM_RANK} (link {link.name})")
+    units = _units(link, noise)
+    standard = Link(link.name, link.rank, lambda z: units.standard(_quietly(link, z)))
+    found = _standardised(standard, noise / units.unit, seed, units.blur)
+    return replace(
+        found,
+        second_moment=lambda y: found.second_moment(
+            units.standard(np.asarray(y, dtype=np.float64))
+        ),
+        # Rounding at a large common part makes some knots one.
+        knots=np.unique(units.original(found.knots)),
+        atoms=units.original(found.atoms),
+        units=units,
+    )
+
+
+def _standardised(link: Link, noise: float, seed: int, blur: float) -> ConditionalMoments:
+    """The moments for labels that are rounded to `blur` against a spread of about 1."""
+    if link.rank > 1 or noise > 0:
+        return by_projection(link, noise, seed, blur)
+    exact = by_preimages(link, blur)
+    if isinstance(exact, ConditionalMoments):
+        return exact
+    projected = by_projection(link, noise, seed, blur)
+    return replace(projected, rests_on=f"Not by preimages: {exact}. {projected.rests_on}")
+
+
+def _quietly(link: Link, z: Array) -> Array:
+    """Labels; where they overflow, the link's `InputError` says so, and no warning."""
+    with np.errstate(all="ignore"):
+        return link(z)
+
+
+def _units(link: Link, noise: float) -> Units:
+    """A common part and a spread of the labels, from a fixed set of points."""
+    rng = np.random.default_rng([link.rank, 0x756E6974])
+    from scipy.stats import qmc  # scipy.stats takes long to import
+
+    uniform = qmc.Sobol(link.rank, scramble=True, rng=rng).random_base2(12)
+    y = _quietly(link, ndtri(uniform + 2.0**-31))
+    _, exponent = math.frexp(np.abs(y).max())
+    y = np.ldexp(y, -exponent)  # now |y| ≤ 1, and no sum overflows
+    middle = float(np.median(y))
+    around = np.abs(y - middle)
+    rounding = 4 * np.finfo(np.float64).eps * abs(middle)
+    spreads = [float(s) for s in np.quantile(around, [0.5, 0.9, 1.0]) if s > rounding]
+    spread = spreads[0] if spreads else abs(middle)
+    powers = [math.frexp(spread)[1] + exponent] if spread else []
+    powers += [math.frexp(noise)[1]] if noise else []
+    if not powers:
+        return STANDARD
+    # 2^1024 and 2^−1075 are no numbers.
+    unit = math.ldexp(1.0, min(max(*powers, -1074), 1023))
+    offset = math.ldexp(middle, exponent) / unit
+    return Units(offset if abs(offset) > _COMMON else 0.0, unit)
+
+
+def conditional_second_moment(
+    link: Link | str, *, noise: float = 0.0, seed: int = 0, rank: int | None = None
+) -> Callable[[Array], Array]:
+    """The function y `(k,)` → E[zzᵀ | y] `(k, r, r)`, for y = g(z) + noise·ε.
+
+    Exact to about 1e-8 for r = 1 without noise, except within rounding of a critical value of
+    g; labels within 1e-12 of an atom count as that atom. Otherwise averages of
+    zzᵀ over some thousand labels around a knot, linearly interpolated between knots: positive
+    semidefinite everywhere, a few per cent of statistical error, and jumps are smeared over
+    one knot distance. Outside the range of g the nearest known label's value is returned.
+
+    **Raises** `InputError` as `conditional_moments` does.
+    """
+    return conditional_moments(link, noise=noise, seed=seed, rank=rank).second_moment

@@ -1,0 +1,348 @@
+"""Method of projection, for several features or noise: functions of the label's rank.
+
+E[G ⊗ G] = Σ_k C_k ⊗ C_k with C_k = E[e_k(y) (zzᵀ − I)] over an orthonormal basis e_k of
+functions of the label's rank. A finite basis gives a lower bound (data processing). Products
+of *different* scrambled Sobol replicates only are used: the square of one noisy C_k would be
+biased upwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from mimverify.problems.links import Array, Link
+from mimverify.theory.conditional.moments import ROUNDING, ConditionalMoments, Estimate
+from mimverify.theory.labels.quadrature import MAX_BOX_DIMENSIONS, normal_rule
+from mimverify.theory.labels.tables import Tabulated, nearest
+
+MAXIMUM_RANK = 12
+_REPLICATES = 16
+#: Points per replicate (powers of two, as Sobol points want) up to a rank.
+_POINTS = {3: 2**17, 5: 2**16, MAXIMUM_RANK: 2**15}
+#: Numbers of equal-mass bins, coarse to fine; the end bins are halved on towards the tails.
+_BINS = (16, 64, 256, 1024)
+#: Fewest points of one replicate in an equal-mass bin, and in a bin of the tails.
+_FULL_BIN = 64
+_TAIL_BIN = 4
+#: Fewest labels, all replicates together, of which a mean is worth keeping.
+_KNOWN = 16
+#: Equal labels in one replicate that make an atom.
+_SMALLEST_ATOM = 8
+_NO_ATOM = -1
+#: Labels few enough for an integral over each one's set.
+_FEW = 16
+_TINY = 1e-12
+#: Error of E[G ⊗ G] above which boxes are no better than Sobol points.
+_BOXES_WORTH = 5e-5
+
+
+def by_projection(link: Link, noise: float, seed: int, blur: float = 0.0) -> ConditionalMoments:
+    """The moments of any link of rank ≤ 12; `seed` scrambles the Sobol sets.
+
+    `blur` is the absolute rounding of small labels.
+    """
+    points = next(n for rank, n in _POINTS.items() if link.rank <= rank)
+    rows, columns = np.triu_indices(link.rank)
+    coefficients: list[list[Array]] = []  # replicate × resolution
+    ladder: list[Array] = []
+    hidden = 0.0, 0.0
+    for replicate in range(_REPLICATES):
+        z, y = _draw(link, noise, seed, replicate, points)
+        if replicate == 0:
+            labels = _common_labels(y, blur)
+            atom = _membership(y, labels, blur)
+            if 2 <= len(labels) <= _FEW and noise == 0 and (atom != _NO_ATOM).all():
+                discrete = by_boxes(link, labels, blur)
+                if discrete is not None:
+                    return discrete
+            hidden = _hidden(z, y, atom, labels, blur)
+            ladder = _ladder(int(np.sum(atom == _NO_ATOM)))
+            # A step below the finest: there a bin's mean is known to a few per cent.
+            table_edges = ladder[max(len(ladder) - 2, 0)]
+            table = _Table(len(labels), len(table_edges) - 1, link.rank)
+        atom = _membership(y, labels, blur)
+        order = np.argsort(y, kind="stable")
+        order = order[atom[order] == _NO_ATOM]
+        z_z = z[:, rows] * z[:, columns]
+        table.add(y, z_z, atom, order, table_edges)
+        features = np.concatenate([z, z_z - (rows == columns)], axis=1)
+        atomic = _on_atoms(features, atom, len(labels))
+        ordered = np.ascontiguousarray(features[order].T)  # sums along rows are fast
+        coefficients.append(
+            [np.concatenate([atomic, _on_bins(ordered, edges, points)]) for edges in ladder]
+        )
+    moments = [_cross_products([c[k] for c in coefficients]) for k in range(len(ladder))]
+    chosen = 0
+    while chosen + 1 < len(moments):
+        # Finer while the step before still changed more than the replicates scatter.
+        chosen += 1
+        best, left_out = moments[chosen]
+        change = np.linalg.norm(best - moments[chosen - 1][0])
+        if change <= Estimate(best, best, left_out).error():
+            break
+    best, left_out = moments[chosen]
+    coarser = moments[max(chosen - 1, 0)][0]
+    r = link.rank
+    pair = np.empty((r, r), dtype=np.intp)
+    pair[rows, columns] = pair[columns, rows] = r + np.arange(len(rows))
+    full = np.ix_(pair.ravel(), pair.ravel())
+
+    def gram(value: Array) -> Array:
+        return value[full].reshape(r, r, r, r)
+
+    # Ranks differ between replicates: the edges of a tail bin of n points scatter by 1/√n of
+    # its width, which mixes its labels with its neighbours' and costs about 1/n of what a bin
+    # of mass n/N tells. Replicates agree in this, so that their scatter does not show it.
+    # Atoms are normalised by their count n, which scatters by at most √n: 1/(4n) of the same.
+    tails = np.sum(np.diff(ladder[chosen]) < 0.9 * np.diff(ladder[chosen]).max())
+    smear = (tails + len(labels) / 4) / points
+    floors = [ROUNDING + float(smear * np.abs(m).max()) for m in (best[:r, :r], best[r:, r:])]
+
+    return ConditionalMoments(
+        Estimate(best[:r, :r], coarser[:r, :r], left_out[:, :r, :r], floors[0], hidden[0]),
+        Estimate(
+            gram(best),
+            gram(coarser),
+            np.array([gram(value) for value in left_out]),
+            floors[1],
+            hidden[1],
+        ),
+        *table.finish(labels),
+        f"Projection on {len(coefficients[0][chosen])} functions of the label's rank (a lower "
+        f"bound), from products of different ones of {_REPLICATES} scrambled Sobol sets of "
+        f"{points} points; the error is the sets' scatter (jackknife) plus the change of the "
+        "last refinement and an allowance for the scatter of ranks in the tails (and, where the "
+        "link saturates, for what its coinciding labels hide).",
+    )
+
+
+def _draw(link: Link, noise: float, seed: int, replicate: int, points: int) -> tuple[Array, Array]:
+    """z `(points, r)` and y `(points,)` of one independently scrambled Sobol set."""
+    rng = np.random.default_rng([seed, replicate, 0x636F6E64])
+    dimension = link.rank + (noise > 0)
+    from scipy.stats import qmc  # scipy.stats takes long to import
+
+    uniform = qmc.Sobol(dimension, scramble=True, seed=rng).random(points)
+    # The coordinates are multiples of 2⁻³⁰, zero among them: half a step off stays inside.
+    normal = ndtri(uniform + 2.0**-31)
+    y = link(normal[:, : link.rank])
+    if noise > 0:
+        y = y + noise * normal[:, -1]
+    return normal[:, : link.rank], y
+
+
+def _common_labels(y: Array, blur: float) -> Array:
+    """Labels that occur again and again, sorted; rounding may have split equal ones."""
+    ordered = np.sort(y)
+    spread = float(np.median(np.abs(ordered))) or 1.0
+    close = 1e-12 * np.maximum(np.abs(ordered[1:]), 1e-2 * spread) + min(2.5 * blur, 1e-9)
+    fresh = np.diff(ordered) > close
+    starts = np.flatnonzero(np.concatenate([[True], fresh]))
+    counts = np.diff(np.append(starts, len(ordered)))
+    often = counts >= _SMALLEST_ATOM
+    return np.asarray(ordered[(starts + counts // 2)[often]])
+
+
+def _membership(y: Array, labels: Array, blur: float) -> NDArray[np.intp]:
+    """Index of the atom that each label is, or `_NO_ATOM`."""
+    if not len(labels):
+        return np.full(len(y), _NO_ATOM)
+    index, distance = nearest(labels, y)
+    spread = float(np.median(np.abs(y))) or 1.0
+    close = 1e-11 * np.maximum(np.abs(labels[index]), 1e-2 * spread) + min(2.5 * blur, 1e-9)
+    return np.where(distance <= close, index, _NO_ATOM)
+
+
+def _hidden(
+    z: Array, y: Array, atom: NDArray[np.intp], labels: Array, blur: float
+) -> tuple[float, float]:
+    """What rounding may hide in the first and second order where labels crowd at an atom.
+
+    A link that saturates nears its limit at every scale: about as many labels miss it by
+    1e-10 as by 1e-8, relatively. Of what z itself would tell, labels next to the limit tell
+    some share; those that coincide are taken to hide up to twice that.
+    """
+    hidden = np.zeros(2)
+    spread = 1e-2 * float(np.median(np.abs(y)))
+    counts = np.bincount(atom[atom != _NO_ATOM], minlength=len(labels))
+    for which in np.argsort(-counts, kind="stable")[:_FEW]:
+        distance = np.abs(y - labels[which])
+        least = 1e-11 * max(abs(labels[which]), spread) + 4 * blur
+        near = (distance > least) & (distance <= 1e2 * least)
+        far = (distance > 1e2 * least) & (distance <= 1e4 * least)
+        if near.sum() >= 8 and far.sum() < 2 * near.sum():
+            told, known = _told(z[near | far])
+            share = np.minimum(2 * told / known, 1.0)
+            same = distance <= least
+            told, known = _told(z[same])
+            hidden += same.mean() * share * (known - told)
+    return float(hidden[0]), float(hidden[1])
+
+
+def _told(z: Array) -> tuple[Array, Array]:
+    """|E z|² and ‖E[zzᵀ − I]‖² over points of one label, and E|z|² and E‖zzᵀ − I‖²."""
+    squares = (z**2).sum(axis=1)
+    mean, excess = z.mean(axis=0), z.T @ z / len(z) - np.eye(z.shape[1])
+    known = [squares.mean(), np.mean(squares**2 - 2 * squares) + z.shape[1]]
+    return np.array([mean @ mean, np.sum(excess**2)]), np.array(known)
+
+
+def _ladder(count: int) -> list[Array]:
+    """Edges of the bins as fractions of the mass outside the atoms, coarse to fine.
+
+    The end bins are halved on towards 0 and 1, once more at every step up: labels of unbounded
+    links carry much of their information in their tails, and what the next halving would add
+    is about what the last one did.
+    """
+    counts = [bins for bins in _BINS if _FULL_BIN * bins <= count]
+    ladder = []
+    for step, bins in enumerate(counts):
+        depth = int(math.log2(count / _TAIL_BIN)) - (len(counts) - 1 - step)
+        tail = 2.0 ** -np.arange(depth, math.log2(bins), -1)
+        ladder.append(
+            np.concatenate([[0.0], tail, np.arange(1, bins) / bins, 1 - tail[::-1], [1.0]])
+        )
+    return ladder or [np.array([0.0, 1.0])]
+
+
+def _on_atoms(features: Array, atom: NDArray[np.intp], atoms: int) -> Array:
+    """E[e(y) features] for the normalised indicators e of the atoms, `(atoms, f)`."""
+    hit = np.flatnonzero(atom != _NO_ATOM)
+    if not len(hit):
+        return np.zeros((atoms, features.shape[1]))
+    member = atom[hit]
+    totals = [np.bincount(member, column, minlength=atoms) for column in features[hit].T]
+    count = np.bincount(member, minlength=atoms)
+    return np.asarray(np.array(totals).T / np.sqrt(np.maximum(count, 1) * len(features))[:, None])
+
+
+def _on_bins(ordered: Array, edges: Array, points: int) -> Array:
+    """E[e_k(y) features] for Legendre polynomials of degree ≤ 2 on each bin, `(3 bins, f)`.
+
+    `ordered` `(f, M)` holds the features of the labels outside the atoms, by rank. Each
+    polynomial is normalised by its own sum of squares over the ranks in the bin.
+    """
+    count = ordered.shape[1]
+    if len(edges) == 2:  # next to nothing outside the atoms: one bin, degree 0
+        return np.asarray(ordered.sum(axis=1)[None] / math.sqrt(max(count, 1) * points))
+    starts = np.round(edges * count).astype(np.intp)
+    sizes = np.diff(starts)
+    local = (np.arange(count) - np.repeat(starts[:-1], sizes) + 0.5) / np.repeat(sizes, sizes)
+    x = 2 * local - 1
+    parts = []
+    for polynomial in (np.ones(count), x, 1.5 * x**2 - 0.5):
+        sums = np.add.reduceat(polynomial * ordered, starts[:-1], axis=1).T
+        squares = np.add.reduceat(polynomial**2, starts[:-1])
+        parts.append(sums / np.sqrt(squares * points)[:, None])
+    return np.concatenate(parts)
+
+
+def _cross_products(coefficients: list[Array]) -> tuple[Array, Array]:
+    """Mean over pairs of different replicates of Σ_k C_kᵀ C_k, and the same without each one.
+
+    Each C is `(K, f)`; returns `(f, f)` and `(R, f, f)`.
+    """
+    count = len(coefficients)
+    total = np.sum(coefficients, axis=0)
+    own = [c.T @ c for c in coefficients]
+    all_own = np.sum(own, axis=0)
+    best = (total.T @ total - all_own) / (count * (count - 1))
+    left_out = [
+        ((total - c).T @ (total - c) - (all_own - square)) / ((count - 1) * (count - 2))
+        for c, square in zip(coefficients, own, strict=True)
+    ]
+    return best, np.array(left_out)
+
+
+def by_boxes(link: Link, labels: Array, blur: float) -> ConditionalMoments | None:
+    """The moments of a link with few labels and nothing else; None where boxes do no better.
+
+    The set of each label is integrated over by the deterministic rule of `quadrature`, which
+    meets boundaries along coordinate planes exactly.
+    """
+    r = link.rank
+    if r > MAX_BOX_DIMENSIONS:
+        return None
+
+    def indicators_at(z: Array) -> Array:
+        atom = _membership(link(z), labels, blur)
+        return np.asarray(atom[:, None] == np.arange(len(labels)), dtype=np.float64)
+
+    rule = normal_rule(indicators_at, r)
+
+    def sums(nodes: Array, weights: Array) -> tuple[Array, Array, Array]:
+        indicators = weights * indicators_at(nodes).T
+        outer = np.einsum("kq,qa,qb->kab", indicators, nodes, nodes, optimize=True)
+        return indicators.sum(axis=1), indicators @ nodes, outer
+
+    def grams(mass: Array, first: Array, outer: Array) -> tuple[Array, Array]:
+        excess = outer - mass[:, None, None] * np.eye(r)
+        inverse = 1 / np.maximum(mass, _TINY)
+        return (
+            np.einsum("k,ka,kb->ab", inverse, first, first),
+            np.einsum("k,kab,kcd->abcd", inverse, excess, excess),
+        )
+
+    fine, coarse = sums(rule.nodes, rule.weights), sums(*rule.check)
+    best, coarser = grams(*fine), grams(*coarse)
+    none = [np.empty((0, *value.shape)) for value in best]
+    first, gram = (Estimate(*parts, ROUNDING) for parts in zip(best, coarser, none, strict=True))
+    if gram.error() > _BOXES_WORTH or fine[0].min() < _TINY:
+        return None
+    at_atoms = fine[2] / fine[0][:, None, None]
+    nothing = np.empty(0)
+    return ConditionalMoments(
+        first,
+        gram,
+        Tabulated(nothing, np.empty((0, r, r)), labels, at_atoms),
+        nothing,
+        labels,
+        f"Sums over the {len(labels)} labels, by {rule.rests_on}, with a floor for rounding.",
+    )
+
+
+class _Table:
+    """Means of y and zzᵀ over atoms and bins, all replicates together."""
+
+    def __init__(self, atoms: int, bins: int, rank: int) -> None:
+        pairs = rank * (rank + 1) // 2
+        self.rank = rank
+        self.atoms = np.zeros((atoms, 1 + pairs))
+        self.bins = np.zeros((bins, 2 + pairs))
+
+    def add(
+        self,
+        y: Array,
+        z_z: Array,
+        atom: NDArray[np.intp],
+        order: NDArray[np.intp],
+        edges: Array,
+    ) -> None:
+        """One replicate: `z_z` `(n, r(r+1)/2)`, labels outside the atoms in rank order."""
+        ones = np.ones((len(y), 1))
+        hit = atom != _NO_ATOM
+        np.add.at(self.atoms, atom[hit], np.concatenate([ones, z_z], axis=1)[hit])
+        if len(order):
+            starts = np.round(edges[:-1] * len(order)).astype(np.intp)
+            columns = np.concatenate([ones[order].T, y[None, order], z_z[order].T])
+            self.bins += np.add.reduceat(columns, starts, axis=1).T
+
+    def finish(self, labels: Array) -> tuple[Callable[[Array], Array], Array, Array]:
+        """E[zzᵀ | y] as a function, its knots, and the atoms' labels."""
+        at_atoms = self._matrices(self.atoms[:, 1:] / self.atoms[:, :1])
+        # A handful of stray labels beside atoms says nothing: then the nearest atom does.
+        filled = self.bins[self.bins[:, 0] >= _KNOWN]
+        knots, first = np.unique(filled[:, 1] / filled[:, 0], return_index=True)
+        moments = self._matrices(filled[first, 2:] / filled[first, :1])
+        return Tabulated(knots, moments, labels, at_atoms), knots, labels
+
+    def _matrices(self, pairs: Array) -> Array:
+        rows, columns = np.triu_indices(self.rank)
+        result = np.empty((len(pairs), self.rank, self.rank))
+        result[:, rows, columns] = result[:, columns, rows] = pairs
+        return result

@@ -1,0 +1,1 @@
+"""The law of the transformed label: transforms, quadrature, the measure that resolvents see."""

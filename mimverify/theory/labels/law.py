@@ -1,0 +1,321 @@
+"""The joint law of hidden features and transformed label, as nodes with weights.
+
+Everything the theory predicts is an expectation over (z, T). For a bounded T the nodes are
+those of a quadrature rule that resolves T, so that predictions hold for the population; for
+an unbounded T the largest labels of a *finite* sample decide where the spectrum ends, and
+the nodes are the labels of a sample. Source: theory.md §1, §4 (D1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.network.losses import Loss, get_loss
+from mimverify.problems.links import Link, get_link
+from mimverify.support.errors import InputError
+from mimverify.support.validation import array, integer, not_constant, number
+from mimverify.theory.labels.cache import remembered
+from mimverify.theory.labels.quadrature import MAX_DIMENSIONS, normal_rule
+from mimverify.theory.labels.tails import Tail, tail_of
+from mimverify.theory.labels.transforms import LabelTransform
+from mimverify.training.centring import Centring, fit_constant
+
+Array = NDArray[np.float64]
+
+# Refits of the constant, each with nodes that resolve the transform of the one before; each
+# brings the next median an order of magnitude nearer, where nodes are cheap.
+_REFITS = {1: 8, 2: 2, 3: 2}
+# Fourth moments of larger T would overflow.
+_LARGEST = 1e70
+#: More weight than this at one label is an atom of the law, not a node of the quadrature.
+ATOM = 1e-3
+
+
+@dataclass(frozen=True)
+class LabelLaw:
+    """The law of (z, y, T(y)).
+
+    - `z`: hidden features `(q, r)`; `y`: labels `(q,)`; `T`: centred transforms `(q,)`.
+    - `weights`: `(q,)`, with sum 1.
+    - `constant`: c, or None for a transform that is not a loss's; `removed_mean`: what was
+      subtracted from T on top of it.
+    - `check`: the same law on coarser nodes, by which errors are estimated; None for a
+      sample, which is taken as it is.
+    - `replicates`: independent, equally long parts of the nodes, or 1.
+    - `at_jump`: whether the constant sits on an atom of the labels where l' jumps.
+    - `tail`: how |T| grows.
+    - `sampled`: whether the nodes are a sample's own labels.
+    - `rests_on`: what error estimates rest on.
+    """
+
+    z: Array
+    y: Array
+    T: Array
+    weights: Array
+    constant: float | None
+    removed_mean: float
+    at_jump: bool
+    check: LabelLaw | None
+    replicates: int
+    tail: Tail
+    sampled: bool
+    rests_on: str
+
+    @property
+    def rank(self) -> int:
+        """r."""
+        return int(self.z.shape[1])
+
+    @property
+    def settled(self) -> bool:
+        """Whether samples share the population's T, up to fluctuations that vanish.
+
+        Not where T is unbounded (a sample's largest labels decide), and not where l' jumps at
+        an atom of the labels: chance then decides on which side of it a sample's constant falls.
+        """
+        return self.tail.bounded is True and not self.at_jump
+
+    def mean(self, values: Callable[[LabelLaw], Array]) -> tuple[Array, Array]:
+        """E of `values(law)` `(q, …)`, and an estimate of its absolute error (same shape)."""
+        at_nodes = values(self)
+        result = np.tensordot(self.weights, at_nodes, axes=1)
+        if self.check is None:
+            return result, np.zeros_like(result)
+        rounding = 8 * np.finfo(float).eps * np.tensordot(self.weights, np.abs(at_nodes), axes=1)
+        if self.replicates > 1:
+            parts = at_nodes.reshape(self.replicates, -1, *at_nodes.shape[1:]).mean(axis=1)
+            spread = np.std(parts, axis=0, ddof=1) / np.sqrt(self.replicates)
+            return result, 2 * spread + rounding
+        coarse = np.tensordot(self.check.weights, values(self.check), axes=1)
+        return result, np.abs(result - coarse) + rounding
+
+
+def label_law(
+    link: Link | str,
+    loss: Loss | LabelTransform | str = "squared",
+    *,
+    noise: float = 0.0,
+    rank: int | None = None,
+    centred: bool = True,
+) -> LabelLaw:
+    """The population's law of (z, y, T) by quadrature.
+
+    **Arguments**
+
+    - `link`: a `Link` or what `get_link` resolves; `rank` for one that has none.
+    - `loss`: a loss, whose constant output is fitted to the population first, or a
+      `LabelTransform`, of which only the mean is taken away.
+    - `noise`: standard deviation of the label noise; it counts as one more dimension.
+    - `centred`: False keeps a `LabelTransform`'s mean.
+
+    **Raises** `InputError` for a constant link, more than 12 dimensions, or a transform
+    that is not finite.
+    """
+    link = get_link(link, rank=rank)
+    noise = number("noise", noise, minimum=0.0)
+    if link.rank > MAX_DIMENSIONS:
+        raise InputError(
+            f"rank={link.rank}: link {link.name}: expected at most {MAX_DIMENSIONS} hidden features"
+        )
+    if isinstance(loss, str):
+        loss = get_loss(loss)
+    return _population(link, loss, noise, centred)
+
+
+@remembered(maxsize=32)
+def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: bool) -> LabelLaw:
+    r = link.rank
+    dimensions = r + bool(noise)
+
+    def labels(x: Array) -> Array:
+        y = link(x[:, :r])
+        return y + noise * x[:, r] if noise else y
+
+    centring = None
+    if isinstance(loss, LabelTransform):
+        transform = loss
+    else:
+        centring = _population_constant(labels, loss, dimensions)
+        transform = LabelTransform.of_loss(loss, centring)
+
+    def monitor(x: Array) -> Array:
+        y = labels(x)
+        T = _finite(transform, y)
+        # What Λ and the u_k are made of.
+        return np.column_stack([T, T**2, T[:, None] * x[:, :r] ** 2, (T * x[:, 0]) ** 2])
+
+    rule = normal_rule(monitor, dimensions)
+    y = labels(rule.nodes)
+    T = _finite(transform, y)
+    mean = float(rule.weights @ T)
+    second = float(rule.weights @ (T - mean) ** 2)
+    if not second > 1e-20 * float(np.max(np.abs(T))) ** 2:
+        raise InputError(
+            f"loss={transform.name!r}: T(y) is constant for link {link.name}: expected a "
+            "transform that varies"
+        )
+    check_nodes, check_weights = rule.check
+    check_y = labels(check_nodes)
+    # The coarser rule fits its own constant: an error of c shows as well.
+    check_transform = (
+        transform
+        if isinstance(loss, LabelTransform)
+        else LabelTransform.of_loss(loss, _constant(loss, check_y, check_weights))
+    )
+    check_T = _finite(check_transform, check_y)
+    common: dict[str, Any] = {
+        "constant": None if centring is None else centring.constant,
+        "removed_mean": mean - (0.0 if centring is None else centring.offset) if centred else 0.0,
+        "at_jump": isinstance(loss, Loss)
+        and not loss.smooth
+        and centring is not None
+        and bool(rule.weights[y == centring.constant].sum() > ATOM),
+        "tail": _tail(link, transform, noise),
+        "sampled": False,
+        "rests_on": rule.rests_on,
+    }
+    return LabelLaw(
+        z=rule.nodes[:, :r],
+        y=y,
+        T=T - mean if centred else T,
+        weights=rule.weights,
+        check=LabelLaw(
+            z=check_nodes[:, :r],
+            y=check_y,
+            T=check_T - check_weights @ check_T if centred else check_T,
+            weights=check_weights,
+            check=None,
+            replicates=1,
+            **common,
+        ),
+        replicates=rule.replicates,
+        **common,
+    )
+
+
+def _population_constant(labels: Any, loss: Loss, dimensions: int) -> Centring:
+    rule = normal_rule(lambda x: labels(x)[:, None], dimensions)
+    y = labels(rule.nodes)
+    not_constant(y)
+    centring = _constant(loss, y, rule.weights)
+    if loss.name == "squared":
+        return centring
+    for _ in range(_REFITS.get(dimensions, 1)):
+        constant = centring.constant
+        rule = normal_rule(
+            lambda x, c=constant: loss.label_transform(labels(x), c)[:, None],  # type: ignore[misc]
+            dimensions,
+        )
+        centring = _constant(loss, labels(rule.nodes), rule.weights)
+    return centring
+
+
+def _constant(loss: Loss, y: Array, weights: Array) -> Centring:
+    """`fit_constant`, with a median between two nodes rather than on one.
+
+    On a node, sign(y − c) would be 0 for its whole weight; an atom of the law (labels ±1) is
+    no accident, and stays.
+    """
+    centring = fit_constant(loss, y, weights)
+    if loss.name != "l1" or weights[y == centring.constant].sum() > ATOM:
+        return centring
+    above = y[y > centring.constant]
+    constant = (centring.constant + float(above.min())) / 2
+    offset = float(weights @ loss.derivative(np.full_like(y, constant), y))
+    return Centring(constant, offset)
+
+
+def sampled_law(
+    link: Link | str,
+    loss: Loss | str,
+    n: int,
+    *,
+    noise: float = 0.0,
+    seed: int = 0,
+    rank: int | None = None,
+) -> LabelLaw:
+    """The empirical law of n simulated labels: what an unbounded T needs.
+
+    The constant is fitted to these labels, as stage 1 does.
+    """
+    link = get_link(link, rank=rank)
+    noise = number("noise", noise, minimum=0.0)
+    rng = np.random.default_rng([integer("seed", seed, minimum=0), 0x6C6177])
+    z = rng.standard_normal((integer("n", n, minimum=2), link.rank))
+    y = link(z)
+    if noise:
+        y = y + noise * rng.standard_normal(n)
+    return realised_law(z, y, loss)
+
+
+def truncated_law(
+    link: Link | str, loss: Loss | str, n: int, *, noise: float = 0.0, rank: int | None = None
+) -> LabelLaw:
+    """The population's law without the |T| that one label in n exceeds: a deterministic
+    stand-in for a sample's, where T is unbounded. E T = 0 still."""
+    law = label_law(link, loss, noise=noise, rank=rank)
+    order = np.argsort(np.abs(law.T))
+    above = law.weights[order][::-1].cumsum()[::-1]
+    kept = order[above > 1 / integer("n", n, minimum=2)]
+    weights = law.weights[kept] / law.weights[kept].sum()
+    return replace(
+        law,
+        z=law.z[kept],
+        y=law.y[kept],
+        T=law.T[kept] - weights @ law.T[kept],
+        weights=weights,
+        check=None,
+        replicates=1,
+    )
+
+
+def realised_law(z: Any, y: Any, loss: Loss | str) -> LabelLaw:
+    """The empirical law of given hidden features `(n, r)` and labels `(n,)`."""
+    loss = get_loss(loss)
+    z = array("z", z, (None, None), dtype="float64")
+    y = array("y", y, (z.shape[0],), dtype="float64")
+    centring = fit_constant(loss, y)
+    transform = LabelTransform.of_loss(loss, centring)
+    T = _finite(transform, y)
+    return LabelLaw(
+        z=z,
+        y=y,
+        T=T - T.mean(),
+        weights=np.full(len(y), 1 / len(y)),
+        constant=centring.constant,
+        removed_mean=float(T.mean()) - centring.offset,
+        at_jump=False,
+        check=None,
+        replicates=1,
+        tail=Tail(True, 0.0, "a finite sample"),
+        sampled=True,
+        rests_on="the labels of one sample, taken as they are",
+    )
+
+
+def _finite(transform: LabelTransform, y: Array) -> Array:
+    T = transform(y)
+    if T.shape != y.shape or not np.abs(T).max() < _LARGEST:  # NaN fails this as well
+        raise InputError(
+            f"loss={transform.name!r}: T(y) is not a number below {_LARGEST:g} for every label in "
+            f"[{y.min():.3g}, {y.max():.3g}]"
+        )
+    return T
+
+
+def _tail(link: Link, transform: LabelTransform, noise: float) -> Tail:
+    if transform.bounded:
+        return Tail(True, 0.0, f"{transform.name} is bounded for every label")
+    if transform.bounded is False:
+        return Tail(False, None, f"{transform.name} is not bounded")
+    tail = tail_of(lambda z: transform(link(z)), link.rank)
+    if noise and tail.bounded is not False:
+        y = np.concatenate([s * np.geomspace(1, 1e6, 32) for s in (-1, 1)])
+        if np.abs(transform(y)).max() > 1e3 * np.abs(transform(np.array([1.0, -1.0]))).max():
+            return Tail(False, max(1.0, tail.growth or 0.0), "Gaussian noise under an unbounded T")
+    return tail

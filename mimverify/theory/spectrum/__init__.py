@@ -1,0 +1,1 @@
+"""The spectrum of H: resolvents, traces, their fluctuations and bias, thresholds."""

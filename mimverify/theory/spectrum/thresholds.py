@@ -1,0 +1,131 @@
+"""From which sample ratio on H shows anything: spectral threshold and gradient descent's own.
+
+Source: theory.md §5. Both are functions of the law of (z, T) alone.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+
+from mimverify.theory.labels.label_measure import LabelMeasure
+from mimverify.theory.spectrum.resolvent import Resolvent
+
+Array = NDArray[np.float64]
+
+_HIGHEST = 1e6  # times the spectral threshold: beyond it gradient descent's is called infinite
+_GRID = 48
+_W_GRID = 320
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """- `spectral`: sample ratios from which 1, 2, … r eigenvalues stand out of the bulk, inf
+      where fewer ever do.
+    - `descent`: the ratio from which an outlier exceeds *both* edges in modulus, so that power
+      iteration finds it; inf where none ever does.
+    """
+
+    spectral: Array
+    descent: float
+
+
+def thresholds(measure: LabelMeasure) -> Thresholds:
+    """Both thresholds of a bounded T."""
+    spectral = spectral_thresholds(measure)
+    return Thresholds(spectral, descent_threshold(measure, float(spectral[0])))
+
+
+def spectral_thresholds(measure: LabelMeasure) -> Array:
+    """The smallest α at which 1, 2, … r outliers exist, either side counted, `(r,)`.
+
+    At the edge 1/α = E[ψ²], ψ = T/(w − T), and an outlier along direction k is born where
+    the k-th eigenvalue of E[ψ (zzᵀ − I)] equals that; or, at a hard edge, where w meets the
+    end of T's support first and E[ψ²] < 1/α, where it equals 1/α.
+    """
+    ratios: list[float] = []
+    for side in (1, -1):
+        ratios += _births(measure, side)
+    ratios = sorted(ratios)[: measure.rank]
+    ratios += [math.inf] * (measure.rank - len(ratios))
+    return np.array(ratios)
+
+
+def _births(measure: LabelMeasure, side: int) -> list[float]:
+    end = max(measure.high, 0.0) if side > 0 else min(measure.low, 0.0)
+    span = measure.high - measure.low
+    mass, second, T = measure.mass, measure.second, measure.T
+
+    def gaps(log_distance: float) -> tuple[Array, float]:
+        """Eigenvalues of E[ψ (zzᵀ − I)] − E[ψ²], largest first, and E[ψ²] = 1/α."""
+        psi = T / (end + side * span * math.exp(log_distance) - T)
+        inverse = float(psi**2 @ mass)
+        matrix = np.tensordot(psi, second, axes=1) - float(psi @ mass) * np.eye(measure.rank)
+        return np.asarray(np.linalg.eigvalsh(matrix)[::-1]) - inverse, inverse
+
+    grid = np.linspace(math.log(1e-9), math.log(1e7), _W_GRID)
+    values = np.array([gaps(x)[0] for x in grid])
+    found = []
+    for k in range(measure.rank):
+        # Relative to 1/α, so that rounding far out is not taken for a sign.
+        signs = values[:, k] > 0
+        if signs[0]:
+            # T's density vanishes at its end, and the bulk has a hard edge there: the outlier
+            # is born where the k-th eigenvalue itself reaches 1/α.
+            gap, inverse = gaps(grid[0])
+            found.append(1 / (float(gap[k]) + inverse))
+            continue
+        rises = np.flatnonzero(~signs[:-1] & signs[1:])
+        if len(rises) == 0:
+            continue
+        i = int(rises[0])
+        root = brentq(lambda x, k=k: gaps(x)[0][k], grid[i], grid[i + 1], xtol=1e-13)
+        found.append(1 / gaps(float(root))[1])
+    return found
+
+
+def descent_threshold(
+    measure: LabelMeasure, spectral: float | None = None, *, tolerance: float = 1e-9
+) -> float:
+    """The smallest α from which, and for every larger one, an outlier leads in modulus.
+
+    **Arguments**
+
+    - `spectral`: the spectral threshold, if known; no outlier leads below it.
+    - `tolerance`: edges that differ by less, relatively, count as equal. An outlier is born at
+      its own edge and leaves it quadratically slowly, so that an asymmetry ε of the quadrature
+      would shift the threshold of a symmetric T by √ε.
+    """
+    start = float(spectral_thresholds(measure)[0]) if spectral is None else spectral
+    if not math.isfinite(start):
+        return math.inf
+
+    def lead(log_alpha: float) -> float:
+        """By how much the largest outlier exceeds the larger edge, in units of the latter."""
+        resolvent = Resolvent(measure, math.exp(log_alpha))
+        if not resolvent.outliers:
+            return -1.0
+        return abs(resolvent.outliers[0].location) / resolvent.radius - 1 + tolerance
+
+    grid = math.log(start) + np.concatenate([[1e-9], np.geomspace(1e-4, math.log(_HIGHEST), _GRID)])
+    leads = np.array([lead(x) for x in grid]) > 0
+    if leads.all():
+        return start
+    if not leads[-1]:
+        return math.inf
+    last = int(np.flatnonzero(~leads)[-1])
+    return math.exp(float(brentq(lead, grid[last], grid[last + 1], xtol=1e-12)))
+
+
+def overlap_curve(measure: LabelMeasure, alphas: NDArray[np.float64]) -> Array:
+    """‖U v̂‖² of the leading outlier at each α, 0 where none leads both edges, `(A,)`."""
+    result = np.zeros(len(alphas))
+    for index, alpha in enumerate(alphas):
+        resolvent = Resolvent(measure, float(alpha))
+        if resolvent.leading:
+            result[index] = resolvent.leading[0].squared_overlap
+    return result

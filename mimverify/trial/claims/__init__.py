@@ -1,0 +1,1 @@
+"""Claims: their records, the configurations that they draw, and what they share."""

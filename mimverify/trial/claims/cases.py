@@ -1,0 +1,249 @@
+"""Configurations that Hypothesis draws for the claims. Data and seeds derive from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from mimverify.network import symmetric_start
+from mimverify.problems import MultiIndexModel, get_link
+from mimverify.strategies.choices import choices
+from mimverify.trial.reference.oracle import exact_step
+
+__all__ = [
+    "KINDS",
+    "LARGE_KINDS",
+    "ONE_STEP_KINDS",
+    "SYMMETRIC_KINDS",
+    "ExactCase",
+    "LearningCase",
+    "choices",
+    "exact_cases",
+    "learning_cases",
+]
+
+Array = NDArray[np.floating[Any]]
+Combination = tuple[str, str, str]
+
+
+@dataclass(frozen=True)
+class ExactCase:
+    """A network and data set for claims that hold exactly, whatever the numbers.
+
+    **Arguments**
+
+    - `kind`: a key of `KINDS`: what is special about it.
+    - `dim`, `samples`, `neurons`, `steps`: d, n, m, T.
+    - `norm`: length of the initial weights.
+    - `scale`: factor on the labels.
+    - `link`: of the labels.
+    - `key`: distinguishes cases of one shape.
+    """
+
+    kind: str
+    dim: int
+    samples: int
+    neurons: int
+    steps: int
+    norm: float
+    scale: float
+    link: str
+    key: int
+
+    def data(self, seed: int, dtype: str) -> tuple[Array, Array]:
+        """Inputs `(n, d)` and noisy labels `(n,)`, read-only."""
+        return _data(self, seed, dtype)
+
+    def general_network(self, seed: int, dtype: str) -> tuple[Array, Array, Array]:
+        """W `(m, d)`, a and b `(m,)`: any, or with the halves of a symmetric start.
+
+        A trainer may use the symmetric start only where it helps exactly (theory.md E1): not
+        with biases, with σ that is not even, with β ≠ 1/η, or where a alone is antisymmetric.
+        """
+        rng = np.random.default_rng([seed, 1])
+        b = 0.5 * rng.standard_normal(self.neurons)
+        if self.kind in ("mirror", "twin"):
+            W, a, zero = self.symmetric_network(seed, dtype)
+            return W, a, zero if self.kind == "mirror" else b.astype(dtype)
+        if self.kind == "half-mirror":
+            _, a, zero = self.symmetric_network(seed, dtype)
+            W = rng.standard_normal((self.neurons, self.dim)) * self.norm / np.sqrt(self.dim)
+            return W.astype(dtype), a, zero
+        W = rng.standard_normal((self.neurons, self.dim)) * self.norm / np.sqrt(self.dim)
+        a = rng.standard_normal(self.neurons) / self.neurons
+        return W.astype(dtype), a.astype(dtype), b.astype(dtype)
+
+    def some_of(self, combinations: Iterable[Combination]) -> Iterator[Combination]:
+        """Combinations of activation, loss and dtype to try: of a large case only two."""
+        return islice(combinations, 2 if self.kind in LARGE_KINDS else None)
+
+    def options(
+        self,
+        network: tuple[Array, Array, Array],
+        data: tuple[Array, Array],
+        activation: str,
+        loss: str,
+    ) -> dict[str, Any]:
+        """η, β, σ and l for the general network: rates at which every term counts.
+
+        η is halved until the exact trajectory keeps its size: with some activations and
+        losses gradient descent itself diverges, which is no fault of a trainer.
+        """
+        eta = 0.5 * self.neurons
+        while True:
+            beta = KINDS[self.kind].decay / eta
+            options = {"eta": eta, "beta": beta, "activation": activation, "loss": loss}
+            if _keeps_its_size(network, data, self.steps, **options):
+                return options
+            eta /= 2
+
+    def symmetric_network(self, seed: int, dtype: str) -> tuple[Array, Array, Array]:
+        """W, a and b of the symmetric start."""
+        rng = np.random.default_rng([seed, 2])
+        network = symmetric_start(self.neurons, self.dim, rng, norm=self.norm, dtype=dtype)
+        return network.W, network.a, network.b
+
+
+@lru_cache(maxsize=4)  # a claim asks again for every activation and loss
+def _data(case: ExactCase, seed: int, dtype: str) -> tuple[Array, Array]:
+    model = MultiIndexModel(case.link, case.dim, noise=0.3, seed=seed)
+    sample = model.sample(case.samples, dtype=dtype)
+    X, y = sample.X, (case.scale * sample.y).astype(dtype)
+    if case.kind == "repeated":
+        third = len(y) // 3  # not all of them, which would change no mean
+        X[-third:], y[-third:] = X[:third], y[:third]
+    return frozen(X), frozen(y)
+
+
+def _keeps_its_size(
+    network: tuple[Array, Array, Array], data: tuple[Array, Array], steps: int, **options: Any
+) -> bool:
+    W = network[0]
+    for _ in range(steps):
+        W = exact_step(W, *network[1:], *data, **options)
+        if not np.abs(W).max() <= 4 * np.abs(network[0]).max():
+            return False
+    return True
+
+
+def frozen(array: Array) -> Array:
+    """`array`, read-only: an isolated trainer then receives it only once."""
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Values that one kind of case takes; the first of each is the simplest case."""
+
+    dims: tuple[int, ...] = (8, 3, 4, 5, 7, 12, 17, 24)
+    ratios: tuple[float, ...] = (4.0, 1.1, 1.5, 2.0, 3.0, 8.0)
+    samples: tuple[int, ...] = ()
+    neurons: tuple[int, ...] = (4, 2, 6, 10, 32)
+    steps: tuple[int, ...] = ()
+    norms: tuple[float, ...] = (0.1, 0.01, 1.0)
+    scales: tuple[float, ...] = (1.0,)
+    decay: float = 0.15  # η β
+
+
+#: Kinds of cases, each with the faults that only it shows. Row counts are primes: no block
+#: size divides them.
+KINDS: dict[str, _Kind] = {
+    "small": _Kind(),
+    "tall": _Kind(dims=(12, 24), samples=(1543, 1031, 2053), neurons=(6, 10)),  # blocks of rows
+    "wide": _Kind(dims=(24, 40, 60), ratios=(0.5, 1.0), neurons=(132, 4, 10)),  # n ≤ d
+    "odd": _Kind(neurons=(3, 1, 7, 131)),  # pairs and blocks of neurons
+    # Clipping, overflow; with enough entries that some lie in any range that matters.
+    "loud": _Kind(
+        dims=(12, 8, 17, 24),
+        ratios=(8.0, 4.0),
+        neurons=(10, 6, 32),
+        norms=(10.0, 30.0),
+        scales=(20.0, 100.0),
+    ),
+    "long": _Kind(steps=(12, 17, 40)),  # schedules, early stops
+    "mirror": _Kind(decay=1.0),  # symmetric start and β = 1/η, but σ of any parity
+    "twin": _Kind(),  # symmetric start with biases and another β
+    "half-mirror": _Kind(decay=1.0),  # antisymmetric a and β = 1/η, but any W
+    "square": _Kind(dims=(6,), neurons=(6,)),  # m = d: transposed arrays fit
+    "undecayed": _Kind(decay=0.0),  # β = 0 is a value like any other
+    "overdecayed": _Kind(decay=1.5),  # 1 − η β < 0
+    "repeated": _Kind(ratios=(4.0, 2.0, 8.0)),  # rows that occur twice
+    "single": _Kind(samples=(1, 2)),  # hardly any rows
+    "many": _Kind(dims=(3,), samples=(20011,), neurons=(2,), steps=(2,)),  # blocks of 4096
+}
+
+#: Too large to be tried with every activation, loss and dtype.
+LARGE_KINDS = ("many",)
+
+#: Kinds that show a fault in the first step as well as in any later one.
+ONE_STEP_KINDS = (
+    "half-mirror", "square", "undecayed", "overdecayed", "repeated", "single", "many"
+)  # fmt: skip
+
+#: Kinds that the theorem's own setting can take.
+SYMMETRIC_KINDS = ("small", "tall", "wide", "loud", "long")
+
+
+def exact_cases(
+    *,
+    kinds: Sequence[str] = tuple(KINDS),
+    without: Sequence[str] = (),
+    steps: Sequence[int] = (3, 1, 2, 4),
+    norms: Sequence[float] = (),
+) -> tuple[st.SearchStrategy[ExactCase], ...]:
+    """A strategy for each of the kinds; `steps` and `norms` replace the kind's where given."""
+    chosen = [kind for kind in kinds if kind not in without]
+    return tuple(_cases(kind, KINDS[kind], steps, norms) for kind in chosen)
+
+
+def _cases(
+    name: str, kind: _Kind, steps: Sequence[int], norms: Sequence[float]
+) -> st.SearchStrategy[ExactCase]:
+    def build(
+        dim: int, ratio: float, samples: int, neurons: int, count: int,
+        norm: float, scale: float, link: str, key: int,
+    ) -> ExactCase:  # fmt: skip
+        rows = samples or max(int(ratio * dim), dim + 1 if ratio > 1 else 3)
+        return ExactCase(name, dim, rows, neurons, count, norm, scale, link, key)
+
+    return st.builds(
+        build,
+        choices(kind.dims),
+        choices(kind.ratios),
+        choices(kind.samples or (0,)),
+        choices(kind.neurons),
+        choices(kind.steps or tuple(steps)),
+        choices(tuple(norms) or kind.norms),
+        choices(kind.scales),
+        choices(("z1z2", "he2", "cos2z", "abs", "relu-sum", "tanh3")),
+        choices(range(256)),
+    )
+
+
+@dataclass(frozen=True)
+class LearningCase:
+    """A learning problem: link, loss and dimension(s); everything else derives from them."""
+
+    link: str
+    loss: str
+    dim: int
+
+    @property
+    def rank(self) -> int:
+        """r of the link."""
+        return get_link(self.link).rank
+
+
+def learning_cases(
+    *, links: Sequence[str], dims: Sequence[int], losses: Sequence[str] = ("huber", "squared")
+) -> st.SearchStrategy[LearningCase]:
+    """Learning problems over the product of the given links, losses and dimensions."""
+    return st.builds(LearningCase, choices(links), choices(losses), choices(dims))

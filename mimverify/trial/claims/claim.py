@@ -1,0 +1,225 @@
+"""Claims: falsifiable statements, each a record with the procedure that tries it.
+
+The procedures are the functions of the suite (`properties/` in a checkout,
+`mimverify/_properties` in an installed wheel), found by path: this package never imports
+the suite by name, and the suite imports only this package's public interface.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hypothesis.strategies import SearchStrategy
+
+from mimverify.support.errors import InputError, MimverifyError
+from mimverify.support.validation import choice
+from mimverify.trial.decisions import DIRECTIONS, Decision, StatisticalDecision
+from mimverify.trial.profile import PROFILES
+
+__all__ = [
+    "CAPABILITIES",
+    "CLAIM_SET_VERSION",
+    "Claim",
+    "claim",
+    "claims_by_file",
+    "load_claims",
+    "suite_path",
+]
+
+#: Version of the set of claims; reports carry it. Raise it when a claim is added, removed or
+#: decides differently.
+CLAIM_SET_VERSION = "4"
+
+#: What a claim can need of a trainer, and which methods provide it.
+CAPABILITIES = {
+    "first layer": "features() or step()",
+    "regression": "fit() and predict()",
+    "operation counts": "operation_counts() beside features() or step()",
+}
+
+#: Tries a configuration: `procedure(trial, case)`.
+Procedure = Callable[[Any, Any], None]
+Strategies = SearchStrategy[Any] | Sequence[SearchStrategy[Any]]
+#: Strategies for the configurations, or what makes them for a `TrainerUnderTrial`.
+Cases = Strategies | Callable[[Any], Strategies]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A falsifiable statement about a trainer.
+
+    **Arguments**
+
+    - `id`: short name for command lines.
+    - `statement`: the claim, in mathematics.
+    - `source`: where the theorem or its analysis says so.
+    - `assumptions`: what it presupposes of configuration and trainer.
+    - `measures`: the statistic and how it decides.
+    - `needs`: a key of `CAPABILITIES`.
+    - `decisions`: what it decides in every configuration. Each statistical one takes its part
+      of the false-alarm budget.
+    - `cases`: the configurations: a Hypothesis strategy, or several, which are strata that
+      share the profile's number of examples, each with at least one; or a function that
+      returns such for a `TrainerUnderTrial`.
+    - `cost`: its share of a profile's time, relative to the other claims'.
+    - `profile`: the smallest profile that tries it unasked.
+    - `procedure`: called with a `Trial` and a configuration.
+    - `holds`: whether a configuration meets the assumptions, or None: all that the claim
+      draws do.
+    """
+
+    id: str
+    statement: str
+    source: str
+    assumptions: tuple[str, ...]
+    measures: str
+    needs: str
+    decisions: tuple[Decision, ...]
+    cases: Cases
+    cost: float
+    profile: str
+    procedure: Procedure
+    holds: Callable[[Any], bool] | None = None
+
+    @property
+    def statistical(self) -> tuple[StatisticalDecision, ...]:
+        """Its decisions on random data."""
+        return tuple(d for d in self.decisions if isinstance(d, StatisticalDecision))
+
+    @property
+    def exact(self) -> bool:
+        """Whether the claim is decided without chance."""
+        return not self.statistical
+
+    @property
+    def direction(self) -> str:
+        """A key of `DIRECTIONS`: that of its decisions, "both" where they differ."""
+        directions = {decision.direction for decision in self.decisions}
+        return directions.pop() if len(directions) == 1 else "both"
+
+    def admits(self, case: Any) -> bool:
+        """Whether a configuration meets the assumptions."""
+        return self.holds is None or bool(self.holds(case))
+
+    def strata(self, trainer: Any) -> list[SearchStrategy[Any]]:
+        """The strategies for this `TrainerUnderTrial`."""
+        cases = self.cases
+        if not isinstance(cases, (SearchStrategy, Sequence)):
+            cases = cases(trainer)
+        return [cases] if isinstance(cases, SearchStrategy) else list(cases)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record without its functions."""
+        return {
+            "id": self.id,
+            "statement": self.statement,
+            "source": self.source,
+            "assumptions": list(self.assumptions),
+            "measures": self.measures,
+            "direction": f"{self.direction}: {DIRECTIONS[self.direction]}",
+            "needs": f"{self.needs}: {CAPABILITIES[self.needs]}",
+            "kind": "exact" if self.exact else "statistical",
+            "decisions": [decision.to_json() for decision in self.decisions],
+            "cost": self.cost,
+            "profile": self.profile,
+        }
+
+
+def claim(
+    *,
+    id: str,
+    statement: str,
+    source: str,
+    measures: str,
+    needs: str,
+    decisions: Decision | Sequence[Decision],
+    cases: Cases,
+    assumptions: tuple[str, ...] = (),
+    cost: float = 1.0,
+    profile: str = "quick",
+    holds: Callable[[Any], bool] | None = None,
+) -> Callable[[Procedure], Claim]:
+    """Make a function `procedure(trial, case)` of the suite a `Claim`, which see.
+
+    **Raises** `InputError` for a malformed id, an unknown capability or profile, no decision or
+    two of one name, or several strategies for a statistical claim: its examples are counted
+    against the false-alarm budget, so one strategy has to draw them all.
+    """
+    if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", id):
+        raise InputError(f"id={id!r}: expected lower-case words joined by hyphens")
+    choice("needs", needs, CAPABILITIES)
+    choice("profile", profile, PROFILES)
+    decided = (decisions,) if isinstance(decisions, Decision) else tuple(decisions)
+    names = [decision.name for decision in decided]
+    if not names or len(set(names)) < len(names):
+        raise InputError(f"decisions={names}: expected at least one, each with a name of its own")
+
+    def decorate(procedure: Procedure) -> Claim:
+        record = Claim(
+            id=id,
+            statement=statement,
+            source=source,
+            assumptions=assumptions,
+            measures=measures,
+            needs=needs,
+            decisions=decided,
+            cases=cases,
+            cost=cost,
+            profile=profile,
+            procedure=procedure,
+            holds=holds,
+        )
+        if not record.exact and isinstance(cases, Sequence) and len(cases) > 1:
+            raise InputError(f"cases={cases!r}: expected one strategy for a statistical claim")
+        return record
+
+    return decorate
+
+
+def suite_path() -> Path:
+    """The folder of the suite: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[2]
+    for folder in (package / "_properties", package.parent / "properties"):
+        if (folder / "pytest.ini").is_file():
+            return folder
+    raise MimverifyError(
+        f"the suite is missing: neither {package / '_properties'} nor "
+        f"{package.parent / 'properties'} holds it; reinstall mimverify"
+    )
+
+
+@lru_cache(maxsize=1)
+def claims_by_file() -> dict[Path, list[Claim]]:
+    """The claims of each of the suite's files, in their order.
+
+    The suite is imported here and nowhere else: pytest collects these records.
+    """
+    found: dict[Path, list[Claim]] = {}
+    for path in sorted(suite_path().glob("test_*.py")):
+        name = f"_mimverify_suite_{path.stem}"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        found[path] = [value for value in vars(module).values() if isinstance(value, Claim)]
+    return found
+
+
+@lru_cache(maxsize=1)
+def load_claims() -> dict[str, Claim]:
+    """All claims by id, in the suite's order."""
+    claims: dict[str, Claim] = {}
+    for records in claims_by_file().values():
+        for record in records:
+            if record.id in claims:
+                raise MimverifyError(f"claim id {record.id!r} is used twice")
+            claims[record.id] = record
+    return claims

@@ -1,0 +1,249 @@
+"""Stage 1 by the trainer under trial, as the statistical claims run it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from mimverify.backends import NumpyBackend
+from mimverify.designs import StoredDesign
+from mimverify.measure import alignment, normalised_error, reduce_model
+from mimverify.network import get_activation, get_loss, symmetric_start
+from mimverify.problems import Link, MultiIndexModel
+from mimverify.training import default_samples, fit_constant, train_readout
+from mimverify.trial.claims.cases import frozen
+from mimverify.trial.decisions import Observed, above, below, near
+from mimverify.trial.reference.oracle import label_covariance
+from mimverify.trial.trainer.adapter import TrainerUnderTrial
+
+__all__ = [
+    "DEVIATIONS",
+    "EVEN_ACTIVATIONS",
+    "LIPSCHITZ_LOSSES",
+    "WELL_CONDITIONED",
+    "error_after_fit",
+    "first_layer",
+    "log_odds",
+    "loss_used",
+    "mean_log_odds",
+    "near_odds",
+    "odds_above",
+    "odds_below",
+    "readout_error",
+    "training_data",
+]
+
+Array = NDArray[np.floating[Any]]
+
+#: Activations inside the theorem's assumptions, the theorem's own first.
+EVEN_ACTIVATIONS = ("log-cosh", "pseudo-huber", "quadratic")
+#: Losses inside the theorem's assumptions. A trainer that has none of them meets the claims on
+#: them with another, as `loss_used` says: their predictions are computed for the loss in use.
+LIPSCHITZ_LOSSES = ("huber", "pseudo-huber", "log-cosh")
+#: Links with r = 2, |λ_1/λ_2| ≤ 2 and no linear part.
+WELL_CONDITIONED = ("he2-mix", "z1z2", "quadratic:1,-0.8")
+#: Predicted standard deviations within which a nearly normal variable has P > 0.999.
+DEVIATIONS = 3.5
+
+_START, _READOUT, _SHUFFLE = 3, 4, 7  # purposes of the seeds drawn here
+_READOUT_NEURONS = 128
+_TEST_SAMPLES = 4096
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    activation: str
+    loss: str
+    dtype: str
+
+
+def _recipe(
+    trainer: TrainerUnderTrial,
+    loss: str,
+    activations: Sequence[str] = EVEN_ACTIVATIONS,
+    *,
+    only: bool = False,
+) -> _Recipe:
+    """The configuration's loss where the trainer has it, else (unless `only`) the nearest."""
+    losses = (loss,) if only else (loss, "huber", "pseudo-huber", "log-cosh", "squared")
+    return _Recipe(*next(iter(trainer.supported(activations, losses, ("float64", "float32")))))
+
+
+def loss_used(trainer: TrainerUnderTrial, loss: str) -> str:
+    """The loss that `first_layer` trains with when it is asked for `loss`."""
+    return _recipe(trainer, loss).loss
+
+
+def first_layer(
+    trainer: TrainerUnderTrial,
+    model: MultiIndexModel,
+    n: int,
+    *,
+    loss: str,
+    steps: int,
+    neurons: int,
+    seed: int,
+    labels: Array | None = None,
+    activations: Sequence[str] = EVEN_ACTIVATIONS,
+    only: bool = False,
+    output_scale: float | None = None,
+) -> Array:
+    """The trajectory `(steps + 1, m, d)` of stage 1 from the symmetric start.
+
+    Labels are centred by the loss's own M-estimate; β = 1/η and η |a| = 1/‖H‖, with H of
+    the very data handed over, so that the largest neuron neither grows nor shrinks.
+
+    **Arguments**
+
+    - `labels`: `(n,)`, to train on other labels than the model's (the null claims).
+    - `activations`: of which the first that the trainer has is used.
+    - `only`: take no other loss where the trainer lacks `loss`.
+    - `output_scale`: |a_j|, 1/m by default.
+
+    **Raises** `NotApplicable` where the trainer has no such activation or loss.
+    """
+    recipe = _recipe(trainer, loss, activations, only=only)
+    X, y = training_data(model, n, loss=recipe.loss, seed=seed, labels=labels)
+    rng = np.random.default_rng([seed, _START])
+    start = symmetric_start(neurons, model.dim, rng, output_scale=output_scale, dtype=recipe.dtype)
+    # H is symmetric: its eigenvalues cost a fraction of a singular value decomposition.
+    largest = np.abs(np.linalg.eigvalsh(label_covariance(X, y, loss=recipe.loss))).max()
+    eta = float(1 / (np.abs(start.a).max() * largest))
+    return trainer.features(
+        start.W,
+        start.a,
+        start.b,
+        frozen(X.astype(recipe.dtype)),
+        frozen(y.astype(recipe.dtype)),
+        steps=steps,
+        eta=eta,
+        beta=1 / eta,
+        activation=recipe.activation,
+        loss=recipe.loss,
+    )
+
+
+def training_data(
+    model: MultiIndexModel, n: int, *, loss: str, seed: int, labels: Array | None = None
+) -> tuple[Array, Array]:
+    """Inputs `(n, d)` and centred labels `(n,)` as `first_layer` hands them over, in float64.
+
+    **Arguments**
+
+    - `loss`: the one trained with (`loss_used`), whose M-estimate centres the labels.
+    """
+    data = model.sample(n, seed=seed)
+    y = data.y if labels is None else labels
+    return data.X, y - fit_constant(get_loss(loss), y).constant
+
+
+def log_odds(W: Array, subspace: Array) -> float:
+    """log(A/(1 − A)) of the alignment of weights `(m, d)`.
+
+    Finite for A = 0 and 1 as well, which are far from any prediction all the same.
+    """
+    aligned = float(np.clip(alignment(W, subspace), 1e-300, 1 - 1e-16))
+    return float(np.log(aligned / (1 - aligned)))
+
+
+def near_odds(odds: Any, expected: float, allowed: float) -> Observed:
+    """The event that log-odds are within `allowed` of what is expected, shown as alignments."""
+    return _as_alignments(near(odds, expected, allowed))
+
+
+def odds_above(odds: Any, low: float) -> Observed:
+    """The event that log-odds exceed `low`, shown as alignments."""
+    return _as_alignments(above(odds, low))
+
+
+def odds_below(odds: Any, high: float) -> Observed:
+    """The event that log-odds stay below `high`, shown as alignments."""
+    return _as_alignments(below(odds, high))
+
+
+def _as_alignments(seen: Observed) -> Observed:
+    """Log-odds as alignments; the event is the one of the log-odds."""
+
+    def alignment_of(odds: float | None) -> float | None:
+        return None if odds is None else float(expit(odds))
+
+    return replace(
+        seen,
+        value=float(expit(seen.value)),
+        low=alignment_of(seen.low),
+        high=alignment_of(seen.high),
+        expected=alignment_of(seen.expected),
+    )
+
+
+def mean_log_odds(
+    trial: Any,
+    link: Link | str,
+    dim: int,
+    n: int,
+    *,
+    seed: int,
+    batch: int,
+    noise: float = 0.0,
+    **options: Any,
+) -> Array:
+    """Mean log-odds `(steps + 1,)` over `batch` independent runs, a fresh trainer for each.
+
+    **Arguments**
+
+    - `trial`: a `Trial`.
+    - `options`: those of `first_layer`.
+    """
+    total: Any = 0.0
+    for k in range(batch):
+        run = trial.seed_of(seed, dim, n, k)
+        trial.trainer.fresh(run)
+        model = MultiIndexModel(link, dim, noise=noise, seed=run)
+        weights = first_layer(trial.trainer, model, n, seed=run, **options)
+        total = total + np.array([log_odds(W, model.subspace) for W in weights])
+    return np.asarray(total / batch)
+
+
+def error_after_fit(
+    trial: Any, link: Link | str, dim: int, seed: int, *, shuffled: str = ""
+) -> float:
+    """Normalised test error after `fit` on both stages' data, stacked, d log² d rows each.
+
+    **Arguments**
+
+    - `trial`: a `Trial`.
+    - `shuffled`: `"stage1"` or `"stage2"`: whose labels are shuffled apart from their rows.
+    """
+    dtype = next(name for name in ("float64", "float32") if name in trial.trainer.dtypes)
+    model = MultiIndexModel(link, dim, seed=seed)
+    n = default_samples(dim)
+    data = model.sample(2 * n, dtype=dtype)
+    y = data.y.copy()
+    if shuffled:
+        part = {"stage1": y[:n], "stage2": y[n:]}[shuffled]
+        np.random.default_rng([seed, _SHUFFLE]).shuffle(part)
+    trial.trainer.fresh(seed)
+    trial.trainer.fit(data.X, y)
+    test = model.sample(_TEST_SAMPLES, purpose="test", dtype=dtype)
+    return normalised_error(trial.trainer.predict(test.X), test.y)
+
+
+def readout_error(model: MultiIndexModel, W: Array, n: int, *, seed: int) -> float:
+    """Normalised test error of the reference stage 2 on frozen weights W, n fresh samples."""
+    reduced, directions = reduce_model(model, W)
+    fresh = reduced.sample(n, purpose="stage2", seed=seed)
+    readout = train_readout(
+        StoredDesign(fresh.X, NumpyBackend("float64")),
+        fresh.y,
+        directions,
+        activation=get_activation("log-cosh"),
+        neurons=_READOUT_NEURONS,
+        rng=np.random.default_rng([seed, _READOUT]),
+    )
+    test = reduced.sample(_TEST_SAMPLES, purpose="test", seed=seed)
+    return normalised_error(readout.predict(test.X), test.y)

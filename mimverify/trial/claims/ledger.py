@@ -1,0 +1,32 @@
+"""The error ledger: one false-alarm budget for a run, split over its decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mimverify.trial.claims.claim import Claim
+from mimverify.trial.profile import FALSE_ALARM_BUDGET, Profile
+
+__all__ = ["Ledger"]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Shares of the false-alarm budget (Bonferroni: their sum is the budget).
+
+    The split counts the declared statistical decisions of *all* claims, selected or not, so
+    that a claim decides the same alone and in company. `DeclaredDecisions` sees to it that a
+    claim decides these and no others.
+    """
+
+    share: float
+    budget: float
+
+    @classmethod
+    def split(
+        cls, claims: Iterable[Claim], profile: Profile, budget: float = FALSE_ALARM_BUDGET
+    ) -> Ledger:
+        """Equal shares for every statistical decision of a whole run under `profile`."""
+        decisions = sum(len(claim.statistical) for claim in claims)
+        return cls(budget / max(1, decisions * profile.statistical_examples), budget)

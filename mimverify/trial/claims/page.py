@@ -1,0 +1,54 @@
+"""The claims as a page of Markdown, made from their records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from mimverify.trial.claims.claim import CAPABILITIES, CLAIM_SET_VERSION, Claim
+from mimverify.trial.decisions import DIRECTIONS
+
+__all__ = ["claims_page"]
+
+_FOREWORD = f"""# The claims, set {CLAIM_SET_VERSION}
+
+What a trial tries, one record each. This page is made from the records in `properties/` by
+`mimverify claims --markdown docs/claims.md`; [verdicts.md](verdicts.md) says how they are decided.
+"""
+
+
+def claims_page(claims: Iterable[Claim]) -> str:
+    """The page that shows these claims: a table of contents, then a section for each."""
+    claims = list(claims)
+    lines = [_FOREWORD, "| claim | kind | needs | from profile |", "|---|---|---|---|"]
+    lines += [
+        f"| [{claim.id}](#{claim.id}) | {_kind(claim)} | {claim.needs} | {claim.profile} |"
+        for claim in claims
+    ]
+    for claim in claims:
+        lines += ["", *_section(claim)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(claim: Claim) -> Iterator[str]:
+    yield f"## {claim.id}"
+    yield ""
+    yield _text(claim.statement)
+    yield ""
+    yield f"- *Source*: {_text(claim.source)}"
+    if claim.assumptions:
+        yield f"- *Assumptions*: {_text('; '.join(claim.assumptions))}"
+    yield f"- *Decided by*: {_text(claim.measures)}"
+    yield f"- *Fails*: {DIRECTIONS[claim.direction]}"
+    yield f"- *Needs*: {claim.needs}, that is {CAPABILITIES[claim.needs]}"
+    yield f"- *Decisions*: {_text('; '.join(f'{d.name} ({d.kind})' for d in claim.decisions))}"
+
+
+def _kind(claim: Claim) -> str:
+    return "exact" if claim.exact else "statistical"
+
+
+def _text(text: str) -> str:
+    """As it stands: no underscore, asterisk or bracket of a formula becomes markup."""
+    for sign in "\\_*<[":
+        text = text.replace(sign, f"\\{sign}")
+    return text

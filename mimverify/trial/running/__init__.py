@@ -1,0 +1,1 @@
+"""Trials: settings, sessions, processes, verdicts, reports, capsules."""

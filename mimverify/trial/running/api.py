@@ -1,0 +1,118 @@
+"""Trials from Python: adopters' own pytest suites, notebooks and scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mimverify.support.errors import InputError, TrainerError
+from mimverify.support.threads import thread_limit
+from mimverify.support.validation import choice
+from mimverify.trial.claims.claim import Claim, load_claims
+from mimverify.trial.running.report import Report, TrainerReport
+from mimverify.trial.running.runner import run_suite
+from mimverify.trial.running.session import Session
+from mimverify.trial.running.settings import TrialSettings, takes_settings
+
+__all__ = ["BoundClaim", "check", "parametrize_with_claims"]
+
+
+@takes_settings
+def check(trainer: object, settings: TrialSettings | None = None, **given: Any) -> Report:
+    """Put a trainer on trial and return the report.
+
+    **Arguments**
+
+    - `trainer`: an instance, class or zero-argument factory, run in this process, where
+      nothing can stop a call that hangs; or `"module:attribute"`, run in a worker process
+      that is killed at the time limit. Only the latter can be shared by several `workers`.
+    - `settings`: see `TrialSettings`; or its fields by name: `profile="standard"`, `seed=3`, …
+
+    **Raises** `TrainerError` where the trainer cannot be made, `InputError` for settings.
+    """
+    settings = _checked(settings, given)
+    if settings.workers > 1:
+        if not isinstance(trainer, str):
+            raise InputError(
+                f"workers={settings.workers}: an object runs in this process alone; name it "
+                "'module:attribute'"
+            )
+        report = run_suite(trainer, settings)
+        if report.problem and not report.verdicts:
+            raise TrainerError("import" if report.bad_input else "construct", report.problem)
+        return Report(settings, [report])
+    with thread_limit(settings.threads), Session(trainer, settings) as session:
+        outcome = TrainerReport(
+            session.handle.name, capabilities=session.handle.capabilities.to_json()
+        )
+        for claim in session.claims.values():
+            outcome.verdicts.append(session.verdict(claim))
+        outcome.seconds = sum(verdict.seconds for verdict in outcome.verdicts)
+    return Report(settings, [outcome])
+
+
+def _checked(settings: TrialSettings | None, given: dict[str, Any]) -> TrialSettings:
+    """The settings. **Raises** `InputError` for an expected failure of no claim."""
+    made = TrialSettings.of(settings, **given)
+    for name in made.unmatched:
+        choice("expected_failures", name, load_claims())  # raises, with the nearest name
+        raise InputError(f"expected_failures: {name!r}: ids are spelled exactly")
+    return made
+
+
+class BoundClaim:
+    """A claim and the trainer it is about: call it inside a test.
+
+    Calling it returns for a pass, and otherwise raises pytest's outcome: failed, skipped
+    (not applicable, inconclusive) or xfailed (an expected failure).
+    """
+
+    def __init__(
+        self, claim: Claim, session: Callable[[], Session], threads: int | None = 1
+    ) -> None:
+        self.claim, self._session, self._threads = claim, session, threads
+
+    def __call__(self) -> None:
+        from mimverify.trial.running.plugin import conclude  # pytest is only needed from here on
+
+        with thread_limit(self._threads):
+            verdict = self._session().verdict(self.claim)
+        conclude(verdict)
+
+    def __repr__(self) -> str:
+        return f"<claim {self.claim.id}>"
+
+
+@takes_settings
+def parametrize_with_claims(
+    trainer: object, settings: TrialSettings | None = None, **given: Any
+) -> Any:
+    """Parametrise a test with every claim, for adopters' own pytest suites:
+
+        @mimverify.parametrize_with_claims("my_package:Trainer")
+        def test_theorem(claim):
+            claim()
+
+    Arguments as for `check`, but `workers`: pytest runs the claims. The trainer is made at the
+    first call, not at collection.
+    """
+    import pytest  # a test suite has it
+
+    settings = _checked(settings, given)
+    if settings.workers > 1:
+        raise InputError(f"workers={settings.workers}: pytest runs the claims, one by one")
+
+    made: list[Session] = []
+
+    def session() -> Session:
+        if not made:
+            made.append(Session(trainer, settings))
+        return made[0]
+
+    return pytest.mark.parametrize(
+        "claim",
+        [
+            pytest.param(BoundClaim(claim, session, settings.threads), id=name)
+            for name, claim in settings.selected().items()
+        ],
+    )

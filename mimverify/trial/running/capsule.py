@@ -1,0 +1,299 @@
+"""Replay capsules: everything about one failure in one file that is read without pickle.
+
+The arrays that were handed to the trainer and what came back are in the .npz as they were;
+the JSON beside them holds the rest: claim, configuration, seeds, settings, verdict, versions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import platform
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_info
+
+from mimverify.support.archive import Archive
+from mimverify.support.errors import InputError
+from mimverify.support.strict_json import jsonable
+from mimverify.support.versions import software_versions
+from mimverify.trial.claims import cases
+from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim
+from mimverify.trial.claims.ledger import Ledger
+from mimverify.trial.running.settings import TrialSettings
+from mimverify.trial.running.trial import Trial
+from mimverify.trial.running.verdict import Verdict
+from mimverify.trial.trainer.calls import Call
+
+__all__ = [
+    "Capsule",
+    "CapsuleError",
+    "capsule_folder",
+    "capsule_name",
+    "decode_case",
+    "encode_case",
+    "load_capsule",
+    "save_capsule",
+]
+
+# 2: data sets come from another generator. 3: settings as one value, evidence as records.
+_FILE = Archive("replay capsule", version=3)
+_LARGEST = 1 << 26  # bytes of one array; of larger ones the capsule keeps the hash alone
+
+
+class CapsuleError(InputError):
+    """A capsule whose content cannot be used."""
+
+
+@dataclass(frozen=True)
+class Capsule:
+    """One failure, and what it takes to repeat it.
+
+    **Arguments**
+
+    - `claim`: its id.
+    - `claim_set`: version of the claims that decided.
+    - `trainer`: `"module:attribute"`, or None for an object that was in the process.
+    - `settings`, `ledger`: of the run; at which risk.
+    - `case`: the configuration, as `encode_case` writes it, and its `repr`.
+    - `turn`: number of the example among all of the claim's, from 0.
+    - `seeds`: random states of the trainers made for this example.
+    - `calls`: method, options and hashes of the arrays of the calls behind the decision.
+    - `verdict`: the recorded one.
+    - `environment`: versions, thread pools, platform.
+    """
+
+    claim: str
+    claim_set: str
+    trainer: str | None
+    settings: TrialSettings
+    ledger: Ledger
+    turn: int
+    case: dict[str, Any]
+    seeds: list[int | None]
+    calls: list[dict[str, Any]]
+    verdict: Verdict
+    environment: dict[str, Any]
+
+    @property
+    def message(self) -> str:
+        """Of the recorded verdict."""
+        return self.verdict.message
+
+
+# -- writing -----------------------------------------------------------------------------------
+
+
+def capsule_folder(path: str | Path) -> Path:
+    """The folder for capsules, made if need be. **Raises** `InputError` where it cannot be."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"capsules={str(path)!r}: expected a folder ({error.strerror})") from None
+    return folder
+
+
+def capsule_name(trainer: str, claim: str, profile: str, seed: int) -> str:
+    """A file name for a failure: `my_package.Trainer--trajectory--quick-0.npz`."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", ".", trainer).strip(".")
+    return f"{name}--{claim}--{profile}-{seed}.npz"
+
+
+def save_capsule(
+    path: str | Path,
+    verdict: Verdict,
+    trial: Trial,
+    *,
+    trainer: str | None,
+    settings: TrialSettings,
+) -> None:
+    """Write the capsule of a failure.
+
+    **Arguments**
+
+    - `verdict`, `trial`: what failed; the trial's calls are recorded.
+    - `trainer`, `settings`: as in `Capsule`.
+
+    **Raises** `InputError` for a path that cannot be written.
+    """
+    assert trial.record is not None
+    arrays: dict[str, NDArray[Any]] = {}
+    calls = [_call_record(call, arrays) for call in trial.record.calls]
+    case = trial.case
+    description = {
+        "claim": verdict.id,
+        "claim_set": CLAIM_SET_VERSION,
+        "trainer": trainer,
+        # The claim is named above; others of the run need not exist where this is read.
+        "settings": dataclasses.replace(settings, claims=(), expression=None).to_json(),
+        "ledger": dataclasses.asdict(trial.ledger),
+        "turn": trial.turn,
+        # A claim that fails after its examples fails for no single one of them.
+        "case": {"repr": repr(case), "value": None if case is None else encode_case(case)},
+        "seeds": trial.record.seeds,
+        "calls": calls,
+        "verdict": verdict.to_json(),
+        "environment": environment(),
+    }
+    _FILE.write(path, description, arrays)
+
+
+def _call_record(call: Call, stored: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """The call with hashes for arrays; arrays of a moderate size go to `stored`."""
+
+    def entry(array: NDArray[Any]) -> dict[str, Any]:
+        name = array_hash(array)
+        if array.nbytes <= _LARGEST:
+            stored[name] = array
+        return {"sha256": name, "shape": list(array.shape), "dtype": array.dtype.name}
+
+    return {
+        "method": call.method,
+        "options": jsonable(dict(call.options)),
+        "arrays": {key: entry(array) for key, array in call.arrays.items()},
+        "result": None if call.result is None else entry(call.result),
+    }
+
+
+def array_hash(array: NDArray[Any]) -> str:
+    """SHA-256 of dtype, shape and entries."""
+    total = hashlib.sha256(f"{array.dtype.str}:{array.shape}:".encode())
+    total.update(np.ascontiguousarray(array).tobytes())
+    return total.hexdigest()
+
+
+def environment() -> dict[str, Any]:
+    """Versions, thread pools and platform of this process."""
+    versions = software_versions("numpy", "scipy", "hypothesis", if_imported=["torch"])
+    pools = [
+        {key: pool.get(key) for key in ("user_api", "internal_api", "version", "num_threads")}
+        for pool in threadpool_info()
+    ]
+    return {"versions": versions, "thread_pools": pools, "platform": platform.platform()}
+
+
+# -- configurations ----------------------------------------------------------------------------
+
+
+def encode_case(case: Any) -> dict[str, Any] | None:
+    """A configuration in JSON's terms; None for one that is of no known form."""
+    try:
+        return {"plain": _encode(case)}
+    except TypeError:
+        return None
+
+
+def _encode(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        items = {item.name: _encode(getattr(value, item.name)) for item in fields(value)}
+        return {"class": type(value).__name__, "fields": items}
+    if type(value) is tuple:
+        return {"tuple": [_encode(item) for item in value]}
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    raise TypeError(f"got {type(value).__name__}")
+
+
+def decode_case(case: Any, claim: Claim) -> Any:
+    """The configuration that a capsule's `case` records.
+
+    Classes are looked up by name among the dataclasses of `mimverify.trial.claims.cases` and of the
+    claim's own module; nothing is evaluated.
+
+    **Raises** `CapsuleError` where it cannot be rebuilt as it was.
+    """
+    try:
+        text, value = case["repr"], case["value"]
+        if value is None:
+            raise ValueError("no configuration, or one of no known form")
+        rebuilt = _decode(value["plain"], _case_classes(claim))
+    except (KeyError, TypeError, ValueError) as error:
+        raise CapsuleError(f"case={case!r}: cannot be rebuilt ({error})") from None
+    if repr(rebuilt) != text:
+        raise CapsuleError(f"case: rebuilt as {rebuilt!r}, recorded as {text}")
+    return rebuilt
+
+
+def _case_classes(claim: Claim) -> dict[str, type]:
+    """Defined in these two places: what they import is not for a file to construct."""
+    return {
+        name: value
+        for place in (cases, sys.modules.get(claim.procedure.__module__, cases))
+        for name, value in vars(place).items()
+        if isinstance(value, type) and is_dataclass(value) and value.__module__ == place.__name__
+    }
+
+
+def _decode(value: Any, classes: dict[str, type]) -> Any:
+    if not isinstance(value, dict):
+        if isinstance(value, list):
+            raise TypeError("got a list")
+        return value
+    if "tuple" in value:
+        return tuple(_decode(item, classes) for item in value["tuple"])
+    name = value["class"]
+    if name not in classes:
+        raise ValueError(f"no class {name!r} among {sorted(classes)}")
+    items = {key: _decode(item, classes) for key, item in value["fields"].items()}
+    return classes[name](**items)
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+def load_capsule(path: str | Path) -> tuple[Capsule, dict[str, NDArray[Any]]]:
+    """The capsule and its arrays by hash.
+
+    **Raises** `InputError`, naming the path and the reason, for a file that cannot be read, is
+    something else, was cut off or changed, or comes from a later version.
+    """
+    description, arrays = _FILE.read(path)
+    try:
+        content = {item.name: description[item.name] for item in fields(Capsule)}
+        _check(content)
+        content["settings"] = TrialSettings.from_json(content["settings"])
+        content["ledger"] = Ledger(**content["ledger"])
+        content["verdict"] = Verdict.from_json(content["verdict"])
+        for name, array in arrays.items():
+            if array_hash(array) != name:
+                raise ValueError(f"an array that is not {name}")
+        return Capsule(**content), arrays
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: not a valid {_FILE.noun} ({error!r})") from None
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "claim": str, "claim_set": str, "trainer": (str, type(None)), "settings": dict,
+    "ledger": dict, "turn": int, "case": dict, "seeds": list, "calls": list, "verdict": dict,
+    "environment": dict,
+}  # fmt: skip
+
+
+def _check(content: dict[str, Any]) -> None:
+    for name, kind in _KINDS.items():
+        if not isinstance(content[name], kind):
+            raise TypeError(f"{name}={content[name]!r}")
+    for item in fields(Ledger):
+        if not isinstance(content["ledger"][item.name], (int, float)):
+            raise TypeError(f"{item.name}={content['ledger'][item.name]!r}")
+    if not isinstance(content["verdict"]["message"], str):
+        raise TypeError(f"verdict={content['verdict']!r}")
+
+
+def same_arrays(recorded: Sequence[dict[str, Any]], calls: Sequence[Call]) -> bool:
+    """Whether these calls got exactly the arrays that the capsule's calls got."""
+
+    def given(call: dict[str, Any]) -> dict[str, str]:
+        return {key: entry["sha256"] for key, entry in call["arrays"].items()}
+
+    return [given(call) for call in recorded] == [
+        {key: array_hash(array) for key, array in call.arrays.items()} for call in calls
+    ]

@@ -1,0 +1,192 @@
+"""The pytest plugin that runs the suite: `pytest properties --trainer my_pkg:trainer`.
+
+`mimverify check` runs the same suite through this plugin in a child process and reads the
+events that it writes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+import pytest
+from threadpoolctl import threadpool_limits
+
+from mimverify.support.errors import InputError, MimverifyError, TrainerError
+from mimverify.trial.claims.claim import Claim, claims_by_file, suite_path
+from mimverify.trial.outcomes import Status
+from mimverify.trial.running.report import print_verdicts
+from mimverify.trial.running.session import Session
+from mimverify.trial.running.settings import TrialSettings, spellings
+from mimverify.trial.running.trial import Trial
+from mimverify.trial.running.verdict import Verdict
+
+_RUN = pytest.StashKey["_Run"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("mimverify", "trial of a trainer")
+    group.addoption("--trainer", metavar="MODULE:ATTRIBUTE", help="the trainer under trial")
+    for spelling in spellings().values():
+        if not spelling.pytest:
+            continue
+        options: dict[str, Any] = {"help": spelling.help, "metavar": spelling.metavar}
+        if spelling.many:
+            options |= {"action": "append"}
+        else:
+            options |= {"type": spelling.type, "choices": spelling.choices or None}
+        group.addoption(spelling.pytest, default=None, **options)
+    group.addoption("--trial-settings", metavar="FILE", help="all settings, for mimverify check")
+    group.addoption("--trial-events", type=int, default=None, help="for mimverify check")
+
+
+def _settings(config: pytest.Config) -> TrialSettings:
+    """From the file that `mimverify check` wrote, or from the options.
+
+    **Raises** `pytest.UsageError` for a setting that is wrong.
+    """
+    path = config.getoption("trial_settings")
+    try:
+        if path is not None:
+            return TrialSettings.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+        given = {
+            name: config.getoption(spelling.pytest)
+            for name, spelling in spellings().items()
+            if spelling.pytest
+        }
+        return TrialSettings.of(**{k: v for k, v in given.items() if v is not None})
+    except (InputError, OSError, ValueError) as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+class _Run:
+    """One pytest session's trial."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.settings = _settings(config)
+        self.verdicts: list[Verdict] = []
+        self.session: Session | None = None
+        descriptor = config.getoption("trial_events")
+        self.events: TextIO | None = None if descriptor is None else os.fdopen(descriptor, "w")
+
+    def tell(self, event: str, **record: Any) -> None:
+        """Write one event for the process that started this one."""
+        if self.events is not None:
+            self.events.write(json.dumps({"event": event, **record}, allow_nan=False) + "\n")
+            self.events.flush()
+
+    def try_claim(self, trial: Trial) -> None:
+        """Try a claim and turn its verdict into an outcome of pytest's."""
+        assert self.session is not None
+        self.tell("start", claim=trial.claim.id)
+        verdict = self.session.verdict(trial)
+        self.verdicts.append(verdict)
+        self.tell("verdict", verdict=verdict.to_json())
+        conclude(verdict)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_RUN] = _Run(config)
+    # The suite's own products are small. Its threads would wait in busy loops on the cores
+    # that the trainer needs, and the last bits of its oracles would depend on their number.
+    threadpool_limits(1)
+
+
+# -- the suite's files hold claims, which pytest would not know for tests ----------------------
+
+
+class ClaimTest(pytest.Function):
+    """One claim as a test."""
+
+    claim: Claim
+
+
+class ClaimFile(pytest.File):
+    """The claims of one of the suite's files, which is imported by `claims_by_file` alone."""
+
+    def collect(self) -> Iterator[ClaimTest]:
+        for claim in claims_by_file()[self.path]:
+            test: ClaimTest = ClaimTest.from_parent(self, name=claim.id, callobj=try_claim)
+            test.claim = claim
+            yield test
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ClaimFile | None:
+    path = file_path.resolve()  # a folder may be linked to
+    if path.parent == suite_path() and path in claims_by_file():
+        made: ClaimFile = ClaimFile.from_parent(parent, path=path)
+        return made
+    return None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    wanted = config.stash[_RUN].settings.selected()
+    kept = [item for item in items if isinstance(item, ClaimTest) and item.claim.id in wanted]
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = kept
+
+
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Meet the trainer once the claims are known; the default loop then runs them."""
+    config = session.config
+    planned = [item.claim.id for item in session.items if isinstance(item, ClaimTest)]
+    if config.option.collectonly or not planned:
+        return
+    run = config.stash[_RUN]
+    if config.getoption("trainer") is None:
+        raise pytest.UsageError("name the trainer under trial: --trainer module:attribute")
+    try:
+        # Those that are left share the time, whoever left the others out.
+        run.session = Session(config.getoption("trainer"), run.settings, claims=planned)
+    except MimverifyError as error:
+        kind = error.kind if isinstance(error, TrainerError) else "input"
+        run.tell("unusable", kind=kind, message=str(error))
+        raise pytest.UsageError(str(error)) from None
+    run.tell("begin", capabilities=run.session.handle.capabilities.to_json(), claims=planned)
+
+
+@pytest.fixture
+def trial(request: pytest.FixtureRequest) -> Trial:
+    """The trial of the claim that the test is about, within its share of the time."""
+    session = request.config.stash[_RUN].session
+    assert session is not None
+    assert isinstance(request.node, ClaimTest)
+    return session.trial(request.node.claim)
+
+
+def try_claim(trial: Trial, pytestconfig: pytest.Config) -> None:
+    """What each claim's test calls."""
+    pytestconfig.stash[_RUN].try_claim(trial)
+
+
+def conclude(verdict: Verdict) -> None:
+    """Raise the pytest outcome of a verdict; return for a pass."""
+    if verdict.status is Status.PASSED:
+        return
+    text = f"{verdict.id}: {verdict.status}: {verdict.message}"
+    if verdict.status is Status.EXPECTED_FAILURE:
+        pytest.xfail(text)
+    if verdict.status.bad:
+        again = f"\nreplay: mimverify replay {verdict.capsule}" if verdict.capsule else ""
+        pytest.fail(f"{text}\nreproduce: {verdict.reproduce}{again}", pytrace=False)
+    pytest.skip(text)
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    run = config.stash[_RUN]
+    if run.verdicts and run.events is None:
+        terminalreporter.section("trial")
+        print_verdicts(config.getoption("trainer"), run.verdicts)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    run = config.stash.get(_RUN, None)
+    if run is None:
+        return
+    if run.session is not None:
+        run.session.close()
+    if run.events is not None:
+        run.events.close()

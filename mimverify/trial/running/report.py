@@ -1,0 +1,261 @@
+"""Reports: verdicts as a table for people, as JSON and as JUnit XML for machines."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from xml.etree import ElementTree
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mimverify.support.versions import software_versions
+from mimverify.trial.claims.claim import CLAIM_SET_VERSION
+from mimverify.trial.decisions import USUALLY, risk_text
+from mimverify.trial.outcomes import Status
+from mimverify.trial.running.settings import TrialSettings
+from mimverify.trial.running.verdict import Verdict
+
+__all__ = ["Report", "TrainerReport", "print_verdicts", "run_record"]
+
+_STYLES = {
+    Status.PASSED: "green",
+    Status.FAILED: "bold red",
+    Status.INCONCLUSIVE: "yellow",
+    Status.NOT_APPLICABLE: "dim",
+    Status.EXPECTED_FAILURE: "cyan",
+    Status.ERROR: "bold magenta",
+}
+
+
+@dataclass
+class TrainerReport:
+    """One trainer's verdicts.
+
+    **Arguments**
+
+    - `trainer`: its name.
+    - `verdicts`: of the claims that were finished, in order.
+    - `capabilities`: what it offers, None if it could not be used.
+    - `problem`: why the trial could not begin or was cut short, else "".
+    - `bad_input`: the problem is the caller's: exit code 2.
+    - `unfinished`: claims that were planned and not reached.
+    """
+
+    trainer: str
+    verdicts: list[Verdict] = field(default_factory=list)
+    capabilities: dict[str, Any] | None = None
+    problem: str = ""
+    bad_input: bool = False
+    unfinished: list[str] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def summary(self) -> dict[str, int]:
+        """Number of verdicts by status, all six."""
+        counts = Counter(verdict.status for verdict in self.verdicts)
+        return {str(status): counts[status] for status in Status}
+
+    @property
+    def exit_code(self) -> int:
+        """0, 1 or 2 as the command line defines them."""
+        if self.bad_input:
+            return 2
+        return int(bool(self.problem) or any(verdict.status.bad for verdict in self.verdicts))
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "trainer": self.trainer,
+            "capabilities": self.capabilities,
+            "problem": self.problem or None,
+            "summary": self.summary,
+            "seconds": self.seconds,
+            "claims": [verdict.to_json() for verdict in self.verdicts],
+            "unfinished": self.unfinished,
+            "unmatched_expected_failures": self.unmatched,
+        }
+
+
+@dataclass
+class Report:
+    """A whole run: its settings and every trainer's verdicts."""
+
+    settings: TrialSettings
+    trainers: list[TrainerReport] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """The worst of the trainers' exit codes."""
+        return max((trainer.exit_code for trainer in self.trainers), default=0)
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, in strict JSON's terms."""
+        return run_record(self.settings, interrupted=self.interrupted) | {
+            "trainers": [trainer.to_json() for trainer in self.trainers],
+        }
+
+    def to_junit(self) -> bytes:
+        """JUnit XML: a suite per trainer, a case per claim, statistics as properties."""
+        root = ElementTree.Element("testsuites", name="mimverify")
+        for trainer in self.trainers:
+            _junit_suite(root, trainer)
+        ElementTree.indent(root)
+        return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def run_record(settings: TrialSettings, *, interrupted: bool) -> dict[str, Any]:
+    """What every record of trials says of its run: claims, settings, versions."""
+    return {
+        "claim_set": CLAIM_SET_VERSION,
+        "profile": settings.profile.name,
+        "seed": settings.seed,
+        "false_alarm_budget": settings.budget,
+        "settings": settings.to_json(),
+        "interrupted": interrupted,
+        "versions": software_versions("numpy", "hypothesis"),
+    }
+
+
+def _junit_suite(root: ElementTree.Element, trainer: TrainerReport) -> None:
+    counts = Counter(verdict.status for verdict in trainer.verdicts)
+    suite = ElementTree.SubElement(
+        root,
+        "testsuite",
+        name=trainer.trainer,
+        tests=str(len(trainer.verdicts) + bool(trainer.problem)),
+        failures=str(counts[Status.FAILED]),
+        errors=str(counts[Status.ERROR] + bool(trainer.problem)),
+        skipped=str(
+            counts[Status.NOT_APPLICABLE]
+            + counts[Status.INCONCLUSIVE]
+            + counts[Status.EXPECTED_FAILURE]
+        ),
+        time=f"{trainer.seconds:.3f}",
+    )
+    if trainer.problem:
+        case = ElementTree.SubElement(suite, "testcase", classname=trainer.trainer, name="trainer")
+        ElementTree.SubElement(case, "error", message=_printable(trainer.problem))
+    for verdict in trainer.verdicts:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=trainer.trainer, name=verdict.id,
+            time=f"{verdict.seconds:.3f}",
+        )  # fmt: skip
+        properties = ElementTree.SubElement(case, "properties")
+        facts = [("status", verdict.status), ("value", verdict.statistic)]
+        for name, value in (*facts, *verdict.evidence.junit()):
+            ElementTree.SubElement(properties, "property", name=name, value=_printable(str(value)))
+        tag = {Status.PASSED: None, Status.FAILED: "failure", Status.ERROR: "error"}.get(
+            verdict.status, "skipped"
+        )
+        if tag is not None:
+            message = _printable(f"{verdict.status}: {verdict.message}")
+            again = f"\nmimverify replay {shlex.quote(verdict.capsule)}" if verdict.capsule else ""
+            ElementTree.SubElement(case, tag, message=message).text = verdict.reproduce + again
+
+
+def _printable(text: str) -> str:
+    """Text without the control characters that XML forbids."""
+    return "".join(c for c in text if c in "\t\n" or c >= " ")
+
+
+def print_verdicts(
+    trainer: str,
+    verdicts: Sequence[Verdict],
+    *,
+    console: Console | None = None,
+    verbose: bool = False,
+) -> None:
+    """The verdict table, and a line for all that did not pass.
+
+    `verbose` adds each decision's risk and power.
+    """
+    console = console or Console(emoji=False)
+    table = Table(title=Text(f"Trial of {trainer}"), title_justify="left")
+    table.add_column("claim", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("measured", overflow="fold")
+    table.add_column("s", justify="right", no_wrap=True)
+    for verdict in verdicts:
+        table.add_row(
+            verdict.id,
+            Text(str(verdict.status), style=_STYLES[verdict.status]),
+            Text(_measured(verdict)),
+            f"{verdict.seconds:.1f}",
+        )
+    console.print(table)
+    if verbose:
+        _print_details(verdicts, console)
+    else:
+        _print_budget(verdicts, console)
+    for verdict in verdicts:
+        _print_message(verdict, console)
+    kept = [v.capsule or v.evidence.no_capsule for v in verdicts]
+    failed = [v.status is Status.FAILED and bool(v.reproduce) for v in verdicts]
+    if any(failed) and not any(kept):
+        console.print("With --capsules FOLDER each failure can be replayed alone.", style="dim")
+
+
+def _print_message(verdict: Verdict, console: Console) -> None:
+    if not verdict.message or verdict.status is Status.NOT_APPLICABLE:
+        return
+    line = Text(f"{verdict.id}: {verdict.status}", style=_STYLES[verdict.status])
+    console.print(line + Text(f": {verdict.message}", style="default"))
+    if verdict.status.bad and verdict.reproduce:
+        console.print(Text(f"  reproduce: {verdict.reproduce}"), soft_wrap=True)
+    if verdict.capsule:
+        command = f"mimverify replay {shlex.quote(verdict.capsule)}"
+        console.print(Text(f"  replay: {command}"), soft_wrap=True)
+    if verdict.evidence.no_capsule:
+        console.print(Text(f"  no capsule: {verdict.evidence.no_capsule}"))
+
+
+def _measured(verdict: Verdict) -> str:
+    """What was found, in the claim's own words."""
+    if verdict.status is Status.NOT_APPLICABLE:
+        return verdict.message
+    return "\n".join(verdict.evidence.summaries) or "–"
+
+
+def _print_budget(verdicts: Sequence[Verdict], console: Console, *, verbose: bool = False) -> None:
+    ledgers = [v.evidence.ledger for v in verdicts if v.evidence.ledger is not None]
+    if ledgers:
+        hint = "." if verbose else "; --verbose shows each decision's risk and power."
+        console.print(
+            f"A trainer for which the claimed events have probability ≥ {USUALLY}, and the laws "
+            "hold, fails any of a run's statistical claims with probability "
+            f"≤ {risk_text(ledgers[0].budget)}{hint}",
+            style="dim",
+            highlight=False,
+        )
+
+
+def _print_details(verdicts: Sequence[Verdict], console: Console) -> None:
+    """Risk and power of every statistical decision, and what was omitted."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("claim", no_wrap=True)
+    table.add_column("decision", overflow="fold")
+    table.add_column("runs, risk and power", overflow="fold")
+    legends: dict[str, str] = {}
+    for verdict in verdicts:
+        names = Counter(record.decision for record in verdict.evidence.records)
+        for record in verdict.evidence.records:
+            if record.details:
+                # One for each configuration, which is told where there are several.
+                case = f" ({record.case})" if names[record.decision] > 1 else ""
+                table.add_row(verdict.id, Text(record.decision), Text(record.details + case))
+                legends.setdefault(record.kind, record.legend)
+        for omission in verdict.evidence.omitted:
+            times = f" ({omission.times} ×)" if omission.times > 1 else ""
+            table.add_row(
+                verdict.id, Text(omission.decision), Text(f"omitted: {omission.reason}{times}")
+            )
+    if table.row_count:
+        console.print(table)
+    console.print(" ".join(legends.values()), style="dim", highlight=False)
+    _print_budget(verdicts, console, verbose=True)

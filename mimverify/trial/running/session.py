@@ -1,0 +1,203 @@
+"""All claims on trial against one trainer: time, risk and expectations shared out."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from dataclasses import replace
+from typing import Any
+
+from mimverify.handles import InProcessTrainer, TrainerHandle
+from mimverify.handles.isolated import SpawnedTrainer
+from mimverify.support.closing import Closing
+from mimverify.support.errors import InputError, MimverifyError, TrainerError
+from mimverify.support.importing import summarise
+from mimverify.trial.claims.claim import Claim, load_claims
+from mimverify.trial.claims.ledger import Ledger
+from mimverify.trial.diagnosis.localisation import localise
+from mimverify.trial.outcomes import (
+    ClaimError,
+    ClaimFailed,
+    Inconclusive,
+    NotApplicable,
+    Status,
+)
+from mimverify.trial.running.capsule import capsule_folder, capsule_name, save_capsule
+from mimverify.trial.running.settings import TrialSettings, takes_settings
+from mimverify.trial.running.trial import Trial
+from mimverify.trial.running.verdict import Verdict
+from mimverify.trial.trainer.adapter import TrainerUnderTrial
+from mimverify.trial.trainer.calls import RecordedTrainer
+
+__all__ = ["REFERENCE_TRAINERS", "Session", "open_trainer", "try_claim"]
+
+_GENEROSITY = 3  # parts of the time that one claim may take before it is cut off
+
+#: Short names of the trainers that mimverify brings along.
+REFERENCE_TRAINERS = {
+    "numpy": "mimverify:numpy_trainer",
+    "torch": "mimverify:torch_trainer",
+}
+
+
+def open_trainer(
+    trainer: object, *, call_seconds: float, threads: int | None = None
+) -> TrainerHandle:
+    """A handle on a trainer: a name runs in a process of its own, an object in this one.
+
+    **Raises** `TrainerError` where it cannot be imported or constructed.
+    """
+    if isinstance(trainer, str):
+        spec = REFERENCE_TRAINERS.get(trainer, trainer)
+        return SpawnedTrainer(spec, time_limit=call_seconds, threads=threads)
+    return InProcessTrainer(trainer)
+
+
+class Session(Closing):
+    """Tries claims against one trainer and returns verdicts; never raises for the trainer's sake.
+
+    **Arguments**
+
+    - `trainer`: `"module:attribute"`, `"numpy"`, `"torch"`: run in a worker process, killed
+      when a call outlasts its limit. Or an instance, class or zero-argument factory: run in
+      this process, where nothing can stop a call that hangs.
+    - `settings`: see `TrialSettings`; or its fields by name, on top of it. The claims that it
+      selects share the profile's time. Its workers are not for one session.
+
+    **Raises** `TrainerError` (import, construction), `InputError` (settings).
+    """
+
+    @takes_settings
+    def __init__(
+        self, trainer: object, settings: TrialSettings | None = None, **given: Any
+    ) -> None:
+        self.settings = TrialSettings.of(settings, **given)
+        self.profile = self.settings.profile
+        self.claims = self.settings.selected()
+        self.ledger = Ledger.split(load_claims().values(), self.profile, self.settings.budget)
+        started = time.monotonic()
+        folder = self.settings.capsules
+        self._capsules = None if folder is None else capsule_folder(folder)
+        self.handle = open_trainer(
+            trainer, call_seconds=self.settings.call_seconds, threads=self.settings.threads
+        )
+        self._record = RecordedTrainer(self.handle)
+        self._trainer = TrainerUnderTrial(self._record)
+        self._spec = trainer if isinstance(trainer, str) else None
+        self._spent = time.monotonic() - started
+        # Claims that do not apply take no time, and are to leave theirs to the others.
+        self._waiting = {
+            name: claim.cost
+            for name, claim in self.claims.items()
+            if claim.needs in self._trainer.capabilities
+        }
+
+    def trial(self, claim: Claim) -> Trial:
+        """The trial of one claim, from now on within its share of the time."""
+        started = time.monotonic()
+        left = max(self.profile.seconds - self._spent, 0.0)
+        deadline = started + self._share(claim, left)
+        # A single call may outlast the claim's share, so that one that hangs is told from a
+        # trainer that is slow, but not the whole run's time.
+        self.handle.deadline = started + left
+        self._trainer.deadline = deadline
+        self._record.begin()
+        return Trial(
+            claim,
+            self._trainer,
+            profile=self.profile,
+            ledger=self.ledger,
+            seed=self.settings.seed,
+            deadline=deadline,
+            record=self._record,
+        )
+
+    def verdict(self, claim: Claim | Trial) -> Verdict:
+        """Try one claim."""
+        started = time.monotonic()
+        trial = claim if isinstance(claim, Trial) else self.trial(claim)
+        outcome = try_claim(trial)
+        failed = outcome.status is Status.FAILED
+        reason = self.settings.expected_failures.get(trial.claim.id)
+        if reason is not None:
+            outcome = _against_expectation(outcome, reason)
+        seconds = time.monotonic() - started
+        self._spent += seconds
+        verdict = replace(outcome, seconds=seconds, reproduce=self.reproduce(trial.claim))
+        if failed and verdict.status is Status.FAILED and self._capsules is not None:
+            return self._with_capsule(verdict, trial)
+        return verdict
+
+    def _with_capsule(self, verdict: Verdict, trial: Trial) -> Verdict:
+        """The verdict with its capsule written; a disk that is full does not cost the verdict."""
+        assert self._capsules is not None
+        path = self._capsules / capsule_name(
+            self._spec or self.handle.name, verdict.id, self.profile.name, self.settings.seed
+        )
+        try:
+            save_capsule(path, verdict, trial, trainer=self._spec, settings=self.settings)
+        except InputError as error:
+            return replace(verdict, evidence=replace(verdict.evidence, no_capsule=str(error)))
+        return replace(verdict, capsule=str(path))
+
+    def _share(self, claim: Claim, left: float) -> float:
+        """This claim's seconds: a generous part of those left, by cost among claims to come.
+
+        Most claims decide long before their part is spent, so each may take several parts;
+        together they cannot take more than there is.
+        """
+        waiting = sum(self._waiting.values())
+        cost = self._waiting.pop(claim.id, claim.cost)
+        return min(left, _GENEROSITY * left * cost / max(waiting, cost))
+
+    def reproduce(self, claim: Claim) -> str:
+        """One command that repeats the trial of this claim alone."""
+        trainer = self._spec or f"<module:attribute of {self.handle.name}>"
+        others = self.settings.arguments(
+            "profile", "seed", without=("claims", "expression", "workers", "capsules")
+        )
+        return shlex.join(["mimverify", "check", trainer, "--claim", claim.id, *others])
+
+    def close(self) -> None:
+        """Let the trainer go."""
+        self.handle.close()
+
+
+def try_claim(trial: Trial) -> Verdict:
+    """Try a claim: its status, one line that says why where it did not pass, the evidence."""
+    status, message = Status.PASSED, ""
+    changes: dict[str, Any] = {}
+    try:
+        trial.run()
+    except ClaimFailed as error:
+        status, message = Status.FAILED, str(error)
+        divergence = None if trial.record is None else localise(trial.record.calls)
+        if divergence is not None:
+            changes["divergence"] = divergence
+            message = f"{message}; {divergence}"
+    except NotApplicable as error:
+        status, message = Status.NOT_APPLICABLE, str(error)
+    except Inconclusive as error:
+        status, message = Status.INCONCLUSIVE, str(error)
+    except TrainerError as error:
+        changes["trainer_error"] = error.kind
+        status = Status.INCONCLUSIVE if error.kind == "deadline" else Status.ERROR
+        message = str(error)
+    except ClaimError as error:  # no evidence about the trainer
+        status, message = Status.ERROR, f"the claim itself is at fault: {error}"
+    except MimverifyError as error:  # what the trainer returned cannot be measured
+        status, message = Status.ERROR, str(error)
+    except Exception as error:  # a fault of the suite must not pass for the trainer's
+        status, message = Status.ERROR, f"mimverify itself failed: {summarise(error)}"
+    return Verdict(trial.claim.id, status, message, replace(trial.evidence, **changes))
+
+
+def _against_expectation(verdict: Verdict, reason: str) -> Verdict:
+    if verdict.status is Status.FAILED:
+        return replace(
+            verdict, status=Status.EXPECTED_FAILURE, message=f"{reason} ({verdict.message})"
+        )
+    if verdict.status is Status.PASSED:
+        message = f"passed unexpectedly; listed as an expected failure: {reason}"
+        return replace(verdict, status=Status.FAILED, message=message)
+    return verdict

@@ -1,0 +1,358 @@
+"""One claim on trial against one trainer."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, overload
+
+import hypothesis
+from numpy.typing import NDArray
+
+from mimverify.trial.claims.claim import CAPABILITIES, Claim
+from mimverify.trial.claims.ledger import Ledger
+from mimverify.trial.decisions import (
+    CountedOperations,
+    Decision,
+    DecisionEvidence,
+    ExactDecision,
+    ExactState,
+    LimitOrder,
+    Rounding,
+    StatisticalDecision,
+)
+from mimverify.trial.decisions.counted_operations import CountedOperationsState
+from mimverify.trial.decisions.declared import DeclaredDecisions, UndeclaredDecisionError
+from mimverify.trial.decisions.limit_order import LimitOrderState
+from mimverify.trial.decisions.loop import DecidingLoop
+from mimverify.trial.decisions.rounding import RoundingState
+from mimverify.trial.outcomes import (
+    ClaimError,
+    ClaimFailed,
+    Inconclusive,
+    NotApplicable,
+    Status,
+)
+from mimverify.trial.profile import Profile
+from mimverify.trial.running.evidence import Evidence
+from mimverify.trial.trainer.adapter import TrainerUnderTrial
+from mimverify.trial.trainer.calls import RecordedTrainer
+
+__all__ = ["Replayed", "Trial"]
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """The one example that a replay tries: `case`, and its number among all of the claim's."""
+
+    case: Any
+    turn: int
+
+
+class Trial:
+    """What a claim's procedure works with.
+
+    **Arguments**
+
+    - `claim`, `trainer`, `profile`, `ledger`: who, what, how thoroughly, at which risk.
+    - `seed`: the run's seed; every example's seed derives from it, the claim and the example.
+    - `deadline`: `time.monotonic()` after which the rest is inconclusive, or None.
+    - `record`: of the calls of `trainer`, where they are recorded.
+    - `replayed`: try this example instead of those that Hypothesis draws.
+    - `loop`: decides; by default at the ledger's share alone.
+
+    `case` is the configuration under way, `turn` its number from 0, `run_index` the number of
+    the run under way in `decide`.
+    """
+
+    def __init__(
+        self,
+        claim: Claim,
+        trainer: TrainerUnderTrial,
+        *,
+        profile: Profile,
+        ledger: Ledger,
+        seed: int = 0,
+        deadline: float | None = None,
+        record: RecordedTrainer | None = None,
+        replayed: Replayed | None = None,
+        loop: DecidingLoop | None = None,
+    ) -> None:
+        self.claim, self.trainer, self.profile, self.ledger = claim, trainer, profile, ledger
+        self.seed, self.deadline = seed, deadline
+        self.record, self._replayed = record, replayed
+        self.loop = loop or DecidingLoop((ledger.share,), profile)
+        self.case: Any = None
+        self.turn = -1 if replayed is None else replayed.turn - 1
+        self.run_index = -1
+        self._declared = DeclaredDecisions(
+            claim.id,
+            claim.decisions,
+            examples=None if claim.exact else profile.statistical_examples,
+        )
+        self._exact: dict[ExactDecision, ExactState] = {}
+        self._finished: list[DecisionEvidence] = []  # of statistical decisions
+        self._under_way = False  # whether the loop's decisions are not among them
+        self._examples = 0
+        self._trained_with: dict[str, str] = {}
+        self._notes: list[dict[str, Any]] = []  # of each configuration
+
+    # -- running ---------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Try the claim. Returns if it passed.
+
+        **Raises** `ClaimFailed`, `Inconclusive`, `NotApplicable`, the `TrainerError` of a
+        trainer that cannot be used, or the `ClaimError` of a claim that does not decide what it
+        declares.
+        """
+        if self.claim.needs not in self.trainer.capabilities:
+            raise NotApplicable(f"needs {CAPABILITIES[self.claim.needs]}")
+        try:
+            if self._replayed is not None:
+                self._try(self._replayed.case)
+            else:
+                self._try_drawn()
+        except ClaimFailed as failure:
+            if not self._has_failed():
+                raise UndeclaredDecisionError(
+                    f"claim {self.claim.id!r} fails by itself ({failure}): expected a failure of a "
+                    "declared decision, by trial.decide or trial.on"
+                ) from failure
+            raise
+        self.case = None
+        if not self.evidence.records:  # omitted in every configuration
+            reasons = "; ".join(omission.reason for omission in self._declared.omissions)
+            raise Inconclusive(f"nothing was decided: {reasons or 'no configuration was tried'}")
+
+    def _has_failed(self) -> bool:
+        """Whether a declared decision has."""
+        refuted = any(state.refuted for state in self._exact.values())
+        return refuted or Status.FAILED in self.loop.ended.values()
+
+    def _try_drawn(self) -> None:
+        """Configurations that Hypothesis draws, a fresh trainer for each.
+
+        The strata share the profile's number of examples, and each has at least one. The draws
+        depend on the claim, the run's seed and the profile alone. The first failure ends the
+        claim; it is not shrunk, so that seeds cannot be hunted for.
+        """
+        exact = self.claim.exact
+        strata = self.claim.strata(self.trainer)
+        if not exact and len(strata) > 1:
+            raise ClaimError(
+                f"claim {self.claim.id!r} has {len(strata)} strategies: expected one for a "
+                "statistical claim"
+            )
+        examples = self.profile.exact_examples if exact else self.profile.statistical_examples
+        seen: list[Any] = []
+        failure: Exception | None = None
+
+        def body(case: Any) -> None:
+            nonlocal failure
+            if failure is not None:  # Hypothesis repeats a failing example; we know the outcome
+                raise failure
+            if case in seen:  # other Booleans, the same configuration, hence the same seeds
+                hypothesis.reject()
+            if not self.claim.admits(case):  # outside the claim's assumptions
+                hypothesis.reject()
+            seen.append(case)
+            try:
+                self._try(case)
+            except Exception as error:
+                failure = error
+                raise
+
+        settings = hypothesis.settings(
+            max_examples=math.ceil(examples / len(strata)),
+            database=None,
+            deadline=None,
+            derandomize=False,
+            phases=[hypothesis.Phase.generate],
+            suppress_health_check=list(hypothesis.HealthCheck),
+            report_multiple_bugs=False,
+            print_blob=False,
+            verbosity=hypothesis.Verbosity.quiet,
+        )
+        for index, stratum in enumerate(strata):
+            seeded = hypothesis.seed(self.seed_of("hypothesis", index))
+            seeded(settings(hypothesis.given(stratum)(body)))()
+
+    def _try(self, case: Any) -> None:
+        """One configuration."""
+        self.case = case
+        self.turn += 1
+        self.check_time()
+        if self.record is not None:
+            self.record.begin()
+        self._declared.begin_example()
+        self.trainer.fresh(self.seed_of(case))
+        self._notes.append({})
+        self.claim.procedure(self, case)
+        self._declared.end_example()
+        if not self.loop.open_levels or any(state.refuted for state in self._exact.values()):
+            raise ClaimError(
+                f"claim {self.claim.id!r} goes on after a decision has ended it: expected "
+                "ClaimFailed and Inconclusive to be let through"
+            )
+        self._examples += 1
+
+    def combinations(
+        self, activations: Sequence[str], losses: Sequence[str], dtypes: Sequence[str]
+    ) -> list[tuple[str, str, str]]:
+        """Combinations that the trainer has: in each example one in `Profile.rotation`.
+
+        **Raises** `NotApplicable` where it has none.
+        """
+        supported = list(self.trainer.supported(activations, losses, dtypes))
+        every = min(self.profile.rotation, len(supported))
+        return supported[self.turn % every :: every]
+
+    def check_time(self) -> None:
+        """**Raises** `Inconclusive` once the claim's share of the profile's time is spent."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise Inconclusive("its share of the profile's time was spent before a decision")
+
+    def seed_of(self, *what: Any) -> int:
+        """A 32-bit seed from the run's seed, the claim and `what` (a case, an index, …)."""
+        text = repr((self.seed, self.claim.id, *what))
+        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
+
+    # -- deciding --------------------------------------------------------------------------
+
+    def decide(self, draw: Callable[[int], Any], *decisions: StatisticalDecision) -> None:
+        """Make statistical decisions on the same independent runs.
+
+        **Arguments**
+
+        - `draw`: called with a seed, a fresh trainer in place, until all are decided or their
+          runs are spent. Returns a mapping from decisions to observations of their kinds, or,
+          for a single decision, the observation.
+        - `decisions`: which; by default all that wait.
+
+        **Raises** `ClaimFailed`, `Inconclusive`, and `ClaimError` for a decision that was not
+        declared, is made twice, or of which a run says nothing.
+        """
+        waiting = [d for d in self._declared.waiting() if isinstance(d, StatisticalDecision)]
+        chosen = list(decisions) or waiting or list(self.claim.statistical)
+        if not chosen:
+            raise UndeclaredDecisionError(
+                f"claim {self.claim.id!r} decides on random data and declares no such decision"
+            )
+        for decision in chosen:
+            self._check_class(decision, StatisticalDecision, "trial.on(decision)")
+            self._declared.make(decision)
+        self._under_way = True
+        self.loop.run(chosen, lambda index: self._draw(index, draw, chosen), self.case)
+        self._finished += self._records_under_way()
+        self._under_way = False
+
+    def _draw(
+        self, index: int, draw: Callable[[int], Any], chosen: Sequence[StatisticalDecision]
+    ) -> Mapping[StatisticalDecision, Any]:
+        self.check_time()
+        self.run_index = index
+        seed = self.seed_of(self.case, index)
+        self.trainer.fresh(seed)
+        drawn = draw(seed)
+        seen: Mapping[StatisticalDecision, Any] = (
+            drawn if isinstance(drawn, Mapping) else {chosen[0]: drawn}
+        )
+        self._declared.check_observed(chosen, seen)
+        self._trained_with = self._options_used()
+        return seen
+
+    @overload
+    def on(self, decision: Rounding) -> RoundingState: ...
+    @overload
+    def on(self, decision: LimitOrder) -> LimitOrderState: ...
+    @overload
+    def on(self, decision: CountedOperations) -> CountedOperationsState: ...
+    @overload
+    def on(self, decision: ExactDecision) -> Any: ...
+    def on(self, decision: ExactDecision) -> Any:
+        """The state of an exact decision, whose methods compare.
+
+        **Raises** `ClaimError` for a decision that was not declared.
+        """
+        self._declared.check(decision)
+        self._check_class(decision, ExactDecision, "trial.decide(draw, decision)")
+        state = self._exact.get(decision)
+        if state is None:
+            state = self._exact[decision] = decision.open()
+            state.on_compared = partial(self._declared.make, decision)
+            if self.record is not None:
+                state.on_settled = self.record.settle
+        state.case = self.case
+        return state
+
+    def within(
+        self,
+        what: str,
+        got: NDArray[Any],
+        expected: NDArray[Any],
+        bound: NDArray[Any] | float,
+        **settings: Any,
+    ) -> None:
+        """`RoundingState.within` of the claim's decision on rounding, where it has only one.
+
+        **Raises** `ClaimFailed`, and `ClaimError` where it has none, or several.
+        """
+        declared = [d for d in self.claim.decisions if isinstance(d, Rounding)]
+        if len(declared) != 1:
+            raise ClaimError(
+                f"claim {self.claim.id!r} declares {len(declared)} bounds on rounding: expected "
+                "one; name it with trial.on(decision).within(…)"
+            )
+        self.on(declared[0]).within(what, got, expected, bound, **settings)
+
+    def _check_class(self, decision: Any, kind: type[Decision], other: str) -> None:
+        if not isinstance(decision, kind):
+            name = getattr(decision, "name", decision)
+            raise ClaimError(
+                f"claim {self.claim.id!r}: {name!r} is no {kind.__name__}; expected {other}"
+            )
+
+    def omit(self, decision: Decision, reason: str) -> None:
+        """A declared decision cannot be made in this configuration; the report says why.
+
+        **Raises** `ClaimError` for one that was not declared, or was made before.
+        """
+        self._declared.omit(decision, reason)
+
+    def note(self, **facts: Any) -> None:
+        """Facts about this configuration for the report, in JSON's terms, by name."""
+        self._notes[-1] |= facts
+
+    # -- what was found --------------------------------------------------------------------
+
+    @property
+    def evidence(self) -> Evidence:
+        """What was found so far."""
+        exact = [state.evidence() for state in self._exact.values()]
+        return Evidence(
+            records=(
+                *(record for record in exact if record is not None),
+                *self._finished,
+                *(self._records_under_way() if self._under_way else ()),
+            ),
+            examples=self._examples,
+            ledger=None if self.claim.exact else self.ledger,
+            omitted=self._declared.omissions,
+            trained_with=dict(self._trained_with),
+            notes=tuple(dict(note) for note in self._notes if note),
+        )
+
+    def _records_under_way(self) -> list[DecisionEvidence]:
+        text = repr(self.case)
+        return [state.evidence(text) for state in self.loop.states.values() if state.runs]
+
+    def _options_used(self) -> dict[str, str]:
+        """Activation and loss of the last call that had any."""
+        calls = [] if self.record is None else self.record.calls
+        options = next((call.options for call in reversed(calls) if "loss" in call.options), {})
+        return {key: str(options[key]) for key in ("activation", "loss") if key in options}

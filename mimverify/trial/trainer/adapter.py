@@ -1,0 +1,154 @@
+"""A trainer's capabilities, as the claims use them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimverify.handles import TrainerHandle
+from mimverify.handles.methods import OPERATION_COUNTS
+from mimverify.network import ACTIVATIONS, LOSSES
+from mimverify.support.validation import canonical
+from mimverify.trial.outcomes import Inconclusive, NotApplicable
+
+__all__ = ["STANDARD_ACTIVATIONS", "STANDARD_DTYPES", "STANDARD_LOSSES", "TrainerUnderTrial"]
+
+#: What a trainer that declares nothing is asked to do.
+STANDARD_ACTIVATIONS = (
+    "log-cosh", "quadratic", "pseudo-huber", "relu", "softplus", "gelu", "tanh"
+)  # fmt: skip
+STANDARD_LOSSES = ("squared", "l1", "huber", "pseudo-huber", "log-cosh")
+STANDARD_DTYPES = ("float64", "float32")
+
+Array = NDArray[np.floating[Any]]
+
+
+class TrainerUnderTrial:
+    """Methods of a trainer behind its handle, one derived from another where possible."""
+
+    def __init__(self, handle: TrainerHandle) -> None:
+        self.handle = handle
+        self.methods = handle.capabilities.methods
+        #: Time of `time.monotonic()` after which no call is begun, or None.
+        self.deadline: float | None = None
+        declared = handle.capabilities
+        # A trainer is called with its own spelling of a name ("logcosh"), the oracle with ours.
+        self._spelling: dict[str, str] = {}
+        self.activations = self._canonical(declared.activations, ACTIVATIONS, STANDARD_ACTIVATIONS)
+        self.losses = self._canonical(declared.losses, LOSSES, STANDARD_LOSSES)
+        self.dtypes = self._canonical(declared.dtypes, STANDARD_DTYPES, STANDARD_DTYPES)
+
+    def _canonical(
+        self, declared: tuple[str, ...] | None, known: Iterable[str], default: tuple[str, ...]
+    ) -> tuple[str, ...]:
+        """The declared names in mimverify's spelling; unknown ones stay as they are."""
+        if declared is None:
+            return default
+        ours = {canonical(name): name for name in known}
+        names = [ours.get(canonical(name), name) for name in declared]
+        self._spelling |= dict(zip(names, declared, strict=True))
+        return tuple(names)
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Keys of `claim.CAPABILITIES` that the trainer has."""
+        found = set()
+        if self.methods & {"features", "step"}:
+            found.add("first layer")
+            if "operation_counts" in self.methods:
+                found.add("operation counts")
+        if self.methods >= {"fit", "predict"}:
+            found.add("regression")
+        return frozenset(found)
+
+    def supported(
+        self, activations: Sequence[str], losses: Sequence[str], dtypes: Sequence[str]
+    ) -> Iterator[tuple[str, str, str]]:
+        """(activation, loss, dtype) of the given ones that the trainer supports.
+
+        **Raises** `NotApplicable` where there is none.
+        """
+        offers = (
+            ("activations", activations, self.activations),
+            ("losses", losses, self.losses),
+            ("dtypes", dtypes, self.dtypes),
+        )
+        common = []
+        for plural, wanted, offered in offers:
+            both = [name for name in wanted if name in offered]
+            if not both:
+                raise NotApplicable(
+                    f"needs one of {', '.join(wanted)}; the trainer declares as {plural} "
+                    f"{', '.join(offered) or 'none'}"
+                )
+            common.append(both)
+        for activation in common[0]:
+            for loss in common[1]:
+                for dtype in common[2]:
+                    yield activation, loss, dtype
+
+    def fresh(self, seed: int) -> None:
+        """A new trainer whose `random_state`, if it has one, is `seed`."""
+        self.handle.fresh(seed)
+
+    def step(self, W: Array, a: Array, b: Array, X: Array, y: Array, **options: Any) -> Array:
+        """One step from W `(m, d)`: by `step`, or as the first of `features`."""
+        if "step" in self.methods:
+            return self._result("step", {"W": W, "a": a, "b": b, "X": X, "y": y}, options)
+        return np.asarray(self.features(W, a, b, X, y, steps=1, **options)[1])
+
+    def features(
+        self, W: Array, a: Array, b: Array, X: Array, y: Array, *, steps: int, **options: Any
+    ) -> Array:
+        """The weights `(steps + 1, m, d)` from W: by `features`, or step by step."""
+        if "features" in self.methods:
+            arrays = {"X": X, "y": y, "W0": W, "a": a, "b": b}
+            return self._result("features", arrays, {"steps": steps, **options})
+        weights = [np.array(W)]
+        for _ in range(steps):
+            # A trainer may return a wider dtype; the trajectory stays in the one asked for.
+            weights.append(self.step(weights[-1], a, b, X, y, **options).astype(W.dtype))
+        return np.array(weights)
+
+    def counted_features(
+        self, W: Array, a: Array, b: Array, X: Array, y: Array, *, steps: int, **options: Any
+    ) -> dict[str, int]:
+        """`OPERATION_COUNTS` of so many steps from W, by the trainer's own `operation_counts`."""
+        if "features" in self.methods:
+            self.features(W, a, b, X, y, steps=steps, **options)
+            return self._operation_counts()
+        total = dict.fromkeys(OPERATION_COUNTS, 0)
+        for _ in range(steps):
+            W = self.step(W, a, b, X, y, **options)
+            total = {name: total[name] + k for name, k in self._operation_counts().items()}
+        return total
+
+    def _operation_counts(self) -> dict[str, int]:
+        counts = self._result("operation_counts", {}, {})
+        return {name: int(k) for name, k in zip(OPERATION_COUNTS, counts, strict=True)}
+
+    def fit(self, X: Array, y: Array) -> None:
+        """Train on the data of both stages, stacked."""
+        self._call("fit", {"X": X, "y": y}, {})
+
+    def predict(self, X: Array) -> Array:
+        """Predictions `(n,)`."""
+        return self._result("predict", {"X": X}, {})
+
+    def _result(self, method: str, arrays: dict[str, Array], options: dict[str, Any]) -> Array:
+        result = self._call(method, arrays, options)
+        assert result is not None  # only fit returns nothing
+        return result
+
+    def _call(self, method: str, arrays: dict[str, Array], options: dict[str, Any]) -> Array | None:
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise Inconclusive("its share of the profile's time was spent before a decision")
+        spelled = {
+            key: self._spelling.get(value, value) if isinstance(value, str) else value
+            for key, value in options.items()
+        }
+        return self.handle.call(method, arrays, spelled)

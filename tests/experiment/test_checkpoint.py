@@ -1,0 +1,325 @@
+"""Tests of checkpoints: exact on the way back, and refused when damaged."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mimverify.backends import get_backend
+from mimverify.experiment.checkpoint import (
+    Checkpoint,
+    check_resumable,
+    load_checkpoint,
+    save_checkpoint,
+)
+from mimverify.support.archive import digest
+from mimverify.support.errors import InputError
+from mimverify.training.centring import Centring
+from mimverify.training.stage1 import FirstLayerState
+from mimverify.training.trainer import LayerwiseTrainer
+
+Array = NDArray[Any]
+
+CONFIGURATION = {"link": "cos2z", "dim": 3, "noise": 0.1, "eta": None, "threads": 2}
+
+
+def example(dtype: str = "float64", *, linear: bool = True) -> Checkpoint:
+    """Figures that only an exact format keeps."""
+    W = np.array([[1 / 3, -0.0, 1e-30], [2.0**-126, np.pi, 7.0]], dtype=dtype)
+    theta = np.array([0.1, 5e-324, -1 / 7]) if linear else None
+    record: dict[str, list[Any]] = {
+        "alignment": [0.1 + 0.2, float("nan"), float("inf")],
+        "overlaps": [[0.5], [1 / 3]],
+    }
+    state = FirstLayerState(3, W, Centring(0.1, -1e-17), theta)
+    return Checkpoint(dict(CONFIGURATION), state, record)
+
+
+def assert_equal(one: Checkpoint, other: Checkpoint) -> None:
+    assert one.configuration == other.configuration
+    np.testing.assert_equal(one.record, other.record)  # NaN equals NaN here
+    assert (one.state.step, one.state.centring) == (other.state.step, other.state.centring)
+    pairs = [(one.state.W, other.state.W), (one.state.linear_part, other.state.linear_part)]
+    for a, b in pairs:
+        assert (a is None) == (b is None)
+        if a is not None and b is not None:
+            assert (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_what_is_read_is_what_was_written(dtype: str, linear: bool, tmp_path: Path) -> None:
+    path, written = tmp_path / "run.npz", example(dtype, linear=linear)
+    save_checkpoint(path, written)
+    assert_equal(load_checkpoint(path), written)
+    assert_equal(load_checkpoint(str(path)), written)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.npz"]
+    with np.load(path, allow_pickle=False) as archive:  # plain arrays throughout
+        assert {archive[name].dtype.kind for name in archive.files} == {"f", "u"}
+
+
+def test_numpy_numbers_are_kept_as_python_s(tmp_path: Path) -> None:
+    state = FirstLayerState(np.int64(2), np.ones((2, 3)), Centring(np.float64(0.5)))  # type: ignore[arg-type]
+    record: dict[str, list[Any]] = {
+        "cosines": [np.array([1 / 3, 0.5])],
+        "alignment": [np.float32(0.1)],
+    }
+    save_checkpoint(tmp_path / "run.npz", Checkpoint({"sizes": (1, np.int64(2))}, state, record))
+    read = load_checkpoint(tmp_path / "run.npz")
+    assert read.state.step == 2
+    assert read.configuration == {"sizes": [1, 2]}
+    assert read.record == {"cosines": [[1 / 3, 0.5]], "alignment": [float(np.float32(0.1))]}
+
+
+@pytest.mark.parametrize("linear", [True, False])
+def test_a_resumed_run_has_the_bits_of_the_whole_one(
+    linear: bool, library: str, dtype: str, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 6)).astype(dtype)
+    y = X[:, 0] * X[:, 1] + np.cos(X[:, 2]) + X[:, 3]
+    path, steps, to_numpy = tmp_path / "run.npz", 5, get_backend(library, dtype).to_numpy
+
+    def trainer() -> LayerwiseTrainer:
+        return LayerwiseTrainer(
+            backend=library, neurons=4, steps=steps, remove_linear_part=linear, readout_neurons=8
+        )
+
+    whole, seen = trainer(), []
+
+    def keep(t: int, W: Any) -> None:
+        seen.append(to_numpy(W))
+        if t == 2:
+            state = FirstLayerState(t, seen[-1], whole.centring_, whole.linear_part_)
+            save_checkpoint(path, Checkpoint({}, state, {}))
+
+    whole.fit_first_layer(X, y, observe=keep).fit_readout(X, y)
+    rest, later = trainer(), []
+    rest.fit_first_layer(
+        X, y, resume=load_checkpoint(path).state, observe=lambda _, W: later.append(to_numpy(W))
+    ).fit_readout(X, y)
+    np.testing.assert_array_equal(later, seen[3:])
+    np.testing.assert_array_equal(rest.predict(X), whole.predict(X))
+    assert rest.centring_ == whole.centring_
+
+
+# -- files that are not to be trusted ----------------------------------------------------------
+
+
+def test_a_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.npz"
+    save_checkpoint(path, example())
+    content = path.read_bytes()
+    for length in range(0, len(content), 7):
+        path.write_bytes(content[:length])
+        with pytest.raises(InputError, match=re.escape(str(path))):
+            load_checkpoint(path)
+
+
+def test_a_changed_byte_is_noticed_or_harmless(tmp_path: Path) -> None:
+    """Harmless: a part of the archive that carries nothing, such as the time of writing."""
+    path, written = tmp_path / "run.npz", example()
+    save_checkpoint(path, written)
+    content, refused, harmless = path.read_bytes(), 0, 0
+    for position in range(0, len(content), 3):
+        changed = bytearray(content)
+        changed[position] ^= 0x41
+        path.write_bytes(changed)
+        try:
+            read = load_checkpoint(path)
+        except InputError as error:
+            refused += str(error).startswith(f"{path}: ")
+        else:
+            assert_equal(read, written)
+            harmless += 1
+    assert refused + harmless == len(range(0, len(content), 3))
+    assert refused > harmless
+
+
+def repacked(path: Path, change: Callable[[dict[str, Array]], None], *, signed: bool) -> None:
+    """Rewrite the arrays of a file as a forger would, with the right checksum or the old one."""
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    change(arrays)
+    if signed:
+        arrays.pop("sha256", None)
+        arrays["sha256"] = digest(arrays)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    path.write_bytes(buffer.getvalue())
+
+
+def described(**changes: Any) -> Callable[[dict[str, Array]], None]:
+    def change(arrays: dict[str, Array]) -> None:
+        description = json.loads(arrays["description"].tobytes()) | changes
+        text = json.dumps({k: v for k, v in description.items() if v != "absent"})
+        arrays["description"] = np.frombuffer(text.encode(), dtype=np.uint8)
+
+    return change
+
+
+def replaced(**arrays: Array) -> Callable[[dict[str, Array]], None]:
+    return lambda held: held.update(arrays)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        replaced(W=np.zeros((2, 3))),
+        replaced(W=example().state.W.astype(np.float32)),
+        replaced(extra=np.zeros(1)),
+        lambda arrays: arrays.pop("linear_part"),
+        described(step=2),
+    ],
+)
+def test_another_content_than_was_signed_is_refused(
+    change: Callable[[dict[str, Array]], None], tmp_path: Path
+) -> None:
+    path = tmp_path / "run.npz"
+    save_checkpoint(path, example())
+    repacked(path, change, signed=False)
+    with pytest.raises(InputError, match=r"run\.npz: damaged or changed"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (described(version=1), "a checkpoint of format 1"),
+        (described(version=3), "a checkpoint of format 3"),
+        (described(format="something"), "found something else"),
+        (described(format="absent"), "found something else"),
+        (replaced(description=np.array([255, 254], dtype=np.uint8)), "found something else"),
+        (lambda arrays: arrays.pop("description"), "arrays of something else"),
+        (lambda arrays: arrays.pop("W"), "not a valid checkpoint"),
+        (replaced(W=np.ones(3)), "W of shape"),
+        (replaced(W=np.ones((2, 3), dtype=np.int64)), "dtype int64"),
+        (replaced(W=np.full((2, 3), np.nan)), "W of shape"),
+        (replaced(linear_part=np.ones(4)), "linear_part of shape"),
+        (described(step=-1), "step=-1"),
+        (described(step=1.5), r"step=1\.5"),
+        (described(step="absent"), "not a valid checkpoint"),
+        (described(centring={"constant": float("nan"), "offset": 0.0}), "constant=nan"),
+        (described(centring=3), "not a valid checkpoint"),
+        (described(configuration=[]), "expected objects"),
+        (described(record={"alignment": 3}), "expected lists"),
+    ],
+)
+def test_a_well_signed_file_is_checked_as_well(
+    change: Callable[[dict[str, Array]], None], reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.npz"
+    save_checkpoint(path, example())
+    repacked(path, change, signed=True)
+    with pytest.raises(InputError, match=rf"run\.npz: .*{reason}"):
+        load_checkpoint(path)
+
+
+class _Trap:
+    """Unpickling it would leave a mark."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.mark,)
+
+
+def test_foreign_files_are_refused_and_nothing_is_unpickled(tmp_path: Path) -> None:
+    path, mark = tmp_path / "run.npz", tmp_path / "mark"
+    np.savez(path, W=np.array([_Trap(mark)], dtype=object))
+    with pytest.raises(InputError, match=r"run\.npz: no checkpoint"):
+        load_checkpoint(path)
+    assert not mark.exists()
+    np.savez(path, weights=np.zeros(3))
+    with pytest.raises(InputError, match="arrays of something else"):
+        load_checkpoint(path)
+    np.save(path.with_suffix(".npy"), np.zeros(3))
+    for content in (b"", b"text", path.with_suffix(".npy").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"run\.npz: no checkpoint"):
+            load_checkpoint(path)
+    with pytest.raises(InputError, match=r"absent\.npz: cannot be read \(No such file"):
+        load_checkpoint(tmp_path / "absent.npz")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_checkpoint(tmp_path)
+
+
+# -- writing -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        (Checkpoint({"loss": object()}, example().state, {}), "got object"),
+        (Checkpoint({}, example().state, {"alignment": [1j]}), "got complex"),
+        (Checkpoint({}, FirstLayerState(1, np.full((2, 3), np.nan), Centring()), {}), "W of shape"),
+        (Checkpoint({}, FirstLayerState(-1, np.ones((2, 3)), Centring()), {}), "step=-1"),
+        (Checkpoint({}, example().state, {"alignment": 3}), "expected lists"),  # type: ignore[dict-item]
+    ],
+)
+def test_what_could_not_be_read_is_not_written(
+    wrong: Checkpoint, reason: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "run.npz"
+    save_checkpoint(path, example())
+    with pytest.raises(InputError, match=f"checkpoint: .*{reason}"):
+        save_checkpoint(path, wrong)
+    assert_equal(load_checkpoint(path), example())  # the last one is still there
+
+
+def test_an_interrupted_write_leaves_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.npz"
+    save_checkpoint(path, example())
+
+    def half(self: Path, content: bytes) -> int:
+        with self.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_bytes", half)
+    with pytest.raises(KeyboardInterrupt):
+        save_checkpoint(path, example("float32"))
+    assert_equal(load_checkpoint(path), example())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.npz"]
+
+
+def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nowhere.*run\.npz: cannot be written"):
+        save_checkpoint(tmp_path / "nowhere" / "run.npz", example())
+
+
+# -- going on ----------------------------------------------------------------------------------
+
+
+def test_the_same_configuration_can_go_on(tmp_path: Path) -> None:
+    check_resumable(example(), CONFIGURATION)
+    check_resumable(example(), CONFIGURATION | {"threads": 8}, free=("threads",))
+    check_resumable(example(), CONFIGURATION | {"noise": np.float64(0.1)})
+    sizes = {"sizes": (1, 2)}
+    save_checkpoint(tmp_path / "run.npz", Checkpoint(dict(sizes), example().state, {}))
+    check_resumable(load_checkpoint(tmp_path / "run.npz"), sizes)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "message"),
+    [
+        (CONFIGURATION | {"dim": 4, "noise": 0.2}, r"^dim=4: .* had 3"),
+        (CONFIGURATION | {"link": "he2"}, r"^link='he2': .* had 'cos2z'"),
+        (CONFIGURATION | {"eta": 0.1}, r"^eta=0\.1: .* had None"),
+        (CONFIGURATION | {"beta": 0.1}, r"^beta: .* missing in the checkpoint's"),
+        ({k: v for k, v in CONFIGURATION.items() if k != "dim"}, "^dim: .* missing in the new one"),
+    ],
+)
+def test_another_configuration_is_named(configuration: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check_resumable(example(), configuration, free=("threads",))

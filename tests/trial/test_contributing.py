@@ -1,0 +1,138 @@
+"""The worked examples of CONTRIBUTING.md, carried out as they stand in a copy of the sources."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mimverify
+from mimverify.trial import suite_path
+
+PAGE = Path(__file__).parents[2] / "CONTRIBUTING.md"
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+USES_IT = '''
+"""Uses the new kind of decision: on a mean of 1/3, and on one of 2/3."""
+
+import numpy as np
+
+from mimverify.trial import choices, claim
+from mimverify.trial.decisions.mean import MeanAtMost
+
+
+def of_power(power):
+    def procedure(trial, case):
+        trial.decide(lambda seed: np.random.default_rng(seed).random() ** power)
+
+    return procedure
+
+
+RECORD = {"statement": "s", "source": "here", "measures": "m", "needs": "first layer",
+          "decisions": MeanAtMost("the number"), "cases": choices((1,)), "profile": "deep"}
+small = claim(id="small", **RECORD)(of_power(2))
+large = claim(id="large", **RECORD)(of_power(0.5))
+'''
+
+
+def blocks(language: str) -> list[str]:
+    return [
+        text for name, text in BLOCK.findall(PAGE.read_text(encoding="utf-8")) if name == language
+    ]
+
+
+def files() -> dict[str, str]:
+    """Content of the files that the page writes, by their paths."""
+    return {text.partition("\n")[0].removeprefix("# "): text for text in blocks("python")}
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """Package and suite, to be changed."""
+    package = Path(mimverify.__file__).parent
+    ignored = shutil.ignore_patterns("__pycache__", "_properties")
+    shutil.copytree(package, tmp_path / "mimverify", ignore=ignored)
+    shutil.copytree(suite_path(), tmp_path / "properties", ignore=ignored)
+    return tmp_path
+
+
+def apply(diff: str, root: Path) -> None:
+    """Each hunk once, where its old lines stand."""
+    for part in re.split(r"^--- .*\n", diff, flags=re.MULTILINE)[1:]:
+        heading, _, rest = part.partition("\n")
+        path = root / heading.removeprefix("+++ b/")
+        text = path.read_text(encoding="utf-8")
+        for hunk in rest.split("@@\n")[1:]:
+            lines = hunk.splitlines(keepends=True)
+            old = "".join(line[1:] for line in lines if line[0] != "+")
+            assert text.count(old) == 1, (path, old)
+            text = text.replace(old, "".join(line[1:] for line in lines if line[0] != "-"))
+        path.write_text(text, encoding="utf-8")
+
+
+def run(*words: str, cwd: Path, code: int = 0) -> str:
+    done = subprocess.run(
+        [sys.executable, *words], cwd=cwd, env=os.environ | {"PYTHONPATH": str(cwd)},
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_the_page_has_all_three() -> None:
+    assert list(files()) == ["properties/test_sign.py", "mimverify/trial/decisions/mean.py"]
+    assert len(blocks("diff")) == 1
+
+
+def test_a_claim_is_one_function_in_one_file(copy: Path) -> None:
+    (copy / "properties/test_sign.py").write_text(files()["properties/test_sign.py"])
+    (copy / "mine.py").write_text(
+        "import numpy as np\n"
+        "from mimverify import LayerwiseTrainer\n"
+        "class Rectifies(LayerwiseTrainer):\n"
+        "    def features(self, X, y, *args, **options):\n"
+        "        return super().features(X, np.maximum(y, 0), *args, **options)\n"
+    )
+    check = ("-m", "mimverify", "check", "--claim", "label-sign")
+    shown = run(*check, "numpy", cwd=copy)
+    assert "difference of alignments" in shown
+    assert "label-sign: failed" in run(*check, "mine:Rectifies", cwd=copy, code=1)
+
+
+def test_a_setting_is_two_places(copy: Path) -> None:
+    (diff,) = blocks("diff")
+    assert len(re.findall(r"^\+\+\+", diff, re.MULTILINE)) == 2
+    apply(diff, copy)
+    report = json.loads(
+        run("-m", "mimverify", "check", "numpy", "--claim", "weak-feedback", "--parts", "2",
+            "--json", "-", cwd=copy)
+    )  # fmt: skip
+    assert report["settings"]["parts"] == 2
+    assert "--parts 2" in report["trainers"][0]["claims"][0]["reproduce"]
+    assert "--trial-parts" in run("-m", "pytest", "properties", "--help", cwd=copy)
+    run("-c", "import mimverify, inspect\n"
+        "assert 'parts' in inspect.signature(mimverify.check).parameters\n"
+        "with mimverify.trial.Session('numpy', parts=2) as s: assert s.settings.parts == 2\n",
+        cwd=copy)  # fmt: skip
+
+
+def test_a_kind_of_decision_is_one_file(copy: Path) -> None:
+    name = "mimverify/trial/decisions/mean.py"
+    (copy / name).write_text(files()[name])
+    (copy / "properties/test_mean.py").write_text(USES_IT)
+    # At the deep profile's 500 runs, and at the risk that a decision has in any run.
+    words = ("-m", "mimverify", "check", "numpy", "--json", "-", "--profile", "deep", "--claim")
+    passed, failed = (
+        json.loads(run(*words, claim, cwd=copy, code=code))["trainers"][0]["claims"][0]
+        for claim, code in (("small", 0), ("large", 1))
+    )
+    assert passed["evidence"]["decisions"][0]["kind"] == "mean"
+    assert passed["evidence"]["summary"].startswith("mean 0.3")
+    assert failed["message"].startswith("the number: mean 0.6")
+    assert failed["evidence"]["false_alarm_share"] < 1e-8

@@ -1,0 +1,421 @@
+"""Replay capsules: what they hold, and that a failure comes back from one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import numpy as np
+import pytest
+
+import mimverify
+from mimverify import InputError, LayerwiseTrainer, numpy_trainer
+from mimverify.cli.app import main
+from mimverify.experiment.checkpoint import Checkpoint, save_checkpoint
+from mimverify.handles import InProcessTrainer
+from mimverify.support.archive import Archive
+from mimverify.training.centring import Centring
+from mimverify.training.stage1 import FirstLayerState
+from mimverify.trial import (
+    CLAIM_SET_VERSION,
+    PROFILES,
+    ExactCase,
+    LearningCase,
+    Rounding,
+    Session,
+    Status,
+    TrainerUnderTrial,
+    Trial,
+    choices,
+    claim,
+    load_claims,
+)
+from mimverify.trial.claims.ledger import Ledger
+from mimverify.trial.running.capsule import (
+    Capsule,
+    array_hash,
+    capsule_name,
+    decode_case,
+    encode_case,
+    load_capsule,
+)
+from mimverify.trial.running.replay import replay
+from mimverify.trial.running.trial import Replayed
+from mimverify.trial.trainer.calls import RecordedTrainer
+
+UNHURRIED = replace(PROFILES["quick"], seconds=1e6)
+ROOT = Path(mimverify.__file__).parents[1]
+
+
+class NoDecay(LayerwiseTrainer):
+    def features(self, *args, **options):
+        return super().features(*args, **{**options, "beta": 0.0})
+
+
+class Noise:
+    """Weights that depend on the random state alone; `seen` are all that it was given."""
+
+    seen: list[Any] = []  # noqa: RUF012 - shared on purpose
+
+    def __init__(self):
+        self.random_state = None
+
+    def features(self, X, y, W0, a, b, *, steps, **options):
+        self.seen.append(self.random_state)
+        rng = np.random.default_rng(self.random_state)
+        return np.concatenate([W0[None], rng.standard_normal((steps, *W0.shape))])
+
+
+def failure(source: Any, claim_id: str, folder: Path, **options: Any) -> Any:
+    """The verdict, and its capsule as it is read back."""
+    with Session(
+        source, profile=UNHURRIED, claims=[claim_id], capsules=folder, **options
+    ) as session:
+        verdict = session.verdict(load_claims()[claim_id])
+    assert verdict.status is Status.FAILED
+    return verdict, *load_capsule(verdict.capsule)
+
+
+def test_a_capsule_holds_the_whole_failure(tmp_path: Path) -> None:
+    verdict, capsule, arrays = failure(NoDecay, "trajectory", tmp_path / "new" / "folder", seed=5)
+    assert verdict.capsule == str(tmp_path / "new" / "folder" / "NoDecay--trajectory--quick-5.npz")
+    assert (capsule.claim, capsule.claim_set) == ("trajectory", CLAIM_SET_VERSION)
+    assert capsule.trainer is None  # an object of this process has no name
+    assert capsule.settings.seed == 5
+    assert capsule.settings.profile == UNHURRIED
+    assert capsule.ledger.budget == 1e-6
+    assert capsule.message == verdict.message
+    assert capsule.verdict.statistic == verdict.statistic
+    assert capsule.verdict.evidence == verdict.evidence
+    assert len(capsule.seeds) == 1
+    assert capsule.environment["versions"]["numpy"] == np.__version__
+    assert all(pool["num_threads"] >= 1 for pool in capsule.environment["thread_pools"])
+    # The arrays are those of the call that failed, and the trainer still does what it did.
+    (call,) = capsule.calls
+    given = {key: arrays[entry["sha256"]] for key, entry in call["arrays"].items()}
+    assert set(given) == {"X", "y", "W0", "a", "b"}
+    for entry in (*call["arrays"].values(), call["result"]):
+        array = arrays[entry["sha256"]]
+        assert list(array.shape) == entry["shape"]
+        assert array.dtype.name == entry["dtype"]
+        assert array_hash(array) == entry["sha256"]
+    again = NoDecay().features(**given, **call["options"])
+    np.testing.assert_array_equal(again, arrays[call["result"]["sha256"]])
+
+
+def test_a_capsule_is_plain_arrays_and_json(tmp_path: Path) -> None:
+    verdict, _, _ = failure(NoDecay, "gradient-step", tmp_path)
+    with np.load(verdict.capsule, allow_pickle=False) as archive:
+        description = json.loads(archive["description"].tobytes())
+    assert description["format"] == "mimverify replay capsule"
+    assert description["case"]["value"]["plain"]["class"] == "ExactCase"
+
+
+@pytest.mark.parametrize("claim_id", ["gradient-step", "power-iteration", "one-pass"])
+def test_an_exact_failure_comes_back_without_hypothesis(
+    claim_id: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = NoDecay if claim_id != "one-pass" else HalfTheRows
+    _, capsule, _ = failure(broken, claim_id, tmp_path, seed=2)
+    monkeypatch.setattr(hypothesis, "given", None)
+    again = replay(capsule, broken)
+    assert again.same
+    assert again.verdict.message == capsule.message
+    assert again.exit_code == 1
+    assert again.differences == []
+    assert again.verdict.evidence.divergence is not None
+    now = again.verdict.evidence.to_json()
+    assert now == capsule_evidence(capsule, now)
+    mended = replay(capsule, numpy_trainer)
+    assert mended.verdict.status is Status.PASSED
+    assert mended.exit_code == 0
+    assert not mended.same
+
+
+def capsule_evidence(capsule: Capsule, now: dict[str, Any]) -> dict[str, Any]:
+    """The recorded evidence, but for the comparisons of the examples before."""
+    before = capsule.verdict.evidence.to_json()
+    counts = ("comparisons", "summary")
+    before["decisions"] = [
+        {key: other[key] if key in counts else record[key] for key in record}
+        for record, other in zip(before["decisions"], now["decisions"], strict=True)
+    ]
+    return before | {key: now[key] for key in ("examples", "summary")}
+
+
+class HalfTheRows(LayerwiseTrainer):
+    def features(self, X, y, *args, **options):
+        return super().features(X[::2], y[::2], *args, **options)
+
+
+def test_a_statistical_failure_repeats_the_recorded_seeds(tmp_path: Path) -> None:
+    Noise.seen.clear()
+    _, capsule, _ = failure(Noise, "span-recovery", tmp_path)
+    first = list(Noise.seen)
+    Noise.seen.clear()
+    again = replay(capsule, Noise)
+    assert again.same
+    assert Noise.seen == first
+    assert len(set(first)) == len(first) >= 10
+    assert capsule.seeds[1:] == first  # one more for the example itself
+    assert "LearningCase" in capsule.case["repr"]
+    (record,) = again.verdict.evidence.records
+    assert record == capsule.verdict.evidence.records[0]
+    assert replay(capsule, numpy_trainer).verdict.status is Status.PASSED
+
+
+def test_other_claims_versions_and_arrays_are_told(tmp_path: Path) -> None:
+    _, capsule, _ = failure(NoDecay, "gradient-step", tmp_path)
+    capsule.environment["versions"]["numpy"] = "1.0"
+    capsule.calls[0]["arrays"]["X"]["sha256"] = "0"
+    again = replay(replace(capsule, claim_set="0"), NoDecay)
+    assert again.same
+    assert f"claim set {CLAIM_SET_VERSION}, recorded 0" in again.differences
+    assert "the trainer was handed other arrays" in again.differences
+    assert f"numpy {np.__version__}, recorded 1.0" in again.differences
+
+
+def test_a_capsule_that_cannot_be_replayed_says_why(tmp_path: Path) -> None:
+    _, capsule, _ = failure(NoDecay, "gradient-step", tmp_path)
+    with pytest.raises(InputError, match="the capsule names none"):
+        replay(capsule)
+    with pytest.raises(InputError, match="no such claim"):
+        replay(replace(capsule, claim="gone"), NoDecay)
+    for case, reason in [
+        ({"repr": "x", "value": None}, "of no known form"),
+        ({"repr": "x", "value": {"plain": {"class": "Path", "fields": {}}}}, "no class 'Path'"),
+        ({"repr": "x", "value": {"plain": {"class": "ExactCase", "fields": {}}}}, "missing"),
+        ({"repr": "x", "value": {"plain": [1]}}, "got a list"),
+        ({"repr": "4", "value": {"plain": 3}}, "rebuilt as 3, recorded as 4"),
+        ({}, "repr"),
+    ]:
+        with pytest.raises(InputError, match=reason):
+            replay(replace(capsule, case=case), NoDecay)
+
+
+# -- which verdicts have one -------------------------------------------------------------------
+
+
+def test_only_failures_have_capsules(tmp_path: Path) -> None:
+    claims = load_claims()
+    with Session(
+        NoDecay,
+        profile=UNHURRIED,
+        capsules=tmp_path,
+        expected_failures={"trajectory": "known", "power-iteration": "x"},
+    ) as session:
+        expected = session.verdict(claims["trajectory"])
+        passed_unexpectedly = session.verdict(claims["power-iteration"])
+    assert expected.status is Status.EXPECTED_FAILURE
+    assert passed_unexpectedly.status in (Status.FAILED, Status.EXPECTED_FAILURE)
+    with Session(
+        numpy_trainer,
+        profile=UNHURRIED,
+        capsules=tmp_path,
+        expected_failures={"power-iteration": "x"},
+    ) as session:
+        passed = session.verdict(claims["power-iteration"])
+    assert passed.status is Status.FAILED
+    assert "unexpectedly" in passed.message
+    assert not list(tmp_path.iterdir())
+    with Session(NoDecay, profile=UNHURRIED) as session:
+        assert session.verdict(claims["trajectory"]).capsule == ""  # nobody asked
+
+
+def test_a_capsule_that_cannot_be_written_does_not_cost_the_verdict(tmp_path: Path) -> None:
+    record = load_claims()["gradient-step"]
+    (tmp_path / capsule_name("NoDecay", record.id, "quick", 0)).mkdir()
+    with Session(NoDecay, profile=UNHURRIED, capsules=tmp_path) as session:
+        verdict = session.verdict(record)
+    assert verdict.status is Status.FAILED
+    assert verdict.capsule == ""
+    assert "cannot be written" in verdict.evidence.no_capsule
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"capsules=.*file"):
+        Session(NoDecay, capsules=tmp_path / "file")
+
+
+def test_names_of_capsules_are_names_of_files() -> None:
+    assert capsule_name("a.b:C.d", "null-law", "deep", 3) == "a.b.C.d--null-law--deep-3.npz"
+    assert capsule_name("../x/y", "null-law", "quick", 0) == "x.y--null-law--quick-0.npz"
+
+
+# -- configurations ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class OwnCase:
+    """A configuration that a claim's own module defines."""
+
+    sizes: tuple[int, ...]
+    rate: float
+    inner: LearningCase
+
+
+@claim(id="stub", statement="s", source="here", measures="m", needs="first layer",
+       decisions=Rounding("nothing"), cases=choices(("b", "c", "d")))  # fmt: skip
+def stub(trial, case):
+    pass
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ExactCase("tall", 12, 1543, 6, 3, 0.1, 1.0, "z1z2", 7),
+        LearningCase("he2-mix", "huber", 96),
+        OwnCase((1, 2), 0.1 + 0.2, LearningCase("he2", "l1", 5)),
+        ("text", 1.5, None, (True, 2)),
+        float("inf"),
+        7,
+    ],
+)
+def test_configurations_survive_json(case: Any) -> None:
+    written = json.loads(json.dumps({"repr": repr(case), "value": encode_case(case)}))
+    back = decode_case(written, stub)
+    assert back == case
+    assert type(back) is type(case)
+
+
+def test_what_has_no_known_form_is_not_written() -> None:
+    assert encode_case([1]) is None
+    assert encode_case(np.float64(1)) is None
+    assert encode_case(ExactCase) is None
+
+
+def test_the_recorded_example_alone_is_repeated() -> None:
+    tried: list[Any] = []
+
+    def remember(trial: Trial, case: str) -> None:
+        tried.append(case)
+        trial.within("nothing", np.zeros(1), np.zeros(1), 0.0)
+
+    record = RecordedTrainer(InProcessTrainer(numpy_trainer))
+    trial = Trial(
+        replace(stub, procedure=remember),
+        TrainerUnderTrial(record),
+        profile=UNHURRIED,
+        ledger=Ledger(1e-7, 1e-6),
+        replayed=Replayed("d", 3),
+        record=record,
+    )
+    trial.run()
+    assert tried == ["d"]
+    assert trial.turn == 3
+    assert record.seeds == [trial.seed_of("d")]
+
+
+# -- files that are not to be trusted ----------------------------------------------------------
+
+
+def test_bad_files_are_refused(tmp_path: Path) -> None:
+    verdict, *_ = failure(NoDecay, "gradient-step", tmp_path)
+    path = tmp_path / "bad.npz"
+    content = Path(verdict.capsule).read_bytes()
+    for length in (0, 100, len(content) // 2, len(content) - 1):
+        path.write_bytes(content[:length])
+        with pytest.raises(InputError, match="no replay capsule"):
+            load_capsule(path)
+    state = FirstLayerState(0, np.ones((2, 3)), Centring(0.0, 0.0), None)
+    save_checkpoint(path, Checkpoint({}, state, {}))
+    with pytest.raises(InputError, match="expected a replay capsule, found something else"):
+        load_capsule(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        load_capsule(tmp_path / "missing.npz")
+
+
+def test_well_signed_files_are_checked_as_well(tmp_path: Path) -> None:
+    verdict, _, arrays = failure(NoDecay, "gradient-step", tmp_path)
+    file, path = Archive("replay capsule", 3), tmp_path / "bad.npz"
+    description, _ = file.read(verdict.capsule)
+    profile = description["settings"]["profile"]
+    changes: list[dict[str, Any]] = [
+        {"turn": "3"},
+        {"claim": None},
+        {"settings": {**description["settings"], "seed": "3"}},
+        {"settings": {**description["settings"], "profile": {}}},
+        {"settings": {**description["settings"], "profile": {**profile, "trials": "many"}}},
+        {"settings": {**description["settings"], "profile": {**profile, "more": 1}}},
+        {"settings": {**description["settings"], "more": 1}},
+        {"ledger": {"share": 1}},
+        {"calls": {}},
+        {"verdict": {}},
+    ]
+    for change in changes:
+        file.write(path, description | change, arrays)
+        with pytest.raises(InputError, match=r"bad\.npz: not a valid replay capsule"):
+            load_capsule(path)
+    file.write(path, description, {**arrays, "other": np.ones(2)})
+    with pytest.raises(InputError, match="an array that is not other"):
+        load_capsule(path)
+    Archive("replay capsule", 2).write(path, description, arrays)
+    with pytest.raises(InputError, match="this version reads format 3"):
+        load_capsule(path)
+
+
+# -- the command line --------------------------------------------------------------------------
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "mimverify", *arguments],
+        cwd=cwd, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+
+
+def test_check_writes_what_replay_repeats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from mimverify import LayerwiseTrainer\n"
+        "class NoDecay(LayerwiseTrainer):\n"
+        "    def features(self, *args, **options):\n"
+        "        return super().features(*args, **{**options, 'beta': 0.0})\n"
+    )
+    checked = run("check", "mine:NoDecay", "--claim", "trajectory", "--capsules", "kept",
+                  "--seed", "4", "--json", "report.json", cwd=tmp_path)  # fmt: skip
+    assert checked.returncode == 1, checked.stdout + checked.stderr
+    path = str(Path("kept") / "mine.NoDecay--trajectory--quick-4.npz")
+    assert f"mimverify replay {path}" in checked.stdout
+    report = json.loads((tmp_path / "report.json").read_text())
+    (verdict,) = report["trainers"][0]["claims"]
+    assert verdict["capsule"] == path
+    assert verdict["evidence"]["behaves_like"]["rule"] == "weight decay missing"
+
+    again = run("replay", path, "--json", "-", cwd=tmp_path)
+    assert again.returncode == 1, again.stdout + again.stderr
+    outcome = json.loads(again.stdout)
+    assert outcome["same"] is True
+    assert outcome["differences"] == []
+    assert outcome["verdict"]["message"] == verdict["message"]
+
+    monkeypatch.chdir(tmp_path)
+    assert in_process("replay", path, "--trainer", "numpy") == 0
+    shown = capsys.readouterr().out
+    assert "passed" in shown
+    assert "Recorded: W_1" in shown
+    for arguments in ((path[:-1],), ("mine.py",), (path, "--trainer", "nosuch:thing")):
+        assert in_process("replay", *arguments) == 2
+        complaint = capsys.readouterr().err
+        assert complaint.startswith("Error: ")
+        assert len(complaint.strip().splitlines()) == 1
+
+
+def in_process(*arguments: str) -> int:
+    """The exit code of a command, run here."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code

@@ -1,0 +1,78 @@
+"""The suite's power: every animal of the zoo fails its claim, and the control passes it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from mimverify import zoo as zoo_package
+from mimverify.support.importing import load_attribute
+from mimverify.trial import PROFILES, Session, Status, load_claims
+from mimverify.trial.claims.claim import CAPABILITIES
+from mimverify.zoo import CATEGORIES, JUSTIFIED, Correct, Mutant, zoo
+from mimverify.zoo.arithmetic import Counting
+from mimverify.zoo.update_rule import StopsAfterTwo
+
+# The quick profile's decisions, whatever else this machine is doing meanwhile.
+UNHURRIED = replace(PROFILES["quick"], seconds=1e6)
+
+ZOO = zoo()
+CLAIMS = sorted({mutant.caught_by for mutant in ZOO if mutant.caught_by is not None})
+
+
+@pytest.mark.parametrize(
+    "mutant", [mutant for mutant in ZOO if mutant.caught_by is not None], ids=lambda m: m.name
+)
+def test_the_claim_on_record_catches_the_mutant(mutant: Mutant) -> None:
+    claim = str(mutant.caught_by)
+    with Session(mutant.trainer, profile=UNHURRIED, claims=[claim]) as session:
+        verdict = session.verdict(load_claims()[claim])
+    assert verdict.status is Status.FAILED, verdict
+    assert verdict.message
+    assert f"--claim {claim}" in verdict.reproduce
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+def test_the_control_passes_every_claim_that_catches_a_mutant(claim: str) -> None:
+    counted = load_claims()[claim].needs == "operation counts"
+    with Session(Counting if counted else Correct, profile=UNHURRIED, claims=[claim]) as session:
+        verdict = session.verdict(load_claims()[claim])
+    assert verdict.status is Status.PASSED, verdict
+
+
+def test_the_zoo_is_complete() -> None:
+    assert len(ZOO) >= 30
+    names = Counter(mutant.name for mutant in ZOO)
+    assert max(names.values()) == 1, names
+    assert {mutant.category for mutant in ZOO} == set(CATEGORIES)
+    sentences = Counter(mutant.wrong for mutant in ZOO)
+    assert max(sentences.values()) == 1, sentences
+
+
+@pytest.mark.parametrize("mutant", ZOO, ids=lambda m: m.name)
+def test_records_are_complete(mutant: Mutant) -> None:
+    assert mutant.wrong.endswith(".")
+    assert mutant.breaks in CAPABILITIES
+    assert issubclass(mutant.trainer, Correct)
+    assert load_attribute("trainer", mutant.spec) is mutant.trainer
+    assert load_attribute("trainer", f"mimverify.zoo:{mutant.name}") is mutant.trainer
+    if mutant.caught_by is not None:
+        assert load_claims()[mutant.caught_by].needs == mutant.breaks
+
+
+def test_justified_claims_exist() -> None:
+    assert set(JUSTIFIED) <= set(load_claims())
+
+
+def test_a_name_that_is_no_mutants_is_an_attribute_error() -> None:
+    assert not hasattr(zoo_package, "NoSuchMutant")
+
+
+def test_the_first_divergent_step_and_neuron_are_named() -> None:
+    with Session(StopsAfterTwo, profile=UNHURRIED, claims=["trajectory"]) as session:
+        verdict = session.verdict(load_claims()["trajectory"])
+    assert verdict.status is Status.FAILED
+    assert verdict.evidence.to_json()["first_divergence"]["tensor"] == "W_3"
+    assert len(verdict.evidence.to_json()["first_divergence"]["index"]) == 2  # neuron, coordinate
