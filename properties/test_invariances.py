@@ -95,7 +95,9 @@ class TwoWays:
     ),
     needs="first layer",
     decisions=Rounding("two trajectories of one problem"),
-    cases=exact_cases(kinds=("small", "tall", "odd", "loud", "mirror"), steps=(3, 2, 4)),
+    cases=exact_cases(
+        kinds=("small", "tall", "odd", "large-magnitude", "mirrored"), steps=(3, 2, 4)
+    ),
     cost=2,
 )
 def equivariance(trial, case):

@@ -27,7 +27,7 @@ from mimverify.trial import (
 # σ'(0) ≠ 0 and smooth: outside the theorem's assumptions, inside their users'.
 SLOPED = ("softplus", "gelu")
 
-LINKS = {
+CONTROL_LINKS = {
     "gate": Link(
         "gate", 1, lambda z: np.sign(z[:, 0]) * (np.abs(z[:, 0]) > 1.5), "sgn z·1{|z| > 1.5}"
     ),
@@ -72,7 +72,7 @@ FEEDBACK = Event("a large output spoils it", quantity="alignment with a large ou
 )
 def plateau(trial, case):
     steps, few, many, neurons, batch = 4, 16, 256, 32, 6
-    link = LINKS[case.link]
+    link = CONTROL_LINKS[case.link]
     overlap = analyse_transform(link, "squared").plateau
     assert overlap is not None  # Λ = 0
     null = link.rank / case.dim
@@ -116,7 +116,7 @@ def staircase(trial, case):
 
     # Noise is spread over d − 1 directions: z2 and z3 hold about 2/(d − 1) of it.
     def only_first(seed):
-        model = MultiIndexModel(LINKS[case.link], case.dim, seed=seed)
+        model = MultiIndexModel(CONTROL_LINKS[case.link], case.dim, seed=seed)
         weights = first_layer(
             trial.trainer, model, ratio * case.dim, loss=case.loss, steps=steps,
             neurons=neurons, seed=seed,

@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests of several rooms."""
+"""Fixtures shared by the tests of several packages, and the check of shapes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mimverify.support.threads import thread_limit
+import shape_checker
+
+shape_checker.install()  # before anything of mimverify is imported
+
+from mimverify.support.threads import thread_limit  # noqa: E402
 
 Array = NDArray[np.float64]
 

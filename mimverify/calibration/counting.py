@@ -55,8 +55,8 @@ def try_at_levels(
     - `ledgers`: the shares to decide at.
     - `counted`: see `DecidingLoop`.
     """
-    loop = DecidingLoop([ledger.share for ledger in ledgers], profile, counted=counted)
-    strictest = min(ledgers, key=lambda ledger: ledger.share)
+    loop = DecidingLoop([ledger.level for ledger in ledgers], profile, counted=counted)
+    strictest = min(ledgers, key=lambda ledger: ledger.level)
     trial = Trial(claim, trainer, profile=profile, ledger=strictest, seed=seed, loop=loop)
     verdict = try_claim(trial)
     status, message = verdict.status, verdict.message

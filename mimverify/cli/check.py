@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
 from mimverify.cli.trial_options import trial_options
-from mimverify.support.files import write_whole
+from mimverify.support.files import atomic_write
 from mimverify.support.threads import available_cores
 from mimverify.trial.claims.selection import select_claims
 from mimverify.trial.running.report import Report, TrainerReport, print_verdicts
@@ -61,7 +61,7 @@ def check(
         if json_path is not None:
             write_json(json_path, report.to_json())
         if junitxml is not None:
-            write_whole(Path(junitxml), report.to_junit())
+            atomic_write(Path(junitxml), report.to_junit())
     return report.exit_code
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console, RenderableType
 
 from mimverify.support.errors import InputError
-from mimverify.support.files import is_special, write_whole
+from mimverify.support.files import atomic_write, is_special
 from mimverify.support.strict_json import jsonable
 
 json_option = click.option(
@@ -76,7 +76,7 @@ def write_text(path: str, text: str) -> None:
     if path == "-":
         click.echo(text, nl=False)
         return
-    write_whole(Path(path), text.encode())
+    atomic_write(Path(path), text.encode())
 
 
 def write_arrays(path: str, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -84,7 +84,7 @@ def write_arrays(path: str, arrays: Mapping[str, NDArray[Any]]) -> None:
     buffer = io.BytesIO()
     named: dict[str, Any] = dict(arrays)  # savez has options of its own, of other types
     np.savez(buffer, **named)
-    write_whole(Path(path), buffer.getvalue())
+    atomic_write(Path(path), buffer.getvalue())
 
 
 def check_writable(argument: str, path: str | None) -> None:

@@ -24,7 +24,7 @@ from mimverify.cli.options import (
 from mimverify.scaling import ScalingLaw, measure_scaling
 from mimverify.scaling.figure import FORMATS, draw_scaling
 from mimverify.support.errors import InputError, MimverifyError
-from mimverify.support.files import write_whole
+from mimverify.support.files import atomic_write
 
 _EPILOG = """
 Every run is one of the reference trainer on a Gaussian design that is revealed only as far as
@@ -120,7 +120,7 @@ def _deliver(
         lambda: _page(law, figure_path if drawn else None),
     )
     if figure_path is not None and drawn:
-        write_whole(Path(figure_path), draw_scaling(law, file_format))
+        atomic_write(Path(figure_path), draw_scaling(law, file_format))
 
 
 class _Silent:

@@ -11,10 +11,10 @@ from mimverify.designs.base import Design, RowFunction, blocks_apart, project_bl
 from mimverify.problems.streams import cut_rows
 from mimverify.support.scratch import Pool, Scratch, library
 from mimverify.support.threads import (
+    current_threads,
     map_in_order,
     single_threaded_libraries,
     sum_in_order,
-    threads_in_force,
 )
 
 # Multiply-adds of a block's product that are done before another thread has been woken.
@@ -72,4 +72,4 @@ class StoredDesign(Design):
         """How many threads are worth it; no result depends on it."""
         if not blocks_apart(self.backend) or self._rows * self.dim * directions < _SMALL:
             return 1
-        return threads_in_force()
+        return current_threads()

@@ -19,7 +19,7 @@ from mimverify.designs.base import Design, RowFunction, blocks_apart, project_bl
 from mimverify.designs.rows import RowSource
 from mimverify.problems.streams import BLOCK_ROWS, cut_rows
 from mimverify.support.errors import InputError
-from mimverify.support.threads import available_cores, single_threaded_libraries, threads_in_force
+from mimverify.support.threads import available_cores, current_threads, single_threaded_libraries
 from mimverify.support.validation import integer
 
 #: Called after each block of a pass with the rows that are done, and all rows.
@@ -82,7 +82,7 @@ class StreamedDesign(Design):
         self._work_in_threads = (
             self._threads > 1
             and self._rows <= self._cut.piece
-            and (self._apart or threads_in_force() == 1)
+            and (self._apart or current_threads() == 1)
         )
 
     def one_pass(self, V: Any, rho: RowFunction) -> Any:

@@ -29,7 +29,7 @@ from mimverify.measure.recorder import Recorder
 from mimverify.problems.model import MultiIndexModel
 from mimverify.support.errors import InputError, MimverifyError
 from mimverify.support.memory import available_memory
-from mimverify.support.threads import thread_limit, threads_in_force
+from mimverify.support.threads import current_threads, thread_limit
 from mimverify.training.stage1 import FirstLayerState
 
 
@@ -112,7 +112,7 @@ class Experiment:
         self.recorder = Recorder(self.model.subspace, keep_weights=keep_weights, on_step=on_step)
         with thread_limit(self.config.threads):
             start = rehearse(self.config, self.model).network_
-            self._threads = threads_in_force()
+            self._threads = current_threads()
         self._a, self._b, self._dtype = start.a, start.b, start.W.dtype
         self._resume = self._state_to_resume()
         self._progress = PhaseClock(on_progress or no_progress)

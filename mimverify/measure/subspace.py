@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 
+from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import array
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 # Of the squared singular values: where they are further apart, W itself is decomposed.
 _STRONG = 1e-3
 
 
-def _pair(W: Any, U: Any) -> tuple[Array, Array]:
+def _pair(W: ArrayLike, U: ArrayLike) -> tuple[Float64Array, Float64Array]:
     U = array("U", U, (None, None), dtype="float64")
     W = array("W", W, (None, U.shape[1]), dtype="float64")
     largest = float(np.abs(W).max())
@@ -26,13 +27,13 @@ def _pair(W: Any, U: Any) -> tuple[Array, Array]:
     return W / largest, U  # squares of small float32 weights would underflow
 
 
-def overlaps(W: Any, U: Any) -> Array:
+def overlaps(W: ArrayLike, U: ArrayLike) -> Float64[Float64Array, " r"]:
     """‖W u_k‖² / ‖W‖_F² for each row u_k of U, shape `(r,)`; they sum to the alignment."""
     W, U = _pair(W, U)
     return np.asarray(((W @ U.T) ** 2).sum(axis=0) / (W**2).sum())
 
 
-def alignment(W: Any, U: Any) -> float:
+def alignment(W: ArrayLike, U: ArrayLike) -> float:
     """A(W) = ‖W Uᵀ‖_F² / ‖W‖_F² ∈ [0, 1] of weights `(m, d)` and subspace `(r, d)`.
 
     r/d is its mean for isotropic W; near 1 does not mean that the whole span is found.
@@ -40,7 +41,7 @@ def alignment(W: Any, U: Any) -> float:
     return float(overlaps(W, U).sum())
 
 
-def principal_cosines(W: Any, U: Any) -> Array:
+def principal_cosines(W: ArrayLike, U: ArrayLike) -> Float64[Float64Array, " r"]:
     """Cosines `(r,)`, largest first, of the principal angles between the rows of U and the
     span of the top r right singular vectors of W; 0 for directions that W does not have.
     """
@@ -52,7 +53,7 @@ def principal_cosines(W: Any, U: Any) -> Array:
     return cosines
 
 
-def _top_directions(W: Array, r: int) -> Array:
+def _top_directions(W: Float64[Float64Array, "m d"], r: int) -> Float64[Float64Array, "k d"]:
     """Orthonormal rows that span the top r right singular vectors, or as many as W has."""
     m, d = W.shape
     if r <= m <= d:
@@ -67,6 +68,6 @@ def _top_directions(W: Array, r: int) -> Array:
     return np.asarray(vectors[:rank])
 
 
-def span_recovery(W: Any, U: Any) -> float:
+def span_recovery(W: ArrayLike, U: ArrayLike) -> float:
     """The smallest of `principal_cosines`: 1 only where every direction is recovered."""
     return float(principal_cosines(W, U)[-1])

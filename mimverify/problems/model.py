@@ -14,7 +14,7 @@ from mimverify.problems.links import Link, get_link
 from mimverify.problems.streams import BLOCK_ROWS, Stream, block_parts, row_blocks
 from mimverify.problems.subspace import check_subspace, haar_subspace
 from mimverify.support.errors import InputError
-from mimverify.support.threads import map_in_order, single_threaded_libraries, threads_in_force
+from mimverify.support.threads import current_threads, map_in_order, single_threaded_libraries
 from mimverify.support.validation import array, choice, dtype_name, integer, number
 
 #: What a data set is for. Data sets of different purposes are independent.
@@ -34,7 +34,7 @@ _SET_PER_BLOCK = 20
 
 def blocks_at_once(n: int) -> int:
     """Blocks of a data set of n rows that `MultiIndexModel.blocks` draws at a time."""
-    return min(threads_in_force(), max(2, n // (_SET_PER_BLOCK * BLOCK_ROWS)))
+    return min(current_threads(), max(2, n // (_SET_PER_BLOCK * BLOCK_ROWS)))
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class MultiIndexModel:
             )
             data.y[rows] = labels[skip:]
 
-        parts, threads = block_parts(slice(first, last)), threads_in_force()
+        parts, threads = block_parts(slice(first, last)), current_threads()
         with single_threaded_libraries():
             while some := list(islice(parts, _ROUND * threads)):
                 map_in_order(draw, some, threads)

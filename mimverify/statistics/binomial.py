@@ -39,7 +39,7 @@ class SequentialBinomial:
     alpha: float
     beta: float | None = None
     successes: int = 0
-    trials: int = 0
+    runs: int = 0
     decision: str | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
@@ -54,12 +54,12 @@ class SequentialBinomial:
     @property
     def log_ratio(self) -> float:
         """log of the likelihood ratio of `high` against `low`."""
-        return _log_ratio(self.successes, self.trials, self.low, self.high)
+        return _log_ratio(self.successes, self.runs, self.low, self.high)
 
     def observe(self, success: bool) -> str | None:
         """Count one independent trial; returns the decision, if it has fallen."""
         if self.decision is None:
-            self.trials += 1
+            self.runs += 1
             self.successes += bool(success)
             assert self.beta is not None
             if self.log_ratio >= -math.log(self.beta):

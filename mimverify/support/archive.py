@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.support.errors import InputError
-from mimverify.support.files import write_whole
+from mimverify.support.files import atomic_write
 
 __all__ = ["Archive", "digest", "json_text"]
 
@@ -57,7 +57,7 @@ class Archive:
         content[_SUM] = digest(content)
         buffer = io.BytesIO()
         np.savez(buffer, **content)  # type: ignore[arg-type]
-        write_whole(Path(path), buffer.getvalue())
+        atomic_write(Path(path), buffer.getvalue())
 
     def read(self, path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """The description and the arrays that `write` was given, to the bit.

@@ -8,7 +8,7 @@ from pathlib import Path
 from mimverify.support.errors import InputError
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def atomic_write(path: Path, content: bytes) -> None:
     """Replace the file at `path` in one step; an interruption leaves the old one.
 
     A link stays a link. A device or a pipe is written to: replacing would destroy it.

@@ -123,7 +123,7 @@ def available_cores() -> int:
         return os.cpu_count() or 1
 
 
-def threads_in_force() -> int:
+def current_threads() -> int:
     """Threads of the largest pool of this process."""
     pools = _pools("torch" in sys.modules).info()
     return max((int(pool["num_threads"]) for pool in pools), default=1)
@@ -154,7 +154,7 @@ def map_in_order(
                 stop.set()
                 raise
 
-    count = min(threads_in_force() if threads is None else threads, len(items))
+    count = min(current_threads() if threads is None else threads, len(items))
     torch = sys.modules.get("torch")
     torch_threads = None if torch is None else torch.get_num_threads()
 

@@ -19,10 +19,10 @@ from mimverify.network.activations import Activation
 from mimverify.problems.streams import cut_rows
 from mimverify.support.scratch import Pool, Scratch
 from mimverify.support.threads import (
+    current_threads,
     map_in_order,
     single_threaded_libraries,
     sum_in_order,
-    threads_in_force,
 )
 
 Array = NDArray[np.float64]
@@ -89,7 +89,7 @@ class Features:
             out[rows] = self.of(P, scratch) @ weights
             out[rows] += P[:, self.directions :].sum(axis=1, dtype=np.float64)
 
-        strips, threads = list(cut_rows(slice(0, n), FEATURE_STRIP)), threads_in_force()
+        strips, threads = list(cut_rows(slice(0, n), FEATURE_STRIP)), current_threads()
         with single_threaded_libraries():
             map_in_order(evaluate, strips, threads)
         return out
@@ -146,7 +146,7 @@ def feature_moments(
 
     total = np.zeros(1 + 2 * p + p * p)
     for strips in chain(head, pieces):
-        threads = threads_in_force()
+        threads = current_threads()
         with single_threaded_libraries():
             found = sum_in_order(part, strips, threads, release=sums.give)
         strips.clear()  # before the next ones are gathered

@@ -21,7 +21,7 @@ class Profile:
 
     - `name`: a key of `PROFILES`, from the smallest to the largest.
     - `exact_examples`, `statistical_examples`: Hypothesis configurations per claim.
-    - `trials`: most seeds spent on one statistical decision before it is inconclusive.
+    - `maximum_runs`: seeds spent at most on one statistical decision before it is inconclusive.
     - `null_samples`: independent runs behind each test of a null law.
     - `false_pass`: probability of passing although the event has at most the lower
       probability (see `SequentialBinomial`).
@@ -34,7 +34,7 @@ class Profile:
     name: str
     exact_examples: int
     statistical_examples: int
-    trials: int
+    maximum_runs: int
     null_samples: int
     false_pass: float
     seconds: float
@@ -45,7 +45,7 @@ class Profile:
         for name in (
             "exact_examples",
             "statistical_examples",
-            "trials",
+            "maximum_runs",
             "null_samples",
             "rotation",
         ):

@@ -121,7 +121,7 @@ def calibrated(tossed: Claim, plan: Plan) -> Calibration:
     ids=["one coin", "two coins", "p-values"],
 )
 def test_each_level_decides_as_a_trial_of_its_own_would(tossed):
-    profile = replace(STANDARD, statistical_examples=2, trials=20, false_pass=0.05)
+    profile = replace(STANDARD, statistical_examples=2, maximum_runs=20, false_pass=0.05)
     plan = plan_for(levels=(0.5, 0.1, 0.01), profile=profile)
     idle, seen = trainer(), set()
     for seed in range(25):
@@ -166,7 +166,7 @@ def test_events_are_counted_in_a_number_of_runs_that_does_not_depend_on_them():
 
 def test_more_runs_than_a_trial_may_take_count_without_deciding():
     tried = try_at_levels(
-        coins(0.99), trainer(), profile=replace(QUICK, trials=5),
+        coins(0.99), trainer(), profile=replace(QUICK, maximum_runs=5),
         ledgers=plan_for().ledgers(coins(0.99)), counted=200,
     )  # fmt: skip
     assert tried.statuses == (Status.INCONCLUSIVE, Status.INCONCLUSIVE)
@@ -175,7 +175,9 @@ def test_more_runs_than_a_trial_may_take_count_without_deciding():
 
 
 def test_the_undecided_are_counted_and_are_no_alarms():
-    calibration = calibrated(coins(0.72), plan_for(seeds=20, profile=replace(QUICK, trials=11)))
+    calibration = calibrated(
+        coins(0.72), plan_for(seeds=20, profile=replace(QUICK, maximum_runs=11))
+    )
     for row in calibration.rows:
         assert row.undecided + len(row.alarms) == row.seeds == 20
         assert row.undecided > 0
@@ -255,9 +257,9 @@ def test_a_level_is_split_over_the_claim_or_over_the_whole_run():
         plan_for(levels=(0.06,), profile=STANDARD, whole=whole).ledgers(heavy)[0]
         for whole in (False, True)
     )
-    assert own.share == pytest.approx(0.06 / (len(heavy.statistical) * 3))
+    assert own.level == pytest.approx(0.06 / (len(heavy.statistical) * 3))
     everyone = sum(len(other.statistical) for other in load_claims().values())
-    assert whole.share == pytest.approx(0.06 / (everyone * 3))
+    assert whole.level == pytest.approx(0.06 / (everyone * 3))
 
 
 # -- processes ------------------------------------------------------------------------------

@@ -75,7 +75,7 @@ def test_passes_are_those_of_the_stored_design_bit_for_bit(
     n: int, d: int, library: str, dtype: str, in_threads: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever does the arithmetic: the threads that draw, or the caller."""
-    monkeypatch.setattr(streamed, "threads_in_force", lambda: 1 if in_threads else 2)
+    monkeypatch.setattr(streamed, "current_threads", lambda: 1 if in_threads else 2)
     model, backend = MultiIndexModel("cos2z", d, seed=3), get_backend(library, dtype)
     stored = StoredDesign(model.sample(n, dtype=dtype).X, backend)
     design = StreamedDesign(ModelRows(model, n), backend, threads=3)
@@ -437,7 +437,7 @@ def test_what_a_reader_raises_ends_the_pass(error: BaseException) -> None:
 def test_what_the_caller_raises_leaves_no_thread(
     in_threads: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(streamed, "threads_in_force", lambda: 1 if in_threads else 2)
+    monkeypatch.setattr(streamed, "current_threads", lambda: 1 if in_threads else 2)
     model = MultiIndexModel("he2", 4)
     design = StreamedDesign(ModelRows(model, 200_000), get_backend("numpy", "float64"), threads=2)
 

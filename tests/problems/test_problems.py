@@ -160,7 +160,7 @@ def test_memory_of_blocks_is_used_again_but_for_labels() -> None:
 
 def test_progress_of_filling_is_told_by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model_room, "_ROUND", 1)
-    monkeypatch.setattr(model_room, "threads_in_force", lambda: 1)
+    monkeypatch.setattr(model_room, "current_threads", lambda: 1)
     data = Dataset(np.empty((2 * BLOCK_ROWS, 3)), np.empty(2 * BLOCK_ROWS))
     done = list(MultiIndexModel("he2", 3).fill(data, first=100))
     assert done == [BLOCK_ROWS - 100, 2 * BLOCK_ROWS - 100, 2 * BLOCK_ROWS]

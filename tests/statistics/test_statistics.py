@@ -121,9 +121,9 @@ def test_decisions_are_final_and_counted() -> None:
     test = SequentialBinomial(0.5, 0.9, 1e-2)
     seen = [test.observe(True) for _ in range(20)]
     assert seen == [None] * (test.fewest - 1) + ["high"] * (21 - test.fewest)
-    assert (test.successes, test.trials) == (test.fewest, test.fewest)
+    assert (test.successes, test.runs) == (test.fewest, test.fewest)
     assert test.observe(False) == "high"
-    assert test.trials == test.fewest
+    assert test.runs == test.fewest
     assert test.beta == test.alpha == 1e-2
 
 
@@ -146,7 +146,7 @@ def test_fewest_is_reached_by_successes_alone(rates: tuple[float, float], beta: 
     test = SequentialBinomial(*rates, alpha=0.5, beta=beta)
     while test.decision is None:
         test.observe(True)
-    assert (test.decision, test.trials) == ("high", test.fewest)
+    assert (test.decision, test.runs) == ("high", test.fewest)
 
 
 @pytest.mark.parametrize(

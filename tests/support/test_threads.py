@@ -12,11 +12,11 @@ from mimverify.support import memory
 from mimverify.support.errors import InputError
 from mimverify.support.threads import (
     available_cores,
+    current_threads,
     map_in_order,
     single_threaded_libraries,
     sum_in_order,
     thread_limit,
-    threads_in_force,
 )
 
 
@@ -52,7 +52,7 @@ def test_the_first_error_ends_the_work() -> None:
 
 def test_limits_of_several_threads_end_with_the_last() -> None:
     """Two that overlap without being nested: the pools come back as they were."""
-    before, inside, go = threads_in_force(), threading.Barrier(3), threading.Event()
+    before, inside, go = current_threads(), threading.Barrier(3), threading.Event()
 
     def hold(first: bool) -> None:
         with single_threaded_libraries():
@@ -66,10 +66,10 @@ def test_limits_of_several_threads_end_with_the_last() -> None:
     for holder in holders:
         holder.start()
     inside.wait(timeout=30)
-    assert threads_in_force() == 1
+    assert current_threads() == 1
     for holder in holders:
         holder.join(timeout=30)
-    assert threads_in_force() == before
+    assert current_threads() == before
 
 
 def test_the_last_of_several_threads_takes_the_limit_back() -> None:
@@ -86,10 +86,10 @@ def test_the_last_of_several_threads_takes_the_limit_back() -> None:
         with single_threaded_libraries():
             other.start()
             inside.wait(timeout=30)
-        assert threads_in_force() == 1
+        assert current_threads() == 1
         left.set()
         other.join(timeout=30)
-        assert threads_in_force() == 2
+        assert current_threads() == 2
 
 
 def test_numpy_s_error_state_holds_in_all_threads() -> None:
@@ -116,7 +116,7 @@ def test_sums_are_in_order(threads: int) -> None:
 
 def test_threads_in_force() -> None:
     with thread_limit(1):
-        assert threads_in_force() == 1
+        assert current_threads() == 1
     assert available_cores() >= 1
 
 

@@ -135,4 +135,4 @@ def test_a_kind_of_decision_is_one_file(copy: Path) -> None:
     assert passed["evidence"]["decisions"][0]["kind"] == "mean"
     assert passed["evidence"]["summary"].startswith("mean 0.3")
     assert failed["message"].startswith("the number: mean 0.6")
-    assert failed["evidence"]["false_alarm_share"] < 1e-8
+    assert failed["evidence"]["false_alarm_level"] < 1e-8

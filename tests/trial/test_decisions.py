@@ -322,7 +322,7 @@ def test_a_claim_that_omits_all_it_decides_passes_nothing(trainer: TrainerUnderT
 @pytest.mark.parametrize("probability", [0.3, 0.7, 0.85, 0.97])
 def test_one_level_decides_alone_as_among_others(probability: float) -> None:
     levels = (0.3, 0.05, 1e-4)
-    profile = replace(QUICK, trials=40, null_samples=30, false_pass=0.05)
+    profile = replace(QUICK, maximum_runs=40, null_samples=30, false_pass=0.05)
     decisions = [Event("a"), Event("b"), Law("law"), PValue("p"), TwoSamples("pairs")]
 
     def drawn(index: int) -> dict[Any, Any]:
@@ -477,7 +477,7 @@ def test_two_samples_are_told_apart_and_one_law_is_not(trainer: TrainerUnderTria
 
         trial.decide(pair)
 
-    profile = replace(QUICK, trials=150)
+    profile = replace(QUICK, maximum_runs=150)
     shrunk = 1.0
     passed = try_claim(trial_of(stub(differs, pairs), trainer, profile=profile))
     assert passed.status is Status.PASSED
@@ -498,6 +498,6 @@ def test_the_reference_trainer_notes_the_links_it_learned() -> None:
 def test_the_page_on_verdicts_names_every_kind() -> None:
     page = (Path(__file__).parents[2] / "docs" / "verdicts.md").read_text(encoding="utf-8")
     decisions = sum(len(one.statistical) for one in load_claims().values())
-    assert Ledger.split(load_claims().values(), QUICK).share == pytest.approx(1e-6 / decisions)
+    assert Ledger.split(load_claims().values(), QUICK).level == pytest.approx(1e-6 / decisions)
     kinds = {decision.kind for one in load_claims().values() for decision in one.decisions}
     assert all(f"*{kind}*" in page for kind in kinds | {TwoSamples.kind})

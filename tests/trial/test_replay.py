@@ -340,7 +340,7 @@ def test_well_signed_files_are_checked_as_well(tmp_path: Path) -> None:
         {"claim": None},
         {"settings": {**description["settings"], "seed": "3"}},
         {"settings": {**description["settings"], "profile": {}}},
-        {"settings": {**description["settings"], "profile": {**profile, "trials": "many"}}},
+        {"settings": {**description["settings"], "profile": {**profile, "maximum_runs": "many"}}},
         {"settings": {**description["settings"], "profile": {**profile, "more": 1}}},
         {"settings": {**description["settings"], "more": 1}},
         {"ledger": {"share": 1}},

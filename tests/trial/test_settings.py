@@ -48,7 +48,7 @@ def test_settings_survive_json() -> None:
         TrialSettings(),
         unusual(),
         TrialSettings(threads=None),
-        TrialSettings(profile=replace(PROFILES["deep"], trials=7)),
+        TrialSettings(profile=replace(PROFILES["deep"], maximum_runs=7)),
     ):
         text = json.dumps(settings.to_json(), allow_nan=False)
         assert TrialSettings.from_json(json.loads(text)) == settings
@@ -75,8 +75,11 @@ def test_names_and_files_are_resolved_once(tmp_path: Path) -> None:
     [
         ({"profile": "hasty"}, "profile='hasty'"),
         ({"profile": {"name": "mine"}}, "profile="),
-        ({"profile": PROFILES["quick"].__dict__ | {"trials": "many"}}, "profile.trials='many'"),
-        ({"profile": PROFILES["quick"].__dict__ | {"trials": 0}}, "profile.trials=0"),
+        (
+            {"profile": PROFILES["quick"].__dict__ | {"maximum_runs": "many"}},
+            "profile.maximum_runs='many'",
+        ),
+        ({"profile": PROFILES["quick"].__dict__ | {"maximum_runs": 0}}, "profile.maximum_runs=0"),
         ({"profile": PROFILES["quick"].__dict__ | {"rotation": 1.5}}, "profile.rotation=1.5"),
         ({"profile": PROFILES["quick"].__dict__ | {"false_pass": 2}}, "profile.false_pass=2"),
         ({"claims": 5}, "claims=5"),
@@ -142,8 +145,8 @@ def test_the_command_line_hands_over_what_it_was_given(
 def test_a_profile_is_named_and_not_a_setting_by_itself() -> None:
     with pytest.raises(InputError, match=r"settings='standard'.*profile="):
         mimverify.check(numpy_trainer, "standard")  # type: ignore[arg-type]
-    with pytest.raises(InputError, match=r"profile\.trials=0"):
-        replace(PROFILES["quick"], trials=0)
+    with pytest.raises(InputError, match=r"profile\.maximum_runs=0"):
+        replace(PROFILES["quick"], maximum_runs=0)
 
 
 def test_what_a_command_line_cannot_say_is_left_out() -> None:

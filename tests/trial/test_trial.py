@@ -217,7 +217,7 @@ def test_shares_of_risk_sum_to_the_budget():
     for profile in PROFILES.values():
         ledger = Ledger.split(claims, profile, 1e-4)
         total = (
-            ledger.share * profile.statistical_examples * sum(len(c.statistical) for c in claims)
+            ledger.level * profile.statistical_examples * sum(len(c.statistical) for c in claims)
         )
         assert total == pytest.approx(1e-4)
 
@@ -354,17 +354,17 @@ def test_decide_stops_early_both_ways_and_gives_up():
     )
     with pytest.raises(Inconclusive, match="100 runs did not decide: between"):
         between.run()
-    assert only_event(between).of == QUICK.trials
+    assert only_event(between).of == QUICK.maximum_runs
 
 
 def test_a_statistical_verdict_carries_its_risk_runs_and_power_as_numbers():
     trial = make_trial(lambda t, case: t.decide(lambda seed: above(2.0, 1.5)), decisions=ALWAYS)
     trial.run()
     evidence = json.loads(json.dumps(trial.evidence.to_json(), allow_nan=False))
-    assert evidence["false_alarm_share"] == trial.ledger.share
+    assert evidence["false_alarm_level"] == trial.ledger.level
     assert evidence["false_alarm_budget"] == trial.ledger.budget
-    test = SequentialBinomial(0.5, 0.9, trial.ledger.share, QUICK.false_pass)
-    caught = test.detectable(power=0.95, trials=QUICK.trials)
+    test = SequentialBinomial(0.5, 0.9, trial.ledger.level, QUICK.false_pass)
+    caught = test.detectable(power=0.95, trials=QUICK.maximum_runs)
     assert caught is not None
     assert 0.5 < caught < 0.9  # more than what is promised to fail by design
     (record,) = evidence["decisions"]
@@ -384,7 +384,7 @@ def test_a_statistical_verdict_carries_its_risk_runs_and_power_as_numbers():
         "log_likelihood_ratio": pytest.approx(12 * np.log(0.9 / 0.5)),
         "failed": False,
         "passed": True,
-        "false_alarms": trial.ledger.share,
+        "false_alarms": trial.ledger.level,
         "false_pass": 1e-3,
         "detectable": caught,
         "maximum_runs": 100,
@@ -398,7 +398,7 @@ def test_too_few_runs_to_catch_anything_say_so():
     trial = make_trial(
         lambda t, case: t.decide(lambda seed: False),
         decisions=NEVER,
-        profile=replace(QUICK, trials=3),
+        profile=replace(QUICK, maximum_runs=3),
     )
     with pytest.raises(Inconclusive):
         trial.run()

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.backends import Backend
-from mimverify.support.threads import map_in_order, threads_in_force
+from mimverify.support.threads import current_threads, map_in_order
 from mimverify.support.validation import integer
 
 #: What a task adds up: float64 arrays of fixed shapes.
@@ -33,7 +33,7 @@ class Workers:
     def __init__(self, backend: Backend, threads: int | None = None) -> None:
         if threads is not None:
             threads = integer("threads", threads, minimum=1)
-        self.threads = threads_in_force() if threads is None else threads
+        self.threads = current_threads() if threads is None else threads
         if backend.device != "cpu":
             self.threads = 1
 

@@ -10,7 +10,7 @@ from mimverify.experiment.memory_need import Part
 from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.problems.model import STRIP, blocks_at_once
 from mimverify.problems.streams import BLOCK_ROWS
-from mimverify.support.threads import threads_in_force
+from mimverify.support.threads import current_threads
 from mimverify.training.features import FEATURE_PIECE, FEATURE_STRIP
 
 # Directions that `oracle_readout` gives its features.
@@ -50,7 +50,7 @@ def projections(config: ResolvedConfig, dim: int) -> Part:
     gathered = min(rows + FEATURE_PIECE, config.samples)
     directions = max(config.neurons, _ORACLE if config.baselines else 0)
     strip = min(rows, FEATURE_STRIP)
-    features = 8 * 2 * strip * config.readout_neurons * threads_in_force()
+    features = 8 * 2 * strip * config.readout_neurons * current_threads()
     held = max(2 * rows, gathered) * directions * itemsize(config)
     return Part("projections", held + features)
 

@@ -15,7 +15,7 @@ from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.experiment.stages import parts
 from mimverify.experiment.stages.drawn import DrawnStages, phase
 from mimverify.problems.model import Dataset
-from mimverify.support.threads import threads_in_force
+from mimverify.support.threads import current_threads
 
 
 class _Stored(StoredDesign):
@@ -71,7 +71,7 @@ class StoredStages(DrawnStages[_Stored]):
 def stored_need(config: ResolvedConfig, rows: int) -> MemoryNeed:
     """What a process takes that holds `rows` of a stage's rows, and all labels."""
     d = config.dim
-    threads = threads_in_force() if config.threads is None else config.threads
+    threads = current_threads() if config.threads is None else config.threads
     inputs = _inputs(config, rows)
     regression = config.baselines or config.remove_linear_part
     return MemoryNeed.largest(

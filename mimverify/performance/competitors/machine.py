@@ -10,7 +10,7 @@ from typing import Any
 from threadpoolctl import threadpool_info
 
 from mimverify.support.memory import physical_memory
-from mimverify.support.threads import available_cores, threads_in_force
+from mimverify.support.threads import available_cores, current_threads
 from mimverify.support.versions import software_versions
 
 
@@ -34,7 +34,7 @@ def process_facts(modules: Sequence[str]) -> dict[str, Any]:
         {key: pool.get(key) for key in ("internal_api", "version", "num_threads")}
         for pool in threadpool_info()
     ]
-    return {"versions": versions, "threads": threads_in_force(), "pools": pools}
+    return {"versions": versions, "threads": current_threads(), "pools": pools}
 
 
 def cpu_name() -> str:

@@ -10,7 +10,7 @@ import numpy as np
 
 from mimverify.performance.competitors.competitor import Contender, Run
 from mimverify.performance.competitors.problem import Task
-from mimverify.support.threads import map_in_order, single_threaded_libraries, threads_in_force
+from mimverify.support.threads import current_threads, map_in_order, single_threaded_libraries
 
 #: Side of the square matrices whose product shows the arithmetic peak.
 PEAK_SIDE = 2048
@@ -73,7 +73,7 @@ def measure_peaks(
         B, v = torch.as_tensor(A), torch.as_tensor(x)
         multiply, read = (lambda: B @ B), v.sum
     else:
-        parts = np.array_split(x, threads_in_force())
+        parts = np.array_split(x, current_threads())
 
         def everything() -> Any:
             with single_threaded_libraries():  # a thread for each part instead

@@ -69,10 +69,10 @@ class ExactCase:
         """
         rng = np.random.default_rng([seed, 1])
         b = 0.5 * rng.standard_normal(self.neurons)
-        if self.kind in ("mirror", "twin"):
+        if self.kind in ("mirrored", "mirrored-with-biases"):
             W, a, zero = self.symmetric_network(seed, dtype)
-            return W, a, zero if self.kind == "mirror" else b.astype(dtype)
-        if self.kind == "half-mirror":
+            return W, a, zero if self.kind == "mirrored" else b.astype(dtype)
+        if self.kind == "half-mirrored":
             _, a, zero = self.symmetric_network(seed, dtype)
             W = rng.standard_normal((self.neurons, self.dim)) * self.norm / np.sqrt(self.dim)
             return W.astype(dtype), a, zero
@@ -161,7 +161,7 @@ KINDS: dict[str, _Kind] = {
     "wide": _Kind(dims=(24, 40, 60), ratios=(0.5, 1.0), neurons=(132, 4, 10)),  # n ≤ d
     "odd": _Kind(neurons=(3, 1, 7, 131)),  # pairs and blocks of neurons
     # Clipping, overflow; with enough entries that some lie in any range that matters.
-    "loud": _Kind(
+    "large-magnitude": _Kind(
         dims=(12, 8, 17, 24),
         ratios=(8.0, 4.0),
         neurons=(10, 6, 32),
@@ -169,27 +169,27 @@ KINDS: dict[str, _Kind] = {
         scales=(20.0, 100.0),
     ),
     "long": _Kind(steps=(12, 17, 40)),  # schedules, early stops
-    "mirror": _Kind(decay=1.0),  # symmetric start and β = 1/η, but σ of any parity
-    "twin": _Kind(),  # symmetric start with biases and another β
-    "half-mirror": _Kind(decay=1.0),  # antisymmetric a and β = 1/η, but any W
+    "mirrored": _Kind(decay=1.0),  # symmetric start and β = 1/η, but σ of any parity
+    "mirrored-with-biases": _Kind(),  # symmetric start with biases and another β
+    "half-mirrored": _Kind(decay=1.0),  # antisymmetric a and β = 1/η, but any W
     "square": _Kind(dims=(6,), neurons=(6,)),  # m = d: transposed arrays fit
     "undecayed": _Kind(decay=0.0),  # β = 0 is a value like any other
     "overdecayed": _Kind(decay=1.5),  # 1 − η β < 0
     "repeated": _Kind(ratios=(4.0, 2.0, 8.0)),  # rows that occur twice
-    "single": _Kind(samples=(1, 2)),  # hardly any rows
-    "many": _Kind(dims=(3,), samples=(20011,), neurons=(2,), steps=(2,)),  # blocks of 4096
+    "few-rows": _Kind(samples=(1, 2)),  # hardly any rows
+    "many-rows": _Kind(dims=(3,), samples=(20011,), neurons=(2,), steps=(2,)),  # blocks of 4096
 }
 
 #: Too large to be tried with every activation, loss and dtype.
-LARGE_KINDS = ("many",)
+LARGE_KINDS = ("many-rows",)
 
 #: Kinds that show a fault in the first step as well as in any later one.
 ONE_STEP_KINDS = (
-    "half-mirror", "square", "undecayed", "overdecayed", "repeated", "single", "many"
+    "half-mirrored", "square", "undecayed", "overdecayed", "repeated", "few-rows", "many-rows"
 )  # fmt: skip
 
 #: Kinds that the theorem's own setting can take.
-SYMMETRIC_KINDS = ("small", "tall", "wide", "loud", "long")
+SYMMETRIC_KINDS = ("small", "tall", "wide", "large-magnitude", "long")
 
 
 def exact_cases(

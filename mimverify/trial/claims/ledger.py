@@ -13,20 +13,20 @@ __all__ = ["Ledger"]
 
 @dataclass(frozen=True)
 class Ledger:
-    """Shares of the false-alarm budget (Bonferroni: their sum is the budget).
+    """The false-alarm level of each decision (Bonferroni: their sum is the budget).
 
     The split counts the declared statistical decisions of *all* claims, selected or not, so
     that a claim decides the same alone and in company. `DeclaredDecisions` sees to it that a
     claim decides these and no others.
     """
 
-    share: float
+    level: float
     budget: float
 
     @classmethod
     def split(
         cls, claims: Iterable[Claim], profile: Profile, budget: float = FALSE_ALARM_BUDGET
     ) -> Ledger:
-        """Equal shares for every statistical decision of a whole run under `profile`."""
+        """Equal levels for every statistical decision of a whole run under `profile`."""
         decisions = sum(len(claim.statistical) for claim in claims)
         return cls(budget / max(1, decisions * profile.statistical_examples), budget)

@@ -175,7 +175,7 @@ class EventState(StatisticalState):
 
     @property
     def maximum_runs(self) -> int:
-        return self.profile.trials
+        return self.profile.maximum_runs
 
     @property
     def minimum_runs(self) -> int:
@@ -189,7 +189,7 @@ class EventState(StatisticalState):
         for name, mean in self._means.items():
             mean.add(getattr(seen, name))
         decision = self.test.observe(seen.happened)
-        self.runs = self.test.trials
+        self.runs = self.test.runs
         self.passed, self.failed = decision == "high", decision == "low"
 
     def failure_message(self, case: str) -> str:
@@ -215,8 +215,8 @@ class EventState(StatisticalState):
             expected=means["expected"],
             unmet=dict(self._unmet),
             happened=test.successes,
-            of=test.trials,
-            fails_at=test.fails_at(test.trials) if test.trials else None,
+            of=test.runs,
+            fails_at=test.fails_at(test.runs) if test.runs else None,
             log_likelihood_ratio=test.log_ratio,
             passed=self.passed,
             false_alarms=self.alpha,

@@ -63,7 +63,7 @@ class TwoSamplesState(StatisticalState):
 
     @property
     def maximum_runs(self) -> int:
-        return self.profile.trials
+        return self.profile.maximum_runs
 
     @property
     def minimum_runs(self) -> int:

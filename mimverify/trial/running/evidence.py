@@ -103,7 +103,7 @@ class Evidence:
             "decisions": [record.to_json() for record in self.records],
         }
         if self.ledger is not None:
-            content["false_alarm_share"] = self.ledger.share
+            content["false_alarm_level"] = self.ledger.level
             content["false_alarm_budget"] = self.ledger.budget
         content |= {
             "omitted": [omission.to_json() for omission in self.omitted],
@@ -125,7 +125,7 @@ class Evidence:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Evidence:
         """The evidence that `to_json` wrote."""
-        share = content.get("false_alarm_share")
+        share = content.get("false_alarm_level")
         divergence = content.get("first_divergence")
         return cls(
             records=tuple(map(DecisionEvidence.from_json, content["decisions"])),

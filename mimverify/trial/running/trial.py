@@ -85,7 +85,7 @@ class Trial:
         self.claim, self.trainer, self.profile, self.ledger = claim, trainer, profile, ledger
         self.seed, self.deadline = seed, deadline
         self.record, self._replayed = record, replayed
-        self.loop = loop or DecidingLoop((ledger.share,), profile)
+        self.loop = loop or DecidingLoop((ledger.level,), profile)
         self.case: Any = None
         self.turn = -1 if replayed is None else replayed.turn - 1
         self.run_index = -1
