@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
+
+#: A JSON object.
+Json: TypeAlias = dict[str, Any]
 
 
 def jsonable(value: Any) -> Any:
