@@ -91,7 +91,7 @@ def trajectory(trial, case):
 @claim(
     id="backends-agree",
     statement="On common arrays the trainer and both reference backends follow one trajectory.",
-    source="theory.md §2, stage 1; design.md, the second seam",
+    source="theory.md §2, stage 1",
     assumptions=("symmetric start, β = 1/η, η |a| = 1/‖H‖: the theorem's own setting",),
     measures=(
         "Frobenius distance to the NumPy and to the Torch reference trainer at each step, "

@@ -1,4 +1,4 @@
-"""The stages have data of their own (theory.md §2, stages 1 and 2)."""
+"""The stages have data of their own (theory.md §2, stage 1 and stage 2)."""
 
 from mimverify.trial import (
     WELL_CONDITIONED,

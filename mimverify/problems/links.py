@@ -38,12 +38,14 @@ class Link:
     - `function`: maps z `(n, r)` to `(n,)`, float64, without side effects: several threads may
       call it at once.
     - `formula`: for people.
+    - `polynomial`: whether the function is one, as the paper asks (theory.md §2); None: not known.
     """
 
     name: str
     rank: int
     function: Callable[[Array], Any]
     formula: str = ""
+    polynomial: bool | None = None
 
     def __call__(self, z: Array) -> Array:
         """Labels `(n,)` of hidden features z `(n, r)`.
@@ -81,9 +83,14 @@ def hermite(degree: int, z: Array) -> Array:
 
 
 def _fixed(
-    name: str, rank: int, formula: str, function: Callable[[Array], Any]
+    name: str,
+    rank: int,
+    formula: str,
+    function: Callable[[Array], Any],
+    *,
+    polynomial: bool = False,
 ) -> Callable[[], Link]:
-    return lambda: Link(name, rank, function, formula)
+    return lambda: Link(name, rank, function, formula, polynomial)
 
 
 def quadratic(*eigenvalues: float) -> Link:
@@ -92,7 +99,13 @@ def quadratic(*eigenvalues: float) -> Link:
     if not values.any():
         raise InputError(f"quadratic: eigenvalues={values.tolist()}: expected one that is not zero")
     name = "quadratic:" + ",".join(shortest(e) for e in values)
-    return Link(name, len(values), lambda z: 0.5 * (z**2 - 1) @ values, "Σ λ_k (z_k² − 1)/2")
+    return Link(
+        name,
+        len(values),
+        lambda z: 0.5 * (z**2 - 1) @ values,
+        "Σ λ_k (z_k² − 1)/2",
+        polynomial=True,
+    )
 
 
 def polynomial(rank: int = 2, degree: int = 4, seed: int = 0) -> Link:
@@ -121,7 +134,7 @@ def polynomial(rank: int = 2, degree: int = 4, seed: int = 0) -> Link:
         return total
 
     name = f"polynomial:rank={rank},degree={degree},seed={seed}"
-    return Link(name, rank, function, "Σ c_k He_k(z), c random")
+    return Link(name, rank, function, "Σ c_k He_k(z), c random", polynomial=True)
 
 
 def relu_network(rank: int = 2, width: int = 8, seed: int = 0) -> Link:
@@ -132,7 +145,13 @@ def relu_network(rank: int = 2, width: int = 8, seed: int = 0) -> Link:
     w /= np.linalg.norm(w, axis=1, keepdims=True)
     b, c = rng.standard_normal(width), rng.standard_normal(width) / np.sqrt(width)
     name = f"relu-network:rank={rank},width={width},seed={seed}"
-    return Link(name, rank, lambda z: np.maximum(z @ w.T + b, 0.0) @ c, "Σ c_k relu(w_k·z + b_k)")
+    return Link(
+        name,
+        rank,
+        lambda z: np.maximum(z @ w.T + b, 0.0) @ c,
+        "Σ c_k relu(w_k·z + b_k)",
+        polynomial=False,
+    )
 
 
 def _sign_product(z: Array) -> Array:
@@ -141,16 +160,20 @@ def _sign_product(z: Array) -> Array:
 
 #: Named links: each entry builds a `Link` from the parameters after the colon.
 LINKS: dict[str, Callable[..., Link]] = {
-    "he2": _fixed("he2", 1, "(z² − 1)/√2", lambda z: hermite(2, z[:, 0]) / np.sqrt(2)),
-    "he3": _fixed("he3", 1, "(z³ − 3z)/√6", lambda z: hermite(3, z[:, 0]) / np.sqrt(6)),
-    "phase-retrieval": _fixed("phase-retrieval", 1, "z²", lambda z: z[:, 0] ** 2),
+    "he2": _fixed(
+        "he2", 1, "(z² − 1)/√2", lambda z: hermite(2, z[:, 0]) / np.sqrt(2), polynomial=True
+    ),
+    "he3": _fixed(
+        "he3", 1, "(z³ − 3z)/√6", lambda z: hermite(3, z[:, 0]) / np.sqrt(6), polynomial=True
+    ),
+    "phase-retrieval": _fixed("phase-retrieval", 1, "z²", lambda z: z[:, 0] ** 2, polynomial=True),
     "abs": _fixed("abs", 1, "|z|", lambda z: np.abs(z[:, 0])),
     "cos2z": _fixed("cos2z", 1, "cos 2z", lambda z: np.cos(2 * z[:, 0])),
     "relu-sum": _fixed(
         "relu-sum", 2, "relu(z1) + relu(z2)", lambda z: np.maximum(z, 0.0).sum(axis=1)
     ),
-    "z1z2": _fixed("z1z2", 2, "z1 z2", lambda z: np.prod(z, axis=1)),
-    "z1z2z3": _fixed("z1z2z3", 3, "z1 z2 z3", lambda z: np.prod(z, axis=1)),
+    "z1z2": _fixed("z1z2", 2, "z1 z2", lambda z: np.prod(z, axis=1), polynomial=True),
+    "z1z2z3": _fixed("z1z2z3", 3, "z1 z2 z3", lambda z: np.prod(z, axis=1), polynomial=True),
     "sign-z1z2": _fixed("sign-z1z2", 2, "sign(z1 z2)", _sign_product),
     "sign-z1z2z3": _fixed("sign-z1z2z3", 3, "sign(z1 z2 z3)", _sign_product),
     "quadratic": quadratic,
@@ -159,12 +182,14 @@ LINKS: dict[str, Callable[..., Link]] = {
         2,
         "He2(z1) + 0.6 He2(z2)",
         lambda z: hermite(2, z[:, 0]) + 0.6 * hermite(2, z[:, 1]),
+        polynomial=True,
     ),
     "he2-he3": _fixed(
         "he2-he3",
         2,
         "He2(z1) + He3(z2)",
         lambda z: hermite(2, z[:, 0]) + hermite(3, z[:, 1]),
+        polynomial=True,
     ),
     "tanh3": _fixed(
         "tanh3",

@@ -1,4 +1,4 @@
-"""Predictions: everything that theory.md says about a trajectory, computed.
+"""Predictions: everything that docs/theory.md says about a trajectory, computed.
 
 `inspect_link` analyses a link, `predict` a whole run; the rooms behind them are public as
 well. Nothing here has a free constant. Derivations: docs/theory-engine.md.

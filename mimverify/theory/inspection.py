@@ -1,8 +1,8 @@
 """Everything the theory says about a link before anybody trains on it.
 
-`inspect_link` is what `mimverify inspect` prints: the assumptions of the theorem one by one,
-the negative control that a broken one falls under (theory.md §6), what would repair it, and
-which built-in loss suits the link best.
+`inspect_link` is what `mimverify inspect` prints: the paper's assumptions (theory.md §2), and apart
+from them those that the predictions need, which go further; the negative control that a broken one
+falls under (theory.md §6), what would repair it, and which built-in loss suits the link best.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ from mimverify.theory.conditional.hermite import HermiteTensors, hermite_tensors
 from mimverify.theory.conditional.information import LabelInformation, label_information
 from mimverify.theory.conditional.moments import CLEARLY
 from mimverify.theory.labels.law import label_law
+from mimverify.theory.paper import PaperAssumption, paper_assumptions
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Assumption:
-    """One assumption: `holds` is True, False, or None where it could not be decided."""
+    """What the predictions need: `holds` is True, False, or None where it could not be decided."""
 
     holds: bool | None
     reason: str
@@ -44,7 +45,9 @@ class LinkInspection:
       reason why it cannot be analysed.
     - `information`: α_c and what any transform could see.
     - `link_tensors`, `transform_tensors`: Hermite tensors of y and of T(y), to order 4.
-    - `assumptions`: by name; `control`: the negative control that applies, or None.
+    - `paper`: the paper's assumptions on link and loss, by name.
+    - `assumptions`: those of this package's predictions, by name, which are extensions of the
+      paper's; `control`: the negative control that applies, or None.
     - `best_loss`: the built-in loss of the largest λ_r²/v among the bounded ones that see
       every direction (None if none does), `best_reason`.
     """
@@ -58,6 +61,7 @@ class LinkInspection:
     information: LabelInformation
     link_tensors: HermiteTensors
     transform_tensors: HermiteTensors
+    paper: dict[str, PaperAssumption]
     assumptions: dict[str, Assumption]
     control: str | None
     best_loss: str | None
@@ -117,6 +121,10 @@ class LinkInspection:
                 "label": _tensor_json(self.link_tensors),
                 "transform": _tensor_json(self.transform_tensors),
             },
+            "paper_assumptions": {
+                name: {"holds": a.holds, "reason": a.reason, "extension": a.extension}
+                for name, a in self.paper.items()
+            },
             "assumptions": {
                 name: {"holds": a.holds, "reason": a.reason, "repair": a.repair}
                 for name, a in self.assumptions.items()
@@ -171,7 +179,7 @@ def inspect_link(
     information = label_information(link, noise=noise)
     law = label_law(link, loss, noise=noise)
     best, best_reason = _best(losses, link.rank)
-    assumptions = _assumptions(link, loss, analysis, information, losses, best)
+    assumptions = _assumptions(link, analysis, information, losses, best)
     return LinkInspection(
         link=link,
         loss=loss,
@@ -182,6 +190,7 @@ def inspect_link(
         information=information,
         link_tensors=hermite_tensors(law, lambda at: at.y),
         transform_tensors=hermite_tensors(law, lambda at: at.T),
+        paper=paper_assumptions(link, loss, law, analysis),
         assumptions=assumptions,
         control=_control(link, analysis, information),
         best_loss=best,
@@ -233,7 +242,6 @@ def _best(losses: dict[str, TransformAnalysis], rank: int) -> tuple[str | None, 
 
 def _assumptions(
     link: Link,
-    loss: Loss,
     analysis: TransformAnalysis,
     information: LabelInformation,
     losses: dict[str, TransformAnalysis],
@@ -242,19 +250,14 @@ def _assumptions(
     r = link.rank
     return {
         "generic": _generic(analysis, r, best, losses, information),
-        "lipschitz-loss": Assumption(
-            loss.lipschitz or (None if loss.name not in LOSSES else False),
-            f"{loss.name} is Lipschitz"
-            if loss.lipschitz
-            else f"{loss.name} is not known to be Lipschitz: large labels weigh without bound",
-            None if loss.lipschitz else "use huber, pseudo-huber, log-cosh or l1",
-        ),
         "bounded-transform": Assumption(
             analysis.tail.bounded,
             f"T(y) {analysis.tail}"
             if analysis.tail.bounded is False
             else f"T(y) is {analysis.tail} ({analysis.tail.rests_on})",
-            None if analysis.tail.bounded else "use a Lipschitz loss",
+            None
+            if analysis.tail.bounded
+            else "use a Lipschitz loss: huber, pseudo-huber, log-cosh or l1",
         ),
         "no-linear-part": _linear(analysis),
         "second-order-information": _second_order(information, losses, r),

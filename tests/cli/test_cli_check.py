@@ -345,7 +345,18 @@ def test_claims_are_listed_and_shown(folder):
     assert all(name in listed for name in ids)
     shown = run("claims", "null-law", cwd=folder, check=0).stdout
     assert "Beta" in shown
-    assert "theory.md" in shown
+    assert "docs/theory.md#D6" in shown
+
+
+def test_claims_say_where_to_read(folder):
+    done = run("claims", "heavy-label", "agnostic", "--json", "-", cwd=folder, check=0)
+    read = {claim["id"]: claim["read"] for claim in strict(done.stdout)["claims"]}
+    places = [f"docs/theory.md#{anchor}" for anchor in ("s4", "D9", "s6", "N2", "s2")]
+    assert read["heavy-label"] == places
+    shown = run("claims", "heavy-label", cwd=folder, check=0).stdout
+    assert all(place in shown for place in places)
+    page = run("claims", "heavy-label", "--markdown", "-", cwd=folder, check=0).stdout
+    assert "(theory.md#s4), [D9](theory.md#D9); [" in page
 
 
 def test_the_page_of_claims_is_the_one_that_the_records_make(folder):

@@ -74,6 +74,27 @@ def test_inspect_prints_the_assumptions_and_every_loss(run: Any) -> None:
     assert "Negative control" not in result.out
 
 
+@pytest.mark.usefixtures("coarsely")
+def test_inspect_tells_the_paper_s_assumptions_from_extensions(run: Any) -> None:
+    out = run("inspect", "z1z2", "--loss", "l1").out
+    paper, extensions = (out.index(f"{name} ") for name in ("assumption", "extension of this"))
+    answers = {
+        row[0]: row[1]
+        for row in map(str.split, out[paper:extensions].splitlines())
+        if row[1:2] and row[1] in ("yes", "no", "unknown")
+    }
+    assert answers == {
+        "polynomial-link": "yes",
+        "convex-loss": "yes",
+        "differentiable-loss": "no",
+        "lipschitz-loss": "yes",
+        "centred-at-zero": "yes",
+        "positive-eigenvalues": "no",
+    }
+    assert "generic" in out[extensions:]
+    assert "docs/theory.md#assumptions" in out
+
+
 def test_inspect_json_has_the_promised_fields(run: Any) -> None:
     result = run("inspect", "cos2z", "--json", "-")
     record = strict(result.out)
@@ -86,7 +107,9 @@ def test_inspect_json_has_the_promised_fields(run: Any) -> None:
     assert record["gap"] == pytest.approx(record["alpha_gd"] / record["alpha_c"], rel=1e-12)
     assert record["gap"] >= 1
     assert record["alpha_gd"] >= record["alpha_spectral"] * (1 - 1e-6)
-    for assumption in record["assumptions"].values():
+    assert record["paper_assumptions"]["polynomial-link"]["holds"] is False
+    assert record["paper_assumptions"]["lipschitz-loss"]["holds"] is False
+    for assumption in [*record["assumptions"].values(), *record["paper_assumptions"].values()]:
         assert assumption["holds"] in (True, False, None)
         assert assumption["reason"]
     tensors = record["hermite"]["label"]["tensors"]

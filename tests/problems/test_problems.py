@@ -320,6 +320,25 @@ def test_given_subspaces_are_used_or_refused() -> None:
 
 
 @pytest.mark.parametrize("name", LINKS)
+def test_which_links_are_polynomials(name: str) -> None:
+    """On a line the interpolant in 13 Chebyshev points is the link, up to rounding, or far off."""
+    link = get_link(name)
+    assert link.polynomial is not None
+    rng = np.random.default_rng(3)
+    start, slope = rng.standard_normal((2, link.rank))
+    line = lambda t: link(start + 2 * np.outer(t, slope))  # noqa: E731
+    fit = np.polynomial.Chebyshev.interpolate(line, 12)
+    t = np.linspace(-1, 1, 101)
+    gap = np.abs(fit(t) - line(t)).max() / np.abs(line(t)).max()
+    assert gap < 1e-12 if link.polynomial else gap > 1e-6
+
+
+def test_a_user_s_link_may_say_that_it_is_a_polynomial() -> None:
+    assert Link("mine", 1, lambda z: z[:, 0]).polynomial is None
+    assert get_link(Link("mine", 1, lambda z: z[:, 0], polynomial=True)).polynomial is True
+
+
+@pytest.mark.parametrize("name", LINKS)
 def test_registered_links(name: str) -> None:
     link = get_link(name)
     rng = np.random.default_rng(0)

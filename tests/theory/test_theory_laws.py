@@ -371,7 +371,7 @@ def test_stated_plateaus() -> None:
 
 
 def test_no_plateau_below_two() -> None:
-    """u ≤ 2 v: no outliers however many samples; y = z under Huber (u/v = 1.77 in theory.md)."""
+    """u ≤ 2 v: no outliers however many samples; y = z under Huber (u/v = 1.77: theory.md N1)."""
     assert plateau(2.0, 1.0) == 0
     assert plateau(1.5, 1.0) == 0
     link = Link("identity", 1, lambda z: z[:, 0])

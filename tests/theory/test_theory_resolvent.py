@@ -699,8 +699,8 @@ def scaled(value: Fraction, log_scale: float) -> float:
     ],
 )
 def test_traces_in_exact_arithmetic(name: str, alpha: Fraction) -> None:
-    """T = 60, d = 10⁸: theory.md §4 promises 2e-14 of the split contour, 1e-6 is asked for; e³
-    times rounding (of k log ζ: 120 · 1e-16) leaves 1e-11."""
+    """T = 60, d = 10⁸: e³ times rounding (of k log ζ: 120 · 1e-16) leaves 1e-11. The split
+    contour does better (docs/theory-engine.md); one contour for both terms would not do."""
     T, mass, second = EXACT_LAWS[name]
     exact = Exact(T, mass, second, alpha, 120)
     powers = [1, 2, 3, 4, 5, 8, 16, 60, 120]

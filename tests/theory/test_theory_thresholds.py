@@ -220,7 +220,7 @@ def test_spectral_threshold_solves_its_equations(link: str, loss: str) -> None:
 
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_uncentred_tanh(sign: float) -> None:
-    """Theory.md's example, and its mirror image: one scans the other side of the bulk."""
+    """The example of theory.md §5, and its mirror image: one scans the other side of the bulk."""
     mu = measure_of("phase-retrieval", lambda y: sign * np.tanh(y - 1), centred=False)
     found = thresholds(mu)
     assert found.spectral == pytest.approx([solve_spectral(TANH)], rel=1e-8)
@@ -267,8 +267,7 @@ def test_symmetric_transform_has_one_threshold(link: str) -> None:
     """T = ±1, half each: α_spec in closed form, and both edges equal in modulus for every α.
 
     With q = |E[T(z² − 1)]| the equations are q w (w² − 1) = w² + 1 and α = (w² − 1)²/(w² + 1).
-    (theory.md §5 gives α_GD = 2.831 and 1.730 for these: by this argument it cannot exceed
-    α_spec = 2.691 and 1.710.)
+    (So α_GD cannot be 2.831 and 1.730, as theory.md §5 once had it: it is α_spec, 2.691 and 1.710.)
     """
     if link == "phase-retrieval":
         q = 4 * MEDIAN * norm.pdf(MEDIAN)

@@ -20,6 +20,7 @@ from hypothesis.strategies import SearchStrategy
 
 from mimverify.support.errors import InputError, MimverifyError
 from mimverify.support.validation import choice
+from mimverify.trial.claims.source import THEORY, references
 from mimverify.trial.decisions import DIRECTIONS, Decision, StatisticalDecision
 from mimverify.trial.profile import PROFILES
 
@@ -59,7 +60,8 @@ class Claim:
 
     - `id`: short name for command lines.
     - `statement`: the claim, in mathematics.
-    - `source`: where the theorem or its analysis says so.
+    - `source`: where the theorem or its analysis says so; places of docs/theory.md are cited as
+      in `references`.
     - `assumptions`: what it presupposes of configuration and trainer.
     - `measures`: the statistic and how it decides.
     - `needs`: a key of `CAPABILITIES`.
@@ -99,6 +101,11 @@ class Claim:
         return not self.statistical
 
     @property
+    def read(self) -> list[str]:
+        """Where to read about it, as in the repository: the places that `source` cites."""
+        return [f"{THEORY}#{anchor}" for anchor in references(self.source)]
+
+    @property
     def direction(self) -> str:
         """A key of `DIRECTIONS`: that of its decisions, "both" where they differ."""
         directions = {decision.direction for decision in self.decisions}
@@ -121,6 +128,7 @@ class Claim:
             "id": self.id,
             "statement": self.statement,
             "source": self.source,
+            "read": self.read,
             "assumptions": list(self.assumptions),
             "measures": self.measures,
             "direction": f"{self.direction}: {DIRECTIONS[self.direction]}",
@@ -148,12 +156,14 @@ def claim(
 ) -> Callable[[Procedure], Claim]:
     """Make a function `procedure(trial, case)` of the suite a `Claim`, which see.
 
-    **Raises** `InputError` for a malformed id, an unknown capability or profile, no decision or
-    two of one name, or several strategies for a statistical claim: its examples are counted
-    against the false-alarm budget, so one strategy has to draw them all.
+    **Raises** `InputError` for a malformed id, a citation of the theory that cannot be read, an
+    unknown capability or profile, no decision or two of one name, or several strategies for a
+    statistical claim: its examples are counted against the false-alarm budget, so one strategy
+    has to draw them all.
     """
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", id):
         raise InputError(f"id={id!r}: expected lower-case words joined by hyphens")
+    references(source)
     choice("needs", needs, CAPABILITIES)
     choice("profile", profile, PROFILES)
     decided = (decisions,) if isinstance(decisions, Decision) else tuple(decisions)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from mimverify.trial.claims.claim import CAPABILITIES, CLAIM_SET_VERSION, Claim
+from mimverify.trial.claims.source import linked
 from mimverify.trial.decisions import DIRECTIONS
 
 __all__ = ["claims_page"]
@@ -34,13 +35,17 @@ def _section(claim: Claim) -> Iterator[str]:
     yield ""
     yield _text(claim.statement)
     yield ""
-    yield f"- *Source*: {_text(claim.source)}"
+    yield f"- *Source*: {linked(_text(claim.source), _link)}"
     if claim.assumptions:
         yield f"- *Assumptions*: {_text('; '.join(claim.assumptions))}"
     yield f"- *Decided by*: {_text(claim.measures)}"
     yield f"- *Fails*: {DIRECTIONS[claim.direction]}"
     yield f"- *Needs*: {claim.needs}, that is {CAPABILITIES[claim.needs]}"
     yield f"- *Decisions*: {_text('; '.join(f'{d.name} ({d.kind})' for d in claim.decisions))}"
+
+
+def _link(place: str, anchor: str) -> str:
+    return f"[{place}](theory.md#{anchor})"
 
 
 def _kind(claim: Claim) -> str:

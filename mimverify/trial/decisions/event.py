@@ -40,7 +40,7 @@ __all__ = [
 
 #: An event that should happen "nearly always" and one that happens "at most half the time":
 #: the two hypotheses of the test. The claims choose events whose probability, for a correct
-#: trainer, is far above `USUALLY` (tests/test_calibration.py measures it).
+#: trainer, is far above `USUALLY` (tests/calibration/test_calibration.py measures it).
 HALF, USUALLY = 0.5, 0.9
 
 
