@@ -25,7 +25,7 @@ FILE = re.compile(
     r"[\w./-]+\.(?:py|md|json|ini|toml)\b"
 )
 #: Tests that write files of their own, or look for what is missing.
-WRITERS = ("tests/test_citations.py", "tests/trial/test_contributing.py")
+WRITERS = ("tests/test_citations.py", "tests/test_contributing.py")
 
 
 def texts() -> list[Path]:

@@ -15,7 +15,7 @@ import pytest
 import mimverify
 from mimverify.trial import suite_path
 
-PAGE = Path(__file__).parents[2] / "CONTRIBUTING.md"
+PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 USES_IT = '''
@@ -85,9 +85,88 @@ def run(*words: str, cwd: Path, code: int = 0) -> str:
     return done.stdout
 
 
-def test_the_page_has_all_three() -> None:
-    assert list(files()) == ["properties/test_sign.py", "mimverify/trial/decisions/mean.py"]
-    assert len(blocks("diff")) == 1
+def diff_of(place: str) -> str:
+    """The diff that begins with this file."""
+    (found,) = (text for text in blocks("diff") if text.startswith(f"--- a/{place}"))
+    return found
+
+
+def test_every_example_is_carried_out_below() -> None:
+    assert list(files()) == [
+        "my_parts.py",
+        "mimverify/backends/clone_backend.py",
+        "mimverify/zoo/update_rule.py (at its end)",
+        "mimverify/cli/links.py",
+        "properties/test_sign.py",
+        "mimverify/trial/decisions/mean.py",
+    ]
+    assert len(blocks("diff")) == 3
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Path:
+    """A folder of one's own, with the parts that need no place in the package."""
+    (tmp_path / "my_parts.py").write_text(files()["my_parts.py"])
+    (tmp_path / "mimverify").symlink_to(Path(mimverify.__file__).parent)
+    return tmp_path
+
+
+def test_a_link_and_a_loss_are_named_by_their_place(parts: Path) -> None:
+    words = ("--dim", "24", "--samples", "2000", "--readout-neurons", "16")
+    shown = run("-m", "mimverify", "train", "my_parts:bump", "--loss", "my_parts:softer", *words,
+                cwd=parts)  # fmt: skip
+    assert "alignment" in shown
+
+
+def test_an_activation_and_a_design_are_objects(parts: Path) -> None:
+    run("-c", "import numpy as np, mimverify\n"
+        "from mimverify.backends import get_backend\n"
+        "from my_parts import Repeated, cosine\n"
+        "data = mimverify.MultiIndexModel('z1z2', dim=12, seed=0).sample(400)\n"
+        "def trained(X, y):\n"
+        "    trainer = mimverify.LayerwiseTrainer(activation=cosine, neurons=8, steps=3)\n"
+        "    return trainer.fit_first_layer(X, y).network_.W\n"
+        "twice = Repeated(data.X, get_backend('numpy', 'float64'))\n"
+        "first = trained(twice, np.concatenate([data.y, data.y]))\n"
+        "np.testing.assert_allclose(first, trained(data.X, data.y), rtol=1e-9)\n",
+        cwd=parts)  # fmt: skip
+
+
+def test_a_competitor_is_a_row_of_the_table(parts: Path) -> None:
+    shown = run("-m", "mimverify", "bench", "--dim", "32", "--neurons", "4", "--rounds", "1",
+                "--contender", "numpy", "--contender", "my_parts:einsum", "--start", "general",
+                cwd=parts)  # fmt: skip
+    assert "einsum" in shown
+
+
+def test_a_backend_is_a_file_and_a_line(copy: Path) -> None:
+    name = "mimverify/backends/clone_backend.py"
+    (copy / name).write_text(files()[name])
+    apply(diff_of("mimverify/backends/registry.py"), copy)
+    clone, plain = (
+        json.loads(
+            run("-m", "mimverify", "train", "z1z2", "--dim", "16", "--samples", "600", "--backend",
+                backend, "--readout-neurons", "8", "--json", "-", cwd=copy)
+        )
+        for backend in ("clone", "numpy")
+    )  # fmt: skip
+    assert clone["steps"] == plain["steps"]
+
+
+def test_a_mutant_is_a_class(copy: Path) -> None:
+    name = "mimverify/zoo/update_rule.py (at its end)"
+    place = copy / name.partition(" ")[0]
+    text = files()[name].partition("\n")[2]
+    place.write_text(f"{place.read_text()}\n\n{text}")
+    shown = run("-m", "mimverify", "power", "--mutant", "ForgetsTheRate", "--fastest", cwd=copy)
+    assert "1 of 1 mutants caught" in shown
+
+
+def test_a_verb_is_a_file_and_a_line(copy: Path) -> None:
+    (copy / "mimverify/cli/links.py").write_text(files()["mimverify/cli/links.py"])
+    apply(diff_of("mimverify/cli/app.py"), copy)
+    assert "cos2z" in run("-m", "mimverify", "links", cwd=copy).split()
+    assert "links" in run("-m", "mimverify", "--help", cwd=copy)
 
 
 def test_a_claim_is_one_function_in_one_file(copy: Path) -> None:
@@ -106,7 +185,7 @@ def test_a_claim_is_one_function_in_one_file(copy: Path) -> None:
 
 
 def test_a_setting_is_two_places(copy: Path) -> None:
-    (diff,) = blocks("diff")
+    diff = diff_of("mimverify/trial/running/settings.py")
     assert len(re.findall(r"^\+\+\+", diff, re.MULTILINE)) == 2
     apply(diff, copy)
     report = json.loads(

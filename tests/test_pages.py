@@ -1,0 +1,79 @@
+"""Pages that repeat what records say, say it as it is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import mimverify
+from mimverify.handles.methods import SIGNATURES
+from mimverify.problems import LINKS
+from mimverify.trial import (
+    CLAIM_SET_VERSION,
+    STANDARD_ACTIVATIONS,
+    STANDARD_LOSSES,
+    load_claims,
+    select_claims,
+)
+from mimverify.trial.outcomes import Status
+from mimverify.zoo import CATEGORIES, zoo
+
+ROOT = Path(mimverify.__file__).parents[1]
+WORDS = {9: "nine", 10: "ten", 16: "sixteen", 17: "seventeen", 18: "eighteen"}
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def column(text: str, heading: str, which: int = 0) -> list[str]:
+    """Names in code of one column of the Markdown table with this heading."""
+    lines = text[text.index(heading) :].splitlines()[2:]
+    table = lines[
+        : next((k for k, line in enumerate(lines) if not line.startswith("|")), len(lines))
+    ]
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1][which] for line in table]
+    names = [name for cell in cells for name in re.findall(r"`([^`]+)`", cell)]
+    return [name.partition("(")[0] for name in names]
+
+
+def test_the_readme_names_what_a_trainer_is_asked_for() -> None:
+    text = page("README.md")
+    heading = "| loss | l(f, y), u = f − y | | activation | σ(z) |"
+    assert sorted(column(text, heading, 0)) == sorted(STANDARD_LOSSES)
+    assert sorted(column(text, heading, 3)) == sorted(STANDARD_ACTIVATIONS)
+    methods = column(text, "| method | returns | opens the claims on |")
+    assert sorted(methods) == sorted(SIGNATURES)
+
+
+def test_the_readmes_verdict_table_is_of_the_claims_of_today() -> None:
+    text = page("README.md")
+    table = text[text.index("    Trial of numpy") : text.index("*Exact* claims compare")]
+    rows = re.findall(r"^    │ ([a-z-]+) +│ passed", table, re.MULTILINE)
+    assert rows == list(select_claims(None, "quick"))
+    waiting = " ".join(table[table.index("Not tried") :].split())
+    assert all(name in waiting for name in load_claims() if name not in rows)
+    assert f"{len(rows)} passed in" in table
+    assert all(str(status) in text for status in Status)
+
+
+def test_the_changelog_counts_as_the_records_do() -> None:
+    text = " ".join(page("CHANGELOG.md").split())
+    assert (
+        f"{len(load_claims())} claims of arXiv:2511.15120 (claim set {CLAIM_SET_VERSION})" in text
+    )
+    assert f"{len(list(zoo()))} broken trainers in {WORDS[len(CATEGORIES)]} categories" in text
+    assert f"{WORDS[len(LINKS)]} named links" in text
+
+
+def test_the_page_on_the_zoo_has_a_row_for_every_category() -> None:
+    text = page("docs/zoo.md")
+    heading = "| category | what is wrong | for example |"
+    lines = text[text.index(heading) :].splitlines()[2 : 2 + len(CATEGORIES)]
+    assert [line.split("|")[1].strip() for line in lines] == list(CATEGORIES)
+
+
+def test_the_readme_names_every_page_and_package() -> None:
+    text = page("README.md")
+    for path in (ROOT / "docs").glob("*.md"):
+        assert f"docs/{path.name}" in text, path.name
