@@ -592,8 +592,9 @@ def test_claims_are_complete_records():
 
 def test_a_claim_says_where_to_read():
     def cited(source):
-        return claim(id="stub", statement="s", source=source, measures="m", needs="first layer",
-                     decisions=ALWAYS, cases=choices(("case",)))(lambda trial, case: None)  # fmt: skip
+        made = claim(id="stub", statement="s", source=source, measures="m", needs="first layer",
+                     decisions=ALWAYS, cases=choices(("case",)))  # fmt: skip
+        return made(lambda trial, case: None)
 
     assert cited("theory.md §4, D1; abstract: 'd'").read == [
         "docs/theory.md#s4",
