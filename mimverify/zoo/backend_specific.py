@@ -1,4 +1,4 @@
-"""What a library does unasked, or wants to be asked for."""
+"""Defaults and pitfalls of particular libraries."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class FirstStageSeesAll(Correct):
 
 @broken(_CATEGORY, breaks="regression", caught_by="pointwise-prediction")
 class StandardisesTheTestSet(Correct):
-    """Inputs are standardised by the moments of the rows that are asked about together."""
+    """Inputs are standardised by the moments of the rows that are predicted together."""
 
     def predict(self, X: Array) -> Array:
         return super().predict((X - X.mean(axis=0)) / (X.std(axis=0) + 1e-3))

@@ -46,8 +46,8 @@ def _body(report: Report) -> Iterator[str]:
     commits = report.history.commits
     yield "<h1>Benchmark history</h1>"
     count = f"{len(commits)} commit{'s' if len(commits) > 1 else ''}"
-    span = str(commits[0]) if len(commits) == 1 else f"{commits[0]} to {commits[-1]}"
-    yield f'<p class="lead">{count}, {escape(span)}. Lower is better everywhere.</p>'
+    first_to_last = str(commits[0]) if len(commits) == 1 else f"{commits[0]} to {commits[-1]}"
+    yield f'<p class="lead">{count}, {escape(first_to_last)}. Lower is better everywhere.</p>'
     if report.gate is not None:
         yield from _gate(report.gate)
     yield from _regressions(report.regressions)
@@ -213,10 +213,10 @@ def _against_dim(curves: Sequence[Curve]) -> str:
 def _dim_ticks(dims: Sequence[int]) -> list[Tick]:
     """Ticks at the measured dimensions, with labels where there is space for them."""
     chosen: list[Tick] = []
-    span = max(math.log(dims[-1] / dims[0]), 1e-9)
+    length = max(math.log(dims[-1] / dims[0]), 1e-9)
     last = -math.inf
     for dim in dims:
-        place = math.log(dim / dims[0]) / span
+        place = math.log(dim / dims[0]) / length
         chosen.append(Tick(dim, str(dim) if place - last >= 0.1 else ""))
         last = place if place - last >= 0.1 else last
     return chosen
