@@ -124,7 +124,7 @@ def has_parameters(trainer: object) -> bool:
     return all(callable(getattr(trainer, name, None)) for name in ("get_params", "set_params"))
 
 
-def random_state_parameters(trainer: Any) -> list[str]:
+def random_state_parameters(trainer: Any) -> list[str]:  # Any: scikit-learn has no types
     """Names of the `random_state` parameters, those of nested estimators included."""
     if not has_parameters(trainer):
         return []

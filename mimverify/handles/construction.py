@@ -102,7 +102,7 @@ def _cloned(instance: object) -> object:
         raise TrainerError("construct", message) from error
 
 
-def _clone_estimator(instance: Any) -> object:
+def _clone_estimator(instance: Any) -> object:  # Any: scikit-learn has no types
     """What `sklearn.base.clone` does; that function itself if scikit-learn is imported.
 
     scikit-learn is never imported for an estimator that does not come from it: that takes a
@@ -122,7 +122,7 @@ def _clone_value(value: object) -> object:
     return copy.deepcopy(value)
 
 
-def _set_random_state(trainer: Any, random_state: int) -> None:
+def _set_random_state(trainer: Any, random_state: int) -> None:  # Any: as above
     seed = int(random_state)
     try:
         names = random_state_parameters(trainer)
