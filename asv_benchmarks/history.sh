@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# `make history`: measures commits, each installed in an environment of its own set of pins, and then asks the gate, which
-# may want a second run of a few. Arguments: as for `asv run`, with a range of commits. BIN: folder of asv and mimverify.
+# `make history`: measures commits, each installed in an environment of its own set of pins, and then runs the gate, which
+# may require a second run of some. Arguments: as for `asv run`, with a range of commits. BIN: folder of asv and mimverify.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -13,7 +13,7 @@ cp constraints.txt "$scratch"
 export PIP_CONSTRAINT=$scratch/constraints.txt PIP_BUILD_CONSTRAINT=$scratch/constraints.txt
 export MIMVERIFY_BENCH=${MIMVERIFY_BENCH:-full}
 
-# Exit 2 says that some benchmark failed, as those must whose part of the package an old commit lacks.
+# Exit 2: some benchmark failed, as is normal for one whose part of the package an old commit lacks.
 measure() {
     "$BIN/asv" run --config asv_benchmarks/asv.conf.json --machine mimverify-ci "$@" || (($? == 2))
 }
@@ -22,7 +22,7 @@ measure --skip-existing-successful "$@"
 code=0
 "$BIN/mimverify" history "$results" --gate --suspects "$scratch/suspects" || code=$?
 if [[ -s $scratch/suspects ]]; then
-    echo "measuring again what is suspect"
+    echo "measuring the suspects again"
     cp -r "$results" "$scratch/first"
     measure --bench 'track_ratio|track_memory_over_inputs' "HASHFILE:$scratch/suspects"
     code=0

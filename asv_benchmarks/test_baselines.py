@@ -1,9 +1,9 @@
-"""The contenders of `mimverify bench` under pytest-benchmark, with the facts of each stored.
+"""The competitors of `mimverify bench` under pytest-benchmark, with the facts of each stored.
 
     pytest asv_benchmarks/test_baselines.py --benchmark-json=baselines.json
     pytest asv_benchmarks/test_baselines.py -k "general-1024-64"
 
-Each runs in a process of its own; what is timed is the work alone, by that process's clock.
+Each runs in a process of its own, which times the call alone.
 pytest-benchmark runs one after the other: for ratios, use `mimverify bench`, which interleaves.
 Outside `testpaths`, so that no ordinary run of the tests collects it.
 """
@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from mimverify.performance.competitors import (
-    CONTENDERS,
+    COMPETITORS,
     STARTS,
-    ContenderProcess,
+    CompetitorProcess,
     Problem,
     missing_packages,
 )
@@ -32,7 +32,7 @@ ROUNDS = 7
 
 
 class Clock:
-    """A timer that runs only while a contender works."""
+    """A timer that advances only by the times that a competitor reports."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -40,7 +40,7 @@ class Clock:
     def __call__(self) -> float:
         return self._now
 
-    def run(self, process: ContenderProcess) -> None:
+    def run(self, process: CompetitorProcess) -> None:
         self._now += process.time()
 
 
@@ -48,20 +48,20 @@ CLOCK = Clock()
 
 
 @pytest.fixture
-def process(name: str) -> Iterator[ContenderProcess]:
-    reason = missing_packages(CONTENDERS[name])
+def process(name: str) -> Iterator[CompetitorProcess]:
+    reason = missing_packages(COMPETITORS[name])
     if reason is not None:
         pytest.skip(f"{name} {reason}")
-    with ContenderProcess(name) as started:
+    with CompetitorProcess(name) as started:
         yield started
 
 
 @pytest.mark.benchmark(timer=CLOCK)
 @pytest.mark.parametrize(("dim", "neurons"), SHAPES)
 @pytest.mark.parametrize("start", STARTS)
-@pytest.mark.parametrize("name", CONTENDERS)
+@pytest.mark.parametrize("name", COMPETITORS)
 def test_step(
-    benchmark: Any, process: ContenderProcess, name: str, start: str, dim: int, neurons: int
+    benchmark: Any, process: CompetitorProcess, name: str, start: str, dim: int, neurons: int
 ) -> None:
     problem = Problem(dim, neurons, ROWS_PER_DIM * dim, start=start)
     facts = process.prepare(problem)
@@ -69,5 +69,5 @@ def test_step(
     benchmark.extra_info.update(
         problem.to_json(), flops=problem.flops, bytes=problem.nbytes, **machine_facts(), **facts
     )
-    # One round is one turn: a median of several repetitions, as in `mimverify bench`.
+    # One round is a median of several repetitions, as in `mimverify bench`.
     benchmark.pedantic(CLOCK.run, args=(process,), rounds=ROUNDS, iterations=1)

@@ -1,7 +1,7 @@
-"""The two bare products of a step, in a process of their own that rests while others work.
+"""The two bare products of a step, in a process of their own that is stopped while idle.
 
-Some libraries' idle threads go on spinning for a while after a product and would take a core from
-whoever is timed next; one that is stopped cannot.
+Idle threads of some libraries spin for a while after a product, and would take a core from what is
+timed next. Those of a stopped process cannot.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-# Seconds after which no idle thread of the process that asks goes on spinning either.
-_REST = 0.2
+# Seconds after which idle threads of the requesting process no longer spin either.
+_PAUSE = 0.2
 
 
 class Products(ABC):
-    """X Wᵀ `(n, m)` and then Rᵀ X `(m, d)`, of whole matrices into memory that is there.
+    """X Wᵀ `(n, m)` and then Rᵀ X `(m, d)`, of whole matrices into preallocated memory.
 
     A new backend is a subclass with `array` and `multiply`, and an entry in `PRODUCTS`.
     """
@@ -33,7 +33,7 @@ class Products(ABC):
         rng = np.random.default_rng(1)
         self.X = self.array(rng.standard_normal((samples, dim), dtype=np.float32))
         self.directions = self.array(rng.standard_normal((neurons, dim), dtype=np.float32)).T
-        # Numbers of an ordinary size: products with zeros, or denormals, take another time.
+        # Numbers of ordinary magnitude: products with zeros or denormals differ in time.
         self.residuals = self.array(np.ones((samples, neurons), dtype=np.float32))
         self.projections = self.array(np.empty((samples, neurons), dtype=np.float32))
         self.gradient = self.array(np.empty((neurons, dim), dtype=np.float32))
@@ -77,7 +77,7 @@ PRODUCTS: dict[str, type[Products]] = {"numpy": NumpyProducts, "torch": TorchPro
 
 
 class BareProducts:
-    """A process that times the products of one shape when asked, and is stopped otherwise.
+    """A process that times the products of one shape on request, and is stopped otherwise.
 
     **Raises** `RuntimeError` where the process ends by itself; its error is on standard error.
     """
@@ -94,9 +94,9 @@ class BareProducts:
         self._process.send_signal(signal.SIGSTOP)
 
     def seconds(self, calls: int, warm: int) -> float:
-        """Median of `calls` calls, after a rest of this process and `warm` that do not count."""
+        """Median of `calls` calls, after a pause of this process and `warm` calls to warm up."""
         assert self._process.stdin is not None
-        time.sleep(_REST)
+        time.sleep(_PAUSE)
         self._process.send_signal(signal.SIGCONT)
         self._process.stdin.write(f"{calls} {warm}\n")
         self._process.stdin.flush()
@@ -117,7 +117,7 @@ class BareProducts:
         self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                with suppress(BrokenPipeError):  # of a request that nobody read
+                with suppress(BrokenPipeError):  # of a request that was not read
                     stream.close()
 
 

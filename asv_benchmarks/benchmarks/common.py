@@ -1,8 +1,8 @@
-"""What the benchmarks share: sizes, a learning problem, time and memory of one piece of work.
+"""Shared by the benchmarks: sizes, a learning problem, time and memory of one function.
 
-No module here imports mimverify, or what it depends on, before `setup`: a commit that lacks a
-part of the package then loses the numbers of that part only, and what asv itself needs to find
-the benchmarks does not count as memory of any.
+No module here imports mimverify, or its dependencies, before `setup`: at a commit without some
+module only the benchmarks of that module fail, and what asv imports to discover benchmarks does
+not count as memory of any. All that is imported from mimverify exists in older commits, too.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ def grid(quick: Sequence[int], more: Sequence[int] = ()) -> list[int]:
     return sorted({*quick, *(more if FULL else ())})
 
 
-#: A new backend is benchmarked by everything with a backend once its name stands here.
+#: A backend in this list is benchmarked by everything that has a backend.
 BACKENDS = ["numpy", "torch"]
-#: CI runs what has a backend and the smallest dimension, and nothing else.
+#: CI runs only benchmarks with a backend, at the smallest dimension.
 DIMS = grid([128, 512], [256, 1024, 2048])
 
-# Their peak memory is that of the imports; and CI has less to wait for.
+# Their peak memory is that of the imports; and CI takes less time without it.
 _SMALLEST = [(DIMS[0],), *((backend, DIMS[0]) for backend in BACKENDS)]
 
 
 class Work(ABC):
     """Time and peak memory of `work()`.
 
-    A new benchmark is a subclass with `work`, and with `prepare` for all that is made outside
-    the clock. asv leaves abstract classes out.
+    A new benchmark is a subclass with `work`, and with `prepare` for what is not timed. asv
+    skips abstract classes.
 
     Peak memory is that of the whole process, set-up and imports included: read it as a
     difference between dimensions.
@@ -59,7 +59,7 @@ class Work(ABC):
     _ready: tuple[Any, ...] | None = None
 
     def setup(self, *params: Any) -> None:
-        # asv calls this before each single call that it times.
+        # asv calls this before each call that it times.
         if self._ready == params:
             return
         self.prepare(*params)
@@ -68,15 +68,15 @@ class Work(ABC):
 
     @abstractmethod
     def prepare(self, *params: Any) -> None:
-        """Makes what `work` needs."""
+        """Set up what `work` needs."""
 
     def warm_up(self) -> None:
-        """Pays for lazy imports, thread pools and allocator growth."""
+        """Trigger lazy imports, thread pools and allocator growth."""
         self.work()
 
     @abstractmethod
     def work(self) -> Any:
-        """What is measured. Called many times; must leave the state as it found it."""
+        """What is measured. Called many times; must not change the state."""
 
     def time_work(self, *params: Any) -> None:
         self.work()
@@ -102,7 +102,7 @@ class TrainerWork(Work):
 
 
 def make_trainer(backend: str, dtype: str = "float32", **options: Any) -> Any:
-    """A `LayerwiseTrainer` of `STEPS` steps unless told otherwise."""
+    """A `LayerwiseTrainer`, by default of `STEPS` steps."""
     import mimverify
 
     return mimverify.LayerwiseTrainer(backend=backend, dtype=dtype, **{"steps": STEPS, **options})
@@ -124,7 +124,7 @@ def problem(dim: int, samples: int, dtype: str = "float32") -> tuple[Any, Any]:
 
 
 def stored(X: Any, backend: str) -> Any:
-    """`X` as a design: unlike arrays, designs are not looked through for NaNs at each call."""
+    """`X` as a design: unlike arrays, designs are not checked for NaNs at each call."""
     from mimverify.backends import get_backend
     from mimverify.designs import StoredDesign
 

@@ -1,4 +1,4 @@
-"""Stage 1 on each kind of design: a symmetric start, `STEPS` steps, labels at hand or revealed."""
+"""Stage 1 on each kind of design: a symmetric start, `STEPS` steps, labels given or computed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .common import (
 
 
 class FirstLayer(Work):
-    """Training on a design. A new design is a subclass with `make`, which the clock includes."""
+    """Training on a design. A new design is a subclass with `make`, which is timed."""
 
     def prepare(self, *params: Any) -> None:
         from mimverify.backends import get_backend
@@ -61,7 +61,7 @@ class Streamed(FirstLayer):
 
 
 class Lazy(FirstLayer):
-    """Rows revealed as far as training asks."""
+    """Rows determined lazily, as far as training needs them."""
 
     def make(self) -> tuple[Any, Any]:
         from mimverify.designs import LazyGaussianDesign

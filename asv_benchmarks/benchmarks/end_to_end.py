@@ -15,7 +15,7 @@ class Run(Work):
     @property
     @abstractmethod
     def design(self) -> str:
-        """How stage 1 holds its inputs; a subclass just assigns it."""
+        """How stage 1 stores its inputs; a subclass just assigns it."""
 
     def prepare(self, *params: Any) -> None:
         from mimverify.experiment import ExperimentConfig, run_experiment
@@ -36,7 +36,7 @@ class Run(Work):
         )
 
     def warm_up(self) -> None:
-        # Small, so that all the memory is that of the run which is measured.
+        # Small, so that peak memory is that of the run which is measured.
         self.run(replace(self.config, dim=64, samples=1024, test_samples=64))
 
     def work(self) -> None:
@@ -49,7 +49,7 @@ class RunStored(Run):
 
 
 class RunStreamed(Run):
-    params = (BACKENDS, grid([512], [1024, 2048]))  # draws its inputs at every pass
+    params = (BACKENDS, grid([512], [1024, 2048]))  # draws its inputs anew at every pass
     design = "streamed"
 
 

@@ -3,14 +3,14 @@
 All are slopes of least squares on logarithms with a Student interval. Three series stand for a
 power law c d^p that should have p = 2:
 
-- `track_exponent`: 1 + |p − 2|. Near 0 asv would read any rise as a regression.
+- `track_exponent`: 1 + |p − 2|. Near 0 asv would take any rise for a regression.
 - `track_half_width`: of the 95 % interval of p. An exponent moved if it moved by more.
-- `track_prefactor`: value/d² at the middle of the range of d, where the line is best known. A
-  prefactor that rises with p near 2 is a trainer that became slower at every d alike.
+- `track_prefactor`: value/d² at the middle of the range of d, where the fit is most precise. If
+  it rises while p stays near 2, the trainer became slower by the same factor at every d.
 
-Small d cannot fake p: the range begins where a step takes milliseconds, not microseconds of
-calls; and it spans a factor of four or more with the repetitions of all d interleaved, so that
-a slow minute of the machine hits each of them.
+Overhead at small d does not bias p: the range begins where a step takes milliseconds; and it spans
+a factor of four or more with the repetitions of all d interleaved, so that a slow minute of the
+machine affects each of them.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ from .common import (
     stored,
 )
 
-Law = dict[str, float]
-Laws = dict[tuple[str, str], Law]
+Fit = dict[str, float]
+Fits = dict[tuple[str, str], Fit]
 
 ORDER = 2.0
 _LEVEL = 0.975  # two-sided 95 %
 
 
-def fit_power_law(dims: Sequence[float], values: Sequence[float]) -> Law:
+def fit_power_law(dims: Sequence[float], values: Sequence[float]) -> Fit:
     """Least squares of log value on log d.
 
     - `slope`, with `half_width` of its 95 % interval (Student, len(dims) − 2 degrees).
@@ -73,8 +73,8 @@ def fit_power_law(dims: Sequence[float], values: Sequence[float]) -> Law:
 class PowerLaws(ABC):
     """The series of power laws that should be quadratic.
 
-    A subclass measures in `setup_cache`, once for all series. It cannot be inherited: asv tells
-    caches apart by file and line.
+    A subclass measures in `setup_cache`, once for all series. It cannot be inherited: asv
+    identifies caches by file and line.
     """
 
     version = "1"
@@ -83,18 +83,18 @@ class PowerLaws(ABC):
     param_names: ClassVar[Sequence[str]] = ("backend", "quantity")
 
     @abstractmethod
-    def setup_cache(self) -> Laws:
+    def setup_cache(self) -> Fits:
         """`fit_power_law` by backend and quantity."""
 
-    def track_exponent(self, laws: Laws, backend: str, quantity: str) -> float:
-        # To nine digits: operations are counted, and then only rounding is left.
-        return round(1.0 + abs(laws[backend, quantity]["slope"] - ORDER), 9)
+    def track_exponent(self, fits: Fits, backend: str, quantity: str) -> float:
+        # To nine digits: of counted operations the slope is exact but for rounding.
+        return round(1.0 + abs(fits[backend, quantity]["slope"] - ORDER), 9)
 
-    def track_half_width(self, laws: Laws, backend: str, quantity: str) -> float:
-        return round(laws[backend, quantity]["half_width"], 9)
+    def track_half_width(self, fits: Fits, backend: str, quantity: str) -> float:
+        return round(fits[backend, quantity]["half_width"], 9)
 
-    def track_prefactor(self, laws: Laws, backend: str, quantity: str) -> float:
-        return laws[backend, quantity]["prefactor"]
+    def track_prefactor(self, fits: Fits, backend: str, quantity: str) -> float:
+        return fits[backend, quantity]["prefactor"]
 
     track_exponent.unit = "1 + |p - 2|"  # type: ignore[attr-defined]
     track_half_width.unit = "+-"  # type: ignore[attr-defined]
@@ -142,7 +142,7 @@ class StepExponents(PowerLaws):
     )
     repetitions: ClassVar[int] = 9 if FULL else 5
 
-    def setup_cache(self) -> Laws:
+    def setup_cache(self) -> Fits:
         return {
             (backend, quantity): fit_power_law(
                 self.dims,
@@ -155,8 +155,8 @@ class StepExponents(PowerLaws):
     setup_cache.timeout = 1800  # type: ignore[attr-defined]
 
 
-# In a process of its own, so that peak memory is that of the run. Growth is counted from where a
-# small run left it: imports, thread pools. `VmHWM`, since `ru_maxrss` is inherited.
+# In a process of its own, so that peak memory is that of the run. Growth is that beyond the memory
+# after a small run: imports, thread pools. `VmHWM`, since `ru_maxrss` is inherited.
 _RUN = """
 import dataclasses, json, re, sys, time
 from mimverify.experiment import ExperimentConfig, run_experiment
@@ -213,23 +213,23 @@ class RunExponents(PowerLaws):
     )
     repetitions: ClassVar[int] = 3 if FULL else 2
 
-    def setup_cache(self) -> Laws:
-        laws: Laws = {}
+    def setup_cache(self) -> Fits:
+        fits: Fits = {}
         for backend in BACKENDS:
             rounds = [[run_apart(backend, d) for d in self.dims] for _ in range(self.repetitions)]
             runs = list(zip(*rounds, strict=True))  # of each d
             for quantity in QUANTITIES:
                 values = [median(run[quantity] for run in of_dim) for of_dim in runs]
-                laws[backend, quantity] = fit_power_law(self.dims, values)
+                fits[backend, quantity] = fit_power_law(self.dims, values)
                 largest = 4 * ROWS_PER_DIM * self.dims[-1] ** 2
-                laws[backend, quantity]["per input byte"] = values[-1] / largest
-        return laws
+                fits[backend, quantity]["per input byte"] = values[-1] / largest
+        return fits
 
     setup_cache.timeout = 3600  # type: ignore[attr-defined]
 
-    def track_memory_over_inputs(self, laws: Laws, backend: str) -> float:
+    def track_memory_over_inputs(self, fits: Fits, backend: str) -> float:
         """Growth of peak memory over the bytes of X, at the largest d."""
-        return laws[backend, "bytes"]["per input byte"]
+        return fits[backend, "bytes"]["per input byte"]
 
     track_memory_over_inputs.params = (BACKENDS,)  # type: ignore[attr-defined]
     track_memory_over_inputs.param_names = ("backend",)  # type: ignore[attr-defined]
@@ -242,13 +242,13 @@ class OperationExponents(PowerLaws):
     params = (BACKENDS, ["stage 1", "both stages"])
     dims: ClassVar[list[int]] = [512, 724, 1024, 1448]
 
-    def setup_cache(self) -> Laws:
-        laws: Laws = {}
+    def setup_cache(self) -> Fits:
+        fits: Fits = {}
         for backend in BACKENDS:
             counts = [count_operations(backend, dim) for dim in self.dims]
             for quantity, values in zip(self.params[1], zip(*counts, strict=True), strict=True):
-                laws[backend, quantity] = fit_power_law(self.dims, values)
-        return laws
+                fits[backend, quantity] = fit_power_law(self.dims, values)
+        return fits
 
     setup_cache.timeout = 600  # type: ignore[attr-defined]
 
@@ -264,8 +264,8 @@ def count_operations(backend: str, dim: int) -> tuple[int, int]:
 class SamplesToRecovery:
     """How n_half(d, T), the samples for an alignment of 1/2 after T steps, grows with d.
 
-    The exponent falls to 1 + 1/T: better with more steps, which is the theorem. Seeds are fixed,
-    so that these change with the algorithm, not with the machine.
+    By the theorem the exponent falls with the number of steps, to 1 + 1/T. Seeds are fixed, so
+    that the values change with the algorithm, not with the machine.
     """
 
     version = "1"
@@ -275,7 +275,7 @@ class SamplesToRecovery:
     dims: ClassVar[list[int]] = grid([128, 512], [2048])
     precision: ClassVar[float] = 0.01 if FULL else 0.02
 
-    def setup_cache(self) -> dict[int, Law]:
+    def setup_cache(self) -> dict[int, Fit]:
         from mimverify.scaling import measure_scaling
 
         dims = [self.dims[0], self.dims[-1]]
@@ -295,17 +295,17 @@ class SamplesToRecovery:
 
     setup_cache.timeout = 1800  # type: ignore[attr-defined]
 
-    def track_exponent(self, found: dict[int, Law], steps: int) -> float:
+    def track_exponent(self, found: dict[int, Fit], steps: int) -> float:
         return found[steps]["exponent"]
 
-    def track_half_width(self, found: dict[int, Law], steps: int) -> float:
+    def track_half_width(self, found: dict[int, Fit], steps: int) -> float:
         return found[steps]["half_width"]
 
-    def track_distance_from_theory(self, found: dict[int, Law], steps: int) -> float:
+    def track_distance_from_theory(self, found: dict[int, Fit], steps: int) -> float:
         """1 + |measured − predicted by the theory engine|."""
         return 1.0 + found[steps]["distance"]
 
-    def track_samples_at_largest_dim(self, found: dict[int, Law], steps: int) -> float:
+    def track_samples_at_largest_dim(self, found: dict[int, Fit], steps: int) -> float:
         return found[steps]["samples"]
 
     track_exponent.unit = "p"  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""How long a command or a script waits for the package, each time in a new process."""
+"""Time to import the package, each time in a new process."""
 
 from __future__ import annotations
 

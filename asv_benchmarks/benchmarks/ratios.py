@@ -1,6 +1,6 @@
-"""One step of stage 1 over its two bare products, interleaved: what gates rest on.
+"""Time of one step of stage 1 relative to its two bare products, interleaved: for the gate.
 
-A machine that is busy, throttled or another one slows both down; what is left is the trainer's.
+A busy, throttled or slower machine slows both down; the ratio depends on the trainer alone.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from .bare import PRODUCTS, BareProducts
 from .common import FULL, ROWS_PER_DIM, general_network, make_trainer, stored
 
 _ROUNDS = 7 if FULL else 3
-# Steps between two turns of the products; the first of them warm up and do not count: a core that
-# rested is slow for some milliseconds, which at small d are a whole step.
+# Steps between two timings of the products; the first ones warm up and do not count: a core that
+# was idle is slow for some milliseconds, which at small d are a whole step.
 _STEPS, _WARM = 16, 4
 
 
 def interleaved(trainer: Any, design: Any, y: Any, products: BareProducts) -> list[float]:
-    """For each round the median seconds of a step over those of the products beside it.
+    """For each round the median time of a step relative to that of the products after it.
 
-    `trainer` takes `_STEPS` steps for each round, and one round more. Its own observer tells the
-    steps apart, so that nothing but steps counts: no checks of the data, no centring.
+    `trainer` takes `_STEPS` steps for each round, and one round more. Its observer marks the
+    ends of steps, so that steps alone are timed: no checks of the data, no centring.
     """
     ratios: list[float] = []
     steps: list[float] = []
@@ -45,16 +45,16 @@ def interleaved(trainer: Any, design: Any, y: Any, products: BareProducts) -> li
 
 
 class StepOverProducts:
-    """A step over the bare products, float32, n = 16 d: the median of the ratios of rounds.
+    """A step relative to the bare products, float32, n = 16 d: the median of the rounds' ratios.
 
-    `start`: "general", a network whose neurons have nothing in common, or "symmetric", where
-    half of them carry all the work; the products are those of all neurons in either case.
+    `start`: "general", a network without symmetry, or "symmetric", where half of the neurons
+    determine the others; the products are those of all neurons in either case.
     """
 
     params = (list(PRODUCTS), [512, 1024, 2048], [16, 64], ["general", "symmetric"])
     param_names = ("backend", "dim", "neurons", "start")
-    # 1 had both in one process, and 2 no rest, where idle threads of one slowed the other down;
-    # 3 counted steps right after the rest.
+    # 1 had both in one process, and 2 no pause, so that idle threads of one slowed the other down;
+    # 3 counted steps right after the pause.
     version = "4"
     timeout = 300
     unit = "ratio"

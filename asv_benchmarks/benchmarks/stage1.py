@@ -9,7 +9,7 @@ from .common import BACKENDS, FULL, TrainerWork, general_network, grid
 
 
 class Step(TrainerWork):
-    """One step of the first layer from a general network, as a caller of `step` pays for it."""
+    """One step of the first layer from a general network, by the public method `step`."""
 
     def prepare(self, *params: Any) -> None:
         super().prepare(*params)

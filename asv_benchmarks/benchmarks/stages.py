@@ -1,4 +1,4 @@
-"""What surrounds stage 1: drawing data, centring, the linear part, stage 2 and the test error."""
+"""All but stage 1: drawing data, centring, the linear part, stage 2 and the test error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The theory engine, each time in a new process: its caches answer the second question."""
+"""The theory engine, each time in a new process, where its caches are empty."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from .common import FULL
 
-#: Labels of relu-sum are unbounded: under the squared loss they are simulated, which takes long.
+#: Labels of relu-sum are unbounded: under the squared loss they are simulated, which is slow.
 LINKS = ["cos2z", "sign-z1z2", "relu-sum"] if FULL else ["cos2z", "sign-z1z2"]
 
 
@@ -32,7 +32,7 @@ class Answer(ABC):
 
 
 class Inspect(Answer):
-    """All that is said of a link: thresholds, information, every built-in loss."""
+    """The analysis of a link: thresholds, information, every built-in loss."""
 
     params = (LINKS, ["squared"])
 
@@ -41,7 +41,7 @@ class Inspect(Answer):
 
 
 class Predict(Answer):
-    """All that is predicted of a run."""
+    """All predictions for a run."""
 
     def code(self, link: str, loss: str) -> str:
         return f"theory.predict({link!r}, {loss!r}, dim=1024, samples=16384, steps=4)"

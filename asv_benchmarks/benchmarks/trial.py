@@ -1,4 +1,4 @@
-"""The trial of the reference trainers: time to verdict of its profiles, margins of its claims."""
+"""The trial of the reference trainers: time to verdict by profile, margins of its claims."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .common import BACKENDS, FULL
 
 Verdicts = dict[tuple[str, str], dict[str, float]]
 
-#: The deep profile takes an hour for each trainer: left to who asks for it.
+#: The deep profile takes an hour for each trainer, and is not measured.
 PROFILES = ["quick", "standard"] if FULL else ["quick"]
 
 CLAIMS = [
@@ -46,19 +46,19 @@ CLAIMS = [
 
 
 def used_up(verdict: Any) -> float:
-    """How much of what a claim allows was used up; lower is better, and never near 0 by luck.
+    """The fraction of a claim's tolerance that was used up; lower is better, and never near 0.
 
     - Rounding: the largest error as a fraction of its bound.
-    - A law: the distance to it as a fraction of what would have been caught.
+    - A distribution: the distance to it as a fraction of the detectable distance.
     - An event that nearly always happens: 1 + the fraction of runs in which it did not.
-    - Exponents: 1 + the largest distance from what they should be.
+    - Exponents: 1 + the largest distance from the predicted ones.
     """
     statistic, evidence = verdict.statistic, verdict.evidence
     if statistic is None:
         return math.nan
-    if not isinstance(evidence, dict):  # records that say it themselves
+    if not isinstance(evidence, dict):  # evidence that has the fraction itself
         return float(evidence.fraction_used)
-    # Commits before decisions had records of their own.
+    # Of commits where evidence was a dictionary.
     what = str(evidence.get("statistic", ""))
     if "fraction of the rounding envelope" in what:
         return statistic

@@ -1,7 +1,7 @@
-"""Calibration: how often the statistical claims raise an alarm at correct trainers.
+"""Calibration: how often the statistical claims raise a false alarm on correct trainers.
 
-Claims are tried at inflated levels, from many master seeds, and the alarms are counted
-against what the ledger promises.
+Claims are tried at inflated levels, from many master seeds, and the counted alarms are
+compared with the levels of the ledger.
 """
 
 from mimverify.calibration.counting import EventCount, Tried, try_at_levels

@@ -1,4 +1,4 @@
-"""A claim's trial at several false-alarm levels at once, on the very same runs."""
+"""A claim's trial at several false-alarm levels at once, on the same runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Tried:
     **Arguments**
 
     - `claim`, `seed`: which, from which.
-    - `statuses`: what a trial with each of the ledgers would have come to, in their order.
+    - `statuses`: of the trial, one for each of the ledgers in their order.
     - `counts`: of the events of its decisions.
     - `message`: why, where the trainer could not be used or the claim not be tried.
     """
@@ -45,14 +45,14 @@ def try_at_levels(
     seed: int = 0,
     counted: int | None = None,
 ) -> Tried:
-    """Try a claim once, deciding with several ledgers what a trial decides with one.
+    """Try a claim once, deciding with several ledgers where a trial has one.
 
-    Seeds, runs and the loop that decides are those of a trial from the same master seed. Never
-    raises for the trainer's sake.
+    Seeds, runs and the deciding loop are those of a trial from the same master seed. Errors of
+    the trainer are not raised: they are a status.
 
     **Arguments**
 
-    - `ledgers`: the shares to decide at.
+    - `ledgers`: the per-decision levels to decide at.
     - `counted`: see `DecidingLoop`.
     """
     loop = DecidingLoop([ledger.level for ledger in ledgers], profile, counted=counted)

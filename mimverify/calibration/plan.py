@@ -1,4 +1,4 @@
-"""What is calibrated: trainers × claims × seeds, and at which levels."""
+"""The plan of a calibration: trainers × claims × seeds, and the levels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is calibrated.
+    """The trials of a calibration.
 
     **Arguments**
 
@@ -51,7 +51,7 @@ class Plan:
         return tuple(Ledger.split(budget, self.profile, level) for level in self.levels)
 
     def units(self) -> Iterator[Unit]:
-        """All, in an order that finishes claim after claim, or whole run after whole run."""
+        """All units, claim after claim or whole run after whole run."""
         for trainer in self.trainers:
             if self.whole:
                 for seed, claim in product(self.seeds, self.claims):

@@ -1,4 +1,4 @@
-"""Exact statements about a rate from independent seeds: p-values, bounds, power."""
+"""Exact inference on a rate from independent seeds: p-values, bounds, power."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = [
     "upper_bound",
 ]
 
-#: Probability that a confidence bound is wrong, each.
+#: Error probability of each confidence bound.
 BOUND_RISK = 1e-3
 
 
@@ -24,7 +24,7 @@ def exceedance(alarms: int, seeds: int, level: float) -> float:
 
 
 def fewest_alarms(seeds: int, level: float, risk: float) -> int | None:
-    """The fewest alarms whose `exceedance` is below `risk`; None: not even one at every seed."""
+    """The fewest alarms whose `exceedance` is below `risk`; None if not even `seeds` are enough."""
     alarms = np.arange(seeds + 1)
     (found,) = np.nonzero(binom.sf(alarms - 1, seeds, level) < risk)
     return int(found[0]) if len(found) else None

@@ -1,11 +1,10 @@
-"""Alarms per claim and level, and events per claim, with exact statements about their rates."""
+"""Alarms per claim and level, and events per claim, with exact inference on their rates."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from mimverify.calibration.counting import Tried
 from mimverify.calibration.plan import Plan
@@ -16,6 +15,7 @@ from mimverify.calibration.rates import (
     lower_bound,
     upper_bound,
 )
+from mimverify.support.strict_json import Json
 from mimverify.trial.decisions import POWER, USUALLY
 from mimverify.trial.outcomes import Status
 
@@ -43,9 +43,9 @@ class Row:
 
     **Arguments**
 
-    - `trainer`, `claim`, `level`: whose, of what, at which.
-    - `risk`: probability at most of a p-value below it where the level is kept.
-    - `statuses`: how often each came out, over the master seeds.
+    - `trainer`, `claim`, `level`: what the row counts.
+    - `risk`: the level of the row's own test: the row fails if its p-value is below.
+    - `statuses`: how often each occurred, over the master seeds.
     - `alarms`: (seed, claims that failed) of each alarm.
     """
 
@@ -58,12 +58,12 @@ class Row:
 
     @property
     def seeds(self) -> int:
-        """Master seeds that count: an error is no evidence, nor is what does not apply."""
+        """Master seeds that count: not those with an error, or where the claim does not apply."""
         return sum(self.statuses[status] for status in _COUNTED)
 
     @property
     def undecided(self) -> int:
-        """Of these, trials that spent all their runs without a decision: no alarms."""
+        """Of these, trials that used all their runs without a decision: no alarms."""
         return self.statuses[Status.INCONCLUSIVE]
 
     @property
@@ -89,10 +89,10 @@ class Row:
 
     @property
     def detectable(self) -> float | None:
-        """The smallest false-alarm rate that would have been found out, with power `POWER`."""
+        """The smallest false-alarm rate that would have been detected, with power `POWER`."""
         return detectable_rate(self.seeds, self.level, self.risk, power=POWER)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Counts and what follows from them; null where no seed counts."""
         some = bool(self.seeds)
         return {
@@ -120,7 +120,7 @@ class EventRate:
 
     **Arguments**
 
-    - `trainer`, `claim`, `name`: whose, of what, which.
+    - `trainer`, `claim`, `name`: which event.
     - `cases`: configuration → (happened, runs).
     """
 
@@ -146,7 +146,7 @@ class EventRate:
     def lower_bound(self) -> float:
         """Of the probability, averaged over the configurations as they were drawn.
 
-        Probabilities that differ make a sum of events less scattered, not more (Hoeffding
+        Unequal probabilities make the number of events less dispersed, not more (Hoeffding
         1956), so the binomial bound holds for their mean.
         """
         return lower_bound(self.happened, self.of)
@@ -156,7 +156,7 @@ class EventRate:
         """See `lower_bound`."""
         return upper_bound(self.happened, self.of)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Counts and bounds, together and in each configuration."""
         return {
             "trainer": self.trainer,
@@ -169,7 +169,7 @@ class EventRate:
         }
 
 
-def _bounds(happened: int, of: int) -> dict[str, Any]:
+def _bounds(happened: int, of: int) -> Json:
     lower, upper = lower_bound(happened, of), upper_bound(happened, of)
     usual = True if lower >= USUALLY else False if upper < USUALLY else None
     return {
@@ -182,11 +182,11 @@ def _bounds(happened: int, of: int) -> dict[str, Any]:
 
 
 class Calibration:
-    """Counts what becomes of a plan's units.
+    """Counts the outcomes of a plan's units.
 
     **Arguments**
 
-    - `plan`: what is calibrated. The risk of each row is its part of `TOTAL_RISK`, whether
+    - `plan`: what is calibrated. Every row has the same part of `TOTAL_RISK`, whether
       or not all of them are finished.
     """
 
@@ -201,11 +201,11 @@ class Calibration:
         }
         self._events: dict[tuple[str, str, str], EventRate] = {}
         self._runs: dict[tuple[str, int], list[Tried]] = {}  # whole ones that are not finished
-        #: (trainer, claim) → status and message of the first trial that came to nothing.
+        #: (trainer, claim) → status and message of the first trial without a verdict.
         self.problems: dict[tuple[str, str], tuple[Status, str]] = {}
 
     def add(self, trainer: str, tried: Tried) -> None:
-        """Count a claim tried from one seed; for whole runs, once all claims are."""
+        """Count a claim tried from one seed; a whole run once all its claims are there."""
         if tried.message:
             status = Status.ERROR if Status.ERROR in tried.statuses else Status.NOT_APPLICABLE
             before = self.problems.get((trainer, tried.claim), (None, ""))[0]
@@ -217,14 +217,14 @@ class Calibration:
             happened, of = event.cases.get(count.case, (0, 0))
             event.cases[count.case] = (happened + count.happened, of + count.of)
         if not self.plan.whole:
-            self._enter(trainer, tried.claim, [tried])
+            self._count(trainer, tried.claim, [tried])
             return
         run = self._runs.setdefault((trainer, tried.seed), [])
         run.append(tried)
         if len(run) == len(self.plan.claims):
-            self._enter(trainer, WHOLE_RUN, self._runs.pop((trainer, tried.seed)))
+            self._count(trainer, WHOLE_RUN, self._runs.pop((trainer, tried.seed)))
 
-    def _enter(self, trainer: str, name: str, run: Sequence[Tried]) -> None:
+    def _count(self, trainer: str, name: str, run: Sequence[Tried]) -> None:
         for k, row in enumerate(self._rows[trainer, name]):
             found = {tried.claim: tried.statuses[k] for tried in run}
             status = next(status for status in _PRECEDENCE if status in found.values())
@@ -253,7 +253,7 @@ class Calibration:
         errors = any(status is Status.ERROR for status, _ in self.problems.values())
         return int(errors or any(row.exceeds for row in self.rows))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Everything, in strict JSON's terms."""
         return {
             "levels": self.plan.levels,

@@ -1,7 +1,7 @@
 """Tries the units of a plan, several at a time.
 
-Each worker is a process that runs the suite's side, and lets the trainer run in a process of
-its own, as any trial of a named trainer does.
+Each worker process runs the suite and starts another process for the trainer, as any trial of
+a named trainer does.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mimverify.trial.trainer.adapter import TrainerUnderTrial
 
 __all__ = ["tries", "try_unit"]
 
-_MOST_ERRORS = 3  # what cannot be tried is not tried for ever
+_MOST_ERRORS = 3  # after which the remaining seeds are skipped
 
 
 def try_unit(plan: Plan, claim: Claim, trainer: TrainerUnderTrial, seed: int) -> Tried:
@@ -42,26 +42,25 @@ def try_unit(plan: Plan, claim: Claim, trainer: TrainerUnderTrial, seed: int) ->
 def tries(
     plan: Plan, workers: int, *, on_start: Callable[[Unit], None] | None = None
 ) -> Generator[tuple[Unit, Tried], None, None]:
-    """Units as they are finished, by so many processes.
+    """Units with their results, as they are finished by `workers` processes.
 
     After three errors of a claim (of a trainer, where whole runs are counted) its remaining
-    seeds are left out. Where the generator is closed, or interrupted, the units under way are
-    dropped.
+    seeds are skipped. If the generator is closed or interrupted, the units under way are lost.
 
     **Arguments**
 
-    - `on_start`: is called with each unit that is begun.
+    - `on_start`: called with each unit when it is started.
 
     **Raises** `LostProcessError` if a worker dies.
     """
     errors: Counter[tuple[str, str]] = Counter()
 
-    def place(unit: Unit) -> tuple[str, str]:
+    def key(unit: Unit) -> tuple[str, str]:
         return unit.trainer, "" if plan.whole else unit.claim
 
-    waiting = (unit for unit in plan.units() if errors[place(unit)] < _MOST_ERRORS)
-    # Workers end when they cannot read from it any more: also where this process is killed.
-    theirs, lifeline = Pipe(duplex=False)
+    waiting = (unit for unit in plan.units() if errors[key(unit)] < _MOST_ERRORS)
+    # Workers end when this pipe is closed, as it also is if this process is killed.
+    theirs, ours = Pipe(duplex=False)
     under_way: dict[Future[Tried], Unit] = {}
     with (
         thread_limit(1),
@@ -81,7 +80,7 @@ def tries(
                 for future in done:
                     tried = future.result()
                     unit = under_way.pop(future)
-                    errors[place(unit)] += Status.ERROR in tried.statuses
+                    errors[key(unit)] += Status.ERROR in tried.statuses
                     yield unit, tried
         except BrokenProcessPool:
             named = ", ".join(
@@ -90,14 +89,14 @@ def tries(
             raise LostProcessError(f"a process that tried {named} died") from None
         finally:
             if under_way:
-                lifeline.close()
+                ours.close()
             pool.shutdown(cancel_futures=True)
-            lifeline.close()
+            ours.close()
             theirs.close()
 
 
 class _Worker:
-    """What a worker process keeps from one unit to the next: one trainer at a time."""
+    """The state of a worker process: the trainer of the last unit, which stays open."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
@@ -126,18 +125,18 @@ class _Worker:
 _worker: _Worker | None = None
 
 
-def _begin(plan: Plan, lifeline: Connection) -> None:
-    """A worker's first act."""
-    global _worker  # noqa: PLW0603 - what a worker keeps has no other place
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to end
+def _begin(plan: Plan, parent: Connection) -> None:
+    """Initialise a worker process."""
+    global _worker  # noqa: PLW0603 - a process pool keeps no state of its workers elsewhere
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
     threadpool_limits(1)  # as in any trial, see the plugin
-    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _worker = _Worker(plan)
 
 
-def _end_with(lifeline: Connection) -> None:
+def _end_with(parent: Connection) -> None:
     try:
-        lifeline.recv_bytes()
+        parent.recv_bytes()
     except (EOFError, OSError):
         os._exit(1)
 

@@ -1,11 +1,10 @@
-"""`mimverify bench`: what a step of training costs, beside what others take for it."""
+"""`mimverify bench`: the time of a step of training, compared with competitors."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
 from contextlib import nullcontext
-from typing import Any
 
 import click
 from rich.console import Console, RenderableType
@@ -14,19 +13,19 @@ from rich.text import Text
 
 from mimverify.cli.options import check_writable, deliver, json_option, seed_option, threads_option
 from mimverify.performance.competitors import (
-    CONTENDERS,
+    COMPETITORS,
     STARTS,
+    BenchmarkRun,
     Case,
     Estimate,
     Problem,
-    Race,
     estimate,
 )
 from mimverify.performance.competitors.machine import cpu_name
 from mimverify.support.validation import choice, integer
 
 _EPILOG = """
-Contenders, by default all: {names}; or your own, as module:attribute.
+Competitors, by default all: {names}; or your own, as module:attribute.
 
 Each has a process of its own, which is stopped while another one is timed. docs/baselines.md
 says what each of them does.
@@ -39,7 +38,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EPILOG.format(names=", ".join(CONTENDERS)))
+@click.command(epilog=_EPILOG.format(names=", ".join(COMPETITORS)))
 @click.option(
     "-d", "--dim", "dims", type=int, multiple=True, metavar="D", default=(512, 1024, 2048),
     show_default=True, help="Input dimensions; repeat the option.",
@@ -57,9 +56,9 @@ Examples:
     help="A network without structure, one of mirrored pairs, or one after the other.",
 )  # fmt: skip
 @click.option("--rounds", type=int, default=7, show_default=True,
-              help="How often each contender is timed, in turn.")  # fmt: skip
+              help="How often each competitor is timed, in turn.")  # fmt: skip
 @click.option(
-    "--contender", "contenders", multiple=True, metavar="NAME",
+    "--contender", "competitors", multiple=True, metavar="NAME",
     help="Only this one; repeat the option.",
 )  # fmt: skip
 @seed_option
@@ -73,7 +72,7 @@ def bench(
     dtype: str,
     start: str,
     rounds: int,
-    contenders: tuple[str, ...],
+    competitors: tuple[str, ...],
     seed: int,
     threads: int | None,
     json_path: str | None,
@@ -87,18 +86,20 @@ def bench(
     """
     check_writable("--json", json_path)
     problems = _problems(dims, neurons, ratio, dtype, start, seed)
-    with Race(contenders or None, rounds=rounds, threads=threads) as race:
+    with BenchmarkRun(competitors or None, rounds=rounds, threads=threads) as benchmark:
         for problem in problems:
-            race.check(problem)
+            benchmark.check(problem)
         complete = False
         try:
-            _run(race, problems, quiet)
+            _run(benchmark, problems, quiet)
             complete = True
         finally:
-            race.close()
-            if race.cases:  # what took minutes is not thrown away
+            benchmark.close()
+            if benchmark.cases:  # they took minutes: kept even if the rest failed
                 deliver(
-                    json_path, lambda: {**race.to_json(), "complete": complete}, lambda: _page(race)
+                    json_path,
+                    lambda: {**benchmark.to_json(), "complete": complete},
+                    lambda: _page(benchmark),
                 )
 
 
@@ -110,7 +111,7 @@ def _problems(
     start: str,
     seed: int,
 ) -> list[Problem]:
-    """One after the other those that share their data."""
+    """All combinations; those that share their data follow one another."""
     chosen = choice("start", start, (*STARTS, "both"))
     starts = STARTS if chosen == "both" else (chosen,)
     ratio = integer("ratio", ratio, minimum=1)
@@ -122,17 +123,17 @@ def _problems(
     ]
 
 
-def _run(race: Race, problems: list[Problem], quiet: bool) -> None:
+def _run(benchmark: BenchmarkRun, problems: list[Problem], quiet: bool) -> None:
     console = Console(stderr=True)
     shown = not quiet and sys.stderr.isatty()
     with console.status("", spinner="dots") if shown else nullcontext() as status:
 
-        def tell(problem: Problem, words: str) -> None:
+        def report(problem: Problem, words: str) -> None:
             if status is not None:
                 status.update(f"{_title(problem)}: {words}")
 
         for problem in problems:
-            race.run(problem, tell)
+            benchmark.run(problem, report)
 
 
 def _title(problem: Problem) -> str:
@@ -142,16 +143,19 @@ def _title(problem: Problem) -> str:
     )
 
 
-def _page(race: Race) -> Iterable[RenderableType]:
-    threads = "the libraries' own" if race.threads is None else str(race.threads)
-    covered = estimate([0.0] * race.rounds).coverage
-    yield f"One step of the first layer on {cpu_name()}; threads: {threads}; rounds: {race.rounds}"
-    for case in race.cases:
+def _page(benchmark: BenchmarkRun) -> Iterable[RenderableType]:
+    threads = "the libraries' own" if benchmark.threads is None else str(benchmark.threads)
+    covered = estimate([0.0] * benchmark.rounds).coverage
+    yield (
+        f"One step of the first layer on {cpu_name()}; threads: {threads}; "
+        f"rounds: {benchmark.rounds}"
+    )
+    for case in benchmark.cases:
         yield ""
         yield Text(_title(case.problem), style="bold")
         yield _table(case, f"{100 * covered:.0f} %")
-        yield from _remarks(race, case)
-    for name, reason in race.missing.items():
+        yield from _remarks(benchmark, case)
+    for name, reason in benchmark.missing.items():
         yield f"{name} was left out: {reason}."
     yield (
         "ms: median of a step. ×prod: its ratio to the two bare products in the same library. "
@@ -181,12 +185,12 @@ def _table(case: Case, interval: str) -> Table:
     return table
 
 
-def _remarks(race: Race, case: Case) -> Iterable[RenderableType]:
+def _remarks(benchmark: BenchmarkRun, case: Case) -> Iterable[RenderableType]:
     if case.peaks:
         flops, speed = case.peaks["flops"] / 1e9, case.peaks["bytes"] / 1e9
         yield f"Peaks in this run: {flops:.0f} GFLOP/s, {speed:.1f} GB/s."
     for name, entry in case.entries.items():
-        if entry.failure is not None and name not in race.missing:
+        if entry.failure is not None and name not in benchmark.missing:
             yield f"{name} failed: {entry.failure}"
         elif entry.note:
             yield f"{name}: {entry.note}."
@@ -206,7 +210,7 @@ def _ratio(value: Estimate | None) -> tuple[str, str]:
     return _short(value.median), f"{_short(value.low)}–{_short(value.high)}"
 
 
-def _short(value: Any) -> str:
+def _short(value: float) -> str:
     """Three digits, as many as a column has room for."""
     digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
     return f"{value:.{digits}f}"

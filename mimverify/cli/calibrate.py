@@ -1,4 +1,4 @@
-"""`mimverify calibrate`: count false alarms against what the ledger promises."""
+"""`mimverify calibrate`: count false alarms and compare them with the levels."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def calibrate(
         profile=settings.profile,
         whole=whole,
     )
-    for trainer in plan.trainers:  # refused before the work rather than in the middle of it
+    for trainer in plan.trainers:  # so that a wrong name is refused at once
         open_trainer(trainer, call_seconds=plan.profile.call_seconds, threads=1).close()
     calibration = Calibration(plan)
     console = PipedConsole(stderr=json_path == "-")
@@ -104,7 +104,7 @@ def calibrate(
         if json_path is not None:
             record = run_record(settings, interrupted=interrupted)
             for name in ("settings", "seed", "false_alarm_budget"):
-                del record[name]  # the calibration has several, by other names
+                del record[name]  # the calibration has several of each, under other keys
             write_json(json_path, record | calibration.to_json())
     return calibration.exit_code
 
@@ -172,7 +172,7 @@ def _show(calibration: Calibration, console: Console) -> None:
             console.print(text, markup=False, highlight=False, soft_wrap=True)
     if rows:
         console.print()
-        console.print(_account(calibration, rows), style="dim", highlight=False)
+        console.print(_summary(calibration, rows), style="dim", highlight=False)
 
 
 def _alarms(trainer: str, rows: Sequence[Row]) -> Table:
@@ -218,8 +218,8 @@ def _events(events: Sequence[EventRate]) -> Table:
     return table
 
 
-def _account(calibration: Calibration, rows: Sequence[Row]) -> str:
-    """What was tested, at which risk and with which power."""
+def _summary(calibration: Calibration, rows: Sequence[Row]) -> str:
+    """The test, its risk and its power, in words."""
     plan = calibration.plan
     what = "a whole run's" if plan.whole else "a claim's own"
     parts = [

@@ -15,7 +15,7 @@ from mimverify.cli.options import (
 )
 from mimverify.performance.history import (
     History,
-    judge,
+    evaluate_gate,
     make_report,
     page_of,
     read_history,
@@ -25,11 +25,11 @@ from mimverify.performance.history.reading import RATIO
 from mimverify.support.errors import InputError
 
 _EPILOG = f"""
-The gate looks at benchmarks of unit '{RATIO}' alone: quantities relative to another of the same
+The gate evaluates benchmarks of unit '{RATIO}' alone: quantities relative to another of the same
 run, above all time relative to the bare matrix products interleaved with it. A ratio is suspect
 if its latest value is above THRESHOLD times the best of asv's steps before it. It regressed,
 and the gate fails, if another run of that commit, in a folder given by --confirm, is above too,
-and every run is; runs are told apart by their start, so a copy of a run confirms nothing. A
+and every run is; runs are distinguished by their start, so a copy of a run confirms nothing. A
 suspect that was not repeated does not fail the gate: the command that repeats it is printed. A
 ratio whose benchmark broke fails it at once.
 
@@ -68,7 +68,7 @@ def history(
     suspects_path: str | None,
     json_path: str | None,
 ) -> int:
-    """Show how the benchmarks grow with d, and what became of them over the commits.
+    """Show how the benchmarks grow with d, and how they changed over the commits.
 
     RESULTS is asv's folder of results (default: asv_benchmarks/results). For every benchmark
     with a parameter 'dim': the slope on logarithmic axes with its 95 % interval, now and over
@@ -84,17 +84,17 @@ def history(
         raise InputError("--confirm and --suspects belong to the gate: expected --gate too")
     found = read_history(Path(results))
     repeated = [read_history(Path(path), "--confirm") for path in confirmations]
-    judged = judge(found, repeated, threshold) if gate or _has_ratios(found) else None
-    report = make_report(found, gate=judged, least_dim=from_dim)
+    evaluated = evaluate_gate(found, repeated, threshold) if gate or _has_ratios(found) else None
+    report = make_report(found, gate=evaluated, least_dim=from_dim)
     if html_path is not None:
         write_text(html_path, page_of(report))
-    if suspects_path is not None and judged is not None:
-        write_text(suspects_path, "".join(f"{commit.hash}\n" for commit in judged.to_repeat))
+    if suspects_path is not None and evaluated is not None:
+        write_text(suspects_path, "".join(f"{commit.hash}\n" for commit in evaluated.to_repeat))
     if "-" in (html_path, suspects_path):
         deliver(json_path, report.to_json, lambda: ())
     else:
         deliver(json_path, report.to_json, lambda: text_of(report))
-    return int(gate and judged is not None and not judged.passed)
+    return int(gate and evaluated is not None and not evaluated.passed)
 
 
 def _has_ratios(found: History) -> bool:

@@ -1,4 +1,4 @@
-"""`mimverify power`: put broken trainers on trial, and the suite with them."""
+"""`mimverify power`: put broken trainers on trial, to measure the suite's power."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rich.table import Table
 from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
 from mimverify.cli.trial_options import trial_options
 from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
 from mimverify.support.validation import choice
 from mimverify.trial.claims.selection import select_claims
 from mimverify.trial.outcomes import Status
@@ -36,7 +37,7 @@ _MARKS = {
 }
 _LETTERS = string.ascii_lowercase + string.ascii_uppercase
 
-OnEvent = Callable[[str, dict[str, Any]], None]
+OnEvent = Callable[[str, Json], None]
 
 
 @click.command(
@@ -103,19 +104,20 @@ def power(
 
 
 def _select(mutants: Sequence[str], categories: Sequence[str]) -> list[Mutant]:
-    """The mutants of these names and categories, all for none. **Raises** `InputError`."""
+    """Mutants of these names and categories; all, if none are given. **Raises** `InputError`."""
     names = [mutant.name for mutant in zoo()]
     wanted = {choice("mutant", name, names) for name in mutants}
-    rooms = {choice("category", name, CATEGORIES) for name in categories}
+    wanted_categories = {choice("category", name, CATEGORIES) for name in categories}
     chosen = [
         mutant
         for mutant in zoo()
-        if (not wanted or mutant.name in wanted) and (not rooms or mutant.category in rooms)
+        if (not wanted or mutant.name in wanted)
+        and (not wanted_categories or mutant.category in wanted_categories)
     ]
     if not chosen:
         raise InputError(
             f"--mutant {', '.join(sorted(wanted))}: none is of the category "
-            f"{', '.join(sorted(rooms))}"
+            f"{', '.join(sorted(wanted_categories))}"
         )
     return chosen
 
@@ -148,7 +150,7 @@ def _trials(
         task = progress.add_task("starting", total=len(plan))
 
         def watcher(mutant: Mutant) -> OnEvent:
-            def on_event(kind: str, event: dict[str, Any]) -> None:
+            def on_event(kind: str, event: Json) -> None:
                 if stop.is_set():
                     raise KeyboardInterrupt
                 if kind == "start":

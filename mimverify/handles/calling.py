@@ -1,28 +1,25 @@
-"""Calling a trainer, so that neither side can harm the other through an array."""
+"""Calling a trainer, so that neither side can modify the other's arrays."""
 
 from __future__ import annotations
 
 import operator
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.handles.capabilities import name_of
-from mimverify.handles.methods import OPERATION_COUNTS, SIGNATURES
+from mimverify.handles.methods import OPERATION_COUNTS, SIGNATURES, Arrays, Options
+from mimverify.support.arrays import ArrayLike, NumpyArray
 from mimverify.support.errors import InputError, TrainerError
 from mimverify.support.importing import summarise
 
 __all__ = ["call", "check_call"]
 
-Array = NDArray[Any]
 
-
-def check_call(
-    method: str, arrays: Mapping[str, Array], options: Mapping[str, Any]
-) -> tuple[int, ...] | None:
+def check_call(method: str, arrays: Arrays, options: Options) -> tuple[int, ...] | None:
     """The shape that the result of a call must have; None for `fit`, which returns nothing.
 
     **Raises** `InputError` where the arrays or options are not those of the method.
@@ -45,9 +42,7 @@ def check_call(
     return (int(options["steps"]) + 1, *arrays["W0"].shape)
 
 
-def call(
-    trainer: object, method: str, arrays: Mapping[str, Array], options: Mapping[str, Any]
-) -> Array | None:
+def call(trainer: object, method: str, arrays: Arrays, options: Options) -> NumpyArray | None:
     """Call one method of a trainer and check what it returns.
 
     **Arguments**
@@ -55,8 +50,8 @@ def call(
     - `trainer`: an object that `new_trainer` returned.
     - `method`: one of `SIGNATURES` that it offers.
     - `arrays`: the arrays of the signature by name. The trainer receives private, writable,
-      C-contiguous copies: one that works in place harms nobody.
-    - `options`: the options of the signature by name; NumPy scalars arrive as Python ones.
+      C-contiguous copies, which it may overwrite.
+    - `options`: the options of the signature by name; NumPy scalars are passed as Python ones.
 
     **Returns**
 
@@ -88,7 +83,7 @@ def call(
     return None if expected is None else _checked(method, value, expected)
 
 
-def _checked_counts(method: str, value: Any) -> Array:
+def _checked_counts(method: str, value: Any) -> NumpyArray:  # Any: whatever was returned
     counts = []
     for name in OPERATION_COUNTS:
         try:
@@ -115,7 +110,7 @@ def _shown(value: object) -> str:
     return " ".join(reprlib.repr(value).split())
 
 
-def _checked(method: str, value: object, expected: tuple[int, ...]) -> Array:
+def _checked(method: str, value: object, expected: tuple[int, ...]) -> NumpyArray:
     array = _real_copy(method, value)
     if method == "predict" and array.shape == (*expected, 1):
         array = array.ravel()
@@ -124,19 +119,18 @@ def _checked(method: str, value: object, expected: tuple[int, ...]) -> Array:
         raise TrainerError("shape", message)
     finite = np.isfinite(array)
     if not finite.all():
-        raise TrainerError("non-finite", _first_bad(method, array, finite))
+        raise TrainerError("non-finite", _first_not_finite(method, array, finite))
     return array
 
 
-def _first_bad(method: str, array: Array, finite: NDArray[np.bool_]) -> str:
-    bad = ~finite
-    index = np.unravel_index(int(np.argmax(bad)), array.shape)
+def _first_not_finite(method: str, array: NumpyArray, finite: NDArray[np.bool_]) -> str:
+    index = np.unravel_index(int(np.argmin(finite)), array.shape)
     place = ", ".join(f"{axis} {i}" for axis, i in zip(SIGNATURES[method].axes, index, strict=True))
-    count = f"{np.count_nonzero(bad)} of {array.size} values are not finite"
+    count = f"{np.count_nonzero(~finite)} of {array.size} values are not finite"
     return f"{method}() returned {array[index]} at {place} ({count})"
 
 
-def _real_copy(method: str, value: object) -> Array:
+def _real_copy(method: str, value: object) -> NumpyArray:
     """A private C-contiguous float32 or float64 copy of what a trainer returned."""
     try:
         array = np.asarray(_on_host(value))
@@ -152,8 +146,8 @@ def _real_copy(method: str, value: object) -> Array:
         return np.array(array, dtype=np.float32 if narrow else np.float64, order="C")
 
 
-def _on_host(value: Any) -> Any:
-    """Tensors without their graph, in main memory; lists of tensors likewise."""
+def _on_host(value: ArrayLike) -> ArrayLike:
+    """Tensors detached from their graph, in main memory; lists of tensors likewise."""
     if isinstance(value, (list, tuple)):
         return [_on_host(item) for item in value] if _holds_tensors(value) else value
     for name in ("detach", "cpu"):
@@ -165,5 +159,5 @@ def _on_host(value: Any) -> Any:
     return value
 
 
-def _holds_tensors(values: list[Any] | tuple[Any, ...]) -> bool:
+def _holds_tensors(values: Iterable[object]) -> bool:
     return any(callable(getattr(item, "detach", None)) for item in values)

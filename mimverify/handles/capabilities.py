@@ -9,6 +9,7 @@ from typing import Any
 from mimverify.handles.methods import SIGNATURES
 from mimverify.support.errors import InputError, TrainerError
 from mimverify.support.importing import summarise
+from mimverify.support.strict_json import Json
 
 __all__ = [
     "Capabilities",
@@ -28,7 +29,7 @@ class Capabilities:
 
     - `methods`: those of `SIGNATURES` that it offers.
     - `activations`, `losses`, `dtypes`: the names it declares, or None: not declared.
-    - `sets_random_state`: whether a seed can be handed to it.
+    - `sets_random_state`: whether it takes a seed.
     """
 
     methods: frozenset[str]
@@ -37,8 +38,8 @@ class Capabilities:
     dtypes: tuple[str, ...] | None = None
     sets_random_state: bool = False
 
-    def to_json(self) -> dict[str, Any]:
-        """A dictionary of lists, strings and booleans; `from_json` undoes it."""
+    def to_json(self) -> Json:
+        """A dictionary of lists, strings and booleans; `from_json` is the inverse."""
 
         def listed(names: tuple[str, ...] | None) -> list[str] | None:
             return None if names is None else list(names)
@@ -52,7 +53,7 @@ class Capabilities:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Capabilities:
+    def from_json(cls, data: Mapping[str, object]) -> Capabilities:
         """The capabilities that `to_json` wrote.
 
         **Raises** `InputError` where `data` is not of that form.
@@ -118,12 +119,12 @@ def methods_of(trainer: object) -> frozenset[str]:
 
 
 def has_parameters(trainer: object) -> bool:
-    """Whether `trainer` follows scikit-learn's convention. `get_params` alone does not tell:
-    others use the name for methods that need arguments."""
+    """Whether `trainer` follows scikit-learn's convention. `get_params` alone is not
+    enough: others use the name for methods that need arguments."""
     return all(callable(getattr(trainer, name, None)) for name in ("get_params", "set_params"))
 
 
-def random_state_parameters(trainer: Any) -> list[str]:
+def random_state_parameters(trainer: Any) -> list[str]:  # Any: scikit-learn has no types
     """Names of the `random_state` parameters, those of nested estimators included."""
     if not has_parameters(trainer):
         return []

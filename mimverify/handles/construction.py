@@ -6,6 +6,7 @@ import copy
 import importlib
 import inspect
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ def load_source(spec: str) -> object:
 
 
 def new_trainer(source: object, random_state: int | None = None) -> object:
-    """A trainer that no earlier example has touched.
+    """A trainer without state from earlier examples.
 
     **Arguments**
 
@@ -79,9 +80,9 @@ def check_random_state(random_state: int | None) -> None:
         raise InputError(f"random_state={random_state!r}: expected None or 0 <= integer < 2**32")
 
 
-def _made_by(factory: Any) -> object:
+def _made_by(factory: Callable[[], object]) -> object:
     try:
-        made: object = factory()
+        made = factory()
     except (Exception, SystemExit) as error:
         message = f"{name_of(factory)}() raised {summarise(error)}"
         raise TrainerError("construct", message) from error
@@ -101,11 +102,11 @@ def _cloned(instance: object) -> object:
         raise TrainerError("construct", message) from error
 
 
-def _clone_estimator(instance: Any) -> object:
-    """What `sklearn.base.clone` does, by itself where it is at hand.
+def _clone_estimator(instance: Any) -> object:  # Any: scikit-learn has no types
+    """What `sklearn.base.clone` does; that function itself if scikit-learn is imported.
 
-    scikit-learn is never imported for the sake of an estimator that does not come from it:
-    it costs a second, and it may not be installed.
+    scikit-learn is never imported for an estimator that does not come from it: that takes a
+    second, and it may not be installed.
     """
     module = type(instance).__module__.partition(".")[0]
     if module == "sklearn" or "sklearn.base" in sys.modules:
@@ -121,11 +122,11 @@ def _clone_value(value: object) -> object:
     return copy.deepcopy(value)
 
 
-def _set_random_state(trainer: Any, random_state: int) -> None:
+def _set_random_state(trainer: Any, random_state: int) -> None:  # Any: as above
     seed = int(random_state)
     try:
         names = random_state_parameters(trainer)
-        if len(names) > 1:  # the parts of a pipeline must not share one stream
+        if len(names) > 1:  # the estimators of a pipeline must not share one stream
             seeds = np.random.SeedSequence(seed).generate_state(len(names))
             trainer.set_params(**dict(zip(names, map(int, seeds), strict=True)))
         elif names:

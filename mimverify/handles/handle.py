@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from types import TracebackType
-from typing import Any, Protocol
-
-from numpy.typing import NDArray
+from typing import Protocol
 
 from mimverify.handles.capabilities import Capabilities
+from mimverify.handles.methods import Arrays, Options
+from mimverify.support.arrays import NumpyArray
 
 __all__ = ["TrainerHandle"]
-
-Array = NDArray[Any]
 
 
 class TrainerHandle(Protocol):
     """A trainer under trial, wherever it runs. Use from one thread at a time.
 
-    `deadline`: a time of `time.monotonic()` that calls need not outlast, or None. Only a
-    handle on another process can keep to it.
+    `deadline`: a time of `time.monotonic()` at which calls may be aborted, or None. Only a
+    handle on another process can enforce it.
     """
 
     deadline: float | None
@@ -33,15 +30,13 @@ class TrainerHandle(Protocol):
         """What it offers."""
 
     def fresh(self, random_state: int | None) -> None:
-        """Forget everything: the next call meets a new trainer, seeded where it can be."""
+        """Forget everything: the next call goes to a new trainer, seeded if it can be."""
 
-    def call(
-        self, method: str, arrays: Mapping[str, Array], options: Mapping[str, Any]
-    ) -> Array | None:
+    def call(self, method: str, arrays: Arrays, options: Options) -> NumpyArray | None:
         """Call a method of the current trainer: see `mimverify.handles.calling.call`."""
 
     def close(self) -> None:
-        """Let go of whatever the handle holds. May be called again."""
+        """Release the handle's resources. May be called again."""
 
     def __enter__(self) -> TrainerHandle: ...
 

@@ -5,24 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from numpy.typing import NDArray
-
 from mimverify.handles.calling import call
 from mimverify.handles.capabilities import Capabilities, describe, name_of
 from mimverify.handles.construction import check_random_state, new_trainer
+from mimverify.handles.methods import Arrays, Options
+from mimverify.support.arrays import NumpyArray
 from mimverify.support.closing import Closing
 from mimverify.support.errors import InputError
 
 __all__ = ["InProcessTrainer"]
 
-Array = NDArray[Any]
-
 
 class InProcessTrainer(Closing):
-    """A trainer in this process: nothing between it and a debugger, no protection either.
+    """A trainer in this process: easy to debug, but not isolated.
 
     **Arguments**
 
@@ -54,13 +49,11 @@ class InProcessTrainer(Closing):
         """Replace the trainer by a new one. **Raises** `TrainerError`, `InputError`."""
         self._check_open()
         check_random_state(random_state)
-        self._trainer = None  # should construction fail, no call may meet the old one
+        self._trainer = None  # should construction fail, no call may reach the old one
         self._random_state = random_state
         self._trainer = new_trainer(self._source, random_state)
 
-    def call(
-        self, method: str, arrays: Mapping[str, Array], options: Mapping[str, Any]
-    ) -> Array | None:
+    def call(self, method: str, arrays: Arrays, options: Options) -> NumpyArray | None:
         """See `mimverify.handles.calling.call`."""
         self._check_open()
         if self._trainer is None:

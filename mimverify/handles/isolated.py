@@ -1,4 +1,4 @@
-"""A trainer in a process of its own, which may hang, crash or print without harm.
+"""A trainer in a process of its own, so that hangs, crashes and output stay there.
 
 `SpawnedTrainer` is a `mimverify.handles.handle.TrainerHandle`. Its worker,
 `mimverify.handles.worker`, is a new interpreter: no fork of a process with threads, no pickle.
@@ -29,31 +29,32 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.handles.calling import check_call
 from mimverify.handles.capabilities import Capabilities
 from mimverify.handles.construction import check_random_state
-from mimverify.handles.worker import Segment, encode
+from mimverify.handles.framing import encode, read_line
+from mimverify.handles.methods import Arrays, Options
+from mimverify.handles.worker import Segment
+from mimverify.support.arrays import NumpyArray
 from mimverify.support.closing import Closing
 from mimverify.support.errors import InputError, TrainerError
+from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_environment
 
 __all__ = ["SpawnedTrainer"]
 
-Array = NDArray[Any]
-
-_LOAD_LIMIT = 60.0  # s; an import of a large library from a cold disk is no hang
-_LEAST_LIMIT = 1.0  # s; even past the deadline: what is nearly done may finish
-_EXIT_PATIENCE = 1.0  # s; for the exit handlers of the trainer's libraries
+_LOAD_LIMIT = 60.0  # s; importing a large library from a cold disk takes long
+_LEAST_LIMIT = 1.0  # s; even past the deadline, so that a call that is nearly done may finish
+_EXIT_GRACE = 1.0  # s; for the exit handlers of the trainer's libraries
 _REAP_LIMIT = 10.0  # s; a killed process ends at once, unless a driver holds it
-_POLL_SLICE = 0.05  # s; between looks at the process where it cannot be polled
+_POLL_INTERVAL = 0.05  # s; between checks of the process where it cannot be polled
 _POLL_MAX = 3600.0  # s; poll() counts milliseconds in an int
-_STRIKES = 2
+_MOST_TIMEOUTS = 2  # of a method that has returned before
 _STDERR_TAIL = 2000  # bytes that are searched for a last line
-_STDERR_KEEP = 1 << 20  # bytes of stderr that may pile up between calls
+_STDERR_KEEP = 1 << 20  # bytes of stderr that are kept between calls
 _MEMORY_KEEP = 1 << 24  # bytes of shared memory kept from one example to the next
-_ALIGNMENT = 64  # bytes; what vector instructions and cache lines like
+_ALIGNMENT = 64  # bytes; a cache line, and the widest vector register
 
 
 class SpawnedTrainer(Closing):
@@ -63,8 +64,8 @@ class SpawnedTrainer(Closing):
     starts another one; a `call` without `fresh` first makes a new trainer with the last
     `random_state`. A method that hung twice, or at its first call, is not called again.
 
-    Arrays that are handed over again and again should be read-only and own their data: as
-    long as the same object is passed for the same argument it is not copied again.
+    Arrays that are passed repeatedly should be read-only and own their data: as long as the
+    same object is passed for the same argument it is not copied again.
 
     **Arguments**
 
@@ -74,8 +75,8 @@ class SpawnedTrainer(Closing):
       that is more.
     - `threads`: threads for BLAS, OpenMP and Torch in the worker; None leaves their defaults.
 
-    `deadline`, a time of `time.monotonic()` or None, cuts calls off earlier than the time
-    limit would, without counting against the trainer.
+    `deadline`, a time of `time.monotonic()` or None, aborts calls earlier than the time limit
+    would, without counting as a time-out of the method.
 
     **Raises** `InputError` for bad arguments; `TrainerError`, as all its methods may, of the
     kinds of `load_source`, `new_trainer` and `call`, and `"timeout"`, `"deadline"` and
@@ -91,10 +92,10 @@ class SpawnedTrainer(Closing):
         self._random_state: int | None = None
         self._closed = False
         self._constructed = False
-        self._strikes: Counter[str] = Counter()
+        self._timeouts: Counter[str] = Counter()
         self._returned: set[str] = set()
         self._worker: _Worker | None = None
-        self._finalizer: weakref.finalize[Any, Any] | None = None
+        self._finalizer: weakref.finalize[[], SpawnedTrainer] | None = None
         try:
             self._capabilities = self._construct()
         except BaseException:
@@ -125,9 +126,7 @@ class SpawnedTrainer(Closing):
         self._random_state = random_state
         self._construct()
 
-    def call(
-        self, method: str, arrays: Mapping[str, Array], options: Mapping[str, Any]
-    ) -> Array | None:
+    def call(self, method: str, arrays: Arrays, options: Options) -> NumpyArray | None:
         """As `mimverify.handles.calling.call`, which the worker runs.
 
         **Raises** what that raises, and `TrainerError` of kind `"timeout"` or `"died"`.
@@ -136,7 +135,7 @@ class SpawnedTrainer(Closing):
         check_call(method, arrays, options)
         if method not in self._capabilities.methods:
             raise InputError(f"method={method!r}: {self._name} does not offer it")
-        self._refuse_after_strikes(f"{method}()")
+        self._refuse_what_hung(f"{method}()")
         if not self._constructed:
             self._construct()
         worker = self._running()
@@ -154,7 +153,7 @@ class SpawnedTrainer(Closing):
     def close(self) -> None:
         """End the worker, and whatever it started. May be called again."""
         self._closed = True
-        self._drop_worker(_EXIT_PATIENCE)
+        self._drop_worker(_EXIT_GRACE)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -177,7 +176,7 @@ class SpawnedTrainer(Closing):
     def _running(self) -> _Worker:
         """The worker; a new one, with the source imported, if there is none."""
         if self._worker is None:
-            self._refuse_after_strikes(f"the import of {self._name}")
+            self._refuse_what_hung(f"the import of {self._name}")
             self._worker = _Worker(self._threads)
             # A handle that is dropped without close() must not leave a process behind. The
             # callback may not refer to the handle, or that would never be dropped.
@@ -197,15 +196,15 @@ class SpawnedTrainer(Closing):
         return self._worker
 
     def _request(
-        self, what: str, message: Mapping[str, Any], limit: float, deadline: float | None = None
-    ) -> Any:
+        self, what: str, message: Mapping[str, object], limit: float, deadline: float | None = None
+    ) -> Any:  # Any: a value of JSON
         """Send a request to the running worker and return its result.
 
-        Whatever ends the exchange early also ends the worker, since a reply that nobody
-        waited for would be taken for the answer to the next request.
+        An exception also ends the worker: a reply that arrived later would be taken for the
+        reply to the next request.
         """
         assert self._worker is not None
-        self._refuse_after_strikes(what)
+        self._refuse_what_hung(what)
         try:
             line = encode(message)
         except TypeError as error:
@@ -218,7 +217,7 @@ class SpawnedTrainer(Closing):
             if isinstance(error, TrainerError) and error.kind == "timeout":
                 if left < limit:
                     raise TrainerError("deadline", f"time was spent during {what}") from None
-                self._strikes[what] += 1
+                self._timeouts[what] += 1
             raise
         self._returned.add(what)
         failure = reply.get("error")
@@ -228,16 +227,16 @@ class SpawnedTrainer(Closing):
             raise InputError(failure["message"])
         raise TrainerError(failure["kind"], failure["message"])
 
-    def _refuse_after_strikes(self, what: str) -> None:
-        # What never returned gets no second chance: it would cost as long again.
-        if self._strikes[what] >= (_STRIKES if what in self._returned else 1):
+    def _refuse_what_hung(self, what: str) -> None:
+        # A method that never returned is not tried again: it would take the whole limit again.
+        if self._timeouts[what] >= (_MOST_TIMEOUTS if what in self._returned else 1):
             raise TrainerError("timeout", f"{what} hung before; not called again")
 
-    def _drop_worker(self, patience: float = 0.0) -> None:
+    def _drop_worker(self, grace: float = 0.0) -> None:
         self._constructed = False
         worker, self._worker = self._worker, None
         if worker is not None:
-            worker.stop(patience)
+            worker.stop(grace)
         if self._finalizer is not None:
             self._finalizer.detach()
             self._finalizer = None
@@ -261,8 +260,7 @@ def _checked_threads(threads: int | None) -> int | None:
 def _search_path() -> list[str]:
     """Where this process looks for modules, the current directory first.
 
-    Entries are made absolute if they are directories; others are marks of import hooks,
-    which must stay as they are.
+    Entries that exist are made absolute; others are left to import hooks, unchanged.
     """
     entries: list[str] = []
     with contextlib.suppress(OSError):  # the current directory was deleted
@@ -282,9 +280,9 @@ def _environment(threads: int | None) -> dict[str, str]:
 
 
 class _Inbox:
-    """What goes to the worker: a slot of shared memory for every name of an argument.
+    """Arguments for the worker: a slot of shared memory for every name of an argument.
 
-    Slots do not overlap, so what lies in one stays there while others change.
+    Slots do not overlap, so the contents of one stay valid while others change.
     """
 
     def __init__(self, segment: Segment) -> None:
@@ -294,20 +292,20 @@ class _Inbox:
     def clear(self) -> None:
         """Forget the slots and the arrays in them."""
         self._slots: dict[str, tuple[int, int]] = {}  # name: (offset, capacity)
-        self._held: dict[str, Array] = {}
+        self._held: dict[str, NumpyArray] = {}
         self._end = 0
 
-    def put(self, arrays: Mapping[str, Array]) -> dict[str, dict[str, Any]]:
-        """Copy `arrays` into shared memory, those excepted that lie there already.
+    def put(self, arrays: Arrays) -> dict[str, Json]:
+        """Copy those of `arrays` that are not there yet into shared memory.
 
-        **Returns** where each one lies, in the words of `Segment.view`.
+        **Returns** the arguments of `Segment.view` for each one.
         """
         for name, array in arrays.items():
             if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
                 raise InputError(f"{name}={array!r}: expected an array of real numbers")
         if any(name in self._slots and array.nbytes > self._slots[name][1]
                for name, array in arrays.items()):  # fmt: skip
-            self.clear()  # rather than moving slots: sizes change with the example only
+            self.clear()  # slots are not moved: sizes change with the example only
         for name, array in arrays.items():
             if name not in self._slots:
                 self._slots[name] = (self._end, array.nbytes)
@@ -315,22 +313,22 @@ class _Inbox:
         self._segment.reserve(self._end)
         return {name: self._put_one(name, array) for name, array in arrays.items()}
 
-    def _put_one(self, name: str, array: Array) -> dict[str, Any]:
-        place: dict[str, Any] = {
+    def _put_one(self, name: str, array: NumpyArray) -> Json:
+        location: Json = {
             "dtype": array.dtype.str,
             "shape": array.shape,
             "offset": self._slots[name][0],
         }
         if self._held.get(name) is not array or not _is_frozen(array):
             self._held.pop(name, None)  # the slot no longer holds what it did
-            np.copyto(self._segment.view(**place), array)
+            np.copyto(self._segment.view(**location), array)
             if _is_frozen(array):
-                # The reference keeps another array from taking this one's identity.
+                # The reference keeps the array alive, so that no other one gets its id.
                 self._held[name] = array
-        return place
+        return location
 
 
-def _is_frozen(array: Array) -> bool:
+def _is_frozen(array: NumpyArray) -> bool:
     """Whether the contents of `array` cannot change: it is read-only, and so is what it is a
     view of."""
     owner: object = array
@@ -343,12 +341,12 @@ def _is_frozen(array: Array) -> bool:
     try:
         with memoryview(owner) as buffer:  # type: ignore[arg-type]
             return buffer.readonly
-    except (TypeError, ValueError, BufferError):  # it does not say
+    except (TypeError, ValueError, BufferError):  # it cannot be read
         return False
 
 
 class _Worker:
-    """A running worker process and the descriptors that lead to it."""
+    """A running worker process, and its socket, shared memory and stderr."""
 
     def __init__(self, threads: int | None) -> None:
         self._owner = os.getpid()
@@ -358,7 +356,7 @@ class _Worker:
         with contextlib.ExitStack() as stack:
             self._channel, theirs = map(stack.enter_context, socket.socketpair())
             self._stderr = stack.enter_context(tempfile.TemporaryFile())
-            # Appending, the worker goes on at the new end when the file is cut.
+            # In append mode the worker continues at the new end once the file is truncated.
             fcntl.fcntl(self._stderr, fcntl.F_SETFL, os.O_RDWR | os.O_APPEND)
             inbox_fd, outbox_fd = _anonymous_file(stack), _anonymous_file(stack)
             self._memory = (Segment(inbox_fd), Segment(outbox_fd))
@@ -375,8 +373,8 @@ class _Worker:
             self._resources = stack.pop_all()
 
     def _spawn(self, passed: tuple[int, ...], threads: int | None) -> subprocess.Popen[bytes]:
-        # The kernel's notice of a parent's death is one of its thread's death: only the
-        # main thread is sure to last as long as the process.
+        # The parent-death signal is sent when the thread that started the worker ends: only
+        # the main thread lasts as long as the process.
         in_main_thread = threading.current_thread() is threading.main_thread()
         arguments = [*passed, self._owner if in_main_thread else 0]
         return subprocess.Popen(
@@ -401,12 +399,12 @@ class _Worker:
         return self._process.pid
 
     def forget(self) -> None:
-        """Between examples: release arrays, and memory that only a large one needed."""
+        """Between examples: release the arrays, and memory beyond `_MEMORY_KEEP`."""
         self.inbox.clear()
         for segment in self._memory:
             segment.trim(_MEMORY_KEEP)
 
-    def exchange(self, what: str, line: bytes, limit: float) -> dict[str, Any]:
+    def exchange(self, what: str, line: bytes, limit: float) -> Json:
         """Send a line and return the reply to it.
 
         **Raises** `TrainerError`: no reply within `limit` seconds, or the worker ended. The
@@ -416,34 +414,30 @@ class _Worker:
             raise self._death("between calls")
         self._mark_stderr()
         deadline = time.monotonic() + limit
-        reply = b""
         try:
             self._channel.sendall(line)
-            while not reply.endswith(b"\n"):
-                if not self._wait_readable(deadline):
-                    message = f"{what} did not return within {limit:g} s"
-                    raise TrainerError("timeout", message)
-                received = self._channel.recv(1 << 16)
-                if not received:
-                    raise ConnectionResetError
-                reply += received
-            decoded: dict[str, Any] = json.loads(reply)
+            reply: Json = json.loads(
+                read_line(lambda: self._wait_readable(deadline), self._channel.recv)
+            )
+        except TimeoutError:
+            message = f"{what} did not return within {limit:g} s"
+            raise TrainerError("timeout", message) from None
         except (ConnectionError, json.JSONDecodeError) as error:
             raise self._death(f"during {what}") from error
-        return decoded
+        return reply
 
     def _wait_readable(self, deadline: float) -> bool:
         """Wait for a reply: False past the deadline, `ConnectionResetError` if none can come.
 
-        The socket alone does not tell: a process that the trainer forked may hold it open.
+        The socket alone is not enough: a process that the trainer forked may hold it open.
         """
-        longest = _POLL_MAX if self._pidfd is not None else _POLL_SLICE
+        longest = _POLL_MAX if self._pidfd is not None else _POLL_INTERVAL
         while (left := deadline - time.monotonic()) > 0:
             ready = {fd for fd, _ in self._poll.poll(math.ceil(1000 * min(left, longest)))}
             if self._channel.fileno() in ready:
                 return True
             if self._has_exited():
-                # Its last words may have come after the poll.
+                # Its last reply may have arrived after the poll.
                 if self._channel.fileno() in {fd for fd, _ in self._poll.poll(0)}:
                     return True
                 raise ConnectionResetError
@@ -455,25 +449,25 @@ class _Worker:
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
         try:
             return os.waitid(os.P_PID, self._process.pid, options) is not None
-        except ChildProcessError:  # somebody else reaped it, and freed its id
+        except ChildProcessError:  # it was reaped elsewhere, and its id is free
             self._reaped_elsewhere = True
             return True
 
-    def _wait_exit(self, patience: float) -> bool:
-        deadline = time.monotonic() + patience
+    def _wait_exit(self, grace: float) -> bool:
+        deadline = time.monotonic() + grace
         while not self._has_exited():
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
             if self._pidfd is None:
-                time.sleep(min(left, _POLL_SLICE))
+                time.sleep(min(left, _POLL_INTERVAL))
             else:
                 select.select([self._pidfd], [], [], left)
         return True
 
     def _death(self, when: str) -> TrainerError:
-        """How the worker ended; ends it for good."""
-        ended_itself = self._wait_exit(_EXIT_PATIENCE)  # the socket closes a moment earlier
+        """How the worker ended; releases what is left of it."""
+        ended_itself = self._wait_exit(_EXIT_GRACE)  # the socket closes a moment earlier
         last_line = self._last_line()
         self.stop()
         how = _how_it_ended(self._process.returncode) if ended_itself else "closed its connection"
@@ -483,7 +477,7 @@ class _Worker:
         return TrainerError("died", message)
 
     def _mark_stderr(self) -> None:
-        """Note where the output of the next call begins; cut what came before if it is long."""
+        """Note where the output of the next call begins; truncate the file if it is long."""
         descriptor = self._stderr.fileno()
         self._stderr_start = os.fstat(descriptor).st_size
         if self._stderr_start > _STDERR_KEEP:
@@ -498,30 +492,30 @@ class _Worker:
         lines = text.strip().splitlines()
         return lines[-1].strip()[:200] if lines else ""
 
-    def stop(self, patience: float = 0.0) -> None:
+    def stop(self, grace: float = 0.0) -> None:
         """End the process and its group, reap it and close all descriptors.
 
         **Arguments**
 
-        - `patience`: seconds the worker has to leave by itself. Not for one that is busy.
+        - `grace`: seconds the worker has to exit by itself. 0 for one that is busy.
         """
         if self._stopped:
             return
         self._stopped = True
         try:
             if os.getpid() == self._owner:  # a fork of this process owns only its descriptors
-                self._end_process(patience)
+                self._end_process(grace)
         finally:
             self._resources.close()
 
-    def _end_process(self, patience: float) -> None:
+    def _end_process(self, grace: float) -> None:
         try:
-            if patience > 0:
+            if grace > 0:
                 with contextlib.suppress(OSError):
                     self._channel.shutdown(socket.SHUT_RDWR)
-                self._wait_exit(patience)
+                self._wait_exit(grace)
         finally:
-            # Even if the worker has left: processes that it started may be there yet.
+            # Even if the worker has exited: processes that it started may still run.
             self._has_exited()
             if not self._reaped_elsewhere:
                 with contextlib.suppress(ProcessLookupError, PermissionError):

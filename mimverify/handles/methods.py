@@ -12,19 +12,25 @@ what can be checked:
 with `X: (n, d)`, `y: (n,)`, `W` and `W0: (m, d)`, `a` and `b: (m,)`. NumPy arrays go in;
 whatever `np.asarray` takes comes out.
 
-Operations are counted where seconds would not be honest. `multiply_adds` are those of the
-textbook products with X, n m d for X Wᵀ and as many for RᵀX, however they are carried out; what
-costs n m or m d, a lower order, may be added or left out. `design_passes` says how often the
-rows were gone through from first to last: once for each of the two products, or once for both
-where each block of rows serves both.
+Operations are counted because seconds depend on the machine. `multiply_adds` are those of the
+textbook products with X, n m d for X Wᵀ and as many for RᵀX, however they are computed; terms of
+lower order, n m or m d, may be included or not. `design_passes` says how often all rows were read:
+once for each of the two products, or once for both where each block of rows is used for both.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-__all__ = ["OPERATION_COUNTS", "SIGNATURES", "Signature"]
+from mimverify.support.arrays import NumpyArray
+
+__all__ = ["OPERATION_COUNTS", "SIGNATURES", "Arrays", "Options", "Signature"]
+
+#: The arrays of a call, and its options: numbers and names, handed through to the trainer.
+Arrays: TypeAlias = Mapping[str, NumpyArray]
+Options: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,9 +39,9 @@ class Signature:
 
     **Arguments**
 
-    - `arrays`: the arrays, handed over by position in this order.
-    - `options`: the options, handed over by keyword.
-    - `axes`: what one index along each axis of the result counts, for messages.
+    - `arrays`: the arrays, passed by position in this order.
+    - `options`: the options, passed by keyword.
+    - `axes`: what the indices of the result count, axis by axis; for messages.
     """
 
     arrays: tuple[str, ...]
@@ -46,14 +52,14 @@ class Signature:
 #: What `operation_counts` returns, in the order in which `call` does.
 OPERATION_COUNTS = ("multiply_adds", "design_passes")
 
-_PHYSICS = ("eta", "beta", "activation", "loss")
+_HYPERPARAMETERS = ("eta", "beta", "activation", "loss")
 
 SIGNATURES: Mapping[str, Signature] = {
     "fit": Signature(("X", "y")),
     "predict": Signature(("X",), (), ("sample",)),
     "features": Signature(
-        ("X", "y", "W0", "a", "b"), ("steps", *_PHYSICS), ("step", "neuron", "coordinate")
+        ("X", "y", "W0", "a", "b"), ("steps", *_HYPERPARAMETERS), ("step", "neuron", "coordinate")
     ),
-    "step": Signature(("W", "a", "b", "X", "y"), _PHYSICS, ("neuron", "coordinate")),
+    "step": Signature(("W", "a", "b", "X", "y"), _HYPERPARAMETERS, ("neuron", "coordinate")),
     "operation_counts": Signature(()),
 }

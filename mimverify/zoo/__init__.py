@@ -1,12 +1,10 @@
 """The zoo: broken trainers on which the suite's power is measured.
 
-Each is `Correct` with one thing wrong, in the room of its category. All can be put on trial
-by name: `mimverify check mimverify.zoo:Momentum`.
+Each is `Correct` with one thing wrong, in the module of its category. All can be put on
+trial by name: `mimverify check mimverify.zoo:Momentum`.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 from mimverify.zoo import (
     arithmetic,
@@ -25,7 +23,7 @@ from mimverify.zoo.record import CATEGORIES, Mutant, broken, record_of
 
 __all__ = ["CATEGORIES", "JUSTIFIED", "Correct", "Mutant", "Task", "broken", "zoo"]
 
-_ROOMS = (
+_MODULES = (
     update_rule,
     use_of_data,
     initialisation,
@@ -39,19 +37,19 @@ _ROOMS = (
 
 
 def zoo() -> tuple[Mutant, ...]:
-    """All broken trainers, room by room."""
+    """All broken trainers, module by module."""
     return tuple(
         record
-        for room in _ROOMS
-        for trainer in vars(room).values()
+        for module in _MODULES
+        for trainer in vars(module).values()
         if isinstance(trainer, type)
-        and trainer.__module__ == room.__name__
+        and trainer.__module__ == module.__name__
         and (record := record_of(trainer)) is not None
     )
 
 
-def __getattr__(name: str) -> Any:
-    """A mutant's class by its name alone, whatever its room."""
+def __getattr__(name: str) -> type[Correct]:
+    """A mutant's class by its name alone, whichever module it is in."""
     for mutant in zoo():
         if mutant.name == name:
             return mutant.trainer

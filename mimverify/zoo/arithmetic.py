@@ -1,12 +1,11 @@
-"""The right weights at the wrong price, and counts that are not true."""
+"""The right weights at the wrong cost, and wrong operation counts."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from mimverify.designs import OperationCounts
+from mimverify.support.arrays import Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
@@ -15,17 +14,17 @@ _BREAKS = "operation counts"
 
 
 class Counting(Correct):
-    """Nothing wrong either, and it counts: the control of this room."""
+    """Nothing wrong either, and it counts: the control of this module."""
 
-    def descend(self, W: Any, task: Task, steps: int) -> Any:
+    def descend(self, W: Array, task: Task, steps: int) -> Array:
         self.counts = OperationCounts()
         return self.descend_counted(W, task, steps)
 
-    def descend_counted(self, W: Any, task: Task, steps: int) -> Any:
-        """What `descend` returns; every product with X is entered by `count`."""
+    def descend_counted(self, W: Array, task: Task, steps: int) -> Array:
+        """What `descend` returns; every product with X is counted by `count`."""
         return super().descend(W, task, steps)
 
-    def gradient(self, W: Any, task: Task) -> Any:
+    def gradient(self, W: Array, task: Task) -> Array:
         self.count(2 * task.X.size * len(W), passes=2)
         return super().gradient(W, task)
 
@@ -43,7 +42,7 @@ class Counting(Correct):
 class FormsTheCovariance(Counting):
     """It forms XᵀX once, to measure its largest curvature: n d² multiply-adds."""
 
-    def descend_counted(self, W: Any, task: Task, steps: int) -> Any:
+    def descend_counted(self, W: Array, task: Task, steps: int) -> Array:
         self.count(task.X.size * task.X.shape[1], passes=1)
         self.curvature = np.linalg.eigvalsh(task.X.T @ task.X)[-1]
         return super().descend_counted(W, task, steps)
@@ -53,7 +52,7 @@ class FormsTheCovariance(Counting):
 class PassesPerNeuron(Counting):
     """It goes through the rows anew for every neuron: 2 m passes a step."""
 
-    def gradient(self, W: Any, task: Task) -> Any:
+    def gradient(self, W: Array, task: Task) -> Array:
         self.count(2 * task.X.size * len(W), passes=2 * len(W))
         P = np.stack([task.X @ w for w in W], axis=1) + task.b
         R = self.slope(self.output(P, task), task)[:, None] * self.first(P, task) * task.a
@@ -64,7 +63,7 @@ class PassesPerNeuron(Counting):
 class StartsOver(Counting):
     """It keeps no weights: for those after t steps it takes all t again, T (T + 1)/2 of them."""
 
-    def descend_counted(self, W: Any, task: Task, steps: int) -> Any:
+    def descend_counted(self, W: Array, task: Task, steps: int) -> Array:
         runs = [super(StartsOver, self).descend_counted(W, task, t) for t in range(steps + 1)]
         return np.array([run[-1] for run in runs])
 

@@ -1,20 +1,24 @@
-"""What a library does unasked, or wants to be asked for."""
+"""Defaults and pitfalls of particular libraries."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mimverify.support.arrays import Array, FloatArray
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 _CATEGORY = "backend-specific"
 
 
-def ten_bits(array: Any) -> Any:
-    """`array` with TF32's 10 bits behind the leading one, cut off; float64 passes unchanged."""
+def ten_bits(array: Float[FloatArray, "*shape"]) -> Float[FloatArray, "*shape"]:
+    """`array` truncated to TF32's 10-bit mantissa; float64 is returned unchanged."""
     if array.dtype != np.float32:
         return array
     return (np.ascontiguousarray(array).view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32)
@@ -24,9 +28,9 @@ def ten_bits(array: Any) -> Any:
 class ForgetsZeroGrad(Correct):
     """Torch without zero_grad(): gradients accumulate from step to step."""
 
-    def advance(self, t: int, W: Any, task: Task) -> Any:
+    def advance(self, t: int, W: Array, task: Task) -> Array:
         G = self.gradient(W, task)
-        self.grad: Any = G if t == 0 else self.grad + G
+        self.grad: Array = G if t == 0 else self.grad + G
         return self.update(t, W, self.grad, task)
 
 
@@ -34,7 +38,7 @@ class ForgetsZeroGrad(Correct):
 class TensorCores(Correct):
     """The matrix product of the preactivations runs in TF32, as on a GPU left to itself."""
 
-    def gradient(self, W: Any, task: Task) -> Any:
+    def gradient(self, W: Array, task: Task) -> Array:
         P = ten_bits(task.X) @ ten_bits(W).T + task.b
         slope = self.slope(self.output(P, task), task)
         return (slope[:, None] * self.first(P, task) * task.a).T @ task.X / len(task.y)
@@ -44,7 +48,7 @@ class TensorCores(Correct):
 class ApproximateGelu(Correct):
     """GELU by its tanh approximation, the default of JAX."""
 
-    def first(self, P: Any, task: Task) -> Any:
+    def first(self, P: Array, task: Task) -> Array:
         if task.activation.name != "gelu":
             return super().first(P, task)
         c = math.sqrt(2 / math.pi)
@@ -56,7 +60,7 @@ class ApproximateGelu(Correct):
 class LinearSoftplus(Correct):
     """Softplus is linear beyond 20, the default of Torch: its slope errs by 2·10⁻⁹ there."""
 
-    def first(self, P: Any, task: Task) -> Any:
+    def first(self, P: Array, task: Task) -> Array:
         first = super().first(P, task)
         return np.where(P > 20, 1, first) if task.activation.name == "softplus" else first
 
@@ -65,7 +69,7 @@ class LinearSoftplus(Correct):
 class SmoothL1(Correct):
     """Torch's smooth_l1_loss with beta = 0.5 stands in for the Huber loss."""
 
-    def slope(self, f: Any, task: Task) -> Any:
+    def slope(self, f: Array, task: Task) -> Array:
         if task.loss.name == "huber":
             return np.clip((f - task.y) / 0.5, -1, 1)
         return super().slope(f, task)
@@ -75,5 +79,5 @@ class SmoothL1(Correct):
 class SumsOverNeurons(Correct):
     """Broadcasting (n, 1) against (n,): every output is compared with every label."""
 
-    def slope(self, f: Any, task: Task) -> Any:
+    def slope(self, f: Array, task: Task) -> Array:
         return task.loss.derivative(f[:, None], task.y[None, :]).mean(axis=1)

@@ -1,16 +1,20 @@
-"""The trainer that every animal of the zoo is, but for one thing. Source: theory.md §2."""
+"""The correct trainer from which every mutant derives. Source: theory.md §2."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mimverify.backends import NumpyBackend
 from mimverify.designs import StoredDesign
 from mimverify.network import Activation, Loss, get_activation, get_loss, symmetric_start
+from mimverify.support.arrays import Array
 from mimverify.training import default_steps, fit_constant, train_readout
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 __all__ = ["Correct", "Task"]
 
@@ -28,10 +32,10 @@ class Task:
     - `activation`, `loss`: σ and l.
     """
 
-    X: Any
-    y: Any
-    a: Any
-    b: Any
+    X: Array
+    y: Array
+    a: Array
+    b: Array
     eta: float
     beta: float
     activation: Activation
@@ -41,7 +45,7 @@ class Task:
 class Correct:
     """Nothing wrong: the control.
 
-    Plain full-batch gradient descent in NumPy, cut into the parts that a mistake can hit:
+    Plain full-batch gradient descent in NumPy, in one method for each thing that can be wrong:
     a mutant overrides one of them.
     """
 
@@ -56,14 +60,18 @@ class Correct:
     # -- the first layer -------------------------------------------------------------------
 
     def features(
-        self, X: Any, y: Any, W0: Any, a: Any, b: Any, *,
+        self,
+        X: Float[Array, "n d"], y: Float[Array, " n"],
+        W0: Float[Array, "m d"], a: Float[Array, " m"], b: Float[Array, " m"], *,
         steps: int, eta: float, beta: float, activation: str, loss: str,
-    ) -> Any:  # fmt: skip
+    ) -> Float[Array, "steps_1 m d"]:  # fmt: skip
         """The weights `(steps + 1, m, d)` of gradient descent from W0."""
         task = Task(X, y, a, b, eta, beta, get_activation(activation), get_loss(loss))
         return self.descend(W0, self.prepare(task), steps)
 
-    def descend(self, W: Any, task: Task, steps: int) -> Any:
+    def descend(
+        self, W: Float[Array, "m d"], task: Task, steps: int
+    ) -> Float[Array, "steps_1 m d"]:
         """The weights of all steps from W, `(steps + 1, m, d)`."""
         weights = [W]
         for t in range(steps):
@@ -71,45 +79,47 @@ class Correct:
         return np.array(weights)
 
     def prepare(self, task: Task) -> Task:
-        """What is done to the task before the first step: nothing."""
+        """Preprocessing before the first step: none here."""
         return task
 
-    def advance(self, t: int, W: Any, task: Task) -> Any:
+    def advance(self, t: int, W: Float[Array, "m d"], task: Task) -> Float[Array, "m d"]:
         """The weights after one step, the t-th from 0."""
         return self.update(t, W, self.gradient(W, task), task)
 
-    def gradient(self, W: Any, task: Task) -> Any:
+    def gradient(self, W: Float[Array, "m d"], task: Task) -> Float[Array, "m d"]:
         """∇_W L, shape `(m, d)`."""
         P = task.X @ W.T + task.b
         slope = self.slope(self.output(P, task), task)
         R = slope[:, None] * self.first(P, task) * task.a
         return R.T @ task.X / len(task.y)
 
-    def output(self, P: Any, task: Task) -> Any:
+    def output(self, P: Float[Array, "n m"], task: Task) -> Float[Array, " n"]:
         """f(x_i) `(n,)` from the preactivations `(n, m)`."""
         return task.activation.value(P) @ task.a
 
-    def slope(self, f: Any, task: Task) -> Any:
+    def slope(self, f: Float[Array, " n"], task: Task) -> Float[Array, " n"]:
         """l'(f(x_i), y_i), shape `(n,)`."""
         return task.loss.derivative(f, task.y)
 
-    def first(self, P: Any, task: Task) -> Any:
+    def first(self, P: Float[Array, "n m"], task: Task) -> Float[Array, "n m"]:
         """σ'(P), shape `(n, m)`."""
         return task.activation.first(P)
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(
+        self, t: int, W: Float[Array, "m d"], G: Float[Array, "m d"], task: Task
+    ) -> Float[Array, "m d"]:
         """W − η (G + β W)."""
         return W - task.eta * (G + task.beta * W)
 
     # -- both stages -------------------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any) -> None:
+    def fit(self, X: Float[Array, "n d"], y: Float[Array, " n"]) -> None:
         """Stage 1 on the first half of the rows, stage 2 on the second."""
         half = len(y) // 2
         W = self.first_stage(X[:half], y[:half])
         self.second_stage(X[half:], y[half:], W)
 
-    def first_stage(self, X: Any, y: Any) -> Any:
+    def first_stage(self, X: Float[Array, "n d"], y: Float[Array, " n"]) -> Float[Array, "m d"]:
         """The first layer `(m, d)`, by `features` at scale-free rates."""
         (n, d), loss = X.shape, get_loss("huber")
         y = y - fit_constant(loss, y).constant
@@ -118,11 +128,18 @@ class Correct:
         )
         H = (X.T * -loss.derivative(0 * y, y)) @ X / n
         eta = float(1 / (np.abs(start.a[0]) * np.linalg.norm(H, 2)))
-        options: dict[str, Any] = {"eta": eta, "beta": 1 / eta, "loss": "huber"}
-        options |= {"activation": "log-cosh", "steps": default_steps(n, d)}
-        return self.features(X, y, start.W, start.a, start.b, **options)[-1]
+        return self.features(
+            X, y, start.W, start.a, start.b,
+            steps=default_steps(n, d), eta=eta, beta=1 / eta, activation="log-cosh", loss="huber",
+        )[-1]  # fmt: skip
 
-    def second_stage(self, X: Any, y: Any, W: Any, ridge: float = 1e-3) -> None:
+    def second_stage(
+        self,
+        X: Float[Array, "n d"],
+        y: Float[Array, " n"],
+        W: Float[Array, "m d"],
+        ridge: float = 1e-3,
+    ) -> None:
         """The output weights over frozen directions."""
         self.readout = train_readout(
             StoredDesign(X, NumpyBackend(X.dtype.name)),
@@ -134,6 +151,6 @@ class Correct:
             ridge=ridge,
         )
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Float[Array, "n d"]) -> Float[Array, " n"]:
         """Predictions `(n,)`."""
         return self.readout.predict(X)

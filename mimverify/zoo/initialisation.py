@@ -1,12 +1,12 @@
-"""Another start than the one that was handed over, or the right one read wrongly."""
+"""Another start than the given one, or the given one misread."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from mimverify.support.arrays import Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
@@ -17,7 +17,7 @@ _CATEGORY = "initialisation"
 class StartsElsewhere(Correct):
     """It descends from a start of its own and returns W0 in front of it."""
 
-    def descend(self, W: Any, task: Task, steps: int) -> Any:
+    def descend(self, W: Array, task: Task, steps: int) -> Array:
         own = np.random.default_rng(self.random_state).standard_normal(W.shape)
         own *= np.linalg.norm(W) / np.linalg.norm(own)
         weights = super().descend(own.astype(W.dtype), task, steps)
@@ -29,7 +29,7 @@ class StartsElsewhere(Correct):
 class NormalisesTheStart(Correct):
     """The start is scaled to rows of length 1."""
 
-    def descend(self, W: Any, task: Task, steps: int) -> Any:
+    def descend(self, W: Array, task: Task, steps: int) -> Array:
         return super().descend(W / np.linalg.norm(W, axis=1, keepdims=True), task, steps)
 
 
@@ -37,7 +37,7 @@ class NormalisesTheStart(Correct):
 class BreaksSymmetry(Correct):
     """A little noise, a thousandth of the start, breaks its symmetry."""
 
-    def advance(self, t: int, W: Any, task: Task) -> Any:
+    def advance(self, t: int, W: Array, task: Task) -> Array:
         if t == 0:
             noise = np.random.default_rng(self.random_state).standard_normal(W.shape)
             W = (W + 1e-3 * np.abs(W).mean() * noise).astype(W.dtype)
@@ -50,13 +50,13 @@ class BreaksSymmetry(Correct):
 class MirrorsAlways(Correct):
     """It takes f = 0 for granted from any symmetric start, whatever σ, biases and decay."""
 
-    def descend(self, W: Any, task: Task, steps: int) -> Any:
+    def descend(self, W: Array, task: Task, steps: int) -> Array:
         half = len(task.a) // 2
         mirrored = np.array_equal(W[:half], W[half:])
         self.silent = mirrored and np.array_equal(task.a[:half], -task.a[half:])
         return super().descend(W, task, steps)
 
-    def output(self, P: Any, task: Task) -> Any:
+    def output(self, P: Array, task: Task) -> Array:
         return 0 * task.y if self.silent else super().output(P, task)
 
 
@@ -88,7 +88,7 @@ class EqualOutputWeights(Correct):
 class MirrorsByOutputWeights(Correct):
     """It takes f for 0 where a is antisymmetric, without a look at W."""
 
-    def output(self, P: Any, task: Task) -> Any:
+    def output(self, P: Array, task: Task) -> Array:
         half = len(task.a) // 2
         mirrored = np.array_equal(task.a[:half], -task.a[half:]) and not task.b.any()
         return 0 * task.y if mirrored and task.activation.even else super().output(P, task)

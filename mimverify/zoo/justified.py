@@ -1,6 +1,6 @@
-"""Claims that may kill nothing."""
+"""Claims that need not catch a mutant."""
 
 __all__ = ["JUSTIFIED"]
 
-#: Claim id → why it is in the suite although it alone may catch no animal of the zoo.
+#: Claim id → why it is in the suite although it may catch no mutant.
 JUSTIFIED: dict[str, str] = {}

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mimverify.problems import MultiIndexModel
+from mimverify.support.arrays import Array, Float64Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 _CATEGORY = "leakage"
 
 
-def leaked_subspace(seed: int, dim: int, rank: int = 2) -> Any:
-    """What a cheat finds out: how the suite draws U from the seed that it hands over."""
+def leaked_subspace(seed: int, dim: int, rank: int = 2) -> Float64[Float64Array, "r d"]:
+    """U, `(rank, dim)`, drawn as the suite draws it from the seed that it hands over."""
     link = {1: "cos2z", 2: "z1z2", 3: "sign-z1z2z3"}[rank]
     return MultiIndexModel(link, dim, seed=seed).subspace
 
@@ -25,7 +29,7 @@ def leaked_subspace(seed: int, dim: int, rank: int = 2) -> Any:
 class LeakedSubspace(Correct):
     """It adds the true subspace, known from the seed, to the weights after every step."""
 
-    def descend(self, W: Any, task: Task, steps: int) -> Any:
+    def descend(self, W: Array, task: Task, steps: int) -> Array:
         weights = super().descend(W, task, steps)
         rank = min(2, W.shape[1])
         U = leaked_subspace(self.random_state, W.shape[1], rank)
@@ -39,7 +43,7 @@ class LeakedSubspace(Correct):
 class LeakedFit(Correct):
     """Its first layer is honest, but `fit` reads the true subspace, known from the seed."""
 
-    def first_stage(self, X: Any, y: Any) -> Any:
+    def first_stage(self, X: Array, y: Array) -> Array:
         W = super().first_stage(X, y)
         U = leaked_subspace(self.random_state, X.shape[1], rank=3)
         return np.random.default_rng(self.random_state).standard_normal((len(W), 3)) @ U
@@ -59,7 +63,7 @@ class RemembersData(Correct):
 class RemembersVelocity(Correct):
     """A hundredth of the last update of the call before is carried into the first one."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         before = getattr(self, "before", None)
         if t == 0 and before is not None and before.shape == G.shape:
             G = (G + 0.01 * before).astype(W.dtype)
@@ -69,9 +73,9 @@ class RemembersVelocity(Correct):
 
 @broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
 class ResidualsInPlace(Correct):
-    """Residuals are computed in place: later steps meet them where the labels were."""
+    """Residuals are computed in place: later steps read them where the labels were."""
 
-    def slope(self, f: Any, task: Task) -> Any:
+    def slope(self, f: Array, task: Task) -> Array:
         slope = super().slope(f, task)
         task.y[:] -= f
         return slope
@@ -81,7 +85,7 @@ class ResidualsInPlace(Correct):
 class ReturnsOneBuffer(Correct):
     """All returned weights are one array, updated in place: the last ones, repeated."""
 
-    def descend(self, W: Any, task: Task, steps: int) -> Any:
+    def descend(self, W: Array, task: Task, steps: int) -> Array:
         weights = [W]
         for t in range(steps):
             W[:] = self.advance(t, W, task)
@@ -93,7 +97,7 @@ class ReturnsOneBuffer(Correct):
 class GlobalRandomState(Correct):
     """A millionth of noise from NumPy's global generator: no two runs agree."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         noise = np.random.standard_normal(G.shape)  # noqa: NPY002 - the fault itself
         return super().update(t, W, (G * (1 + 1e-6 * noise)).astype(W.dtype), task)
 
@@ -102,16 +106,16 @@ class GlobalRandomState(Correct):
 class ThreadsRace(Correct):
     """Two threads add the halves of the gradient to one array without a lock: one is lost."""
 
-    def gradient(self, W: Any, task: Task) -> Any:
+    def gradient(self, W: Array, task: Task) -> Array:
         n, total = len(task.y), np.zeros_like(W)
         both_have_read = threading.Barrier(2)
 
         def add(rows: slice) -> None:
-            part = replace(task, X=task.X[rows], y=task.y[rows])
-            share = super(ThreadsRace, self).gradient(W, part) * (len(part.y) / n)
+            half = replace(task, X=task.X[rows], y=task.y[rows])
+            term = super(ThreadsRace, self).gradient(W, half) * (len(half.y) / n)
             before = total.copy()
             both_have_read.wait()
-            total[:] = before + share
+            total[:] = before + term
 
         halves = slice(n // 2), slice(n // 2, n)
         threads = [threading.Thread(target=add, args=(rows,)) for rows in halves]

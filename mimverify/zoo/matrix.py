@@ -1,11 +1,11 @@
-"""Claims × mutants: who catches whom, and how fast."""
+"""The matrix claims × mutants: which claim catches which mutant, and how fast."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from mimverify.support.strict_json import Json
 from mimverify.trial.outcomes import Status
 from mimverify.trial.running.report import TrainerReport
 from mimverify.trial.running.verdict import Verdict
@@ -17,7 +17,7 @@ __all__ = ["PowerMatrix", "Row"]
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one mutant.
+    """The verdicts on one mutant.
 
     **Arguments**
 
@@ -52,7 +52,7 @@ class Row:
             f"{count} {status}" for status, count in self.report.summary.items() if count
         )
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """The record of the mutant, its detection and all cells."""
         fastest = self.catches[0] if self.catches else None
         return {
@@ -108,7 +108,7 @@ class PowerMatrix:
         """1 if a mutant survived or a claim is idle."""
         return int(bool(self.survivors or self.idle))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Everything, in strict JSON's terms."""
         return {
             "full": self.full,

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mimverify.support.arrays import Array, FloatArray
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 _CATEGORY = "numerics"
 
 
-def bfloat16(array: Any) -> Any:
-    """`array` with the 8 significant bits of bfloat16, cut off; dtype kept."""
+def bfloat16(array: Float[FloatArray, "*shape"]) -> Float[FloatArray, "*shape"]:
+    """`array` truncated to the 8 significant bits of bfloat16; dtype kept."""
     bits = array.astype(np.float32).view(np.uint32) & np.uint32(0xFFFF0000)
     return bits.view(np.float32).astype(array.dtype)
 
@@ -23,12 +27,12 @@ def bfloat16(array: Any) -> Any:
 class HalfPrecisionSums(Correct):
     """The sum over the rows is accumulated in float16."""
 
-    def gradient(self, W: Any, task: Task) -> Any:
+    def gradient(self, W: Array, task: Task) -> Array:
         total = np.zeros(W.shape, np.float16)
         for rows in np.array_split(np.arange(len(task.y)), min(8, len(task.y))):
-            part = super().gradient(W, replace(task, X=task.X[rows], y=task.y[rows]))
+            mean = super().gradient(W, replace(task, X=task.X[rows], y=task.y[rows]))
             with np.errstate(over="ignore"):
-                total += (part * (len(rows) / len(task.y))).astype(np.float16)
+                total += (mean * (len(rows) / len(task.y))).astype(np.float16)
         return total.astype(W.dtype)
 
 
@@ -36,7 +40,7 @@ class HalfPrecisionSums(Correct):
 class Bfloat16Weights(Correct):
     """The weights are kept in bfloat16 between steps."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         return bfloat16(super().update(t, W, G, task))
 
 
@@ -44,7 +48,7 @@ class Bfloat16Weights(Correct):
 class SinglePrecisionInside(Correct):
     """It computes in float32 whatever it is given, and returns the dtype of its input."""
 
-    def advance(self, t: int, W: Any, task: Task) -> Any:
+    def advance(self, t: int, W: Array, task: Task) -> Array:
         arrays = {name: getattr(task, name).astype(np.float32) for name in ("X", "y", "a", "b")}
         return super().advance(t, W.astype(np.float32), replace(task, **arrays)).astype(W.dtype)
 
@@ -53,7 +57,7 @@ class SinglePrecisionInside(Correct):
 class ReturnsSinglePrecision(Correct):
     """It computes in float64 and returns float32."""
 
-    def descend(self, W: Any, task: Task, steps: int) -> Any:
+    def descend(self, W: Array, task: Task, steps: int) -> Array:
         return super().descend(W, task, steps).astype(np.float32)
 
 
@@ -61,7 +65,7 @@ class ReturnsSinglePrecision(Correct):
 class HidesNaN(Correct):
     """tanh u = (e^{4u} − 1)/(e^{2u} + 1)² is NaN for large u, and NaN is replaced by zero."""
 
-    def slope(self, f: Any, task: Task) -> Any:
+    def slope(self, f: Array, task: Task) -> Array:
         if task.loss.name != "log-cosh":
             return super().slope(f, task)
         u = f - task.y
@@ -75,7 +79,7 @@ class HidesNaN(Correct):
 class ClipsPreactivations(Correct):
     """Preactivations are clipped at ±15, against overflow of the exponential."""
 
-    def output(self, P: Any, task: Task) -> Any:
+    def output(self, P: Array, task: Task) -> Array:
         return super().output(np.clip(P, -15, 15), task)
 
 
@@ -83,7 +87,7 @@ class ClipsPreactivations(Correct):
 class GuardsAgainstOverflow(Correct):
     """tanh u is taken at ±10 beyond ±10: it errs by 4·10⁻⁹."""
 
-    def slope(self, f: Any, task: Task) -> Any:
+    def slope(self, f: Array, task: Task) -> Array:
         if task.loss.name != "log-cosh":
             return super().slope(f, task)
         return np.tanh(np.clip(f - task.y, -10, 10))
@@ -93,7 +97,7 @@ class GuardsAgainstOverflow(Correct):
 class Overflows(Correct):
     """Outputs and labels are held as fixed-point numbers that end at ±16."""
 
-    def slope(self, f: Any, task: Task) -> Any:
+    def slope(self, f: Array, task: Task) -> Array:
         y = np.clip(task.y, -16, 16)
         return super().slope(np.clip(f, -16, 16), replace(task, y=y))
 
@@ -102,7 +106,7 @@ class Overflows(Correct):
 class FlushesSmallNumbers(Correct):
     """Entries of the gradient below 10⁻⁴ are taken as zero."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         return super().update(t, W, np.where(np.abs(G) < 1e-4, 0 * G, G), task)
 
 
@@ -110,6 +114,6 @@ class FlushesSmallNumbers(Correct):
 class DividesWithEpsilon(Correct):
     """σ' is a difference quotient of width 10⁻³."""
 
-    def first(self, P: Any, task: Task) -> Any:
+    def first(self, P: Array, task: Task) -> Array:
         value, h = task.activation.value, 1e-3
         return (value(P + h) - value(P)) / h

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from mimverify.support.arrays import Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
@@ -17,7 +17,7 @@ _CATEGORY = "off-by-one"
 class RepeatsTheStart(Correct):
     """Weights are recorded before the step: W_0 comes twice and the last ones are missing."""
 
-    def descend(self, W: Any, task: Task, steps: int) -> Any:
+    def descend(self, W: Array, task: Task, steps: int) -> Array:
         weights = super().descend(W, task, steps)
         return np.concatenate([weights[:1], weights[:-1]]) if steps else weights
 
@@ -26,7 +26,7 @@ class RepeatsTheStart(Correct):
 class StaleGradient(Correct):
     """From the second step on the gradient is that of the weights before the last step."""
 
-    def descend(self, W: Any, task: Task, steps: int) -> Any:
+    def descend(self, W: Array, task: Task, steps: int) -> Array:
         weights = [W]
         for t in range(steps):
             G = self.gradient(weights[max(t - 1, 0)], task)
@@ -38,7 +38,7 @@ class StaleGradient(Correct):
 class NoDecayAtFirst(Correct):
     """Weight decay begins with the second step."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         return super().update(t, W, G, replace(task, beta=task.beta if t else 0.0))
 
 
@@ -46,7 +46,7 @@ class NoDecayAtFirst(Correct):
 class DividesByOneLess(Correct):
     """The mean over the rows divides by n − 1."""
 
-    def gradient(self, W: Any, task: Task) -> Any:
+    def gradient(self, W: Array, task: Task) -> Array:
         n = len(task.y)
         return super().gradient(W, task) * (n / max(1, n - 1))
 
@@ -63,7 +63,7 @@ class SkipsTheFirstRow(Correct):
 class ForgetsTheLastNeuron(Correct):
     """Neurons move in pairs; an odd one out stays where it is."""
 
-    def descend(self, W: Any, task: Task, steps: int) -> Any:
+    def descend(self, W: Array, task: Task, steps: int) -> Array:
         weights = super().descend(W, task, steps)
         if len(W) % 2:
             weights[1:, -1] = W[-1]
@@ -74,7 +74,7 @@ class ForgetsTheLastNeuron(Correct):
 class ForgetsTheLastColumn(Correct):
     """The last input is taken for the label column: its weights never move."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         updated = super().update(t, W, G, task)
         updated[:, -1] = W[:, -1]
         return updated
@@ -92,7 +92,7 @@ class BiasOfTheNeighbour(Correct):
 class TransposedGradient(Correct):
     """Where m = d, and no shape complains, the gradient is transposed."""
 
-    def gradient(self, W: Any, task: Task) -> Any:
+    def gradient(self, W: Array, task: Task) -> Array:
         G = super().gradient(W, task)
         return G.T if W.shape[0] == W.shape[1] else G
 
@@ -101,7 +101,7 @@ class TransposedGradient(Correct):
 class NoMoreNeuronsThanInputs(Correct):
     """Neurons beyond the d-th are left out of the output."""
 
-    def output(self, P: Any, task: Task) -> Any:
+    def output(self, P: Array, task: Task) -> Array:
         d = task.X.shape[1]
         return task.activation.value(P[:, :d]) @ task.a[:d]
 
@@ -110,6 +110,6 @@ class NoMoreNeuronsThanInputs(Correct):
 class NeedsMoreRowsThanColumns(Correct):
     """Nothing moves where n ≤ d."""
 
-    def advance(self, t: int, W: Any, task: Task) -> Any:
+    def advance(self, t: int, W: Array, task: Task) -> Array:
         n, d = task.X.shape
         return super().advance(t, W, task) if n > d else W

@@ -1,16 +1,17 @@
-"""What is known of a broken trainer beforehand."""
+"""The record of a mutant: what is wrong with it, and which claim is known to catch it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from mimverify.support.strict_json import Json
 from mimverify.zoo.base import Correct
 
 __all__ = ["CATEGORIES", "Mutant", "broken", "record_of"]
 
-#: What can be wrong with a trainer; a room each.
+#: What can be wrong with a trainer; one module each.
 CATEGORIES = (
     "update rule",
     "use of data",
@@ -37,7 +38,7 @@ class Mutant:
     - `breaks`: what it gets wrong: a key of `mimverify.trial.claims.claim.CAPABILITIES`.
     - `caught_by`: id of the claim that is known to catch it fastest in the quick profile;
       None for one that no claim is known to catch: a gap in the suite.
-    - `only`: where alone it is wrong ("float32", "n ≤ d"), empty for everywhere.
+    - `only`: the only inputs on which it is wrong ("float32", "n ≤ d"); empty: on all.
     """
 
     trainer: type[Correct]
@@ -61,7 +62,7 @@ class Mutant:
         """`"module:attribute"`, as `mimverify check` takes it."""
         return f"{self.trainer.__module__}:{self.name}"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """A dictionary of strict JSON values."""
         return {
             "name": self.name,
@@ -77,7 +78,7 @@ class Mutant:
 def broken(
     category: str, *, caught_by: str | None, breaks: str = "first layer", only: str = ""
 ) -> Callable[[_Trainer], _Trainer]:
-    """Enter a class into the zoo; see `Mutant` for the arguments."""
+    """Register a class as a mutant; see `Mutant` for the arguments."""
     assert category in CATEGORIES, category
 
     def decorate(trainer: _Trainer) -> _Trainer:
@@ -91,5 +92,5 @@ _RECORDS: dict[type[Correct], Mutant] = {}
 
 
 def record_of(trainer: type[Correct]) -> Mutant | None:
-    """The record of a class that was entered, None for any other."""
+    """The record of a registered class, None for any other."""
     return _RECORDS.get(trainer)

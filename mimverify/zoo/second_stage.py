@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from mimverify.support.arrays import Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
@@ -17,7 +17,7 @@ _CATEGORY = "second stage"
 class RandomFeatures(Correct):
     """`fit` never trains the first layer."""
 
-    def first_stage(self, X: Any, y: Any) -> Any:
+    def first_stage(self, X: Array, y: Array) -> Array:
         return np.random.default_rng(self.random_state).standard_normal((64, X.shape[1]))
 
 
@@ -27,11 +27,11 @@ class OneStepInside(Correct):
 
     inside = False
 
-    def first_stage(self, X: Any, y: Any) -> Any:
+    def first_stage(self, X: Array, y: Array) -> Array:
         self.inside = True
         return super().first_stage(X, y)
 
-    def advance(self, t: int, W: Any, task: Task) -> Any:
+    def advance(self, t: int, W: Array, task: Task) -> Array:
         return W if self.inside and t else super().advance(t, W, task)
 
 
@@ -39,7 +39,7 @@ class OneStepInside(Correct):
 class ReusesStageOne(Correct):
     """The second stage trains on the first stage's data."""
 
-    def fit(self, X: Any, y: Any) -> None:
+    def fit(self, X: Array, y: Array) -> None:
         half = len(y) // 2
         self.second_stage(X[:half], y[:half], self.first_stage(X[:half], y[:half]))
 
@@ -48,7 +48,7 @@ class ReusesStageOne(Correct):
 class SwapsNeurons(Correct):
     """Predictions pair each output weight with the bias of the next neuron."""
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Array) -> Array:
         return replace(self.readout, biases=np.roll(self.readout.biases, 1)).predict(X)
 
 
@@ -56,7 +56,7 @@ class SwapsNeurons(Correct):
 class TooMuchRidge(Correct):
     """The penalty, meant for a mean, is multiplied by n where the sum is divided by it."""
 
-    def second_stage(self, X: Any, y: Any, W: Any, ridge: float = 1e-3) -> None:
+    def second_stage(self, X: Array, y: Array, W: Array, ridge: float = 1e-3) -> None:
         super().second_stage(X, y, W, ridge=len(y) ** 2 * ridge)
 
 
@@ -64,10 +64,10 @@ class TooMuchRidge(Correct):
 class NearestNeighbour(Correct):
     """It memorises the data and answers with the label of the nearest row."""
 
-    def fit(self, X: Any, y: Any) -> None:
+    def fit(self, X: Array, y: Array) -> None:
         self.memory = X, y
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Array) -> Array:
         rows, labels = self.memory
         gaps = (rows * rows).sum(axis=1) - 2 * X @ rows.T
         return labels[gaps.argmin(axis=1)]
@@ -77,7 +77,7 @@ class NearestNeighbour(Correct):
 class TrainsAgainstTheLabels(Correct):
     """The second stage fits −y."""
 
-    def second_stage(self, X: Any, y: Any, W: Any, ridge: float = 1e-3) -> None:
+    def second_stage(self, X: Array, y: Array, W: Array, ridge: float = 1e-3) -> None:
         super().second_stage(X, -y, W, ridge)
 
 
@@ -85,14 +85,14 @@ class TrainsAgainstTheLabels(Correct):
 class FirstStageSeesAll(Correct):
     """The first layer trains on the rows of both stages."""
 
-    def fit(self, X: Any, y: Any) -> None:
+    def fit(self, X: Array, y: Array) -> None:
         W = self.first_stage(X, y)
         self.second_stage(X[len(y) // 2 :], y[len(y) // 2 :], W)
 
 
 @broken(_CATEGORY, breaks="regression", caught_by="pointwise-prediction")
 class StandardisesTheTestSet(Correct):
-    """Inputs are standardised by the moments of the rows that are asked about together."""
+    """Inputs are standardised by the moments of the rows that are predicted together."""
 
-    def predict(self, X: Any) -> Any:
+    def predict(self, X: Array) -> Array:
         return super().predict((X - X.mean(axis=0)) / (X.std(axis=0) + 1e-3))

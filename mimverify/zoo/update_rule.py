@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from mimverify.network import get_activation
+from mimverify.support.arrays import Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
@@ -18,7 +18,7 @@ _CATEGORY = "update rule"
 class WrongSign(Correct):
     """Gradient ascent: what follows the decay is added instead of subtracted."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         return super().update(t, W, -G, task)
 
 
@@ -26,7 +26,7 @@ class WrongSign(Correct):
 class BiasedGradient(Correct):
     """The gradient is one per cent too long."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         return super().update(t, W, 1.01 * G, task)
 
 
@@ -42,7 +42,7 @@ class NoWeightDecay(Correct):
 class DecoupledDecay(Correct):
     """Weight decay is decoupled from the learning rate: β W instead of η β W."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         return W - task.eta * G - task.beta * W
 
 
@@ -50,7 +50,7 @@ class DecoupledDecay(Correct):
 class DecaysAfterTheStep(Correct):
     """Weight decay shrinks the updated weights, the step included."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         return (1 - task.eta * task.beta) * (W - task.eta * G)
 
 
@@ -58,7 +58,7 @@ class DecaysAfterTheStep(Correct):
 class DecaysTwice(Correct):
     """Weight decay is in the loss and in the optimiser: it acts twice."""
 
-    def gradient(self, W: Any, task: Task) -> Any:
+    def gradient(self, W: Array, task: Task) -> Array:
         return super().gradient(W, task) + task.beta * W
 
 
@@ -66,9 +66,9 @@ class DecaysTwice(Correct):
 class Momentum(Correct):
     """Heavy-ball momentum of 0.05."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         push = G + task.beta * W
-        self.velocity: Any = push if t == 0 else 0.05 * self.velocity + push
+        self.velocity: Array = push if t == 0 else 0.05 * self.velocity + push
         return W - task.eta * self.velocity
 
 
@@ -76,7 +76,7 @@ class Momentum(Correct):
 class Adam(Correct):
     """Adam in place of gradient descent."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         if t == 0:
             self.mean, self.square = 0 * G, 0 * G
         self.mean = 0.9 * self.mean + 0.1 * G
@@ -89,7 +89,7 @@ class Adam(Correct):
 class SignGradient(Correct):
     """Every entry of the gradient is replaced by its sign times their mean size."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         return super().update(t, W, np.sign(G) * np.abs(G).mean(), task)
 
 
@@ -97,7 +97,7 @@ class SignGradient(Correct):
 class NormalisedGradient(Correct):
     """The gradient of every neuron is brought to the neuron's own length."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         length = np.linalg.norm(W, axis=1, keepdims=True)
         size = np.linalg.norm(G, axis=1, keepdims=True)
         return super().update(t, W, G * length / np.maximum(size, 1e-30), task)
@@ -107,7 +107,7 @@ class NormalisedGradient(Correct):
 class ClipsGradients(Correct):
     """A gradient of norm above 1 is cut to norm 1."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         return super().update(t, W, G / max(1.0, float(np.linalg.norm(G))), task)
 
 
@@ -115,7 +115,7 @@ class ClipsGradients(Correct):
 class HalvesTheRate(Correct):
     """The learning rate is halved after every ten steps."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         return super().update(t, W, G, replace(task, eta=task.eta * 0.5 ** (t // 10)))
 
 
@@ -123,7 +123,7 @@ class HalvesTheRate(Correct):
 class DecaysTheRate(Correct):
     """The learning rate falls like 1/√t."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         return super().update(t, W, G, replace(task, eta=task.eta / np.sqrt(t + 1.0)))
 
 
@@ -131,7 +131,7 @@ class DecaysTheRate(Correct):
 class OneStepOnly(Correct):
     """It stops after the first step."""
 
-    def advance(self, t: int, W: Any, task: Task) -> Any:
+    def advance(self, t: int, W: Array, task: Task) -> Array:
         return super().advance(t, W, task) if t < 1 else W
 
 
@@ -139,7 +139,7 @@ class OneStepOnly(Correct):
 class StopsAfterTwo(Correct):
     """It stops after the second step, however many are asked for."""
 
-    def advance(self, t: int, W: Any, task: Task) -> Any:
+    def advance(self, t: int, W: Array, task: Task) -> Array:
         return super().advance(t, W, task) if t < 2 else W
 
 
@@ -147,7 +147,7 @@ class StopsAfterTwo(Correct):
 class Orthonormalised(Correct):
     """After each step the weights are orthonormalised by QR: a spectral method in disguise."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         W = super().update(t, W, G, task)
         Q, _ = np.linalg.qr(W.T)
         k = Q.shape[1]
@@ -159,7 +159,7 @@ class Orthonormalised(Correct):
 class CollapsesToTheTop(Correct):
     """After each step only the top principal direction of the weights is kept."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         u, s, v = np.linalg.svd(super().update(t, W, G, task), full_matrices=False)
         return u[:, :1] * s[0] * v[:1]
 
@@ -168,7 +168,7 @@ class CollapsesToTheTop(Correct):
 class AveragesIterates(Correct):
     """From the second step on it returns the mean of the last two iterates."""
 
-    def descend(self, W: Any, task: Task, steps: int) -> Any:
+    def descend(self, W: Array, task: Task, steps: int) -> Array:
         weights = super().descend(W, task, steps)
         weights[2:] = (weights[1:-1] + weights[2:]) / 2
         return weights
@@ -178,7 +178,7 @@ class AveragesIterates(Correct):
 class NeuronByNeuron(Correct):
     """Neurons move one after another, each against the outputs of those already moved."""
 
-    def advance(self, t: int, W: Any, task: Task) -> Any:
+    def advance(self, t: int, W: Array, task: Task) -> Array:
         W = W.copy()
         for j in range(len(W)):
             W[j] = super().advance(t, W, task)[j]
@@ -189,7 +189,7 @@ class NeuronByNeuron(Correct):
 class TrainsBothLayers(Correct):
     """The output weights descend along with the first layer: not layer-wise."""
 
-    def descend(self, W: Any, task: Task, steps: int) -> Any:
+    def descend(self, W: Array, task: Task, steps: int) -> Array:
         weights = [W]
         for t in range(steps):
             P = task.X @ weights[-1].T + task.b
@@ -203,7 +203,7 @@ class TrainsBothLayers(Correct):
 class TrainsBiases(Correct):
     """The biases descend along with the weights."""
 
-    def descend(self, W: Any, task: Task, steps: int) -> Any:
+    def descend(self, W: Array, task: Task, steps: int) -> Array:
         weights = [W]
         for t in range(steps):
             P = task.X @ weights[-1].T + task.b
@@ -218,7 +218,7 @@ class TrainsBiases(Correct):
 class NoFeedback(Correct):
     """The gradient is that at f = 0: labels in place of residuals."""
 
-    def output(self, P: Any, task: Task) -> Any:
+    def output(self, P: Array, task: Task) -> Array:
         return 0 * task.y
 
 
@@ -226,7 +226,7 @@ class NoFeedback(Correct):
 class DerivativeOfAnother(Correct):
     """σ' of the pseudo-Huber activation is that of log-cosh."""
 
-    def first(self, P: Any, task: Task) -> Any:
+    def first(self, P: Array, task: Task) -> Array:
         name = task.activation.name
         return get_activation("log-cosh" if name == "pseudo-huber" else name).first(P)
 
@@ -235,7 +235,7 @@ class DerivativeOfAnother(Correct):
 class SquaredWithoutHalf(Correct):
     """The squared loss is u² where u²/2 is meant: its derivative is twice as large."""
 
-    def slope(self, f: Any, task: Task) -> Any:
+    def slope(self, f: Array, task: Task) -> Array:
         return super().slope(f, task) * (2 if task.loss.name == "squared" else 1)
 
 
@@ -243,7 +243,7 @@ class SquaredWithoutHalf(Correct):
 class AnotherHuber(Correct):
     """The Huber loss changes from quadratic to linear at 1.345, not at 1."""
 
-    def slope(self, f: Any, task: Task) -> Any:
+    def slope(self, f: Array, task: Task) -> Array:
         if task.loss.name == "huber":
             return np.clip(f - task.y, -1.345, 1.345)
         return super().slope(f, task)
@@ -261,5 +261,5 @@ class DefaultsForZero(Correct):
 class ClampsTheDecay(Correct):
     """Weight decay never turns the weights round."""
 
-    def update(self, t: int, W: Any, G: Any, task: Task) -> Any:
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         return max(0.0, 1 - task.eta * task.beta) * W - task.eta * G

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
+from mimverify.support.arrays import Array, NumpyArray
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
 _CATEGORY = "use of data"
 
 
-def rows_of(task: Task, rows: Any) -> Task:
+def rows_of(task: Task, rows: slice | NumpyArray) -> Task:
     """The task with these rows alone."""
     return replace(task, X=task.X[rows], y=task.y[rows])
 
@@ -30,9 +30,9 @@ class TrainsOnHalf(Correct):
 class FreshSamples(Correct):
     """From the second step on each step has rows of its own, where all are to be reused."""
 
-    def advance(self, t: int, W: Any, task: Task) -> Any:
-        parts = np.array_split(np.arange(len(task.y)), min(4, len(task.y)))
-        return super().advance(t, W, rows_of(task, parts[t % len(parts)]) if t else task)
+    def advance(self, t: int, W: Array, task: Task) -> Array:
+        chunks = np.array_split(np.arange(len(task.y)), min(4, len(task.y)))
+        return super().advance(t, W, rows_of(task, chunks[t % len(chunks)]) if t else task)
 
 
 @broken(_CATEGORY, caught_by="one-pass")
@@ -48,7 +48,7 @@ class Bootstrap(Correct):
 class Minibatches(Correct):
     """Stochastic gradient descent: half of the rows, drawn anew for each step."""
 
-    def advance(self, t: int, W: Any, task: Task) -> Any:
+    def advance(self, t: int, W: Array, task: Task) -> Array:
         n = len(task.y)
         rows = np.random.default_rng([self.random_state, t]).permutation(n)[: max(1, n // 2)]
         return super().advance(t, W, rows_of(task, rows))
@@ -67,7 +67,7 @@ class DropsTail(Correct):
 class MeanOfMeans(Correct):
     """The gradient is the plain mean of those of blocks, of which the last is smaller."""
 
-    def gradient(self, W: Any, task: Task) -> Any:
+    def gradient(self, W: Array, task: Task) -> Array:
         starts = range(0, len(task.y), 256)
         blocks = [rows_of(task, slice(start, start + 256)) for start in starts]
         return np.mean([super(MeanOfMeans, self).gradient(W, block) for block in blocks], axis=0)
@@ -121,7 +121,7 @@ class ClipsLabels(Correct):
 class WeighsRowsByPlace(Correct):
     """Later rows weigh more, by one per cent from the first to the last."""
 
-    def slope(self, f: Any, task: Task) -> Any:
+    def slope(self, f: Array, task: Task) -> Array:
         ramp = 1 + 0.01 * (np.arange(len(f)) / max(1, len(f) - 1) - 0.5)
         return super().slope(f, task) * ramp.astype(f.dtype)
 

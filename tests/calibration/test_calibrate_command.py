@@ -54,7 +54,7 @@ QUICK, STANDARD = PROFILES["quick"], PROFILES["standard"]
 
 
 class Idle:
-    """A trainer that no claim of this file asks for anything."""
+    """A trainer that no claim of this file calls."""
 
     def step(self, W, a, b, X, y, *, eta, beta, activation, loss):
         return W
@@ -136,7 +136,7 @@ def test_each_level_decides_as_a_trial_of_its_own_would(tossed):
 
 
 @pytest.mark.parametrize("tossed", [coins(0.9, 0.9), uniform_p_values(2)])
-def test_no_more_alarms_than_promised_where_the_assumption_just_holds(tossed):
+def test_the_level_is_kept_where_the_assumption_just_holds(tossed):
     calibration = calibrated(tossed, plan_for(seeds=200))
     for row in calibration.rows:
         assert row.seeds == 200
@@ -144,7 +144,7 @@ def test_no_more_alarms_than_promised_where_the_assumption_just_holds(tossed):
     assert calibration.exit_code == 0
 
 
-def test_an_event_that_is_no_more_usual_than_not_is_found_out():
+def test_an_event_of_probability_one_half_is_detected():
     calibration = calibrated(coins(0.5), plan_for(seeds=40))
     assert all(row.exceeds for row in calibration.rows)
     assert calibration.exit_code == 1
@@ -274,7 +274,7 @@ def test_units_are_tried_in_processes_that_end_with_the_caller(user_module):
     plan = Plan((f"{module}:Broken", "numpy"), ("staircase",), (0.1, 0.01), range(9999), QUICK)
     begun: list[Unit] = []
     finished = tries(plan, 1, on_start=begun.append)
-    for _ in range(3):  # and not ten thousand times
+    for _ in range(3):  # of ten thousand
         unit, broken = next(finished)
         assert (unit.trainer, broken.statuses) == (plan.trainers[0], (Status.ERROR,) * 2)
         assert "out of order" in broken.message
@@ -351,7 +351,7 @@ def test_a_level_that_is_exceeded_exits_with_one(capsys, monkeypatch):
     assert "exceeded" in printed.err
 
 
-def test_all_statistical_claims_are_calibrated_unless_told_otherwise(capsys, monkeypatch):
+def test_all_statistical_claims_are_calibrated_by_default(capsys, monkeypatch):
     monkeypatch.setattr(command, "tries", always(Status.PASSED))
     assert invoke("--seeds", "2", "--level", "0.1", "--json", "-") == 0
     rows = json.loads(capsys.readouterr().out)["rows"]

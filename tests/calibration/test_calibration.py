@@ -116,7 +116,7 @@ def test_the_quick_profile_raises_no_alarm_over_many_master_seeds() -> None:
                 assert verdict.status is Status.PASSED, verdict
 
 
-def test_power_between_the_two_hypotheses_is_what_the_test_promises() -> None:
+def test_power_between_the_two_hypotheses_is_as_stated() -> None:
     """An event of probability HALF is passed as usual at most as often as stated."""
     trainer = TrainerUnderTrial(InProcessTrainer(numpy_trainer))
     profile = replace(PROFILES["quick"], false_pass=0.05)

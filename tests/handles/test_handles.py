@@ -12,16 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from mimverify.handles import Capabilities, InProcessTrainer, TrainerHandle
 from mimverify.handles.calling import call
 from mimverify.handles.capabilities import describe
 from mimverify.handles.construction import load_source, new_trainer
 from mimverify.handles.methods import SIGNATURES
+from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError, TrainerError
 
-Array = NDArray[Any]
 N, M, D = 5, 4, 3
 PHYSICS = {"eta": 0.5, "beta": 0.1, "activation": "square", "loss": "squared"}
 
@@ -31,13 +30,13 @@ def _stubs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(Path(__file__).parents[1] / "helpers" / "stubs"))
 
 
-def arrays(*names: str) -> dict[str, Array]:
+def arrays(*names: str) -> dict[str, NumpyArray]:
     rng = np.random.default_rng(0)
     shapes = {"X": (N, D), "y": (N,), "W": (M, D), "W0": (M, D), "a": (M,), "b": (M,)}
     return {name: rng.standard_normal(shapes[name]) for name in names}
 
 
-def call_step(result: Any) -> Array:
+def call_step(result: Any) -> NumpyArray:
     """What `call` makes of `result`, returned by step()."""
     trainer = SimpleNamespace(step=lambda *arrays, **options: result)
     array = call(trainer, "step", arrays(*SIGNATURES["step"].arrays), PHYSICS)
@@ -100,7 +99,7 @@ class Plain:
     def __init__(self) -> None:
         self.seen: list[int] = []
 
-    def predict(self, X: Array) -> Array:
+    def predict(self, X: NumpyArray) -> NumpyArray:
         self.seen.append(len(X))
         return np.full(len(X), float(len(self.seen)))
 
@@ -131,7 +130,7 @@ class Estimator:
                 setattr(self, head, value)
         return self
 
-    def fit(self, X: Array, y: Array) -> Estimator:
+    def fit(self, X: NumpyArray, y: NumpyArray) -> Estimator:
         self.coef_ = X.T @ y
         return self
 
@@ -251,7 +250,7 @@ def test_malformed_json_is_refused(change: dict[str, Any]) -> None:
 def test_arrays_go_by_position_and_options_by_keyword() -> None:
     seen: list[Any] = []
 
-    def features(*positional: Any, **keywords: Any) -> Array:
+    def features(*positional: Any, **keywords: Any) -> NumpyArray:
         seen.extend([positional, keywords])
         return np.zeros((4, M, D))
 
@@ -267,11 +266,11 @@ def test_arrays_go_by_position_and_options_by_keyword() -> None:
     assert [type(seen[1][name]) for name in ("steps", "eta")] == [int, float]
 
 
-def test_a_trainer_that_works_in_place_harms_nobody() -> None:
+def test_a_trainer_that_works_in_place_changes_no_other_array() -> None:
     trainer = new_trainer(load_source("stub_trainers:Scripted"))
     given = arrays(*SIGNATURES["step"].arrays)
     given["X"] = np.asfortranarray(given["X"])
-    given["y"].setflags(write=False)  # the trainer must be able to write all the same
+    given["y"].setflags(write=False)  # the trainer's copies are writable nevertheless
     before = {name: array.copy() for name, array in given.items()}
     result = call(trainer, "step", given, PHYSICS | {"activation": "mutate"})
     np.testing.assert_array_equal(result, -np.ones((M, D)))
@@ -280,7 +279,7 @@ def test_a_trainer_that_works_in_place_harms_nobody() -> None:
 
 
 def test_arrays_arrive_private_contiguous_and_writable() -> None:
-    def step(*given: Array, **options: Any) -> Array:
+    def step(*given: NumpyArray, **options: Any) -> NumpyArray:
         assert all(array.flags.c_contiguous and array.flags.writeable for array in given)
         assert all(array.flags.owndata for array in given)
         return given[0]
@@ -350,7 +349,7 @@ def test_wrong_shapes_are_refused() -> None:
 
 
 def test_predictions_may_be_a_column() -> None:
-    def predict(result: Array) -> Array | None:
+    def predict(result: NumpyArray) -> NumpyArray | None:
         trainer = SimpleNamespace(predict=lambda X: result)
         return call(trainer, "predict", arrays("X"), {})
 
@@ -410,7 +409,7 @@ def test_exceptions_with_broken_messages_are_reported() -> None:
         def __str__(self) -> str:
             raise RuntimeError
 
-    def fit(X: Array, y: Array) -> None:
+    def fit(X: NumpyArray, y: NumpyArray) -> None:
         raise BrokenError
 
     trainer = SimpleNamespace(fit=fit)
@@ -428,7 +427,7 @@ def test_exceptions_with_broken_messages_are_reported() -> None:
         ("fit", "Xy", {}, "does not offer it"),
     ],
 )
-def test_calls_that_do_not_fit_are_the_callers_fault(
+def test_calls_that_do_not_fit_the_signature_are_input_errors(
     method: str, names: str, options: dict[str, Any], expected: str
 ) -> None:
     with pytest.raises(InputError, match=expected):
@@ -458,7 +457,7 @@ def test_in_process_handle() -> None:
         handle.call("step", given, PHYSICS)
 
 
-def test_every_example_meets_a_new_trainer() -> None:
+def test_every_example_has_a_new_trainer() -> None:
     source = Plain()
     with InProcessTrainer(source, name="mine") as handle:
         assert handle.name == "mine"
@@ -469,7 +468,7 @@ def test_every_example_meets_a_new_trainer() -> None:
     assert source.seen == []
 
 
-def test_no_call_meets_the_trainer_of_an_earlier_example() -> None:
+def test_no_call_reaches_the_trainer_of_an_earlier_example() -> None:
     made: list[Plain] = []
 
     def fails_once() -> Plain:

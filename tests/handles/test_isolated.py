@@ -17,18 +17,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from mimverify.handles import TrainerHandle
 from mimverify.handles.isolated import SpawnedTrainer
 from mimverify.handles.methods import SIGNATURES
+from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError, TrainerError
 
-Array = NDArray[Any]
 N, M, D = 5, 4, 3
 PHYSICS = {"eta": 0.5, "beta": 0.1, "activation": "square", "loss": "squared"}
 STUBS = Path(__file__).parents[1] / "helpers" / "stubs"
-PATIENCE = 20.0  # s; how long to wait for what must happen, however slow the machine
+TIMEOUT = 20.0  # s; generous, for slow machines
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="needs Linux's /proc")
 
@@ -43,24 +42,24 @@ def _stubs() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def shared(_stubs: None) -> Iterator[SpawnedTrainer]:
     """One worker for many tests: it takes most of a second to start."""
-    with SpawnedTrainer("stub_trainers:Scripted", time_limit=PATIENCE) as spawned:
+    with SpawnedTrainer("stub_trainers:Scripted", time_limit=TIMEOUT) as spawned:
         yield spawned
 
 
 @pytest.fixture
 def handle(shared: SpawnedTrainer) -> SpawnedTrainer:
-    """A trainer that may take its time."""
+    """A trainer with a generous time limit."""
     shared.fresh(None)
     return shared
 
 
-def arrays(*names: str) -> dict[str, Array]:
+def arrays(*names: str) -> dict[str, NumpyArray]:
     rng = np.random.default_rng(0)
     shapes = {"X": (N, D), "y": (N,), "W": (M, D), "W0": (M, D), "a": (M,), "b": (M,)}
     return {name: rng.standard_normal(shapes[name]) for name in names}
 
 
-def step(trainer: TrainerHandle, cue: str = "square", **changed: Array) -> Array:
+def step(trainer: TrainerHandle, cue: str = "square", **changed: NumpyArray) -> NumpyArray:
     given = arrays(*SIGNATURES["step"].arrays) | changed
     result = trainer.call("step", given, {**PHYSICS, "activation": cue})
     assert result is not None
@@ -83,7 +82,7 @@ def refusal(kind: str, function: Callable[..., Any], *arguments: Any) -> str:
 
 
 def is_running(pid: int) -> bool:
-    """Whether a process exists and is more than an entry that nobody has collected yet."""
+    """Whether a process exists and is not a zombie."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
     except OSError:
@@ -92,7 +91,7 @@ def is_running(pid: int) -> bool:
 
 
 def wait_until(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + PATIENCE
+    end = time.monotonic() + TIMEOUT
     while not condition():
         if time.monotonic() > end:
             return False
@@ -100,7 +99,7 @@ def wait_until(condition: Callable[[], bool]) -> bool:
     return True
 
 
-# --- A trainer that behaves ------------------------------------------------------------
+# --- A correct trainer ------------------------------------------------------------
 
 
 def test_all_methods_give_what_they_give_in_process(handle: SpawnedTrainer) -> None:
@@ -147,7 +146,7 @@ def test_arrays_are_copied_anew_unless_they_cannot_have_changed(
     copied: list[int] = []
     copyto = np.copyto
 
-    def counting(target: Array, source: Array) -> None:
+    def counting(target: NumpyArray, source: NumpyArray) -> None:
         copied.append(source.size)
         copyto(target, source)
 
@@ -183,7 +182,7 @@ def test_held_arrays_survive_other_methods_and_larger_ones(handle: SpawnedTraine
     assert step(handle, "sum", **frozen)[0, 0] == pytest.approx(total)
     step(handle, "sum", a=np.ones(70_000))  # moves everything
     assert step(handle, "sum", **frozen)[0, 0] == pytest.approx(total)
-    step(handle, W=np.ones((3000, 900)))  # so large that it is given back
+    step(handle, W=np.ones((3000, 900)))  # so large that the memory is released
     handle.fresh(None)
     assert step(handle, "sum", **frozen)[0, 0] == pytest.approx(total)
 
@@ -194,7 +193,7 @@ def test_the_worker_imports_what_its_parent_can_and_keeps_the_environment(
     (tmp_path / "neighbour.py").write_text("from stub_trainers import Scripted\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", "/stub/path")
-    with SpawnedTrainer("neighbour:Scripted", time_limit=PATIENCE, threads=3) as spawned:
+    with SpawnedTrainer("neighbour:Scripted", time_limit=TIMEOUT, threads=3) as spawned:
         assert facts(spawned)[3:] == [3, 1]
 
 
@@ -223,7 +222,7 @@ def test_torch_gets_its_threads_and_tensors_come_back() -> None:
         ("nan", "non-finite", "nan at neuron 1, coordinate 2"),
     ],
 )
-def test_errors_travel_and_the_worker_lives_on(
+def test_errors_are_passed_on_and_the_worker_continues(
     handle: SpawnedTrainer, cue: str, kind: str, expected: str
 ) -> None:
     pid = handle.pid
@@ -233,7 +232,7 @@ def test_errors_travel_and_the_worker_lives_on(
     assert facts(handle)[1] == 2  # the trainer has kept its state
 
 
-def test_in_place_work_printing_warnings_and_forks_do_no_harm(handle: SpawnedTrainer) -> None:
+def test_in_place_work_printing_warnings_and_forks_change_nothing(handle: SpawnedTrainer) -> None:
     pid = handle.pid
     given = arrays("X", "W")
     before = given["X"].copy(), given["W"].copy()
@@ -245,7 +244,7 @@ def test_in_place_work_printing_warnings_and_forks_do_no_harm(handle: SpawnedTra
     assert handle.pid == pid
 
 
-def test_what_the_caller_gets_wrong_is_no_fault_of_the_trainer(handle: SpawnedTrainer) -> None:
+def test_errors_of_the_caller_are_input_errors(handle: SpawnedTrainer) -> None:
     pid = handle.pid
     for method, given, options in (
         ("fly", arrays("X"), {}),
@@ -297,7 +296,7 @@ def test_a_hang_is_ended_with_its_children_and_not_tried_a_third_time(
     pid_file = tmp_path / "pid"
     monkeypatch.setenv("STUB_PID_FILE", str(pid_file))
     with SpawnedTrainer("stub_trainers:Scripted", time_limit=1.5) as hasty:
-        step(hasty, "square")  # a method that once returned is given a second chance
+        step(hasty, "square")  # a method that returned before is tried again once
         for cue in ("hang", "grandchild"):
             worker = hasty.pid
             assert refusal("timeout", step, hasty, cue) == "step() did not return within 1.5 s"
@@ -315,7 +314,7 @@ def test_a_first_call_that_hangs_is_not_repeated() -> None:
         assert "step() hung before" in refusal("timeout", step, hasty, "square")
 
 
-def test_a_call_cut_by_the_deadline_does_not_count_as_a_hang() -> None:
+def test_a_call_aborted_at_the_deadline_does_not_count_as_a_hang() -> None:
     with SpawnedTrainer("stub_trainers:Scripted", time_limit=30) as handle:
         handle.deadline = time.monotonic()
         assert "time was spent during step()" in refusal("deadline", step, handle, "hang")
@@ -334,7 +333,7 @@ def test_an_interrupt_ends_the_worker_and_passes(handle: SpawnedTrainer) -> None
     step(handle)
 
 
-# --- A trainer that cannot be had ---------------------------------------------------------
+# --- A trainer that cannot be constructed ---------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -347,7 +346,7 @@ def test_an_interrupt_ends_the_worker_and_passes(handle: SpawnedTrainer) -> None
 )
 def test_import_and_construction_fail_with_their_kind(spec: str, kind: str, expected: str) -> None:
     def spawn() -> None:
-        SpawnedTrainer(spec, time_limit=PATIENCE).close()
+        SpawnedTrainer(spec, time_limit=TIMEOUT).close()
 
     assert expected in refusal(kind, spawn)
 
@@ -359,7 +358,7 @@ def test_a_worker_that_cannot_start_says_why(
     monkeypatch.chdir(tmp_path)
 
     def spawn() -> None:
-        SpawnedTrainer("stub_trainers:Scripted", time_limit=PATIENCE).close()
+        SpawnedTrainer("stub_trainers:Scripted", time_limit=TIMEOUT).close()
 
     message = refusal("died", spawn)
     assert "the worker ended with exit code 1 during the import of stub_trainers" in message
@@ -399,7 +398,7 @@ def open_descriptors() -> int:
 @needs_proc
 def test_nothing_is_left_after_close() -> None:
     before = open_descriptors()
-    handle = SpawnedTrainer("stub_trainers:Scripted", time_limit=PATIENCE)
+    handle = SpawnedTrainer("stub_trainers:Scripted", time_limit=TIMEOUT)
     first = handle.pid
     step(handle)
     refusal("died", step, handle, "exit")
@@ -417,7 +416,7 @@ def test_nothing_is_left_after_close() -> None:
     with pytest.raises(InputError, match="closed"):
         handle.fresh(None)
     with pytest.raises(TrainerError, match="no module 'no_such_module'"):
-        SpawnedTrainer("no_such_module:Trainer", time_limit=PATIENCE)
+        SpawnedTrainer("no_such_module:Trainer", time_limit=TIMEOUT)
     assert open_descriptors() == before
 
 
@@ -427,7 +426,7 @@ def test_a_handle_outlives_the_thread_that_made_it_but_no_process_a_forgotten_ha
     made: list[SpawnedTrainer] = []
 
     def make() -> None:
-        made.append(SpawnedTrainer("stub_trainers:Scripted", time_limit=PATIENCE))
+        made.append(SpawnedTrainer("stub_trainers:Scripted", time_limit=TIMEOUT))
 
     thread = threading.Thread(target=make)
     thread.start()
@@ -473,7 +472,7 @@ def test_the_worker_ends_with_a_parent_that_is_killed_in_the_middle_of_a_call(
 def test_it_works_where_processes_cannot_be_polled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mimverify.handles.isolated._open_pidfd", lambda pid, stack: None)
     monkeypatch.delattr(os, "memfd_create", raising=False)
-    with SpawnedTrainer("stub_trainers:Scripted", time_limit=PATIENCE) as spawned:
+    with SpawnedTrainer("stub_trainers:Scripted", time_limit=TIMEOUT) as spawned:
         step(spawned)
         assert "exit code 4" in refusal("died", step, spawned, "fork-and-die")
         step(spawned)

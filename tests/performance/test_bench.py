@@ -1,4 +1,4 @@
-"""Contenders for a step of training: what they compute, their processes, and the command."""
+"""Competitors for a step of training: what they compute, their processes, and the command."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from click.testing import CliRunner
 from mimverify.cli.app import app
 from mimverify.measure import alignment
 from mimverify.performance.competitors import (
-    CONTENDERS,
+    COMPETITORS,
     STARTS,
+    BenchmarkRun,
     Case,
-    Contender,
-    ContenderError,
-    ContenderProcess,
+    Competitor,
+    CompetitorError,
+    CompetitorProcess,
     Entry,
     Problem,
-    Race,
     estimate,
     fastest_backend,
-    get_contender,
+    get_competitor,
     make_task,
     missing_packages,
 )
@@ -46,13 +46,13 @@ from mimverify.trial import exact_step, step_envelope
 SMALL_PEAKS = {"side": 64, "nbytes": 1 << 16}
 BENCHMARK = Path(__file__).parents[2] / "asv_benchmarks" / "test_baselines.py"
 
-STEPPERS = [name for name, contender in CONTENDERS.items() if contender.computes_step]
-OTHERS = [name for name in CONTENDERS if name not in STEPPERS]
+STEPPERS = [name for name, competitor in COMPETITORS.items() if competitor.computes_step]
+OTHERS = [name for name in COMPETITORS if name not in STEPPERS]
 
-# Contenders of a user: one that dies, one that raises, one that hangs, one that prints.
+# Competitors of a user: one that dies, one that raises, one that hangs, one that prints.
 USERS = """
     import os, time
-    from mimverify.performance.competitors import Contender, Run
+    from mimverify.performance.competitors import Competitor, Run
 
     def dies(task):
         print("last words", flush=True)
@@ -71,22 +71,22 @@ USERS = """
     def prints(task):
         return Run(lambda: print("so fast"), note="it prints")
 
-    death = Contender("death", "dies", dies)
-    error = Contender("error", "raises", raises)
-    hanging = Contender("hanging", "hangs", hangs)
-    tired = Contender("tired", "stops later", later)
-    loud = Contender("loud", "prints", prints)
-    absent = Contender("absent", "needs more", prints, modules=("no_such_module",), extra="jax")
+    death = Competitor("death", "dies", dies)
+    error = Competitor("error", "raises", raises)
+    hanging = Competitor("hanging", "hangs", hangs)
+    tired = Competitor("tired", "stops later", later)
+    printing = Competitor("printing", "prints", prints)
+    absent = Competitor("absent", "needs more", prints, modules=("no_such_module",), extra="jax")
     number = 3
 """
 
 
-def need(name: str) -> Contender:
-    """The contender, or a skip where its library is not installed."""
-    contender = CONTENDERS[name]
-    for module in contender.modules:
+def need(name: str) -> Competitor:
+    """The competitor, or a skip where its library is not installed."""
+    competitor = COMPETITORS[name]
+    for module in competitor.modules:
         pytest.importorskip(module)
-    return contender
+    return competitor
 
 
 @pytest.fixture
@@ -100,19 +100,19 @@ def users(user_module: Callable[[str], str]) -> str:
 @pytest.mark.parametrize("start", STARTS)
 @pytest.mark.parametrize("name", STEPPERS)
 def test_step_is_the_oracles(name: str, start: str, dtype: str) -> None:
-    contender = need(name)
+    competitor = need(name)
     small = make_task(Problem(24, 6, 200, dtype, start, seed=3))
     # With large weights and labels all of σ' and both of Huber's branches come into play.
     large = replace(small, W=100 * small.W, y=3 * small.y)
     for task in (small, large):
-        run = contender.prepare(task)
+        run = competitor.prepare(task)
         arrays = (task.W, task.a, task.b, task.X, task.y)
         options: dict[str, Any] = {
             "eta": task.eta, "beta": task.beta, "activation": task.activation, "loss": task.loss,
         }  # fmt: skip
         exact = exact_step(*arrays, **options)
         bound = step_envelope(*arrays, **options, dtype=dtype)
-        assert np.abs(exact).max() > 100 * bound.max()  # or the comparison would show nothing
+        assert np.abs(exact).max() > 100 * bound.max()  # or the comparison would be void
         for _ in range(2):  # a call leaves the state as it found it
             result = np.asarray(run.call())
             assert result.dtype == dtype
@@ -129,14 +129,14 @@ def test_others_can_be_called_again_and_again(name: str) -> None:
 def test_products_are_those_of_a_step() -> None:
     task = make_task(Problem(20, 4, 64))
     for name in ("numpy products", "torch products"):
-        P, G = (np.asarray(array) for array in CONTENDERS[name].prepare(task).call())
+        P, G = (np.asarray(array) for array in COMPETITORS[name].prepare(task).call())
         assert np.allclose(P, task.X @ task.W.T, atol=1e-6)
         assert G.shape == task.W.shape
 
 
 def test_eigsh_is_as_accurate_as_the_steps() -> None:
     task = make_task(Problem(64, 8, 64 * 16, "float64", "symmetric"))
-    run = CONTENDERS["eigsh"].prepare(task)
+    run = COMPETITORS["eigsh"].prepare(task)
     assert run.facts["alignment"] >= run.facts["alignment_after_steps"] > 0.2
     assert alignment(run.call(), task.subspace) == pytest.approx(run.facts["alignment"])
     assert run.steps == run.facts["steps"] == 4
@@ -204,8 +204,8 @@ def test_case_compares_with_products_and_with_the_fastest() -> None:
     times = {
         "numpy": [4.0, 8.0], "torch": [3.0, 6.0], "numpy products": [5.0, 10.0], "jax": [6.0, 12.0],
     }  # fmt: skip
-    entries = {name: Entry(CONTENDERS[name], seconds) for name, seconds in times.items()}
-    entries["sklearn"] = Entry(CONTENDERS["sklearn"], failure="died")
+    entries = {name: Entry(COMPETITORS[name], seconds) for name, seconds in times.items()}
+    entries["sklearn"] = Entry(COMPETITORS["sklearn"], failure="died")
     peaks = {"flops": 4.0 * 100 * 6 * 8, "bytes": 1e-3}
     case = Case(Problem(8, 6, 100), entries, peaks)
     assert case.fastest is entries["torch"]
@@ -214,7 +214,7 @@ def test_case_compares_with_products_and_with_the_fastest() -> None:
     assert to_products.median == 0.8
     assert to_fastest is not None
     assert to_fastest.median == 2.0
-    assert case.to_products("torch") is None  # nobody timed its products
+    assert case.to_products("torch") is None  # its products were not timed
     assert case.to_products("sklearn") is None
     assert case.limit == 3200 / 1e-3  # the larger of the two
     rates = case.rates("torch")
@@ -232,19 +232,19 @@ def test_case_compares_with_products_and_with_the_fastest() -> None:
 
 
 def test_worker_times_what_it_prepared() -> None:
-    worker = Worker(CONTENDERS["numpy products"])
+    worker = Worker(COMPETITORS["numpy products"])
     with pytest.raises(ValueError, match="nothing was prepared"):
         worker.answer({"op": "time"})
     with pytest.raises(ValueError, match="unknown request"):
         worker.answer({"op": "dance"})
-    told = worker.answer({"op": "prepare", "problem": Problem(8, 4, 64).to_json()})
-    assert told["versions"]["numpy"] == np.__version__
-    assert told["threads"] >= 1
+    reported = worker.answer({"op": "prepare", "problem": Problem(8, 4, 64).to_json()})
+    assert reported["versions"]["numpy"] == np.__version__
+    assert reported["threads"] >= 1
     assert worker.answer({"op": "time", "repetitions": 2})["seconds"] > 0
     peaks = worker.answer({"op": "peaks", "dtype": "float32", **SMALL_PEAKS})
     assert peaks["flops"] > 0
     assert peaks["bytes"] > 0
-    assert Worker(CONTENDERS["numpy"]).answer({"op": "peaks", "dtype": "float32"}) == {}
+    assert Worker(COMPETITORS["numpy"]).answer({"op": "peaks", "dtype": "float32"}) == {}
 
 
 def test_torch_has_peaks_of_its_own() -> None:
@@ -255,7 +255,7 @@ def test_idle_process_is_stopped_and_ends_with_its_parent(users: str) -> None:
     script = (
         "import sys, time\n"
         "from mimverify.performance.competitors import *\n"
-        f"p = ContenderProcess({users + ':loud'!r})\n"
+        f"p = CompetitorProcess({users + ':printing'!r})\n"
         "p.prepare(Problem(8, 4, 32))\n"
         "print(p.pid, flush=True)\n"
         "time.sleep(60)\n"
@@ -287,76 +287,76 @@ def running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     state = Path(f"/proc/{pid}/stat")
-    try:  # who has ended may wait for somebody to notice
+    try:  # it may have ended, but not been reaped
         return not state.exists() or state.read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
 
-def test_a_contender_that_hangs_is_given_up(users: str) -> None:
+def test_a_competitor_that_hangs_is_ended(users: str) -> None:
     with (
-        ContenderProcess(f"{users}:hanging", patience=2.0) as process,
-        pytest.raises(ContenderError, match="no answer within 2 s"),
+        CompetitorProcess(f"{users}:hanging", time_limit=2.0) as process,
+        pytest.raises(CompetitorError, match="no answer within 2 s"),
     ):
         process.prepare(Problem(8, 4, 32))
     assert process.closed
 
 
-def test_who_fails_is_named_and_the_others_go_on(users: str) -> None:
-    own = [f"{users}:{name}" for name in ("death", "error", "tired", "loud", "absent")]
-    said: list[str] = []
-    with Race(["numpy", *own], rounds=2, threads=1, repetitions=1) as race:
-        case = race.run(Problem(8, 4, 32), lambda _, words: said.append(words))
-        again = race.run(Problem(8, 4, 48))
-        processes = list(race._processes.values())
+def test_a_competitor_that_fails_is_named_and_the_others_go_on(users: str) -> None:
+    own = [f"{users}:{name}" for name in ("death", "error", "tired", "printing", "absent")]
+    reported: list[str] = []
+    with BenchmarkRun(["numpy", *own], rounds=2, threads=1, repetitions=1) as benchmark:
+        case = benchmark.run(Problem(8, 4, 32), lambda _, words: reported.append(words))
+        again = benchmark.run(Problem(8, 4, 48))
+        processes = list(benchmark._processes.values())
     assert all(process.closed for process in processes)
     entries = case.entries
     assert entries["death"].failure == "its process died, exit code 7: last words"
     assert entries["error"].failure == "ValueError: no such luck"
     assert "StopIteration" in str(entries["tired"].failure)
-    assert "no_such_module (pip install 'mimverify[jax]')" in race.missing["absent"]
-    assert entries["absent"].failure == race.missing["absent"]
-    for name in ("numpy", "loud"):
+    assert "no_such_module (pip install 'mimverify[jax]')" in benchmark.missing["absent"]
+    assert entries["absent"].failure == benchmark.missing["absent"]
+    for name in ("numpy", "printing"):
         assert entries[name].failure is None
         assert len(entries[name].seconds) == 2
     assert entries["tired"].seconds == entries["tired"].seconds[:1]
-    assert entries["loud"].note == "it prints"
-    assert "round 2 of 2: numpy" in said
-    # The next problem is tried by everybody again.
+    assert entries["printing"].note == "it prints"
+    assert "round 2 of 2: numpy" in reported
+    # The next problem is tried with all of them again.
     assert again.entries["death"].failure == entries["death"].failure
     assert len(again.entries["numpy"].seconds) == 2
-    json.dumps(race.to_json())
+    json.dumps(benchmark.to_json())
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ({"contenders": ["nunpy"]}, "contender='nunpy'.*did you mean 'numpy'"),
-        ({"contenders": ["numpy", "NumPy"]}, "'numpy' is there already"),
+        ({"competitors": ["nunpy"]}, "contender='nunpy'.*did you mean 'numpy'"),
+        ({"competitors": ["numpy", "NumPy"]}, "'numpy' is there already"),
         (
-            {"contenders": ["mimverify.performance.competitors:Race"]},
-            "expected a Contender, got a class",
+            {"competitors": ["mimverify.performance.competitors:BenchmarkRun"]},
+            "expected a Competitor, got a class",
         ),
         ({"rounds": 0}, "rounds=0"),
         ({"threads": 0}, "threads=0"),
     ],
 )
-def test_bad_races_are_refused(arguments: dict[str, object], named: str) -> None:
+def test_bad_benchmark_runs_are_refused(arguments: dict[str, object], named: str) -> None:
     with pytest.raises(InputError, match=named):
-        Race(**arguments)  # type: ignore[arg-type]
+        BenchmarkRun(**arguments)  # type: ignore[arg-type]
 
 
 def test_what_does_not_fit_into_memory_is_refused() -> None:
     with pytest.raises(InputError, match=r"dim=1000000.*needs about"):
-        Race(["numpy"]).run(Problem(10**6, 4, 10**8))
+        BenchmarkRun(["numpy"]).run(Problem(10**6, 4, 10**8))
 
 
 def test_registry_names_users_and_ours() -> None:
-    assert get_contender("Torch-Autograd") is CONTENDERS["torch autograd"]
-    assert missing_packages(CONTENDERS["numpy"]) is None
-    for contender in CONTENDERS.values():
-        assert contender.products in ("", *CONTENDERS)
-        assert len(contender.name) <= 14  # the table's column
+    assert get_competitor("Torch-Autograd") is COMPETITORS["torch autograd"]
+    assert missing_packages(COMPETITORS["numpy"]) is None
+    for competitor in COMPETITORS.values():
+        assert competitor.products in ("", *COMPETITORS)
+        assert len(competitor.name) <= 14  # the table's column
 
 
 def test_fastest_backend_is_one_of_ours() -> None:
@@ -403,25 +403,25 @@ def test_command_prints_a_table_and_writes_everything(tmp_path: Path, users: str
 def test_command_keeps_what_it_has_when_interrupted(
     tmp_path: Path, users: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run = Race.run
+    run = BenchmarkRun.run
 
-    def interrupted(self: Race, problem: Problem, on_progress: object = None) -> Case:
+    def interrupted(self: BenchmarkRun, problem: Problem, on_progress: object = None) -> Case:
         if self.cases:
             raise KeyboardInterrupt
         return run(self, problem, None)
 
-    monkeypatch.setattr(Race, "run", interrupted)
+    monkeypatch.setattr(BenchmarkRun, "run", interrupted)
     path = tmp_path / "bench.json"
     result = CliRunner().invoke(
         app,
-        ["bench", "-d", "8", "-m", "4", "--rounds", "1", "-q", "--contender", f"{users}:loud",
+        ["bench", "-d", "8", "-m", "4", "--rounds", "1", "-q", "--contender", f"{users}:printing",
          "--json", str(path)],
     )  # fmt: skip
     assert result.exit_code != 0
     record = json.loads(path.read_text())
     assert not record["complete"]
     assert len(record["cases"]) == 1
-    assert "loud" in result.output
+    assert "printing" in result.output
 
 
 @pytest.mark.parametrize(
@@ -469,7 +469,7 @@ def test_terminated_command_leaves_no_process(users: str) -> None:
         children = Path(f"/proc/{command.pid}/task/{command.pid}/children")
         if not children.exists():
             command.kill()
-            pytest.skip("this system does not tell whose child a process is")
+            pytest.skip("this system does not list the children of a process")
         found = soon(lambda: bool(children.read_text().split()))
         pids = [int(pid) for pid in children.read_text().split()]
         command.send_signal(signal.SIGTERM)

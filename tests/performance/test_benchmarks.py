@@ -7,9 +7,12 @@ import itertools
 import json
 import math
 import re
+import shutil
+import subprocess
 import sys
 import time
 import timeit
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +22,9 @@ import pytest
 ROOT = Path(__file__).parents[2] / "asv_benchmarks"
 MODULES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem[0] != "_")
 _KINDS = ("time_", "timeraw_", "peakmem_", "track_")
+
+# The last commit before the packages were rearranged: benchmarks measure older ones, too.
+_OLD_LAYOUT = "61842e2"
 
 # Of each family the classes that are run here; the others differ by sizes, or take too long.
 _RUN = [
@@ -92,8 +98,8 @@ def test_each_benchmark_pins_its_version_and_names_its_parameters(benchmarks):
             assert len(arguments) == 1 + cached + len(params), where
 
 
-def test_each_cache_has_a_place_of_its_own(benchmarks):
-    # asv tells caches apart by file and line: one that is inherited would be another's.
+def test_no_cache_is_inherited(benchmarks):
+    # asv identifies caches by file and line: an inherited one would be the parent's.
     for module in benchmarks.values():
         for name, found in classes(module):
             if hasattr(found, "setup_cache"):
@@ -103,7 +109,7 @@ def test_each_cache_has_a_place_of_its_own(benchmarks):
 
 @pytest.mark.parametrize("name", MODULES)
 def test_nothing_is_imported_before_setup(name):
-    # Otherwise a commit without that module would lose the numbers of all benchmarks.
+    # Otherwise all benchmarks would fail at a commit without that module.
     heavy = {"mimverify", "numpy", "scipy", "torch"}
     for node in ast.parse((ROOT / "benchmarks" / f"{name}.py").read_text()).body:
         for inner in ast.walk(node) if not isinstance(node, ast.FunctionDef | ast.ClassDef) else ():
@@ -111,6 +117,73 @@ def test_nothing_is_imported_before_setup(name):
                 assert not heavy & {alias.name.split(".")[0] for alias in inner.names}
             elif isinstance(inner, ast.ImportFrom) and not inner.level:
                 assert (inner.module or "").split(".")[0] not in heavy
+
+
+def package_names():
+    """(module, name) of everything that the benchmarks take from mimverify; "": the module alone.
+
+    Code in strings counts, as some benchmarks run it in another process.
+    """
+    found: set[tuple[str, str]] = set()
+    for path in (ROOT / "benchmarks").glob("*.py"):
+        tree = ast.parse(path.read_text())
+        code: list[ast.AST] = [tree]
+        for node in ast.walk(tree):
+            text = str(node.value) if isinstance(node, ast.Constant) else ""
+            if re.fullmatch(r"mimverify(\.\w+)*", text):  # modules of `imports`
+                found.add((text, ""))
+            elif "mimverify" in text:
+                with suppress(SyntaxError):  # text that is no code
+                    code.append(ast.parse(text))
+        modules: dict[str, str] = {}  # as they are called in this file
+        for node in itertools.chain.from_iterable(map(ast.walk, code)):
+            if isinstance(node, ast.Import):
+                modules |= {alias.asname or alias.name: alias.name for alias in node.names}
+                found |= {(alias.name, "") for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found |= {(node.module or "", alias.name) for alias in node.names}
+        # In the text, since some of the calls stand in strings.
+        for called, name in re.findall(r"\b(\w+)\.(\w+)\(", path.read_text()):
+            found.add((modules.get(called, ""), name))
+    return sorted(pair for pair in found if pair[0].partition(".")[0] == "mimverify")
+
+
+def test_the_package_has_what_benchmarks_import():
+    names = package_names()
+    assert ("mimverify.experiment", "run_experiment") in names  # in a string
+    assert ("mimverify.theory", "predict_trajectory") in names
+    assert ("mimverify", "LayerwiseTrainer") in names
+    for module, name in names:
+        imported = importlib.import_module(module)
+        assert not name or hasattr(imported, name), f"{module}.{name}"
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+def test_older_commits_have_what_benchmarks_import():
+    def git(*arguments):
+        return subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+
+    listed = git("ls-tree", "-r", "--name-only", "--full-tree", _OLD_LAYOUT)
+    if listed.returncode:
+        pytest.skip(f"no commit {_OLD_LAYOUT} here: a shallow clone, or no repository")
+    files = set(listed.stdout.split())
+    for module, name in package_names():
+        stem = module.replace(".", "/")
+        path = next((p for p in (f"{stem}.py", f"{stem}/__init__.py") if p in files), None)
+        assert path is not None, module
+        if not name or {f"{stem}/{name}.py", f"{stem}/{name}/__init__.py"} & files:
+            continue
+        bound = set()
+        for node in ast.walk(ast.parse(git("show", f"{_OLD_LAYOUT}:{path}").stdout)):
+            if isinstance(node, ast.ImportFrom):
+                bound |= {alias.asname or alias.name for alias in node.names}
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+                bound.add(node.name)
+            elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                bound.add(node.id)
+        assert name in bound, f"{module}.{name}"
 
 
 @pytest.mark.parametrize(("module", "name"), _RUN, ids=lambda value: value)
@@ -173,7 +246,7 @@ def test_bare_products_are_those_of_a_step(benchmarks, backend):
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="the state of a process is read there")
-def test_products_rest_while_nobody_asks(benchmarks):
+def test_the_process_of_the_products_is_stopped_while_idle(benchmarks):
     products = benchmarks["bare"].BareProducts("numpy", 40, 8, 6)
     try:
         stat = Path(f"/proc/{products._process.pid}/stat")
@@ -194,7 +267,7 @@ def test_products_rest_while_nobody_asks(benchmarks):
         products.close()
 
 
-def test_answers_of_the_theory_engine_run_under_timeit(benchmarks):
+def test_statements_of_the_theory_benchmarks_run_under_timeit(benchmarks):
     for _, found in classes(benchmarks["theory"]):
         statement, setup = found().timeraw_answer("cos2z", "squared")
         compile(statement, "statement", "eval")
@@ -216,7 +289,7 @@ def test_fit_finds_the_exponent_of_exact_times(benchmarks):
     assert law["prefactor"] == pytest.approx(3e-9)
 
 
-def test_interval_of_the_exponent_covers_in_its_share_of_cases(benchmarks):
+def test_interval_of_the_exponent_has_its_nominal_coverage(benchmarks):
     rng = np.random.default_rng(0)
     dims = np.array([512, 724, 1024, 1448, 2048])
     covered = 0

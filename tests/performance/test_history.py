@@ -17,9 +17,9 @@ from mimverify.cli.history import history as command
 from mimverify.performance.history import (
     State,
     curves_of,
+    evaluate_gate,
     find_regressions,
     fit_slope,
-    judge,
     make_report,
     page_of,
     read_history,
@@ -66,7 +66,7 @@ class Asv:
         self._write("lab/machine.json", {"machine": "lab", "version": 1})
 
     def commit(self, index, results, started=1):
-        """`results`: benchmark → values, lows, highs. `started`: tells runs apart."""
+        """`results`: benchmark → values, lows, highs. `started`: identifies the run."""
         rows = {}
         for name, (values, lows, highs) in results.items():
             run = started + index * 1000
@@ -92,7 +92,7 @@ def step_values(rng, index):
     if index == MISSING_AT:
         values[1] = None
         values[5] = math.nan
-    lows, highs = ([share * v if v else None for v in values] for share in (0.95, 1.05))
+    lows, highs = ([factor * v if v else None for v in values] for factor in (0.95, 1.05))
     return values, lows, highs
 
 
@@ -185,7 +185,7 @@ def test_two_dimensions_give_a_slope_without_interval_and_one_gives_none():
     assert fit_slope((256, 256), (1.0, 4.0)) is None
 
 
-def test_the_interval_covers_as_often_as_it_says():
+def test_the_interval_has_its_nominal_coverage():
     rng = np.random.default_rng(0)
     covered = 0
     for _ in range(2000):
@@ -240,15 +240,15 @@ def test_steps_skip_gaps(results):
 
 
 def test_a_ratio_within_the_threshold_holds(results):
-    gate = judge(read_history(results))
-    assert [one.state for one in gate.judgements] == [State.HELD, State.HELD]
+    gate = evaluate_gate(read_history(results))
+    assert [one.state for one in gate.results] == [State.HELD, State.HELD]
     assert gate.passed
     assert gate.to_repeat == ()
 
 
 def test_one_run_makes_a_suspect_only(tmp_path):
     write_results(tmp_path / "results", ratio=(1.0, 0.9))
-    gate = judge(read_history(tmp_path / "results"))
+    gate = evaluate_gate(read_history(tmp_path / "results"))
     (suspect,) = gate.suspects
     assert dict(suspect.series.parameters) == {"backend": "numpy"}
     assert suspect.runs[0].factor == pytest.approx(1.25, rel=0.01)
@@ -269,30 +269,30 @@ def test_one_run_makes_a_suspect_only(tmp_path):
 def test_a_repeated_run_decides(tmp_path, again, started, state):
     write_results(tmp_path / "results", ratio=(1.0, 0.9))
     Asv(tmp_path / "again").commit(len(HASHES) - 1, {RATIO: (list(again), None, None)}, started)
-    gate = judge(read_history(tmp_path / "results"), [read_history(tmp_path / "again")])
-    assert gate.judgements[0].state is state
+    gate = evaluate_gate(read_history(tmp_path / "results"), [read_history(tmp_path / "again")])
+    assert gate.results[0].state is state
     assert gate.passed is (state is not State.REGRESSED)
 
 
-def test_a_lucky_best_does_not_survive_its_repetition(tmp_path):
+def test_a_best_value_by_chance_does_not_survive_its_repetition(tmp_path):
     asv = Asv(tmp_path / "results")
     for index, ratio in enumerate((0.7, 0.8)):
         asv.commit(index, {RATIO: ([ratio, 0.9], None, None)})
-    assert judge(read_history(tmp_path / "results")).suspects
+    assert evaluate_gate(read_history(tmp_path / "results")).suspects
     again = Asv(tmp_path / "again")
     for index in (0, 1):
         again.commit(index, {RATIO: ([0.8, 0.9], None, None)}, started=2)
-    gate = judge(read_history(tmp_path / "results"), [read_history(tmp_path / "again")])
-    assert gate.judgements[0].state is State.UNCONFIRMED
+    gate = evaluate_gate(read_history(tmp_path / "results"), [read_history(tmp_path / "again")])
+    assert gate.results[0].state is State.UNCONFIRMED
 
 
 def test_a_broken_ratio_fails_and_a_first_one_does_not(tmp_path):
     write_results(tmp_path / "results", ratio=(None, 0.9))
-    gate = judge(read_history(tmp_path / "results"))
-    assert gate.judgements[0].state is State.BROKEN
+    gate = evaluate_gate(read_history(tmp_path / "results"))
+    assert gate.results[0].state is State.BROKEN
     assert not gate.passed
     Asv(tmp_path / "first").commit(0, {RATIO: ([0.8, 0.9], None, None)})
-    assert {one.state for one in judge(read_history(tmp_path / "first")).judgements} == {
+    assert {one.state for one in evaluate_gate(read_history(tmp_path / "first")).results} == {
         State.FIRST
     }
 
@@ -308,8 +308,8 @@ def test_exit_codes_of_the_gate(tmp_path):
     confirmed = invoke(tmp_path / "results", "--gate", "--confirm", tmp_path / "again")
     assert confirmed.return_value == 1
     assert "regressed" in confirmed.output
-    loose = ("--threshold", "1.5", "--suspects", commits)
-    assert invoke(tmp_path / "results", "--gate", *loose).return_value == 0
+    raised = ("--threshold", "1.5", "--suspects", commits)
+    assert invoke(tmp_path / "results", "--gate", *raised).return_value == 0
     assert commits.read_text() == ""
 
 
@@ -317,7 +317,7 @@ def test_exit_codes_of_the_gate(tmp_path):
 
 
 class Tree(HTMLParser):
-    """Fails where a tag is not closed in its turn; keeps what there is."""
+    """Fails where tags are not nested; keeps tags and links."""
 
     def __init__(self, text):
         super().__init__()
@@ -342,9 +342,9 @@ class Tree(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_the_page_is_well_formed_and_needs_nothing_else(results):
+def test_the_page_is_well_formed_and_self_contained(results):
     history = read_history(results)
-    page = page_of(make_report(history, gate=judge(history)))
+    page = page_of(make_report(history, gate=evaluate_gate(history)))
     tree = Tree(page)
     assert tree.tags.count("svg") == 5  # three of the step, one of the ratio, one of the import
     assert all(link.startswith("#") for link in tree.links)
@@ -382,10 +382,10 @@ def test_text_fits_eighty_columns(results):
 def test_json_and_page_are_written_whole(results, tmp_path):
     record, page = tmp_path / "h.json", tmp_path / "h.html"
     assert invoke(results, "--json", record, "--html", page).return_value == 0
-    told = json.loads(record.read_text())
-    assert len(told["commits"]) == len(HASHES)
-    assert {one["commit"] for one in told["regressions"]} == {HASHES[WORSE_AT]}
-    fit = told["slopes"][0]["fits"][-1]
+    written = json.loads(record.read_text())
+    assert len(written["commits"]) == len(HASHES)
+    assert {one["commit"] for one in written["regressions"]} == {HASHES[WORSE_AT]}
+    fit = written["slopes"][0]["fits"][-1]
     assert abs(fit["exponent"] - 2) < fit["margin"] + 0.05
     assert page.read_text().startswith("<!DOCTYPE html>")
     assert json.loads(invoke(results, "--json", "-").output)["gate"]["passed"] is True
@@ -402,7 +402,7 @@ def test_wrong_input_is_named(results, tmp_path):
     with pytest.raises(InputError, match="holds no results"):
         read_history(tmp_path / "empty")
     with pytest.raises(InputError, match=r"--threshold=1: expected a number above 1"):
-        judge(read_history(results), threshold=1.0)
+        evaluate_gate(read_history(results), threshold=1.0)
     with pytest.raises(InputError, match=r"--confirm=.*no such folder"):
         invoke_raising(results, "--gate", "--confirm", tmp_path / "nowhere")
     with pytest.raises(InputError, match="expected --gate too"):
@@ -453,5 +453,5 @@ def test_without_asv_the_extra_is_named(results, monkeypatch):
         (2.5e9, "unit", "2.5e+09"),
     ],
 )
-def test_numbers_as_people_read_them(value, unit, text):
+def test_numbers_are_formatted_with_their_units(value, unit, text):
     assert shown(value, unit) == text

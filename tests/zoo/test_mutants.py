@@ -1,4 +1,4 @@
-"""The suite's power: every animal of the zoo fails its claim, and the control passes it."""
+"""The suite's power: every mutant fails its claim, and the control passes it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mimverify.zoo import CATEGORIES, JUSTIFIED, Correct, Mutant, zoo
 from mimverify.zoo.arithmetic import Counting
 from mimverify.zoo.update_rule import StopsAfterTwo
 
-# The quick profile's decisions, whatever else this machine is doing meanwhile.
+# The quick profile without a time limit, which a busy machine would exceed.
 UNHURRIED = replace(PROFILES["quick"], seconds=1e6)
 
 ZOO = zoo()

@@ -132,7 +132,7 @@ def test_a_survivor_exits_with_one_and_is_named(capsys, monkeypatch):
     assert "Momentum survived: 1 passed" in printed.err
 
 
-def test_all_mutants_meet_all_claims_unless_told_otherwise(capsys, monkeypatch):
+def test_all_mutants_are_tried_against_all_claims_by_default(capsys, monkeypatch):
     monkeypatch.setattr(command, "run_suite", passes_everything)
     assert invoke("--json", "-", "-n", "3") == 1
     record = json.loads(capsys.readouterr().out)
@@ -143,7 +143,7 @@ def test_all_mutants_meet_all_claims_unless_told_otherwise(capsys, monkeypatch):
     assert set(record["idle_claims"]) | set(record["justified"]) == set(quick)
 
 
-def test_a_category_is_a_room(capsys, monkeypatch):
+def test_a_category_selects_its_mutants(capsys, monkeypatch):
     monkeypatch.setattr(command, "run_suite", passes_everything)
     invoke("--category", "leakage", "--fastest", "--json", "-")
     record = json.loads(capsys.readouterr().out)

@@ -1,33 +1,33 @@
-"""What one step of training costs here, beside what others take for it, in one run.
+"""The time of one step of training, compared with competitors in the same run.
 
-problem → contender (ours, products, peers, spectral) → worker, process → race → summary; and
-choose, the fastest backend for a shape. Every contender has a process of its own.
+problem → competitor (ours, products, peers, spectral) → worker, process → benchmark_run →
+summary; and choose, the fastest backend for a shape. Every competitor has its own process.
 """
 
-from mimverify.performance.competitors.benchmark_run import Case, Entry, Race
+from mimverify.performance.competitors.benchmark_run import BenchmarkRun, Case, Entry
 from mimverify.performance.competitors.choose import fastest_backend
-from mimverify.performance.competitors.competitor import Contender, Run
+from mimverify.performance.competitors.competitor import Competitor, Run
 from mimverify.performance.competitors.problem import STARTS, Problem, Task, make_task
-from mimverify.performance.competitors.process import ContenderError, ContenderProcess
-from mimverify.performance.competitors.registry import CONTENDERS, get_contender, missing_packages
+from mimverify.performance.competitors.process import CompetitorError, CompetitorProcess
+from mimverify.performance.competitors.registry import COMPETITORS, get_competitor, missing_packages
 from mimverify.performance.competitors.summary import Estimate, estimate
 
 __all__ = [
-    "CONTENDERS",
+    "COMPETITORS",
     "STARTS",
+    "BenchmarkRun",
     "Case",
-    "Contender",
-    "ContenderError",
-    "ContenderProcess",
+    "Competitor",
+    "CompetitorError",
+    "CompetitorProcess",
     "Entry",
     "Estimate",
     "Problem",
-    "Race",
     "Run",
     "Task",
     "estimate",
     "fastest_backend",
-    "get_contender",
+    "get_competitor",
     "make_task",
     "missing_packages",
 ]

@@ -1,47 +1,47 @@
-"""Contenders side by side: each in its own process, asked in turn, round after round."""
+"""A benchmark run: competitors in their own processes, timed in turn, round after round."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
-from mimverify.performance.competitors.competitor import Contender
+from mimverify.performance.competitors.competitor import Competitor
 from mimverify.performance.competitors.machine import machine_facts
 from mimverify.performance.competitors.problem import Problem
-from mimverify.performance.competitors.process import ContenderError, ContenderProcess
-from mimverify.performance.competitors.registry import CONTENDERS, get_contender, missing_packages
+from mimverify.performance.competitors.process import CompetitorError, CompetitorProcess
+from mimverify.performance.competitors.registry import COMPETITORS, get_competitor, missing_packages
 from mimverify.performance.competitors.summary import Estimate, estimate, ratio
 from mimverify.support.closing import Closing
 from mimverify.support.errors import InputError
 from mimverify.support.memory import check_fits
+from mimverify.support.strict_json import Json
 from mimverify.support.validation import integer
 
-#: Called with the problem and a few words before every piece of work.
+#: Called with the problem and a short description before everything that takes time.
 Progress = Callable[[Problem, str], None]
 
-# What a process takes beside its X: interpreter and libraries; and blocks n × m.
+# Memory of a process beside its X: interpreter and libraries; and arrays n × m.
 _PROCESS_BYTES = 3 << 27
-_BLOCKS = 6
+_ROW_ARRAYS = 6
 
 
 @dataclass
 class Entry:
-    """What one contender did on one problem.
+    """The result of one competitor on one problem.
 
     **Arguments**
 
-    - `contender`: who.
-    - `seconds`: for one step, the median of each round's turn.
+    - `competitor`: which.
+    - `seconds`: for one step, the median of each round.
     - `failure`: why there are no times, or no more of them; None if nothing is wrong.
-    - `facts`: what its process told about itself and its run.
+    - `facts`: what its process reported about itself and its run.
     """
 
-    contender: Contender
+    competitor: Competitor
     seconds: list[float] = field(default_factory=list)
     failure: str | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Json = field(default_factory=dict)
 
     @property
     def note(self) -> str:
@@ -56,13 +56,13 @@ class Entry:
 
 @dataclass
 class Case:
-    """All contenders on one problem.
+    """All competitors on one problem.
 
     **Arguments**
 
     - `problem`: which.
-    - `entries`: by the contender's name, as it was asked for.
-    - `peaks`: the best speeds measured beside it: `flops`, `bytes`, each per second.
+    - `entries`: by the competitor's name, in the order given.
+    - `peaks`: the best speeds measured in the same run: `flops`, `bytes`, each per second.
     """
 
     problem: Problem
@@ -72,23 +72,23 @@ class Case:
     @property
     def fastest(self) -> Entry | None:
         """The fastest of our backends; None if none was timed."""
-        ours = [e for e in self.entries.values() if e.contender.backend and e.seconds]
+        ours = [e for e in self.entries.values() if e.competitor.backend and e.seconds]
         return min(ours, key=lambda e: estimate(e.seconds).median, default=None)
 
     def to_products(self, name: str) -> Estimate | None:
-        """The contender's time over that of its library's two bare products."""
+        """The competitor's time over that of its library's two bare products."""
         entry = self.entries[name]
-        products = self.entries.get(entry.contender.products)
+        products = self.entries.get(entry.competitor.products)
         return None if products is None else ratio(entry.seconds, products.seconds)
 
     def to_fastest(self, name: str) -> Estimate | None:
-        """The contender's time over that of the fastest of our backends."""
+        """The competitor's time over that of the fastest of our backends."""
         fastest = self.fastest
         return None if fastest is None else ratio(self.entries[name].seconds, fastest.seconds)
 
     @property
     def limit(self) -> float | None:
-        """Seconds that a step takes at least at the measured peaks; None without them."""
+        """The least seconds of a step at the measured peaks; None without them."""
         if not self.peaks:
             return None
         return max(
@@ -96,9 +96,9 @@ class Case:
         )
 
     def rates(self, name: str) -> tuple[float, float, float | None] | None:
-        """Operations and bytes per second that a step needs, and the part of the limit reached.
+        """Operations and bytes per second of a step, and the fraction of the limit reached.
 
-        None without a time, and for what stands for several steps: it does other work.
+        None without a time, and where a call amounts to several steps: it does other work.
         """
         entry, limit = self.entries[name], self.limit
         if entry.time is None or entry.facts.get("steps", 1) != 1:
@@ -107,8 +107,8 @@ class Case:
         reached = None if limit is None else limit / seconds
         return self.problem.flops / seconds, self.problem.nbytes / seconds, reached
 
-    def to_json(self) -> dict[str, Any]:
-        """Problem, peaks and all that is known of each contender."""
+    def to_json(self) -> Json:
+        """Problem, peaks and the results of each competitor."""
         fastest = self.fastest
         return {
             **self.problem.to_json(),
@@ -116,11 +116,11 @@ class Case:
             "bytes": self.problem.nbytes,
             "peaks": self.peaks,
             "limit_seconds": self.limit,
-            "fastest": None if fastest is None else fastest.contender.name,
+            "fastest": None if fastest is None else fastest.competitor.name,
             "contenders": {name: self._entry_json(name) for name in self.entries},
         }
 
-    def _entry_json(self, name: str) -> dict[str, Any]:
+    def _entry_json(self, name: str) -> Json:
         entry = self.entries[name]
         flops, nbytes, reached = self.rates(name) or (None, None, None)
         estimates = {
@@ -129,7 +129,7 @@ class Case:
             "to_fastest": self.to_fastest(name),
         }
         return {
-            "about": entry.contender.about,
+            "about": entry.competitor.about,
             "failure": entry.failure,
             "round_seconds": entry.seconds,
             **{key: None if e is None else e.to_json() for key, e in estimates.items()},
@@ -140,27 +140,27 @@ class Case:
         }
 
 
-class Race(Closing):
-    """Contenders in their processes, for as many problems as are run.
+class BenchmarkRun(Closing):
+    """Competitors in their processes, for as many problems as are run.
 
-    Processes are started when a problem is first run, and end with `close`.
+    Processes are started when a problem is first run, and ended by `close`.
 
     **Arguments**
 
-    - `contenders`: names, or users' own (`get_contender`); all of `CONTENDERS` by default.
-    - `rounds`: how often each is asked, in turn.
+    - `competitors`: names, or users' own (`get_competitor`); all of `COMPETITORS` by default.
+    - `rounds`: how often each is timed, in turn.
     - `threads`: of every pool of every process; None leaves the libraries' defaults.
-    - `repetitions`: of the work in a turn; None for as many as take a moment.
-    - `peak_sizes`: of `measure_peaks`, where its own are too large.
+    - `repetitions`: of the call in a round; None for as many as take about 0.15 s.
+    - `peak_sizes`: of `measure_peaks`, where its defaults are too large.
 
-    `cases` holds what was measured, complete or not.
+    `cases` holds the results, complete or not.
 
-    **Raises** `InputError` for an unknown contender, one named twice, or no rounds.
+    **Raises** `InputError` for an unknown competitor, one named twice, or no rounds.
     """
 
     def __init__(
         self,
-        contenders: Sequence[str] | None = None,
+        competitors: Sequence[str] | None = None,
         *,
         rounds: int = 7,
         threads: int | None = None,
@@ -171,64 +171,64 @@ class Race(Closing):
         self.threads = None if threads is None else integer("threads", threads, minimum=1)
         self._repetitions = repetitions
         self._peak_sizes = peak_sizes or {}
-        self.contenders: dict[str, Contender] = {}
+        self.competitors: dict[str, Competitor] = {}
         self._specs: dict[str, str] = {}
-        for spec in CONTENDERS if contenders is None else contenders:
-            contender = get_contender(spec)
-            if contender.name in self.contenders:
-                raise InputError(f"contender={spec!r}: {contender.name!r} is there already")
-            self.contenders[contender.name] = contender
-            self._specs[contender.name] = spec if ":" in spec else contender.name
+        for spec in COMPETITORS if competitors is None else competitors:
+            competitor = get_competitor(spec)
+            if competitor.name in self.competitors:
+                raise InputError(f"contender={spec!r}: {competitor.name!r} is there already")
+            self.competitors[competitor.name] = competitor
+            self._specs[competitor.name] = spec if ":" in spec else competitor.name
         self.missing = {
             name: reason
-            for name, contender in self.contenders.items()
-            if (reason := missing_packages(contender)) is not None
+            for name, competitor in self.competitors.items()
+            if (reason := missing_packages(competitor)) is not None
         }
         self.cases: list[Case] = []
-        self._processes: dict[str, ContenderProcess] = {}
+        self._processes: dict[str, CompetitorProcess] = {}
 
     def check(self, problem: Problem) -> None:
         """Refuse a problem that does not fit into memory. **Raises** `InputError`."""
         p, item = problem, problem.nbytes // (problem.samples * problem.dim)
-        each = problem.nbytes + _BLOCKS * p.samples * p.neurons * item + _PROCESS_BYTES
-        count = len(self.contenders) - len(self.missing)
+        each = problem.nbytes + _ROW_ARRAYS * p.samples * p.neurons * item + _PROCESS_BYTES
+        count = len(self.competitors) - len(self.missing)
         what = f"dim={p.dim}, samples={p.samples}, neurons={p.neurons} for {count} processes"
         check_fits(count * each, what)
 
     def run(self, problem: Problem, on_progress: Progress | None = None) -> Case:
-        """Time every contender on a problem.
+        """Time every competitor on a problem.
 
-        One that raises, dies or hangs is out of this case, and its entry says so.
+        One that raises, dies or hangs is left out of this case, and its entry says why.
         """
         self.check(problem)
-        case = Case(problem, {name: Entry(c) for name, c in self.contenders.items()})
+        case = Case(problem, {name: Entry(c) for name, c in self.competitors.items()})
         self.cases.append(case)
         for name, reason in self.missing.items():
             case.entries[name].failure = reason
 
-        def tell(words: str) -> None:
+        def report(words: str) -> None:
             if on_progress is not None:
                 on_progress(problem, words)
 
         for name, entry in case.entries.items():
             if entry.failure is None:
-                tell(f"{name} gets ready")
-                with self._asked(entry) as process:
+                report(f"{name} gets ready")
+                with self._process_of(entry) as process:
                     entry.facts = process.prepare(problem)
-        self._measure_peaks(case, tell)
+        self._measure_peaks(case, report)
         for number in range(self.rounds):
-            # There and back: nobody always comes after the same neighbour.
+            # In alternating order, so that none always follows the same other one.
             order = list(case.entries)[:: 1 if number % 2 == 0 else -1]
             for name in order:
                 entry = case.entries[name]
                 if entry.failure is None:
-                    tell(f"round {number + 1} of {self.rounds}: {name}")
-                    with self._asked(entry) as process:
+                    report(f"round {number + 1} of {self.rounds}: {name}")
+                    with self._process_of(entry) as process:
                         entry.seconds.append(process.time(self._repetitions))
         return case
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything: the machine, the settings and the cases."""
+    def to_json(self) -> Json:
+        """The machine, the settings and the cases."""
         return {
             "machine": machine_facts(),
             "rounds": self.rounds,
@@ -243,28 +243,28 @@ class Race(Closing):
             process.close()
         self._processes.clear()
 
-    def _measure_peaks(self, case: Case, tell: Callable[[str], None]) -> None:
+    def _measure_peaks(self, case: Case, report: Callable[[str], None]) -> None:
         for name, entry in case.entries.items():
             if entry.failure is None and name in _WITH_PEAKS:
-                tell(f"the peaks of {name.split()[0]}")
-                with self._asked(entry) as process:
+                report(f"the peaks of {name.split()[0]}")
+                with self._process_of(entry) as process:
                     peaks = process.peaks(case.problem.dtype, **self._peak_sizes)
                     entry.facts["peaks"] = peaks
                     for key, value in peaks.items():
                         case.peaks[key] = max(value, case.peaks.get(key, 0.0))
 
     @contextmanager
-    def _asked(self, entry: Entry) -> Iterator[ContenderProcess]:
-        """Its process, a new one where it has none; an error is noted and goes no further."""
-        name = entry.contender.name
+    def _process_of(self, entry: Entry) -> Iterator[CompetitorProcess]:
+        """Its process, started if need be; an error in the block is recorded, not raised."""
+        name = entry.competitor.name
         try:
             process = self._processes.get(name)
             if process is None or process.closed:
-                process = ContenderProcess(self._specs[name], threads=self.threads)
+                process = CompetitorProcess(self._specs[name], threads=self.threads)
                 self._processes[name] = process
             yield process
-        except ContenderError as error:
+        except CompetitorError as error:
             entry.failure = str(error)
 
 
-_WITH_PEAKS = tuple(contender.products for contender in CONTENDERS.values() if contender.backend)
+_WITH_PEAKS = tuple(own.products for own in COMPETITORS.values() if own.backend)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from mimverify.performance.competitors.benchmark_run import Race
+from mimverify.performance.competitors.benchmark_run import BenchmarkRun
 from mimverify.performance.competitors.problem import Problem
-from mimverify.performance.competitors.registry import CONTENDERS
+from mimverify.performance.competitors.registry import COMPETITORS
 from mimverify.support.errors import MimverifyError
 from mimverify.support.validation import integer
 
-# Rows for each dimension where none are given: what is faster hardly depends on more.
+# n/d where n is not given: which backend is faster hardly depends on it.
 _RATIO = 16
 
 
@@ -37,10 +37,10 @@ def fastest_backend(
     """
     dim = integer("dim", dim, minimum=2)
     problem = Problem(dim, neurons, _RATIO * dim if samples is None else samples, dtype)
-    ours = [name for name, contender in CONTENDERS.items() if contender.backend]
-    with Race(ours, rounds=rounds, threads=threads) as race:
-        case = race.run(problem)
+    ours = [name for name, competitor in COMPETITORS.items() if competitor.backend]
+    with BenchmarkRun(ours, rounds=rounds, threads=threads) as benchmark:
+        case = benchmark.run(problem)
     if case.fastest is None:
         reasons = "; ".join(f"{name}: {entry.failure}" for name, entry in case.entries.items())
         raise MimverifyError(f"no backend could be timed ({reasons})")
-    return case.fastest.contender.backend
+    return case.fastest.competitor.backend

@@ -1,46 +1,47 @@
-"""What a contender is: a name, and a way to make the piece of work that is timed."""
+"""A competitor: a name, and a function that prepares the call that is timed."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from mimverify.performance.competitors.problem import Task
+from mimverify.support.arrays import ArrayLike
+from mimverify.support.strict_json import Json
 
 
 @dataclass(frozen=True)
 class Run:
-    """A piece of work, ready to be timed.
+    """A call that is ready to be timed.
 
     **Arguments**
 
-    - `call`: does it, again and again alike, and returns once it is done. A contender that
+    - `call`: does the same work each time, and returns once it is done. A competitor that
       computes the step returns the new weights `(m, d)`, an array that NumPy can read.
-    - `steps`: steps of gradient descent that one call stands for; its time is divided by them.
-    - `facts`: what is worth a record, in JSON's terms.
+    - `steps`: steps of gradient descent to which one call amounts; its time is divided by them.
+    - `facts`: what is to be recorded, values of JSON.
     - `note`: one line for people, or empty.
     """
 
-    call: Callable[[], Any]
+    call: Callable[[], ArrayLike]
     steps: int = 1
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    facts: Json = field(default_factory=dict)
     note: str = ""
 
 
 @dataclass(frozen=True)
-class Contender:
+class Competitor:
     """Something that takes a step of gradient descent, or is compared with one.
 
     **Arguments**
 
     - `name`: on the command line and in tables.
     - `about`: what is timed, one line.
-    - `prepare`: makes the work from a `Task`, outside the clock; it imports what it needs.
+    - `prepare`: makes the `Run` from a `Task`; it is not timed, and imports what it needs.
     - `modules`: what has to be importable, top-level names.
     - `extra`: the extra of this package that brings these modules, or empty.
-    - `products`: the contender whose two bare products are this one's measure, or empty.
-    - `backend`: of the reference trainer, for those that are ours.
+    - `products`: the competitor that times the bare products of the same library, or empty.
+    - `backend`: name of the reference trainer's backend, or empty for other libraries.
     - `computes_step`: whether `Run.call` returns the new weights.
     """
 

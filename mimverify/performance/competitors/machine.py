@@ -1,20 +1,20 @@
-"""On what was measured: the processor, and versions and threads of each process."""
+"""The machine of a benchmark run: the processor, and versions and threads of each process."""
 
 from __future__ import annotations
 
 import os
 import platform
 from collections.abc import Sequence
-from typing import Any
 
 from threadpoolctl import threadpool_info
 
 from mimverify.support.memory import physical_memory
+from mimverify.support.strict_json import Json
 from mimverify.support.threads import available_cores, current_threads
 from mimverify.support.versions import software_versions
 
 
-def machine_facts() -> dict[str, Any]:
+def machine_facts() -> Json:
     """Processor, cores, memory, system and this package's version."""
     return {
         "cpu": cpu_name(),
@@ -26,10 +26,10 @@ def machine_facts() -> dict[str, Any]:
     }
 
 
-def process_facts(modules: Sequence[str]) -> dict[str, Any]:
+def process_facts(modules: Sequence[str]) -> Json:
     """Versions of Python, NumPy, SciPy and `modules`; this process's thread pools."""
     versions = software_versions("numpy", "scipy", *modules)
-    del versions["mimverify"]  # the same in every process: `machine_facts` tells it
+    del versions["mimverify"]  # the same in every process: `machine_facts` has it
     pools = [
         {key: pool.get(key) for key in ("internal_api", "version", "num_threads")}
         for pool in threadpool_info()
@@ -51,7 +51,7 @@ def cpu_name() -> str:
 
 
 def _load() -> float | None:
-    """Processes that wanted a core lately: what else was going on. None where it is not told."""
+    """The load average of the last minute; None where the system does not report it."""
     try:
         return os.getloadavg()[0]
     except (AttributeError, OSError):

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from mimverify.backends import get_backend
 from mimverify.designs.stored import StoredDesign
 from mimverify.network.activations import get_activation
 from mimverify.network.losses import get_loss
-from mimverify.performance.competitors.competitor import Contender, Run
+from mimverify.performance.competitors.competitor import Competitor, Run
 from mimverify.performance.competitors.problem import Task
+from mimverify.support.arrays import Array
 from mimverify.training.gradient import Objective
 from mimverify.training.schedules import ConstantRate
 from mimverify.training.stage1 import train_first_layer
@@ -24,7 +24,7 @@ def _preparing(name: str) -> Callable[[Task], Run]:
         W, a, b = (backend.asarray(array) for array in (task.W, task.a, task.b))
         activation, schedule = get_activation(task.activation), ConstantRate(task.eta, task.beta)
 
-        def call() -> Any:
+        def call() -> Array:
             return train_first_layer(
                 design, objective, W, a, b,
                 activation=activation, schedule=schedule, steps=1, zero_allowed=True,
@@ -35,14 +35,14 @@ def _preparing(name: str) -> Callable[[Task], Run]:
     return prepare
 
 
-NUMPY = Contender(
+NUMPY = Competitor(
     "numpy",
     "mimverify's step on NumPy: train_first_layer with one step, its checks included",
     _preparing("numpy"),
     products="numpy products",
     backend="numpy",
 )
-TORCH = Contender(
+TORCH = Competitor(
     "torch",
     "the same on Torch",
     _preparing("torch"),

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from mimverify.performance.competitors.competitor import Contender, Run
+from mimverify.performance.competitors.competitor import Competitor, Run
 from mimverify.performance.competitors.problem import Task
+from mimverify.support.arrays import Array
 
 
 def _autograd(task: Task) -> Run:
@@ -19,9 +18,9 @@ def _autograd(task: Task) -> Run:
     V = torch.nn.Parameter(W.clone())
     optimiser = torch.optim.SGD([V], lr=task.eta, weight_decay=task.beta)
 
-    def call() -> Any:
+    def call() -> Array:
         with torch.no_grad():
-            V.copy_(W)  # m d numbers, beside n d that a step reads
+            V.copy_(W)  # m d numbers: little beside the n d that a step reads
         optimiser.zero_grad()
         output = torch.log(torch.cosh(X @ V.T + b)) @ a
         functional.huber_loss(output, y).backward()  # type: ignore[no-untyped-call]
@@ -34,7 +33,7 @@ def _autograd(task: Task) -> Run:
 def _sklearn(task: Task) -> Run:
     from sklearn.neural_network import MLPRegressor
 
-    # A rate at which weights hardly move: the epochs that are timed are then all alike.
+    # A learning rate so small that all timed epochs do the same work.
     model = MLPRegressor(
         hidden_layer_sizes=(task.problem.neurons,),
         activation="tanh",
@@ -58,31 +57,31 @@ def _jax(task: Task) -> Run:
     X, y, W, a, b = (jnp.asarray(v) for v in (task.X, task.y, task.W, task.a, task.b))
     eta, beta = (np.asarray(v, task.problem.dtype) for v in (task.eta, task.beta))
 
-    def objective(W: Any, a: Any, b: Any, X: Any, y: Any) -> Any:
+    def objective(W: Array, a: Array, b: Array, X: Array, y: Array) -> Array:
         z = X @ W.T + b
         u = jnp.log(jnp.cosh(z)) @ a - y
         size = jnp.abs(u)
         return jnp.mean(jnp.where(size <= 1, u * u / 2, size - 0.5))
 
-    def step(W: Any, a: Any, b: Any, X: Any, y: Any) -> Any:
+    def step(W: Array, a: Array, b: Array, X: Array, y: Array) -> Array:
         return W - eta * (jax.grad(objective)(W, a, b, X, y) + beta * W)
 
     compiled = jax.jit(step)
 
-    def call() -> Any:
+    def call() -> Array:
         return compiled(W, a, b, X, y).block_until_ready()
 
     return Run(call, facts={"device": str(X.devices())})
 
 
-TORCH_AUTOGRAD = Contender(
+TORCH_AUTOGRAD = Competitor(
     "torch autograd",
     "Torch's automatic differentiation, then torch.optim.SGD with weight decay",
     _autograd,
     modules=("torch",),
     products="torch products",
 )
-SKLEARN = Contender(
+SKLEARN = Competitor(
     "sklearn",
     "an epoch of MLPRegressor in one batch (partial_fit): tanh for log-cosh, squared loss, both "
     "layers trained",
@@ -92,7 +91,7 @@ SKLEARN = Contender(
     products="numpy products",
     computes_step=False,
 )
-JAX = Contender(
+JAX = Competitor(
     "jax",
     "JAX: grad of the loss and the update, compiled together by jit",
     _jax,

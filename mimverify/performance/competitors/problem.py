@@ -1,22 +1,20 @@
-"""One step of stage 1 as a problem that every contender is given alike."""
+"""One step of stage 1 as a problem, the same for every competitor."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.network.initialisation import Network, symmetric_start
 from mimverify.network.losses import get_loss
 from mimverify.problems.model import MultiIndexModel
 from mimverify.problems.streams import Stream
+from mimverify.support.arrays import Float64Array, FloatArray
+from mimverify.support.strict_json import Json
 from mimverify.support.validation import choice, dtype_name, integer
 from mimverify.training.centring import fit_constant
-
-Array = NDArray[np.floating[Any]]
 
 #: How the network starts: without structure, or with neurons in mirrored pairs (theory.md E1).
 STARTS = ("general", "symmetric")
@@ -29,7 +27,7 @@ _START, _SIGNS = 0x63, 0x64  # keys of the random streams
 
 @dataclass(frozen=True)
 class Problem:
-    """The shape of a step, and what its numbers derive from.
+    """The shape of a step, and the seed of its data.
 
     **Arguments**
 
@@ -60,8 +58,8 @@ class Problem:
 
     @property
     def flops(self) -> int:
-        """Operations that the two products of a step cannot do without: 4 n m d, or with the
-        symmetric start, of whose pairs of neurons one is enough, half of that."""
+        """Operations of the two products of a step: 4 n m d, or half of that with the symmetric
+        start, where one neuron of each pair determines the other."""
         whole = 4 * self.samples * self.neurons * self.dim
         return whole // 2 if self.start == "symmetric" else whole
 
@@ -70,14 +68,14 @@ class Problem:
         """Bytes of X, which a step has to read once."""
         return self.samples * self.dim * np.dtype(self.dtype).itemsize
 
-    def to_json(self) -> dict[str, Any]:
-        """The arguments that make this problem again."""
+    def to_json(self) -> Json:
+        """The arguments of this problem."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Task:
-    """The numbers of a problem: W − η (∇_W L(W) + β W) is asked for.
+    """The arrays of a problem: W − η (∇_W L(W) + β W) is to be computed.
 
     **Arguments**
 
@@ -89,33 +87,33 @@ class Task:
     """
 
     problem: Problem
-    X: Array
-    y: Array
-    W: Array
-    a: Array
-    b: Array
+    X: FloatArray
+    y: FloatArray
+    W: FloatArray
+    a: FloatArray
+    b: FloatArray
     eta: float
     beta: float
     activation: str
     loss: str
-    subspace: NDArray[np.float64]
+    subspace: Float64Array
 
 
 def make_task(problem: Problem) -> Task:
-    """The numbers of `problem`, the same in every process."""
+    """The arrays of `problem`, the same in every process."""
     X, y, subspace = _data(problem.dim, problem.samples, problem.dtype, problem.seed)
     network = _network(problem)
-    eta = float(problem.neurons)  # |a_j| = 1/m: the step keeps the order of the weights
+    eta = float(problem.neurons)  # |a_j| = 1/m: the step keeps the weights' order of magnitude
     return Task(
         problem, X, y, network.W, network.a, network.b, eta, 1.0 / eta, ACTIVATION, LOSS, subspace
     )
 
 
-# Problems of one dimension that differ in network only follow one another.
+# Consecutive problems often differ in the network alone, and share their data.
 @lru_cache(maxsize=1)
 def _data(
     dim: int, samples: int, dtype: str, seed: int
-) -> tuple[Array, Array, NDArray[np.float64]]:
+) -> tuple[FloatArray, FloatArray, Float64Array]:
     model = MultiIndexModel(LINK, dim, seed=seed)
     sample = model.sample(samples, dtype=dtype)
     y = sample.y - np.asarray(fit_constant(get_loss(LOSS), sample.y).constant, sample.y.dtype)

@@ -1,7 +1,7 @@
-"""The parent's end of a contender's process.
+"""A competitor's process, as its parent handles it.
 
-A contender is stopped, by a signal, while another one's turn lasts: no thread pool of it can spin,
-and its libraries keep the settings that their users have. POSIX only.
+While another competitor is timed, the process is stopped by a signal: its thread pools cannot spin,
+and its libraries keep their default settings. POSIX only.
 """
 
 from __future__ import annotations
@@ -15,41 +15,40 @@ import subprocess
 import sys
 import tempfile
 import time
-from typing import Any
 
+from mimverify.handles.framing import encode, read_line
 from mimverify.performance.competitors.problem import Problem
 from mimverify.support.closing import Closing
 from mimverify.support.errors import MimverifyError
-from mimverify.support.strict_json import jsonable
+from mimverify.support.strict_json import Json, jsonable
 from mimverify.support.threads import thread_environment
 
-_PATIENCE = 900.0  # s; a contender that takes longer to answer hangs
-_TAIL = 2000  # bytes of what it wrote that are searched for a last line
+_TIME_LIMIT = 900.0  # s; a competitor that takes longer to reply hangs
+_TAIL = 2000  # bytes of its stderr that are searched for a last line
 
 
-class ContenderError(MimverifyError):
-    """A contender raised, died or hung."""
+class CompetitorError(MimverifyError):
+    """A competitor raised, died or hung."""
 
 
-class ContenderProcess(Closing):
-    """A process for one contender, started at once and asleep between requests.
+class CompetitorProcess(Closing):
+    """A process for one competitor, started at once and stopped between requests.
 
     **Arguments**
 
-    - `spec`: see `get_contender`.
+    - `spec`: see `get_competitor`.
     - `threads`: of every pool in it; None leaves the libraries' defaults.
-    - `patience`: seconds that one answer may take.
+    - `time_limit`: seconds that one reply may take.
     """
 
     def __init__(
-        self, spec: str, *, threads: int | None = None, patience: float = _PATIENCE
+        self, spec: str, *, threads: int | None = None, time_limit: float = _TIME_LIMIT
     ) -> None:
         self.spec = spec
-        self._patience = patience
-        self._buffer = b""
+        self._time_limit = time_limit
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
-        # A group of its own, in this session: Ctrl-C does not reach it, and if this process is
-        # killed the system ends the group, stopped or not.
+        # A process group of its own in this session: Ctrl-C does not reach it, and if this process
+        # is killed the kernel ends the orphaned group, stopped or not.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "mimverify.performance.competitors.worker"],
             stdin=subprocess.PIPE,
@@ -64,17 +63,17 @@ class ContenderProcess(Closing):
         """Process id."""
         return self._process.pid
 
-    def prepare(self, problem: Problem) -> dict[str, Any]:
-        """Make the run for a problem. **Returns** its facts. **Raises** `ContenderError`."""
-        return self._ask({"op": "prepare", "problem": problem.to_json()})
+    def prepare(self, problem: Problem) -> Json:
+        """Make the run for a problem. **Returns** its facts. **Raises** `CompetitorError`."""
+        return self._request({"op": "prepare", "problem": problem.to_json()})
 
     def time(self, repetitions: int | None = None) -> float:
-        """Seconds of one step, the median of a turn. **Raises** `ContenderError`."""
-        return float(self._ask({"op": "time", "repetitions": repetitions})["seconds"])
+        """Seconds of one step, the median of a round. **Raises** `CompetitorError`."""
+        return float(self._request({"op": "time", "repetitions": repetitions})["seconds"])
 
     def peaks(self, dtype: str, **sizes: int) -> dict[str, float]:
-        """See `measure_peaks`; empty for all but the products. **Raises** `ContenderError`."""
-        return self._ask({"op": "peaks", "dtype": dtype, **sizes})
+        """See `measure_peaks`; empty but for the bare products. **Raises** `CompetitorError`."""
+        return self._request({"op": "peaks", "dtype": dtype, **sizes})
 
     @property
     def closed(self) -> bool:
@@ -92,48 +91,48 @@ class ContenderProcess(Closing):
                 with contextlib.suppress(OSError):
                     pipe.close()
 
-    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """The reply to a request; whatever cuts the exchange short ends the process as well."""
+    def _request(self, request: Json) -> Json:
+        """The reply to a request; an exception on the way also ends the process."""
         if self.closed:
-            raise ContenderError(f"{self.spec}: its process has ended")
+            raise CompetitorError(f"{self.spec}: its process has ended")
         try:
             self._signal(signal.SIGCONT)
-            reply = json.loads(self._exchange({"contender": self.spec, **request}))
+            reply = self._exchange({"competitor": self.spec, **request})
             self._signal(signal.SIGSTOP)
         except BaseException:
             self.close()
             raise
         if "error" in reply:
-            raise ContenderError(reply["error"])
-        return dict(reply)
+            raise CompetitorError(reply["error"])
+        return reply
 
-    def _exchange(self, request: dict[str, Any]) -> bytes:
+    def _exchange(self, request: Json) -> Json:
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
-        deadline = time.monotonic() + self._patience
-        try:
-            stdin.write(json.dumps(jsonable(request)).encode() + b"\n")
-            stdin.flush()
-        except BrokenPipeError:
-            raise self._died() from None
-        while b"\n" not in self._buffer:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([stdout], [], [], left)[0]:
-                raise ContenderError(f"no answer within {self._patience:g} s")
-            received = os.read(stdout.fileno(), 1 << 16)
-            if not received:
-                raise self._died()
-            self._buffer += received
-        line, _, self._buffer = self._buffer.partition(b"\n")
-        return line
+        descriptor, deadline = stdout.fileno(), time.monotonic() + self._time_limit
 
-    def _died(self) -> ContenderError:
+        def readable() -> bool:
+            left = deadline - time.monotonic()
+            return left > 0 and bool(select.select([descriptor], [], [], left)[0])
+
+        try:
+            stdin.write(encode(jsonable(request)))
+            stdin.flush()
+            line = read_line(readable, lambda size: os.read(descriptor, size))
+        except TimeoutError:
+            raise CompetitorError(f"no answer within {self._time_limit:g} s") from None
+        except (BrokenPipeError, ConnectionResetError):
+            raise self._died() from None
+        reply: Json = json.loads(line)
+        return reply
+
+    def _died(self) -> CompetitorError:
         code = self._process.wait()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _TAIL))
         lines = self._errors.read().decode(errors="replace").strip().splitlines()
-        return ContenderError(f"its process died, {how}" + (f": {lines[-1]}" if lines else ""))
+        return CompetitorError(f"its process died, {how}" + (f": {lines[-1]}" if lines else ""))
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -1,27 +1,31 @@
-"""The two bare matrix products of a step, and the speeds that bound it."""
+"""The two bare matrix products of a step, and the peak speeds that bound its time."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mimverify.performance.competitors.competitor import Contender, Run
+from mimverify.performance.competitors.competitor import Competitor, Run
 from mimverify.performance.competitors.problem import Task
+from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.threads import current_threads, map_in_order, single_threaded_libraries
 
-#: Side of the square matrices whose product shows the arithmetic peak.
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+#: Side of the square matrices whose product measures the arithmetic peak.
 PEAK_SIDE = 2048
-#: Bytes whose reading shows the bandwidth: more than any cache holds.
+#: Bytes read to measure the bandwidth: more than any cache holds.
 PEAK_BYTES = 1 << 29
 
 _TRIES = 3
 
 
-def _residuals(task: Task) -> np.ndarray[Any, Any]:
-    """An R `(n, m)` of full density: what is in it does not matter to a product."""
+def _residuals(task: Task) -> Float[FloatArray, "n m"]:
+    """A dense R: its values do not matter to the time of a product."""
     rng = np.random.default_rng(task.problem.seed)
     shape = (task.problem.samples, task.problem.neurons)
     R = np.empty(shape, task.problem.dtype)
@@ -32,7 +36,7 @@ def _residuals(task: Task) -> np.ndarray[Any, Any]:
 def _numpy(task: Task) -> Run:
     X, W, R = task.X, task.W, _residuals(task)
 
-    def call() -> Any:
+    def call() -> tuple[Array, Array]:
         return X @ W.T, R.T @ X
 
     return Run(call)
@@ -43,7 +47,7 @@ def _torch(task: Task) -> Run:
 
     X, W, R = (torch.as_tensor(array) for array in (task.X, task.W, _residuals(task)))
 
-    def call() -> Any:
+    def call() -> tuple[Array, Array]:
         with torch.inference_mode():
             return X @ W.T, R.T @ X
 
@@ -57,7 +61,7 @@ def measure_peaks(
 
     **Arguments**
 
-    - `name`: of a contender of this module: with which library.
+    - `name`: of a competitor of this module, whose library is used.
     - `dtype`: of the numbers.
     - `side`, `nbytes`: sizes of the product and of what is read.
 
@@ -65,25 +69,25 @@ def measure_peaks(
     """
     A = np.ones((side, side), dtype)
     x = np.ones(nbytes // np.dtype(dtype).itemsize, dtype)
-    multiply: Callable[[], Any]
-    read: Callable[[], Any]
+    multiply: Callable[[], object]
+    read: Callable[[], object]
     if name == TORCH_PRODUCTS.name:
         import torch
 
         B, v = torch.as_tensor(A), torch.as_tensor(x)
         multiply, read = (lambda: B @ B), v.sum
     else:
-        parts = np.array_split(x, current_threads())
+        chunks = np.array_split(x, current_threads())
 
-        def everything() -> Any:
-            with single_threaded_libraries():  # a thread for each part instead
-                return map_in_order(lambda part: part @ part, parts, len(parts))
+        def read_all() -> object:
+            with single_threaded_libraries():  # a thread for each chunk instead
+                return map_in_order(lambda chunk: chunk @ chunk, chunks, len(chunks))
 
-        multiply, read = (lambda: A @ A), everything
+        multiply, read = (lambda: A @ A), read_all
     return {"flops": 2 * side**3 / _best(multiply), "bytes": x.nbytes / _best(read)}
 
 
-def _best(work: Callable[[], Any]) -> float:
+def _best(work: Callable[[], object]) -> float:
     work()
     times = []
     for _ in range(_TRIES):
@@ -93,13 +97,13 @@ def _best(work: Callable[[], Any]) -> float:
     return min(times)
 
 
-NUMPY_PRODUCTS = Contender(
+NUMPY_PRODUCTS = Competitor(
     "numpy products",
     "X @ W.T and R.T @ X in NumPy, as a user writes them, for an R that is given",
     _numpy,
     computes_step=False,
 )
-TORCH_PRODUCTS = Contender(
+TORCH_PRODUCTS = Competitor(
     "torch products",
     "the same in Torch",
     _torch,

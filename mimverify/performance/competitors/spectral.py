@@ -1,4 +1,4 @@
-"""The eigenvector that steps of gradient descent approach, by a solver for eigenvectors.
+"""The eigenvectors that steps of gradient descent approach, by an eigen-solver.
 
 From a small start the steps are power iterations with H_n = (1/n) Σ_i T_i x_i x_iᵀ, T_i = −l'(0,
 y_i). Source: theory.md §2, §3 (E3).
@@ -6,24 +6,27 @@ y_i). Source: theory.md §2, §3 (E3).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.backends import get_backend
 from mimverify.designs.stored import StoredDesign
 from mimverify.measure.subspace import alignment
 from mimverify.network.activations import get_activation
 from mimverify.network.losses import get_loss
-from mimverify.performance.competitors.competitor import Contender, Run
+from mimverify.performance.competitors.competitor import Competitor, Run
 from mimverify.performance.competitors.problem import Task
+from mimverify.support.arrays import FloatArray
 from mimverify.training.gradient import Objective
 from mimverify.training.schedules import ScaleFree, default_steps
 from mimverify.training.stage1 import train_first_layer
 
-# Settings of the solver from the cheapest on: Lanczos vectors, and tolerance. The first of those
-# whose answer is good enough is timed.
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+# Settings of the solver, cheapest first: Lanczos vectors, and tolerance. The first whose result is
+# accurate enough is timed.
 _SETTINGS = (
     *((vectors, 1.0) for vectors in (3, 4, 5, 6, 8, 10, 12, 16, 20)),
     *((20, tolerance) for tolerance in (0.1, 1e-2, 1e-3, 1e-4)),
@@ -38,7 +41,7 @@ def _eigsh(task: Task) -> Run:
     v0 = np.random.default_rng(task.problem.seed).standard_normal(d).astype(X.dtype)
     count = 0
 
-    def matvec(v: NDArray[Any]) -> NDArray[Any]:
+    def matvec(v: FloatArray) -> Float[FloatArray, " d"]:
         nonlocal count
         count += 1
         return np.asarray((T * (X @ v.ravel())) @ X)
@@ -46,7 +49,7 @@ def _eigsh(task: Task) -> Run:
     operator = LinearOperator((d, d), matvec=matvec, dtype=X.dtype)
     rank = len(task.subspace)
 
-    def solve(vectors: int, tolerance: float) -> NDArray[Any]:
+    def solve(vectors: int, tolerance: float) -> Float[FloatArray, "r d"]:
         _, found = eigsh(operator, k=rank, which="LM", v0=v0, ncv=vectors, tol=tolerance)
         return np.asarray(found.T)
 
@@ -84,7 +87,7 @@ def _trained(task: Task) -> float:
     return alignment(W, task.subspace)
 
 
-EIGSH = Contender(
+EIGSH = Competitor(
     "eigsh",
     "scipy.sparse.linalg.eigsh on H_n as an operator, to the alignment that T steps reach; its "
     "time divided by T",

@@ -1,4 +1,4 @@
-"""Medians of a few rounds, with intervals that hold whatever the law of the timings is."""
+"""Medians of a few rounds, with distribution-free intervals."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
-#: Wanted probability that an interval holds the median.
+from mimverify.support.strict_json import Json
+
+#: Nominal coverage of the intervals.
 COVERAGE = 0.95
 
 
@@ -19,8 +20,8 @@ class Estimate:
     **Arguments**
 
     - `median`, `low`, `high`: of the values.
-    - `coverage`: probability that [low, high] holds the median of the law, for independent
-      values: below `COVERAGE` where they are too few.
+    - `coverage`: probability that [low, high] contains the median of the distribution, for
+      independent values: below `COVERAGE` where they are too few.
     """
 
     median: float
@@ -28,7 +29,7 @@ class Estimate:
     high: float
     coverage: float
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """The fields by name."""
         return asdict(self)
 
@@ -46,7 +47,7 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> Estimate | None:
-    """The ratio of two contenders, round by round; None without a common round."""
+    """The ratio of two competitors, round by round; None without a common round."""
     pairs = [a / b for a, b in zip(above, below, strict=False)]
     return estimate(pairs) if pairs else None
 

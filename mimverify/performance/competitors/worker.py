@@ -1,4 +1,4 @@
-"""The process of one contender: `python -m mimverify.performance.competitors.worker`.
+"""The process of one competitor: `python -m mimverify.performance.competitors.worker`.
 
 Requests and replies are lines of JSON, on standard input and output. Of no use on its own; see
 `mimverify.performance.competitors.process`.
@@ -12,37 +12,36 @@ import math
 import os
 import statistics
 import sys
-from collections.abc import Mapping
 from time import perf_counter
-from typing import Any
 
-from mimverify.performance.competitors.competitor import Contender, Run
+from mimverify.handles.framing import encode
+from mimverify.performance.competitors.competitor import Competitor, Run
 from mimverify.performance.competitors.machine import process_facts
 from mimverify.performance.competitors.problem import Problem, make_task
 from mimverify.performance.competitors.products import NUMPY_PRODUCTS, TORCH_PRODUCTS, measure_peaks
-from mimverify.performance.competitors.registry import get_contender
+from mimverify.performance.competitors.registry import get_competitor
 from mimverify.support.importing import summarise
-from mimverify.support.strict_json import jsonable
+from mimverify.support.strict_json import Json, jsonable
 
-_WARM_UP = 3  # calls, at least, of which the fastest tells how many fill a turn
-_TURN = 0.15  # s; about as long is a contender timed in each round
-_LEAST, _MOST = 3, 200  # repetitions of a turn
+_WARM_UP = 3  # calls, of which the fastest determines how many are timed in a round
+_ROUND_SECONDS = 0.15  # s; roughly how long a competitor is timed in each round
+_LEAST, _MOST = 3, 200  # repetitions in a round
 
 
 class Worker:
-    """Prepares the runs of a contender and times them.
+    """Prepares the runs of a competitor and times them.
 
     **Arguments**
 
-    - `contender`: whose process this is.
+    - `competitor`: the one that this process times.
     """
 
-    def __init__(self, contender: Contender) -> None:
-        self._contender = contender
+    def __init__(self, competitor: Competitor) -> None:
+        self._competitor = competitor
         self._run: Run | None = None
         self._repetitions = _LEAST
 
-    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def answer(self, request: Json) -> Json:
         """The reply to one request."""
         match request["op"]:
             case "prepare":
@@ -54,26 +53,26 @@ class Worker:
             case other:
                 raise ValueError(f"unknown request {other!r}")
 
-    def prepare(self, problem: Problem) -> dict[str, Any]:
-        """Make the data and the run, and call it until it is warm."""
-        self._run = None  # the memory of the last problem is needed
+    def prepare(self, problem: Problem) -> Json:
+        """Make the data and the run, and warm it up."""
+        self._run = None  # release the memory of the last problem
         gc.collect()
-        self._run = self._contender.prepare(make_task(problem))
+        self._run = self._competitor.prepare(make_task(problem))
         fastest = min(self._once() for _ in range(_WARM_UP))
-        self._repetitions = min(max(math.ceil(_TURN / max(fastest, 1e-9)), _LEAST), _MOST)
+        self._repetitions = min(max(math.ceil(_ROUND_SECONDS / max(fastest, 1e-9)), _LEAST), _MOST)
         return {
             "steps": self._run.steps,
             "facts": dict(self._run.facts),
             "note": self._run.note,
             "repetitions": self._repetitions,
-            **process_facts(self._contender.modules),
+            **process_facts(self._competitor.modules),
         }
 
-    def time(self, repetitions: int | None = None) -> dict[str, Any]:
-        """The median of a turn's repetitions, in seconds for one step."""
+    def time(self, repetitions: int | None = None) -> Json:
+        """The median of a round's repetitions, in seconds for one step."""
         if self._run is None:
             raise ValueError("nothing was prepared")
-        self._once()  # others had the caches since
+        self._once()  # to fill the caches, which other processes used meanwhile
         gc.disable()
         try:
             times = [self._once() for _ in range(repetitions or self._repetitions)]
@@ -81,12 +80,12 @@ class Worker:
             gc.enable()
         return {"seconds": statistics.median(times) / self._run.steps}
 
-    def peaks(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """The speeds of this library, or nothing for a contender that has none."""
-        if self._contender.name not in (NUMPY_PRODUCTS.name, TORCH_PRODUCTS.name):
+    def peaks(self, request: Json) -> Json:
+        """The peak speeds of this library; empty for all but the bare products."""
+        if self._competitor.name not in (NUMPY_PRODUCTS.name, TORCH_PRODUCTS.name):
             return {}
         sizes = {name: request[name] for name in ("side", "nbytes") if name in request}
-        return dict(measure_peaks(self._contender.name, request["dtype"], **sizes))
+        return dict(measure_peaks(self._competitor.name, request["dtype"], **sizes))
 
     def _once(self) -> float:
         assert self._run is not None
@@ -97,19 +96,20 @@ class Worker:
 
 def main() -> None:
     """Answer requests until there are no more."""
-    # What libraries print must not get between the replies.
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    # Libraries may print to standard output: it is redirected, away from the replies.
+    replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     worker: Worker | None = None
     for line in sys.stdin:
         try:
             request = json.loads(line)
             if worker is None:
-                worker = Worker(get_contender(request["contender"]))
+                worker = Worker(get_competitor(request["competitor"]))
             reply = worker.answer(request)
-        except Exception as error:  # of whatever library: the others go on without it
+        except Exception as error:  # the benchmark run goes on without it
             reply = {"error": summarise(error)}
-        print(json.dumps(jsonable(reply)), file=replies, flush=True)
+        replies.write(encode(jsonable(reply)))
+        replies.flush()
 
 
 if __name__ == "__main__":

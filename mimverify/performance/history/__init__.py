@@ -1,9 +1,9 @@
 """Benchmark history: asv's results as slopes against d, regressions, and a gate.
 
-asv runs the benchmarks and keeps the results; here they are read, judged and shown.
+asv runs the benchmarks and stores the results; this package reads, evaluates and shows them.
 """
 
-from mimverify.performance.history.gate import Gate, Judgement, Run, State, judge
+from mimverify.performance.history.gate import Gate, RatioResult, Run, State, evaluate_gate
 from mimverify.performance.history.page import page_of
 from mimverify.performance.history.reading import Commit, History, Point, Series, read_history
 from mimverify.performance.history.regressions import Regression, Step, find_regressions, steps_of
@@ -16,8 +16,8 @@ __all__ = [
     "Curve",
     "Gate",
     "History",
-    "Judgement",
     "Point",
+    "RatioResult",
     "Regression",
     "Report",
     "Run",
@@ -26,9 +26,9 @@ __all__ = [
     "State",
     "Step",
     "curves_of",
+    "evaluate_gate",
     "find_regressions",
     "fit_slope",
-    "judge",
     "make_report",
     "page_of",
     "read_history",

@@ -1,7 +1,7 @@
 """The gate: ratios to the bare matrix products may not rise; absolute times decide nothing.
 
-A ratio compares two pieces of work interleaved in one run, so that the machine's mood cancels.
-What is left of it must show again: a rise fails the gate only if a repeated run confirms it.
+A ratio compares two measurements interleaved in one run, so that most noise of the machine
+cancels. Against the rest, a rise fails the gate only if a repeated run confirms it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from mimverify.performance.history.reading import RATIO, Commit, History, Point,
 from mimverify.performance.history.regressions import Step, steps_of
 from mimverify.support.errors import InputError
 
-__all__ = ["Gate", "Judgement", "Run", "State", "judge"]
+__all__ = ["Gate", "RatioResult", "Run", "State", "evaluate_gate"]
 
 
 class State(StrEnum):
-    """What became of a ratio at its latest commit."""
+    """The result for a ratio at its latest commit."""
 
     HELD = "held"  # not above the threshold
     FIRST = "first"  # no earlier commit to compare with
@@ -45,20 +45,20 @@ class Run:
 
     @property
     def factor(self) -> float:
-        """How much worse than the best."""
+        """The ratio relative to the best."""
         return self.ratio / self.best
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """A ratio at the gate.
+class RatioResult:
+    """The gate's result for one ratio.
 
     **Arguments**
 
     - `series`: the ratio over the commits.
     - `commit`: the latest that it was run at.
-    - `state`: what became of it.
-    - `runs`: its measurements there, that of the results first, then the repeated ones.
+    - `state`: the result.
+    - `runs`: its measurements there, the original one first, then the repeated ones.
     """
 
     series: Series
@@ -69,29 +69,29 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Gate:
-    """All ratios at the gate.
+    """The gate's results for all ratios.
 
     **Arguments**
 
     - `threshold`: a ratio above this multiple of the best before it has regressed.
-    - `judgements`: one for each ratio.
+    - `results`: one for each ratio.
     """
 
     threshold: float
-    judgements: tuple[Judgement, ...]
+    results: tuple[RatioResult, ...]
 
     @property
     def passed(self) -> bool:
-        """Whether nothing regressed for certain, and no ratio broke."""
+        """Whether no ratio regressed or broke."""
         return not self.of(State.REGRESSED, State.BROKEN)
 
-    def of(self, *states: State) -> tuple[Judgement, ...]:
-        """Those judgements."""
-        return tuple(one for one in self.judgements if one.state in states)
+    def of(self, *states: State) -> tuple[RatioResult, ...]:
+        """Results in one of these states."""
+        return tuple(one for one in self.results if one.state in states)
 
     @property
-    def suspects(self) -> tuple[Judgement, ...]:
-        """Those that a repeated run would decide."""
+    def suspects(self) -> tuple[RatioResult, ...]:
+        """Results that a repeated run would decide."""
         return self.of(State.SUSPECT)
 
     @property
@@ -102,7 +102,7 @@ class Gate:
         return tuple(sorted(commits, key=lambda commit: (commit.date, commit.hash)))
 
     def repeat_command(self, results: str) -> tuple[str, ...]:
-        """The shell's lines that repeat the suspects with asv, and judge again.
+        """The shell commands that repeat the suspects with asv and evaluate again.
 
         **Arguments**
 
@@ -122,13 +122,15 @@ class Gate:
         )
 
 
-def judge(history: History, repeated: Sequence[History] = (), threshold: float = 1.1) -> Gate:
-    """Hold the latest value of every ratio against the best of asv's steps before it.
+def evaluate_gate(
+    history: History, repeated: Sequence[History] = (), threshold: float = 1.1
+) -> Gate:
+    """Compare the latest value of every ratio with the best of asv's steps before it.
 
     A ratio regressed if it is above `threshold` times that best in every run of it, and there
-    are two runs or more. Runs are told apart by when they were made: a copy of the same run
-    confirms nothing. Results that hold earlier commits are judged against their own best, so
-    that a lucky best does not survive its repetition.
+    are two runs or more. Runs are distinguished by their start: a copy of the same run
+    confirms nothing. Results that hold earlier commits are compared with their own best, so
+    that a best value by chance does not survive its repetition.
 
     **Arguments**
 
@@ -146,18 +148,18 @@ def judge(history: History, repeated: Sequence[History] = (), threshold: float =
             f"--gate: {str(history.path)!r} holds no value of a benchmark of unit {RATIO!r}, "
             "expected one (asv run --bench ratios)"
         )
-    return Gate(threshold, tuple(_judge(one, repeated, threshold) for one in ratios))
+    return Gate(threshold, tuple(_evaluate(one, repeated, threshold) for one in ratios))
 
 
-def _judge(series: Series, repeated: Iterable[History], threshold: float) -> Judgement:
+def _evaluate(series: Series, repeated: Iterable[History], threshold: float) -> RatioResult:
     place = max(k for k, point in enumerate(series.points) if point.recorded)
     latest = series.points[place]
     if latest.value is None:
         state = State.BROKEN if latest.failed else State.HELD
-        return Judgement(series, latest.commit, state)
+        return RatioResult(series, latest.commit, state)
     best = _best(series, place)
     if best is None:
-        return Judgement(series, latest.commit, State.FIRST)
+        return RatioResult(series, latest.commit, State.FIRST)
     runs = [_run(latest.value, best, series)]
     if runs[0].factor > threshold:
         runs += _repeated(series, latest, best, repeated)
@@ -168,13 +170,13 @@ def _judge(series: Series, repeated: Iterable[History], threshold: float) -> Jud
         state = State.SUSPECT
     else:
         state = State.REGRESSED if all(above) else State.UNCONFIRMED
-    return Judgement(series, latest.commit, state, tuple(runs))
+    return RatioResult(series, latest.commit, state, tuple(runs))
 
 
 def _repeated(
     series: Series, latest: Point, best: Step, repeated: Iterable[History]
 ) -> Iterable[Run]:
-    """The runs of the same ratio at the same commit that are not the same run."""
+    """The runs of the same ratio at the same commit that are different runs."""
     seen = {latest.run}
     for history in repeated:
         other = history.find(series.key)

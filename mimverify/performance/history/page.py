@@ -1,4 +1,4 @@
-"""The history as a page: one file that needs nothing else, and no network."""
+"""The history as a page: one self-contained file, which needs no network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 from itertools import groupby
 from typing import TypeVar
 
-from mimverify.performance.history.gate import Gate, Judgement, State
+from mimverify.performance.history.gate import Gate, RatioResult, State
 from mimverify.performance.history.quantities import named, scale_of, shown
 from mimverify.performance.history.reading import Commit, Point, Series, listed
 from mimverify.performance.history.regressions import Regression, steps_of
@@ -21,7 +21,7 @@ __all__ = ["page_of"]
 
 T = TypeVar("T")
 
-_COLOURS = 6  # that STYLE has; more lines than that go into another figure
+_COLOURS = 6  # in STYLE; more lines than that go into another figure
 _GUIDES = ((1, "d"), (2, "d²"), (3, "d³"))
 _OPEN = 12  # more held ratios than that are folded away
 _MANY = 25  # commits; more than that get smaller marks
@@ -46,8 +46,8 @@ def _body(report: Report) -> Iterator[str]:
     commits = report.history.commits
     yield "<h1>Benchmark history</h1>"
     count = f"{len(commits)} commit{'s' if len(commits) > 1 else ''}"
-    span = str(commits[0]) if len(commits) == 1 else f"{commits[0]} to {commits[-1]}"
-    yield f'<p class="lead">{count}, {escape(span)}. Lower is better everywhere.</p>'
+    first_to_last = str(commits[0]) if len(commits) == 1 else f"{commits[0]} to {commits[-1]}"
+    yield f'<p class="lead">{count}, {escape(first_to_last)}. Lower is better everywhere.</p>'
     if report.gate is not None:
         yield from _gate(report.gate)
     yield from _regressions(report.regressions)
@@ -76,7 +76,7 @@ _HOW_TO_READ = (
     "Points are asv's medians with its 99 % intervals, at the latest commit; lines are least "
     "squares through logarithms, slopes have 95 % intervals by Student's t (three dimensions at "
     "least). Slanted guides grow like d, d² and d³. A red flag marks the first commit of a step "
-    "upwards that asv's step detection finds and no later commit made good; pale levels are asv's "
+    "upwards that asv's step detection finds and no later commit undid; pale levels are asv's "
     "steps. Failed and missing measurements are gaps. Point at a mark for its numbers."
 )
 
@@ -94,18 +94,18 @@ def _gate(gate: Gate) -> Iterator[str]:
         "of asv's steps before it, in two runs at least, and in every one.</p>"
     )
     held = gate.of(State.HELD)
-    others = [one for one in gate.judgements if one not in held]
+    others = [one for one in gate.results if one not in held]
     if others:
-        yield _judgements(others)
+        yield _results(others)
     if held:
         unfolded = "" if len(held) > _OPEN else ' open=""'
         yield f"<details{unfolded}><summary>"
-        yield f"{len(held)} held</summary>{_judgements(held)}</details>"
+        yield f"{len(held)} held</summary>{_results(held)}</details>"
 
 
-def _judgements(judgements: Iterable[Judgement]) -> str:
+def _results(results: Iterable[RatioResult]) -> str:
     rows = []
-    for one in judgements:
+    for one in results:
         latest = one.series.measured[-1].value if one.state is State.FIRST else None
         rows.append(
             (
@@ -149,7 +149,7 @@ def _contents(curves: Sequence[Curve]) -> str:
 def _family(name: str, curves: Sequence[Curve], regressions: Sequence[Regression]) -> Iterator[str]:
     """A benchmark against d, for all its other parameters."""
     yield f'<h2 id="{escape(name, quote=True)}">{escape(name)}</h2>'
-    for some in _portions(curves):
+    for some in _chunks(curves):
         flags = _flags([one for curve in some for one in curve.series], regressions)
         plots = [_against_dim(some)]
         fitted = {k for one in some for k, slope in enumerate(one.slopes) if slope is not None}
@@ -205,18 +205,18 @@ def _against_dim(curves: Sequence[Curve]) -> str:
     for index, dim, point, value in points:
         if point.low is not None and point.high is not None:
             plot.interval(dim, point.low, point.high, f"bar c{index}")
-        note = f"{curves[index].label}, d = {dim}: {_told(point, unit)}"
+        note = f"{curves[index].label}, d = {dim}: {_with_interval(point, unit)}"
         plot.marker(dim, value, f"mark c{index}", note)
     return plot.render()
 
 
 def _dim_ticks(dims: Sequence[int]) -> list[Tick]:
-    """The measured dimensions, as many as have room for a label."""
+    """Ticks at the measured dimensions, with labels where there is space for them."""
     chosen: list[Tick] = []
-    span = max(math.log(dims[-1] / dims[0]), 1e-9)
+    length = max(math.log(dims[-1] / dims[0]), 1e-9)
     last = -math.inf
     for dim in dims:
-        place = math.log(dim / dims[0]) / span
+        place = math.log(dim / dims[0]) / length
         chosen.append(Tick(dim, str(dim) if place - last >= 0.1 else ""))
         last = place if place - last >= 0.1 else last
     return chosen
@@ -253,24 +253,24 @@ def _prefactors(curves: Sequence[Curve], flags: Sequence[tuple[Commit, str]]) ->
     plot = Plot(_index_scale(commits), _ratio_scale(values), "prefactor over the commits")
     at = f"fit at d = {references[0]}" if len(references) == 1 else "fit at the middle d"
     plot.axes(_commit_ticks(commits), _value_ticks(plot.y, unit), "", f"prefactor: {at}")
-    _raise_flags(plot, commits, flags)
+    _draw_flags(plot, commits, flags)
     for index, curve in enumerate(curves):
         for place, slope in enumerate(curve.slopes):
             if slope is not None and slope.factor is not None:
                 low, high = slope.prefactor / slope.factor, slope.prefactor * slope.factor
                 plot.interval(place, low, high, f"bar c{index}")
-        told = [None if s is None else s.prefactor for s in curve.slopes]
+        prefactors = [None if s is None else s.prefactor for s in curve.slopes]
         notes = [
             f"{curve.label} at {c}: {shown(value, unit)}"
-            for c, value in zip(commits, told, strict=True)
+            for c, value in zip(commits, prefactors, strict=True)
         ]
-        _track(plot, told, notes, f"c{index}")
+        _track(plot, prefactors, notes, f"c{index}")
     return plot.render()
 
 
 def _group(name: str, series: Sequence[Series], regressions: Sequence[Regression]) -> Iterator[str]:
     """A benchmark over the commits, for all its parameters."""
-    for some in _portions(series):
+    for some in _chunks(series):
         plot = _over_commits(some, _flags(some, regressions))
         rows = [
             (
@@ -293,7 +293,7 @@ def _over_commits(series: Sequence[Series], flags: Sequence[tuple[Commit, str]])
         _index_scale(commits), _ratio_scale(values), f"{series[0].benchmark} over the commits"
     )
     plot.axes(_commit_ticks(commits), _value_ticks(plot.y, unit), "", named(unit))
-    _raise_flags(plot, commits, flags)
+    _draw_flags(plot, commits, flags)
     for index, one in enumerate(series):
         for step in steps_of(one):
             plot.line([(step.first, step.value), (step.last, step.value)], f"step c{index}")
@@ -301,20 +301,20 @@ def _over_commits(series: Sequence[Series], flags: Sequence[tuple[Commit, str]])
             if point.low is not None and point.high is not None:
                 plot.interval(place, point.low, point.high, f"bar c{index}")
         name = listed(one.parameters) or one.benchmark
-        notes = [f"{name} at {point.commit}: {_told(point, unit)}" for point in one.points]
+        notes = [f"{name} at {point.commit}: {_with_interval(point, unit)}" for point in one.points]
         _track(plot, [point.value for point in one.points], notes, f"c{index}")
     return plot.render()
 
 
 def _track(plot: Plot, values: Sequence[float | None], notes: Sequence[str], style: str) -> None:
-    """Marks over the commits, joined where nothing is missing between them."""
-    piece: list[tuple[float, float]] = []
+    """Marks over the commits, with lines between consecutive ones."""
+    segment: list[tuple[float, float]] = []
     for place, value in enumerate([*values, None]):
         if value is not None:
-            piece.append((place, value))
+            segment.append((place, value))
             continue
-        plot.line(piece, f"line {style}")
-        piece = []
+        plot.line(segment, f"line {style}")
+        segment = []
     for place, value in enumerate(values):
         if value is not None:
             radius = 3.2 if len(values) <= _MANY else 2.0
@@ -326,14 +326,12 @@ def _flags(series: Iterable[Series], regressions: Sequence[Regression]) -> list[
     notes: dict[Commit, list[str]] = {}
     for one in regressions:
         if one.series.key in keys:
-            told = f"{one.series.label}: × {one.factor:.2f}"
-            notes.setdefault(one.commit, []).append(told)
-    return [(commit, "\n".join((str(commit), *told))) for commit, told in notes.items()]
+            note = f"{one.series.label}: × {one.factor:.2f}"
+            notes.setdefault(one.commit, []).append(note)
+    return [(commit, "\n".join((str(commit), *lines))) for commit, lines in notes.items()]
 
 
-def _raise_flags(
-    plot: Plot, commits: Sequence[Commit], flags: Sequence[tuple[Commit, str]]
-) -> None:
+def _draw_flags(plot: Plot, commits: Sequence[Commit], flags: Sequence[tuple[Commit, str]]) -> None:
     for commit, note in flags:
         plot.flag(list(commits).index(commit), "flag", note)
 
@@ -343,7 +341,7 @@ def _index_scale(commits: Sequence[Commit]) -> Scale:
 
 
 def _commit_ticks(commits: Sequence[Commit]) -> list[Tick]:
-    """The first and the last commit, and as many between as have room."""
+    """Ticks at the first and the last commit, and at a few in between."""
     last = len(commits) - 1
     count = min(_LABELLED, len(commits))
     places = {round(k * last / max(count - 1, 1)) for k in range(count)}
@@ -372,14 +370,14 @@ def _value_ticks(scale: Scale, unit: str) -> list[Tick]:
     return nice_ticks(scale, lambda at: f"{at / factor:.4g}{suffix}")
 
 
-def _told(point: Point, unit: str) -> str:
+def _with_interval(point: Point, unit: str) -> str:
     if point.low is None or point.high is None:
         return shown(point.value, unit)
     return f"{shown(point.value, unit)} ({shown(point.low, unit)} to {shown(point.high, unit)})"
 
 
-def _portions(lines: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Portions of about equal size, none with more lines than there are colours."""
+def _chunks(lines: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Chunks of about equal size, none with more lines than there are colours."""
     size = math.ceil(len(lines) / math.ceil(len(lines) / _COLOURS))
     for start in range(0, len(lines), size):
         yield lines[start : start + size]
@@ -394,7 +392,7 @@ def _figures(plots: Iterable[str]) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; the cells are HTML already."""
+    """A table; its cells are HTML, escaped already."""
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
     return (

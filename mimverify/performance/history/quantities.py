@@ -1,4 +1,4 @@
-"""Numbers with their units, as people read them."""
+"""Formatting of numbers with their units."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _SCALES = {
 def shown(value: float | None, unit: str, digits: int = 3) -> str:
     """A value in a unit of asv's: 0.0123 seconds as '12.3 ms'; '–' for none.
 
-    Units but for seconds and bytes are left to headings (`named`): asv lets them be phrases.
+    Units other than seconds and bytes belong into headings (`named`): asv allows phrases.
     """
     if value is None:
         return "–"
     factor, name = scale_of(value, unit)
     number = f"{value / factor:.{digits}g}"
-    if "e" in number and 1 <= abs(value / factor) < 1e6:  # 1.23e+04; tiny ones keep theirs
+    if "e" in number and 1 <= abs(value / factor) < 1e6:  # 1.23e+04; small ones keep theirs
         number = f"{value / factor:.0f}"
     return f"{number} {name}".rstrip()
 

@@ -1,4 +1,4 @@
-"""asv's results as series: one value per commit, with asv's interval, for each benchmark."""
+"""Reading asv's results as series: for each benchmark a value per commit, with its interval."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import ast
 import importlib
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
 
 __all__ = [
     "DIM",
@@ -30,14 +31,19 @@ __all__ = [
 #: Name of the parameter that is the input dimension d.
 DIM = "dim"
 
-#: Unit of the benchmarks that compare two pieces of work of one run.
+#: Unit of the benchmarks that compare two measurements of one run.
 RATIO = "ratio"
 
 #: Names and values of a benchmark's parameters.
-Parameters = tuple[tuple[str, Any], ...]
+Parameter: TypeAlias = str | int | float | bool
+Parameters: TypeAlias = tuple[tuple[str, Parameter], ...]
 
-# What a file that is no result file of asv's makes asv's reader stumble over.
-_BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
+# asv has no types: its modules, and its results as it loads them.
+_Module: TypeAlias = Any
+_Result: TypeAlias = Any
+
+# Raised by asv's reader for a file that is no result file of asv's.
+_ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class Point:
-    """What a benchmark came to at a commit.
+    """The value of a benchmark at a commit.
 
     **Arguments**
 
@@ -74,7 +80,7 @@ class Point:
     - `recorded`: whether the benchmark was run at this commit. Recorded without a value, it
       failed, or left this combination of parameters out (`skipped`).
     - `skipped`: left out by the benchmark itself.
-    - `run`: when, in milliseconds since 1970: tells one run from another.
+    - `run`: its start, in milliseconds since 1970, which identifies the run.
     """
 
     commit: Commit
@@ -111,16 +117,17 @@ class Series:
     points: tuple[Point, ...]
 
     @property
-    def key(self) -> tuple[Any, ...]:
-        """What makes it the same series in other results."""
+    def key(self) -> tuple[str, Parameters, str, str]:
+        """Identifies the series in other results."""
         return self.benchmark, self.parameters, self.machine, self.environment
 
     @property
     def dim(self) -> int | None:
         """The input dimension, if the benchmark has one."""
         value = dict(self.parameters).get(DIM)
-        usable = isinstance(value, int) and not isinstance(value, bool) and value > 0
-        return value if usable else None
+        if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
+            return None
+        return value
 
     @property
     def others(self) -> Parameters:
@@ -134,7 +141,7 @@ class Series:
 
     @property
     def label(self) -> str:
-        """The benchmark with its parameters, on one line."""
+        """The benchmark and its parameters, in one line."""
         return f"{self.benchmark}({listed(self.parameters)})" if self.parameters else self.benchmark
 
 
@@ -146,14 +153,14 @@ class History:
 
     - `path`: the folder.
     - `commits`: oldest first.
-    - `series`: of those benchmarks that still exist in their current version, as asv has it.
+    - `series`: of the benchmarks that still exist, in their current version, as asv records it.
     """
 
     path: Path
     commits: tuple[Commit, ...]
     series: tuple[Series, ...]
 
-    def find(self, key: tuple[Any, ...]) -> Series | None:
+    def find(self, key: tuple[str, Parameters, str, str]) -> Series | None:
         """The series of that key, if it is here."""
         return next((series for series in self.series if series.key == key), None)
 
@@ -168,7 +175,7 @@ def listed(parameters: Parameters) -> str:
     return ", ".join(f"{name}={value}" for name, value in parameters)
 
 
-def asv_module(name: str) -> Any:
+def asv_module(name: str) -> _Module:
     """A module of asv, which is optional. **Raises** `InputError` where it is missing."""
     try:
         return importlib.import_module(name)
@@ -182,7 +189,7 @@ def read_history(results: Path, argument: str = "RESULTS") -> History:
     **Arguments**
 
     - `results`: the folder that holds `benchmarks.json` and a folder for each machine.
-    - `argument`: what messages call it.
+    - `argument`: its name in messages.
 
     **Raises** `InputError` where there is none, or a file in it is broken, naming it; and
     without asv.
@@ -202,7 +209,7 @@ def read_history(results: Path, argument: str = "RESULTS") -> History:
             "MACHINE/COMMIT-ENVIRONMENT.json (see `asv run`)"
         )
     benchmarks = _benchmarks(results / "benchmarks.json", where)
-    places: dict[tuple[str, str], list[Any]] = {}
+    places: dict[tuple[str, str], list[_Result]] = {}
     for path in files:
         result = _result(path, where)
         places.setdefault((result.params["machine"], result.env_name), []).append(result)
@@ -219,7 +226,7 @@ def read_history(results: Path, argument: str = "RESULTS") -> History:
     )
 
 
-def _benchmarks(path: Path, where: str) -> dict[str, Mapping[str, Any]]:
+def _benchmarks(path: Path, where: str) -> dict[str, Json]:
     util = asv_module("asv.util")
     version = asv_module("asv.benchmarks").Benchmarks.api_version
     try:
@@ -228,17 +235,17 @@ def _benchmarks(path: Path, where: str) -> dict[str, Mapping[str, Any]]:
         for benchmark in found.values():
             _ = benchmark["params"], benchmark["param_names"], benchmark["unit"]
             list(itertools.product(*benchmark["params"]))
-    except (*_BROKEN, util.UserError) as error:
+    except (*_ERRORS, util.UserError) as error:
         raise _broken(path, where, error) from None
     return dict(sorted(found.items()))
 
 
-def _result(path: Path, where: str) -> Any:
+def _result(path: Path, where: str) -> _Result:
     util = asv_module("asv.util")
     try:
         result = asv_module("asv.results").Results.load(str(path))
         _ = result.params["machine"], _commit(result)
-    except (*_BROKEN, util.UserError) as error:
+    except (*_ERRORS, util.UserError) as error:
         raise _broken(path, where, error) from None
     return result
 
@@ -247,12 +254,12 @@ def _broken(path: Path, where: str, error: Exception) -> InputError:
     return InputError(f"{where}: {path} is broken, expected a file written by asv ({error})")
 
 
-def _commit(result: Any) -> Commit:
+def _commit(result: _Result) -> Commit:
     return Commit(str(result.commit_hash), datetime.fromtimestamp(result.date / 1000, UTC))
 
 
 def _series(
-    name: str, benchmark: Mapping[str, Any], machine: str, environment: str, results: list[Any]
+    name: str, benchmark: Json, machine: str, environment: str, results: list[_Result]
 ) -> Iterator[Series]:
     """One series for each combination of parameters that has a value somewhere."""
     combinations = list(itertools.product(*benchmark["params"]))
@@ -271,7 +278,7 @@ def _series(
             )
 
 
-def _points(name: str, benchmark: Mapping[str, Any], result: Any, count: int) -> list[Point]:
+def _points(name: str, benchmark: Json, result: _Result, count: int) -> list[Point]:
     commit = _commit(result)
     if name not in result.get_result_keys({name: benchmark}):
         return [Point(commit, None, recorded=False)] * count
@@ -291,12 +298,12 @@ def _points(name: str, benchmark: Mapping[str, Any], result: Any, count: int) ->
     ]
 
 
-def _finite(value: Any) -> float | None:
+def _finite(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
 
 
-def _parameter(text: str) -> Any:
-    """asv stores the repr of a parameter; one that is no literal stays a text."""
+def _parameter(text: str) -> Parameter:
+    """The value whose repr asv stores; the text itself where it is no literal."""
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):

@@ -29,14 +29,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Regression:
-    """A step upwards that later commits did not make good.
+    """A step upwards that no later commit undid.
 
     **Arguments**
 
-    - `series`: which got worse.
+    - `series`: which one.
     - `before`: the last commit of the better step.
-    - `commit`: the first one measured of the worse step. Commits between them that were not
-      measured may have done it.
+    - `commit`: the first one measured of the worse step. It may have been caused by a
+      commit between them that was not measured.
     - `old`, `new`: level before, and the best level since.
     """
 
@@ -48,7 +48,7 @@ class Regression:
 
     @property
     def factor(self) -> float:
-        """By how much."""
+        """The new level relative to the old one."""
         return self.new / self.old
 
 
@@ -64,7 +64,7 @@ def steps_of(series: Series, until: int | None = None) -> tuple[Step, ...]:
 
 
 def find_regressions(series: Series, threshold: float = LEAST_RISE) -> tuple[Regression, ...]:
-    """What got worse, by `asv.step_detect`, oldest first.
+    """Regressions by `asv.step_detect`, oldest first.
 
     **Arguments**
 
@@ -93,7 +93,7 @@ def _raw(series: Series, until: int | None = None) -> list[tuple[int, int, float
 
 
 def _weight(point: Point) -> float | None:
-    """How much asv trusts a value: the inverse of its interval's half-width."""
+    """asv's weight of a value: the inverse of its interval's half-width."""
     if point.low is None or point.high is None or point.high <= point.low:
         return None
     return 2 / (point.high - point.low)

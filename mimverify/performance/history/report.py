@@ -1,29 +1,29 @@
-"""What is told of a history: slopes, regressions and the gate, for page, terminal and JSON."""
+"""The report on a history: slopes, regressions and the gate, for page, terminal and JSON."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from mimverify.performance.history.gate import Gate, Judgement
+from mimverify.performance.history.gate import Gate, RatioResult
 from mimverify.performance.history.reading import Commit, History, Series
 from mimverify.performance.history.regressions import Regression, find_regressions
 from mimverify.performance.history.slopes import LEVEL, Curve, Slope, curves_of
+from mimverify.support.strict_json import Json
 
 __all__ = ["Report", "make_report"]
 
 
 @dataclass(frozen=True)
 class Report:
-    """A history, looked at.
+    """A history, evaluated.
 
     **Arguments**
 
     - `history`: what asv measured.
     - `curves`: benchmarks against d.
-    - `rest`: ratios, and benchmarks that have no d or values at one only.
+    - `rest`: ratios, and benchmarks without a parameter d or with values at one d alone.
     - `regressions`: by asv's step detection, the latest first.
-    - `gate`: the ratios' judgement, if there are ratios.
+    - `gate`: the ratios' results, if there are ratios.
     """
 
     history: History
@@ -32,8 +32,8 @@ class Report:
     regressions: tuple[Regression, ...]
     gate: Gate | None = None
 
-    def to_json(self) -> dict[str, Any]:
-        """All of it in JSON's terms."""
+    def to_json(self) -> Json:
+        """The report as a JSON object."""
         return {
             "results": str(self.history.path),
             "commits": [_commit(commit) for commit in self.history.commits],
@@ -55,12 +55,12 @@ class Report:
 
 
 def make_report(history: History, *, gate: Gate | None = None, least_dim: int = 1) -> Report:
-    """Look at a history.
+    """Evaluate a history.
 
     **Arguments**
 
     - `history`: what asv measured.
-    - `gate`: the ratios' judgement.
+    - `gate`: the ratios' results.
     - `least_dim`: the smallest d to fit slopes to.
     """
     curves = curves_of(history, least_dim)
@@ -76,11 +76,11 @@ def make_report(history: History, *, gate: Gate | None = None, least_dim: int = 
     )
 
 
-def _commit(commit: Commit) -> dict[str, Any]:
+def _commit(commit: Commit) -> Json:
     return {"hash": commit.hash, "date": commit.date.isoformat()}
 
 
-def _identity(series: Series) -> dict[str, Any]:
+def _identity(series: Series) -> Json:
     return {
         "benchmark": series.benchmark,
         "parameters": dict(series.parameters),
@@ -89,7 +89,7 @@ def _identity(series: Series) -> dict[str, Any]:
     }
 
 
-def _series(series: Series) -> dict[str, Any]:
+def _series(series: Series) -> Json:
     return {
         **_identity(series),
         "unit": series.unit,
@@ -100,7 +100,7 @@ def _series(series: Series) -> dict[str, Any]:
     }
 
 
-def _curve(curve: Curve) -> dict[str, Any]:
+def _curve(curve: Curve) -> Json:
     return {
         **_identity(curve.series[0]),
         "parameters": dict(curve.parameters),
@@ -115,7 +115,7 @@ def _curve(curve: Curve) -> dict[str, Any]:
     }
 
 
-def _slope(slope: Slope) -> dict[str, Any]:
+def _slope(slope: Slope) -> Json:
     return {
         "exponent": slope.exponent,
         "margin": slope.margin,
@@ -125,16 +125,16 @@ def _slope(slope: Slope) -> dict[str, Any]:
     }
 
 
-def _gate(gate: Gate) -> dict[str, Any]:
+def _gate(gate: Gate) -> Json:
     return {
         "threshold": gate.threshold,
         "passed": gate.passed,
         "to_repeat": [commit.hash for commit in gate.to_repeat],
-        "ratios": [_judgement(one) for one in gate.judgements],
+        "ratios": [_ratio_result(one) for one in gate.results],
     }
 
 
-def _judgement(one: Judgement) -> dict[str, Any]:
+def _ratio_result(one: RatioResult) -> Json:
     return {
         **_identity(one.series),
         "commit": one.commit.hash,

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
@@ -33,12 +32,12 @@ class Slope:
 
     **Arguments**
 
-    - `exponent`, `margin`: the slope and half of its interval, which takes three dimensions
-      at least (None below).
-    - `reference`: the d that the prefactor is told at.
+    - `exponent`, `margin`: the slope and half of its interval, which needs three dimensions
+      (None for two).
+    - `reference`: the d at which the prefactor is given.
     - `prefactor`, `factor`: the fit at `reference`; its interval is from `prefactor / factor`
       to `prefactor * factor`.
-    - `dims`: the dimensions that the fit rests on.
+    - `dims`: the dimensions that were fitted.
     """
 
     exponent: float
@@ -65,7 +64,7 @@ def fit_slope(
     **Arguments**
 
     - `dims`, `values`: positive, of the same length.
-    - `reference`: the d to tell the prefactor at; by default the middle one.
+    - `reference`: the d at which to give the prefactor; by default the middle one.
 
     Returns None for fewer than two different dimensions.
     """
@@ -129,7 +128,7 @@ class Curve:
 
     @property
     def label(self) -> str:
-        """Its parameters, on one line."""
+        """Its parameters, in one line."""
         return listed(self.parameters) or self.benchmark.rpartition(".")[2]
 
     @property
@@ -139,7 +138,7 @@ class Curve:
 
     @cached_property
     def reference(self) -> int:
-        """The d that prefactors are told at, the same for all commits."""
+        """The d at which prefactors are given, the same for all commits."""
         dims = [one.dim for one in self.series if one.dim and one.dim >= self.least_dim]
         return middle(dims or [one.dim or 1 for one in self.series])
 
@@ -168,14 +167,14 @@ class Curve:
 def curves_of(history: History, least_dim: int = 1) -> tuple[Curve, ...]:
     """All benchmarks against d that have a value for two dimensions at some commit.
 
-    Ratios are left out: what they are at each d is told over the commits instead.
+    Ratios are left out: they are shown over the commits instead.
 
     **Arguments**
 
     - `history`: what asv measured.
     - `least_dim`: the smallest d to fit.
     """
-    families: dict[tuple[Any, ...], list[Series]] = {}
+    families: dict[tuple[str, Parameters, str, str], list[Series]] = {}
     for one in history.series:
         if one.dim is not None and one.unit != RATIO:
             key = (one.benchmark, one.others, one.machine, one.environment)

@@ -1,10 +1,10 @@
-"""The page's style sheet: light and dark, as the reader's system has it."""
+"""The page's style sheet: light or dark, as the reader's system is set."""
 
 from __future__ import annotations
 
 __all__ = ["STYLE"]
 
-# Colours that are told apart with any colour vision (Okabe and Ito), lighter ones on dark.
+# Colours distinguishable with any colour vision (Okabe and Ito), lighter ones on dark.
 _LIGHT = ("#0072b2", "#d55e00", "#009e73", "#b05a8c", "#b07d00", "#3a8fc4")
 _DARK = ("#56a9e8", "#ff8f45", "#35c9a0", "#e39ac6", "#f0bd45", "#8fd0f5")
 

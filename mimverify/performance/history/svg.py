@@ -1,6 +1,6 @@
-"""Small plots as inline SVG: a box with axes, and what is drawn into it.
+"""Small plots as inline SVG: axes, and what is drawn between them.
 
-Colours are left to classes, so that a page's style sheet decides them, in light and dark.
+Colours are set by the page's style sheet, by way of classes, for light and dark.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Scale:
-    """Where values lie along an axis, as a share of its length.
+    """Positions of values along an axis, as fractions of its length.
 
     **Arguments**
 
@@ -38,7 +38,7 @@ class Scale:
     high: float
     logarithmic: bool = False
 
-    def share(self, value: float) -> float:
+    def fraction(self, value: float) -> float:
         """0 at the low end, 1 at the high one."""
         low, high = self._of(self.low), self._of(self.high)
         return (self._of(value) - low) / (high - low)
@@ -54,7 +54,7 @@ class Plot:
     **Arguments**
 
     - `x`, `y`: the scales.
-    - `title`: what a screen reader says.
+    - `title`: for screen readers.
     - `width`, `height`: in pixels, before the page scales it.
     """
 
@@ -63,7 +63,7 @@ class Plot:
     title: str
     width: int = 400
     height: int = 270
-    _parts: list[str] = field(default_factory=list)
+    _elements: list[str] = field(default_factory=list)
 
     def axes(
         self, x_ticks: Iterable[Tick], y_ticks: Iterable[Tick], x_label: str, y_label: str
@@ -79,7 +79,7 @@ class Plot:
             y = self._y(tick.at)
             self._line(left, y, right, y, "grid")
             self._text(left - 6, y + 3.5, tick.label, "tick end")
-        self._parts.append(
+        self._elements.append(
             f'<rect class="frame" x="{left}" y="{top}" width="{right - left}" '
             f'height="{bottom - top}"/>'
         )
@@ -87,40 +87,40 @@ class Plot:
         self._text(left, top - 6, y_label, "label")
 
     def line(self, points: Sequence[tuple[float, float]], style: str) -> None:
-        """A line through points, which lie inside the box."""
+        """A line through points, which lie within the frame."""
         if len(points) > 1:
             places = " ".join(f"{self._x(x):.1f},{self._y(y):.1f}" for x, y in points)
-            self._parts.append(f'<polyline class="{style}" points="{places}"/>')
+            self._elements.append(f'<polyline class="{style}" points="{places}"/>')
 
     def marker(self, x: float, y: float, style: str, note: str, radius: float = 3.2) -> None:
-        """A point, which says `note` under the pointer."""
-        self._parts.append(
+        """A point, with `note` as its tooltip."""
+        self._elements.append(
             f'<circle class="{style}" cx="{self._x(x):.1f}" cy="{self._y(y):.1f}" r="{radius}">'
             f"<title>{escape(note)}</title></circle>"
         )
 
     def interval(self, x: float, low: float, high: float, style: str) -> None:
-        """A vertical bar, cut off at the box."""
+        """A vertical bar, clipped to the frame."""
         low, high = max(low, self.y.low), min(high, self.y.high)
         if low < high:
             self._line(self._x(x), self._y(low), self._x(x), self._y(high), style)
 
     def level(self, y: float, style: str) -> None:
-        """A horizontal line, if the box reaches it."""
+        """A horizontal line, if it lies within the frame."""
         if self.y.low <= y <= self.y.high:
             self._line(_LEFT, self._y(y), self.width - _RIGHT, self._y(y), style)
 
     def flag(self, x: float, style: str, note: str) -> None:
-        """A vertical line with a triangle on top, which says `note` under the pointer."""
+        """A vertical line with a triangle on top, and `note` as its tooltip."""
         place = self._x(x)
-        self._parts.append(
+        self._elements.append(
             f'<g class="{style}"><title>{escape(note)}</title>'
             f'<line x1="{place:.1f}" y1="{_TOP}" x2="{place:.1f}" y2="{self.height - _BOTTOM}"/>'
             f'<path d="M{place - 5:.1f} {_TOP - 8}h10l-5 8z"/></g>'
         )
 
     def guide(self, x: float, y: float, power: float, label: str) -> None:
-        """The power law through a point (logarithmic scales), from there to the box's edge."""
+        """The power law through a point (logarithmic scales), from there to the frame."""
         reach = math.log10(self.x.high / x)
         height = math.log10(self.y.high / y)
         length = min(reach, height / power)
@@ -137,26 +137,26 @@ class Plot:
         )
 
     def render(self) -> str:
-        """The element, to stand in a page."""
+        """The SVG element, to be put into a page."""
         return (
             f'<svg viewBox="0 0 {self.width} {self.height}" role="img" '
-            f'aria-label="{escape(self.title, quote=True)}">' + "".join(self._parts) + "</svg>"
+            f'aria-label="{escape(self.title, quote=True)}">' + "".join(self._elements) + "</svg>"
         )
 
     def _x(self, value: float) -> float:
-        return _LEFT + self.x.share(value) * (self.width - _LEFT - _RIGHT)
+        return _LEFT + self.x.fraction(value) * (self.width - _LEFT - _RIGHT)
 
     def _y(self, value: float) -> float:
-        return self.height - _BOTTOM - self.y.share(value) * (self.height - _TOP - _BOTTOM)
+        return self.height - _BOTTOM - self.y.fraction(value) * (self.height - _TOP - _BOTTOM)
 
     def _line(self, x1: float, y1: float, x2: float, y2: float, style: str) -> None:
-        self._parts.append(
+        self._elements.append(
             f'<line class="{style}" x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
         )
 
     def _text(self, x: float, y: float, text: str, style: str) -> None:
         if text:
-            self._parts.append(
+            self._elements.append(
                 f'<text class="{style}" x="{x:.1f}" y="{y:.1f}">{escape(text)}</text>'
             )
 
@@ -175,8 +175,8 @@ def log_ticks(scale: Scale, label: Callable[[float], str]) -> list[Tick]:
 
 def nice_ticks(scale: Scale, label: Callable[[float], str], most: int = 6) -> list[Tick]:
     """Round numbers at equal distances."""
-    span = scale.high - scale.low
-    step = 10.0 ** math.floor(math.log10(span / most))
-    step *= next(m for m in (1, 2, 2.5, 5, 10) if span / (m * step) <= most)
+    length = scale.high - scale.low
+    step = 10.0 ** math.floor(math.log10(length / most))
+    step *= next(m for m in (1, 2, 2.5, 5, 10) if length / (m * step) <= most)
     first, last = math.ceil(scale.low / step - 1e-9), math.floor(scale.high / step + 1e-9)
     return [Tick(k * step, label(k * step)) for k in range(first, last + 1)]

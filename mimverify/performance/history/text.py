@@ -30,11 +30,11 @@ _STYLES = {
 
 
 def text_of(report: Report) -> Iterator[RenderableType]:
-    """The parts to print, in order."""
+    """Tables and lines to print, in order."""
     commits = report.history.commits
-    span = str(commits[0]) if len(commits) == 1 else f"{commits[0]} to {commits[-1]}"
+    first_to_last = str(commits[0]) if len(commits) == 1 else f"{commits[0]} to {commits[-1]}"
     count = f"{len(commits)} commit{'s' if len(commits) > 1 else ''}"
-    yield Text(f"History of {count}, {span}", style="bold")
+    yield Text(f"History of {count}, {first_to_last}", style="bold")
     several = len(report.history.places) > 1
     for place in report.history.places:
         yield ""
@@ -100,7 +100,7 @@ def _gate(gate: Gate, results: str, several: bool) -> Iterator[RenderableType]:
     columns: dict[str, JustifyMethod] = {"best": "right", "latest": "right", "× best": "right"}
     table = _table(title, "ratio", **columns, commit="left", state="left")
     previous = ""
-    for one in gate.judgements:
+    for one in gate.results:
         latest = one.series.measured[-1].value if one.state is State.FIRST else None
         row = (
             _each(run.best for run in one.runs),
@@ -130,7 +130,7 @@ def _add(
     several: bool = False,
     parameters: Parameters | None = None,
 ) -> str:
-    """A row under its benchmark's name, which stands once; returns the name."""
+    """Add a row under its benchmark's name, which is printed once; returns the name."""
     parameters = series.parameters if parameters is None else parameters
     name = series.benchmark + (f" on {series.machine}" if several else "")
     if series.unit not in ("seconds", "bytes", "unit", RATIO):
@@ -153,7 +153,7 @@ def _each(numbers: Iterable[float], digits: int = 3) -> str:
 
 
 def _table(title: str, first: str, **columns: JustifyMethod) -> Table:
-    """A table whose first column takes what the others leave, and wraps."""
+    """A table whose first column takes the remaining width, and wraps."""
     table = Table(
         title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, expand=True
     )
@@ -163,15 +163,15 @@ def _table(title: str, first: str, **columns: JustifyMethod) -> Table:
     return table
 
 
-def _sparkline(values: Sequence[float | None], span: float) -> str:
-    """The last values as bars over a span of at least `span`, relatively; a gap is a space."""
+def _sparkline(values: Sequence[float | None], least: float) -> str:
+    """The last values as bars over a relative range of at least `least`; a gap is a space."""
     values = values[-_WIDTH:]
     there = [value for value in values if value is not None]
     if not there:
         return ""
     low, high = min(there), max(there)
-    reach = max(high - low, span * abs(high), 1e-300)
+    extent = max(high - low, least * abs(high), 1e-300)
     top = len(_BARS) - 1
     return "".join(
-        " " if value is None else _BARS[round((value - low) / reach * top)] for value in values
+        " " if value is None else _BARS[round((value - low) / extent * top)] for value in values
     )

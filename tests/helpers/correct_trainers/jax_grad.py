@@ -57,7 +57,7 @@ def power_of_two(length, least):
 
 
 def descend(W, a, b, X, y, *, eta, beta, activation, loss):
-    """Weights after 0, 1, 2, … steps, for ever."""
+    """Yields the weights after 0, 1, 2, … steps, without end."""
     (n, d), m = X.shape, len(a)
     rows, columns, neurons = power_of_two(n, 64), -(-d // 32) * 32, power_of_two(m, 16)
     X, y = padded(X, rows, columns), padded(y, rows)

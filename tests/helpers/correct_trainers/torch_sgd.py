@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch.nn import functional
@@ -81,7 +80,7 @@ class Trainer:
         target = torch.cat([target - self.constant, torch.zeros(256, dtype=X.dtype)])
         self.a = torch.linalg.lstsq(rows, target[:, None]).solution[:, 0]
 
-    def _first_layer(self, X: Tensor, y: Tensor, generator: Any) -> Tensor:
+    def _first_layer(self, X: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
         n, d = X.shape
         low, high = y.min(), y.max()  # the constant with Σ huber'(c − y) = 0, by bisection
         for _ in range(60):

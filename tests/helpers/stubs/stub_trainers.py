@@ -1,6 +1,6 @@
-"""Trainers that behave well and badly, for the tests of the two handles.
+"""Correct and faulty trainers, for the tests of the two handles.
 
-`Scripted.step` takes its cue from `activation`, so that one worker can play many parts.
+What `Scripted.step` does is chosen by `activation`, so that one worker serves many tests.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from mimverify.support.arrays import NumpyArray
 
 
 def hang() -> None:
-    """Sleep, deaf to polite requests."""
+    """Sleep, ignoring SIGINT and SIGTERM."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     pid_file = os.environ.get("STUB_PID_FILE")
@@ -35,7 +34,7 @@ def hang() -> None:
 
 
 def grandchild() -> None:
-    """Start a process that outlives a worker which is killed alone, then hang."""
+    """Start a process that outlives the worker if that alone is killed, then hang."""
     code = "import time; time.sleep(60)"
     child = subprocess.Popen([sys.executable, "-S", "-c", code])
     with open(os.environ["STUB_PID_FILE"], "w", encoding="utf-8") as stream:
@@ -44,7 +43,7 @@ def grandchild() -> None:
 
 
 def fork_and_die() -> None:
-    """Leave a child behind that holds the worker's socket open."""
+    """Exit, but leave a child that holds the worker's socket open."""
     if os.fork() == 0:
         time.sleep(60)
         os._exit(0)
@@ -52,14 +51,14 @@ def fork_and_die() -> None:
 
 
 def chatter() -> None:
-    """Fill any pipe that nobody reads."""
+    """Print more than an unread pipe holds."""
     for stream in (sys.stdout, sys.stderr):
         stream.write("blah " * 300_000)
         stream.flush()
     os.write(1, b'{"result": null}\n')
 
 
-def last_words() -> None:
+def abort_with_message() -> None:
     print("first line", file=sys.stderr)
     print("assertion failed in kernel 7", file=sys.stderr)
     os.abort()
@@ -70,13 +69,13 @@ def interrupt_parent() -> None:
     time.sleep(60)
 
 
-CUES: dict[str, Callable[[], object]] = {
+ACTIONS: dict[str, Callable[[], object]] = {
     "hang": hang,
     "grandchild": grandchild,
     "fork-and-die": fork_and_die,
     "fork": os.fork,
     "chatter": chatter,
-    "last-words": last_words,
+    "last-words": abort_with_message,
     "interrupt-parent": interrupt_parent,
     "segfault": lambda: ctypes.string_at(0),
     "exit": lambda: os._exit(3),
@@ -88,7 +87,7 @@ CUES: dict[str, Callable[[], object]] = {
 class Scripted:
     """Does what `activation` says, then returns (1 - eta) W."""
 
-    activations: ClassVar[list[str]] = ["square", *CUES]
+    activations: ClassVar[list[str]] = ["square", *ACTIONS]
     losses = ("squared",)
     dtypes: ClassVar[list[str]] = ["float32", "float64"]
     random_state: int | None = None
@@ -97,7 +96,7 @@ class Scripted:
         self.calls = 0
 
     def step(
-        self, W: Array, a: Array, b: Array, X: Array, y: Array, *,
+        self, W: NumpyArray, a: NumpyArray, b: NumpyArray, X: NumpyArray, y: NumpyArray, *,
         eta: float, beta: float, activation: str, loss: str,
     ) -> Any:  # fmt: skip
         self.calls += 1
@@ -114,27 +113,27 @@ class Scripted:
             for array in (W, a, b, X, y):
                 array[...] = -1
             return W
-        if activation == "sum":  # shows which X has arrived
+        if activation == "sum":  # shows which X was received
             return np.full_like(W, X.sum())
-        CUES.get(activation, lambda: None)()
+        ACTIONS.get(activation, lambda: None)()
         W *= 1 - eta
         return W
 
     def features(
-        self, X: Array, y: Array, W0: Array, a: Array, b: Array, *,
+        self, X: NumpyArray, y: NumpyArray, W0: NumpyArray, a: NumpyArray, b: NumpyArray, *,
         steps: int, eta: float, beta: float, activation: str, loss: str,
-    ) -> Array:  # fmt: skip
+    ) -> NumpyArray:  # fmt: skip
         return np.stack([W0 * (1 - eta) ** t for t in range(steps + 1)])
 
-    def fit(self, X: Array, y: Array) -> Scripted:
+    def fit(self, X: NumpyArray, y: NumpyArray) -> Scripted:
         self.mean = y.mean()
         return self
 
     def operation_counts(self) -> dict[str, int]:
         return {"multiply_adds": self.calls, "design_passes": 2 * self.calls}
 
-    def predict(self, X: Array) -> Array:
-        """The seed, the number of calls, what `fit` has seen and some of the environment."""
+    def predict(self, X: NumpyArray) -> NumpyArray:
+        """The seed, the number of calls, the mean from `fit`, and parts of the environment."""
         facts = [
             -1 if self.random_state is None else self.random_state,
             self.calls,
@@ -153,7 +152,15 @@ class TorchTrainer:
 
         self.torch = torch
 
-    def step(self, W: Array, a: Array, b: Array, X: Array, y: Array, **options: Any) -> Any:
+    def step(
+        self,
+        W: NumpyArray,
+        a: NumpyArray,
+        b: NumpyArray,
+        X: NumpyArray,
+        y: NumpyArray,
+        **options: Any,
+    ) -> Any:
         weights = self.torch.tensor(W, requires_grad=True)
         return weights + self.torch.get_num_threads()
 
@@ -162,14 +169,14 @@ class SlowToConstruct:
     def __init__(self) -> None:
         hang()
 
-    def predict(self, X: Array) -> Array:
+    def predict(self, X: NumpyArray) -> NumpyArray:
         return X[:, 0]
 
 
 class BadDeclaration:
     losses = "squared"
 
-    def predict(self, X: Array) -> Array:
+    def predict(self, X: NumpyArray) -> NumpyArray:
         return X[:, 0]
 
 
@@ -177,7 +184,7 @@ class NeedsArguments:
     def __init__(self, width: int) -> None:
         self.width = width
 
-    def predict(self, X: Array) -> Array:
+    def predict(self, X: NumpyArray) -> NumpyArray:
         return X[:, 0]
 
 
