@@ -53,17 +53,17 @@ def rounding(m: int, rank: int, dim: int) -> float:
 
 
 @pytest.mark.parametrize(("m", "rank", "dim"), SHAPES)
-def test_alignment_is_a_share(m: int, rank: int, dim: int) -> None:
+def test_alignment_is_a_fraction(m: int, rank: int, dim: int) -> None:
     U, W = subspace(rank, dim), weights(m, dim)
-    shares = overlaps(W, U)
-    assert shares.shape == (rank,)
-    assert (shares >= 0).all()
+    overlap = overlaps(W, U)
+    assert overlap.shape == (rank,)
+    assert (overlap >= 0).all()
     A = alignment(W, U)
     eps = rounding(m, rank, dim)
-    assert abs(A - shares.sum()) <= eps
+    assert abs(A - overlap.sum()) <= eps
     assert 0 <= A <= 1 + eps
     assert abs(A - np.trace(U @ W.T @ W @ U.T) / np.trace(W @ W.T)) <= eps
-    # What U leaves is the share of its complement.
+    # What U leaves is the overlap with its complement.
     complement = np.linalg.svd(U)[2][rank:]
     rest = alignment(W, complement) if len(complement) else 0.0
     assert A + rest == pytest.approx(1, abs=4 * eps)
