@@ -232,7 +232,7 @@ class MultiIndexModel:
         """Draw the first rows of block `index`, copy those after `skip` into X, and yield them.
 
         Chunks begin where they do in the whole block, so that what is computed from them does not
-        depend on how many rows are asked for, except in the last chunk.
+        depend on how many rows are drawn, except in the last chunk.
         """
         generator = self.inputs(index, purpose=purpose, seed=seed)
         height = max(min(STRIP // self.dim, rows), 1)

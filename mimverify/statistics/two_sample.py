@@ -1,7 +1,7 @@
 """A sequential test of whether two ways to draw a vector have the same law.
 
 Testing by betting (Shekhar and Ramdas, 2021): whoever bets on the difference f(x) − f(y),
-with f chosen before the pair (x, y) is seen, wins nothing on average where both have one
+with f chosen before the pair (x, y) is observed, wins nothing on average where both have one
 law. The wealth is then a non-negative martingale, and by Ville's inequality it ever
 reaches 1/α with probability at most α, whatever the law, the number of looks and the
 rule to stop.
@@ -48,7 +48,7 @@ class SequentialTwoSample:
 
     Power: a witness with mean difference δ, whose square has mean v, multiplies its wealth
     by at least exp(λ δ − λ² v) a pair, geometrically, for |λ| ≤ 1/2; so that rejection takes
-    about 2 v/δ² · log(30 b/α) pairs for small δ, b witnesses of its kind. Constants cost nothing.
+    about 2 v/δ² · log(30 b/α) pairs for small δ, b witnesses of its kind. Constants lose nothing.
     """
 
     def __init__(self, statistics: int, alpha: float) -> None:
@@ -86,7 +86,7 @@ class SequentialTwoSample:
 
     @property
     def strongest(self) -> tuple[str, tuple[int, ...]]:
-        """What has earned most: `"location"`, `"spread"` or `"dependence"`, of which entries."""
+        """Largest wealth: on `"location"`, `"spread"` or `"dependence"`, and of which entries."""
         witness = int(self._wealth.max(axis=1).argmax())
         k = self.statistics
         if witness < 2 * k:

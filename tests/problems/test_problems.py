@@ -71,7 +71,7 @@ def test_a_block_does_not_depend_on_others() -> None:
 
 
 def test_no_two_blocks_start_alike() -> None:
-    """Seeds, purposes and indices are told apart, trailing zeros and numbers of words included."""
+    """Seeds, purposes and indices are distinct, trailing zeros and numbers of words included."""
     purposes = [(), (0,), (1,), (0, 0), (0, 1), (1, 0), (1, 0, 0), (2, 1), (0x55,), (0x55, 0)]
     blocks = list(itertools.product((0, 1, 2**32 - 1), purposes, (0, 1, 2, 1000, 2**32)))
     starts = {Stream(seed, *purpose).block(index).bytes(16) for seed, purpose, index in blocks}
@@ -333,7 +333,7 @@ def test_registered_links(name: str) -> None:
         get_link(name, rank=link.rank + 1)
     again = get_link(link.name, rank=link.rank)  # the name is a specification
     np.testing.assert_array_equal(again(z), y)
-    # Every hidden feature counts: the rank is not smaller than it says.
+    # Every hidden feature counts: the rank is not smaller than stated.
     for axis in range(link.rank):
         moved = z[:100].copy()
         moved[:, axis] = rng.standard_normal(100)

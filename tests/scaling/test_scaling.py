@@ -57,8 +57,8 @@ def test_a_balanced_start_has_its_expected_share_in_the_subspace(rank: int, repe
     np.testing.assert_array_equal(network.a[:half], -network.a[half:])
     np.testing.assert_allclose(np.linalg.norm(W, axis=1), 1e-2, rtol=1e-12)
     moments = W.T @ W
-    share = (W**2).sum() / d
-    np.testing.assert_allclose(U @ moments @ U.T, share * np.eye(rank), atol=1e-15)
+    variance = (W**2).sum() / d
+    np.testing.assert_allclose(U @ moments @ U.T, variance * np.eye(rank), atol=1e-15)
     outside = np.eye(d) - U.T @ U
     np.testing.assert_allclose(U @ moments @ outside, 0, atol=1e-15)
 
@@ -92,7 +92,7 @@ def test_its_intervals_cover() -> None:
 
 
 def test_it_reaches_the_wanted_precision() -> None:
-    """In stages: what the pilot of eight says is corrected by what follows it."""
+    """In stages: the pilot's estimate of eight runs is corrected by later runs."""
     errors = []
     for seed in range(40):
         found = find_n_half(noisy(1e5, 2.0, 0.2, seed), 1e5, precision=0.01, most_runs=10_000)

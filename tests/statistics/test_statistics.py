@@ -105,7 +105,7 @@ def test_power(low: float, high: float, alpha: float, beta: float) -> None:
         assert outcome.undecided[k] <= undecided * (1 + 1e-11)
         right = outcome.low[k] if k == 0 else outcome.high[k]
         assert right >= 1 - undecided - (beta if k == 0 else alpha) - 1e-11
-    assert outcome.undecided.max() < 0.5  # the bound above has something to say
+    assert outcome.undecided.max() < 0.5  # the bound above is not vacuous
 
 
 def test_certain_events_decide_at_once() -> None:
@@ -120,8 +120,8 @@ def test_certain_events_decide_at_once() -> None:
 
 def test_decisions_are_final_and_counted() -> None:
     test = SequentialBinomial(0.5, 0.9, 1e-2)
-    seen = [test.observe(True) for _ in range(20)]
-    assert seen == [None] * (test.fewest - 1) + ["high"] * (21 - test.fewest)
+    decisions = [test.observe(True) for _ in range(20)]
+    assert decisions == [None] * (test.fewest - 1) + ["high"] * (21 - test.fewest)
     assert (test.successes, test.runs) == (test.fewest, test.fewest)
     assert test.observe(False) == "high"
     assert test.runs == test.fewest

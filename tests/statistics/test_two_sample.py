@@ -61,7 +61,7 @@ def test_false_alarms(law: str) -> None:
 def test_the_e_value_is_a_martingale_exactly() -> None:
     """Its mean over all futures is the present value, summed over every pair of coins.
 
-    A bet that knows which of x and y is larger, or pays itself for playing, has it not.
+    A bet that depends on which of x and y is larger, or adds wealth of its own, fails this.
     """
     outcomes = [np.array([a, b]) for a in (0.0, 1.0) for b in (0.0, 1.0)]
     rng = np.random.default_rng(0)

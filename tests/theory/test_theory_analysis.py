@@ -167,7 +167,7 @@ def test_noise_under_squared_loss(name: str, noise: float) -> None:
     assert found.third == pytest.approx(third, rel=1e-5)
 
 
-# --- errors are honest: nothing is further off than what counts as clearly not zero -----------
+# --- errors are not too small: nothing is further off than what counts as clearly not zero ----
 
 
 def segments(ends: list[float], order: int = 80) -> tuple[Array, Array]:

@@ -152,7 +152,7 @@ def test_labels_to_which_a_constant_is_fitted(rank: int, offset: float) -> None:
 
 
 def test_squared_loss_subtracts_the_mean() -> None:
-    """The two ways to say so agree: everything is quadratic or analytic in c, differences over
+    """Both parametrisations agree: everything is quadratic or analytic in c, differences over
     .02 deviations are wrong by (.02)² k²/6 of a shift at the most."""
     population = population_of(get_link("cos2z"), get_loss("squared"))
     assert population.shift is not None
@@ -242,8 +242,8 @@ THREE = Link("three", 1, lambda z: np.sign(z[:, 0]) * (np.abs(z[:, 0]) > 0.5) + 
     ("link", "loss"), [("sign-z1z2", "l1"), ("sign-z1z2", "huber:0.5"), (THREE, "l1")]
 )
 def test_labels_at_atoms(link: str | Link, loss: str) -> None:
-    """Where the median is an atom, or any c between two labels will do, the neighbours of c say
-    nothing, and T is centred by its mean (two labels: up to a factor)."""
+    """Where the median is an atom, or any c between two labels will do, the measures
+    beside c are not used, and T is centred by its mean (two labels: up to a factor)."""
     population = population_of(get_link(link), get_loss(loss))
     resolvent = Resolvent(population.measure, 4.0)
     assert population.shift is not None
@@ -291,7 +291,7 @@ def test_low_powers_given_the_labels(rank: int) -> None:
     exact = np.trace(K[1] @ K[1] @ K[1] + 2 * ratio * K[1] @ K[2])
     exact += ratio * (outside + 1) / n * np.trace(K[3])
     assert third[0] * (1 + found[1, 0]) == pytest.approx(exact, rel=1e-6)
-    assert abs(found[1, 0]) > 1e-4  # the last term is seen
+    assert abs(found[1, 0]) > 1e-4  # the last term is observed
 
 
 @pytest.mark.parametrize("rank", [1, 2])
@@ -386,15 +386,15 @@ def test_powers_given_the_labels(rank: int, offset: float) -> None:
         + np.trace(K[1] @ K[1]),
     ]
     base = moments(measure, n / outside, dim, powers, offset)
-    seen = np.array(values).reshape(20, len(powers), 2, 100)
-    seen = seen.transpose(0, 3, 1, 2).reshape(2000, -1) / base.ravel() - 1
+    observed = np.array(values).reshape(20, len(powers), 2, 100)
+    observed = observed.transpose(0, 3, 1, 2).reshape(2000, -1) / base.ravel() - 1
     known = np.array(controls).reshape(20, 4, 100).transpose(0, 2, 1).reshape(2000, 4) - exact
     design = np.column_stack([np.ones(len(known)), known])
-    seen = seen - known @ np.linalg.lstsq(design, seen, rcond=None)[0][1:]
-    se = seen.std(axis=0, ddof=5) / np.sqrt(len(seen))
+    observed = observed - known @ np.linalg.lstsq(design, observed, rcond=None)[0][1:]
+    se = observed.std(axis=0, ddof=5) / np.sqrt(len(observed))
     resolvent = Resolvent(measure, n / outside)
     found = trace_bias(resolvent, dim, powers, offset=offset, labels=False).ravel()
-    assert np.all(np.abs(seen.mean(axis=0) - found) <= 4 * se + 1.5 * found**2)
+    assert np.all(np.abs(observed.mean(axis=0) - found) <= 4 * se + 1.5 * found**2)
     assert np.all(found > 8 * se)  # of either sign, or without one of its terms, it would fail
 
 
@@ -472,7 +472,7 @@ def test_corrections_vanish_with_dimension() -> None:
     """The shift of log-odds falls like 1/d at fixed n/d, the remainder like 1/d²: from d on, at
     which the bulk outweighs the hidden block by far, a factor 100 in d gives 100 and 10⁴.
 
-    Once A_t is small, odds of D1 are s/(d b), and the hidden part's share of b is O(1/d)."""
+    Once A_t is small, odds of D1 are s/(d b), and the hidden part's fraction of b is O(1/d)."""
     runs = [cos2z(dim) for dim in (10**4, 10**6, 10**8)]
     shifts = [log_odds(run.alignment)[1:] - log_odds(run.asymptotic)[1:] for run in runs]
     for small, large in pairwise(runs):

@@ -1,4 +1,4 @@
-"""What labels know about hidden features, against closed forms and independent integrals.
+"""Information of labels about hidden features, against closed forms and independent integrals.
 
 None of the oracles here shares a method with the code: they integrate over y with explicit
 inverse functions, use known densities, or average a large sample.
@@ -325,7 +325,7 @@ def test_saturation_of_several_features_shows_in_the_error() -> None:
     found = label_information(Link("disk", 2, lambda z: np.tanh(5 * ((z**2).sum(axis=1) - 2))))
     assert found.generative_exponent == 2
     assert found.alpha_c == pytest.approx(1.0, abs=found.alpha_c_error)
-    # Nor is a saturating link seen through below the rounding at a large common part.
+    # Nor is a saturating link resolved below the rounding at a large offset.
     found = label_information(scalar("far", lambda z: 1e6 + expit(20 * (z**2 - 1))))
     assert found.alpha_c == pytest.approx(0.5, abs=found.alpha_c_error)
 
@@ -454,7 +454,7 @@ def test_sign_products() -> None:
     moment = moments("sign-z1z2").second_moment(np.array([1.0, -1.0]))
     exchange = 2 / math.pi * np.array([[0, 1], [1, 0]])
     assert moment == pytest.approx(np.array([np.eye(2) + exchange, np.eye(2) - exchange]), abs=2e-4)
-    # Three signs say nothing of second order about any two of them.
+    # Three signs have no second-order information about any two of them.
     three = information("sign-z1z2z3")
     assert three.generative_exponent is None
     assert str(three.reason).startswith(">2 or undetermined")

@@ -1,6 +1,6 @@
-"""What `inspect_link`, `predict` and `compare` put together, and how they say it.
+"""What `inspect_link`, `predict` and `compare` combine, and their messages.
 
-The numbers themselves are tested in the rooms that they come from.
+The numbers themselves are tested with the modules that they come from.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def test_n1_nothing_learned() -> None:
     assert "nothing is learned" in str(found.control)
     generic = found.assumptions["generic"]
     assert generic.holds is False
-    # E[z² | y] = y²: the optimal transform would see what no built-in loss does.
+    # E[z² | y] = y²: the optimal transform finds what no built-in loss does.
     assert "optimal" in str(generic.repair)
     assert found.assumptions["second-order-information"].holds is True
     assert (found.best_loss, found.best_reason) == (None, "Λ = 0 under every built-in loss")
@@ -109,7 +109,7 @@ def test_n1_plateau_and_n2() -> None:
 
 
 def test_n1_beyond_repair() -> None:
-    """sign z knows nothing of second order."""
+    """sign z has no second-order information."""
     found = inspected_roughly(scalar("sign", np.sign), "squared")
     assert found.assumptions["generic"].holds is False
     assert str(found.assumptions["generic"].repair).startswith("none")
@@ -119,7 +119,7 @@ def test_n1_beyond_repair() -> None:
 
 
 def test_n1_one_direction_of_two() -> None:
-    """He2 + He3 under squared loss; l1 sees a little of the second direction."""
+    """He2 + He3 under squared loss; under l1 the second direction has a small eigenvalue."""
     found = inspected_roughly("he2-he3", "squared")
     assert "Λ sees 1 of 2 directions" in str(found.control)
     generic = found.assumptions["generic"]
@@ -131,7 +131,7 @@ def test_n1_one_direction_of_two() -> None:
 
 
 def test_n1_half_of_the_information() -> None:
-    """He2(z1) + sign(z1 z2 z3): second moments know z1 only. That nothing else is there cannot
+    """He2(z1) + sign(z1 z2 z3): second moments depend on z1 only. That nothing else is there cannot
     be shown by sampling: undetermined, not broken."""
     link = Link("stairs", 3, lambda z: hermite(2, z[:, 0]) + np.sign(np.prod(z, axis=1)))
     found = inspected_roughly(link, "huber")
@@ -205,7 +205,7 @@ def test_best_loss_has_the_largest_signal(link: str) -> None:
 
 
 def test_users_own_loss_competes() -> None:
-    """One that nobody declared Lipschitz, beside the built-in ones."""
+    """One that is not declared Lipschitz, beside the built-in ones."""
     own = Loss("own", lambda f, y: np.tanh(5 * (f - y)))
     found = inspect_link("cos2z", own)
     assert set(found.losses) == {"own", *LOSSES}
@@ -495,7 +495,7 @@ def test_prediction_refuses() -> None:
 
 
 def made_up(predicted: Array, simulated: Array, error: Array, seeds: int = 20) -> Comparison:
-    """A comparison that nobody simulated."""
+    """A comparison that was not simulated."""
     return Comparison("link", "loss", 64, 512, seeds, False, predicted, simulated, error)
 
 

@@ -46,7 +46,7 @@ def measure_of(link: str | Link, loss: str = "squared") -> LabelMeasure:
 
 
 def test_moments_of_the_cosine() -> None:
-    """The constants above are those of the law that the other rooms use."""
+    """The constants above are those of the law that the other modules use."""
     measure = measure_of("cos2z")
     assert measure.weighted_second(1)[0, 0] == pytest.approx(LAMBDA, abs=1e-10)
     assert measure.moment(2) == pytest.approx(V, abs=1e-10)

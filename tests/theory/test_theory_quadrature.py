@@ -146,7 +146,7 @@ def test_error_estimates_are_honest(name: str) -> None:
     found, estimate = integral(function, dimensions)
     size = max(1.0, abs(expected))
     assert abs(found - expected) <= 4 * estimate + TOLERANCE.get(dimensions, 0.0) * size
-    # And they are small: an estimate of everything would be honest, too.
+    # And they are small: an infinite estimate would be correct, too.
     assert estimate <= {1: 1e-11, 2: 1e-8, 3: 1e-3}.get(dimensions, 3e-3) * size
 
 
@@ -185,7 +185,7 @@ def test_rules_are_probabilities_and_deterministic(dimensions: int) -> None:
 
 
 def test_independent_sobol_sets() -> None:
-    """Replicates differ, else their spread would say nothing; each is finer than random points."""
+    """Replicates differ, else their spread would be zero; each is finer than random points."""
     rule = normal_rule(lambda z: z, 4)
     parts = rule.nodes.reshape(rule.replicates, -1, 4)
     means = (parts**2).mean(axis=(1, 2))
@@ -527,7 +527,7 @@ def test_truncated_law(n: int) -> None:
 
 
 def test_truncation_changes_little() -> None:
-    """v of he2 loses what lies above the cut, E[T²; |T| > t], and a share of its mean's square."""
+    """v of he2 loses what lies above the cut, E[T²; |T| > t], and a part of its mean's square."""
     full, cut = label_law("he2"), truncated_law("he2", "squared", 10**6)
     lost = full.weights @ full.T**2 - cut.weights @ cut.T**2
     s = float(norm.isf(0.5e-6))
@@ -691,9 +691,9 @@ def test_measures_reproduce_resolvents(link: str, loss: str, count: int) -> None
         phi = 1 / (w - law.T)
         direct = features.T @ ((law.weights * phi)[:, None] * features)
         error = np.abs(phi) * (1e-11 + 2 * EPS * np.abs(law.T).max() * np.abs(phi))
-        room = sizes.T @ ((law.weights * error)[:, None] * sizes)
+        tolerance = sizes.T @ ((law.weights * error)[:, None] * sizes)
         reduced = np.tensordot(1 / (w - measure.T), measure.gram, axes=1)
-        assert (np.abs(reduced - direct) <= room).all()
+        assert (np.abs(reduced - direct) <= tolerance).all()
 
 
 @pytest.mark.parametrize(("link", "loss", "count"), MEASURES)

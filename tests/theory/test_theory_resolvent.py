@@ -151,7 +151,7 @@ def test_scale_of_the_transform(link: str, loss: str, factor: float) -> None:
         assert b.location == pytest.approx(factor * a.location, rel=1e-11)
         np.testing.assert_allclose(b.overlap, a.overlap, rtol=0, atol=1e-10)
     if link != "sign":
-        assert one.outliers  # else the loop above says nothing
+        assert one.outliers  # else the loop above is empty
 
 
 def test_overlaps_have_rank_one_along_their_directions() -> None:
@@ -237,11 +237,11 @@ def one_dimensional(
         return None
     k = int(last[-1])  # the largest root: beyond it E[…] decreases to 0
     lam = top + math.exp(float(brentq(gap, grid[k], grid[k + 1], xtol=1e-14)))
-    share = t / (lam - t)
-    slope = -t / (lam - t) ** 2  # of the share in λ
-    psi = lam * (1 / alpha + mean(share))
-    psi_slope = 1 / alpha + mean(share) + lam * mean(slope)
-    phi_slope = mean(z**2 * share) + lam * mean(z**2 * slope)
+    weight = t / (lam - t)
+    slope = -t / (lam - t) ** 2  # of the weight in λ
+    psi = lam * (1 / alpha + mean(weight))
+    psi_slope = 1 / alpha + mean(weight) + lam * mean(slope)
+    phi_slope = mean(z**2 * weight) + lam * mean(z**2 * slope)
     if psi_slope <= 0:
         return None
     return side * psi, psi_slope / (psi_slope - phi_slope)
@@ -711,9 +711,9 @@ def test_traces_in_exact_arithmetic(name: str, alpha: Fraction) -> None:
             scale = float(found.log_scale[index])
             expected = np.array([[scaled(x, scale) for x in row] for row in signal])
             # Odd powers cancel: relative to what their modulus sums to, about 1 in these units
-            # for the signal, d − r times the bulk's share for the traces.
-            room = 1e-11 * max(float(np.abs(expected).max()), 1e-3 if k % 2 else 0.0)
-            np.testing.assert_allclose(found.signal[index], expected, rtol=0, atol=room)
+            # for the signal, d − r times the bulk's part for the traces.
+            tolerance = 1e-11 * max(float(np.abs(expected).max()), 1e-3 if k % 2 else 0.0)
+            np.testing.assert_allclose(found.signal[index], expected, rtol=0, atol=tolerance)
             for value, reference in ((found.bulk[index], bulk), (found.total[index], total)):
                 even = 1.0 if k % 2 == 0 else float(dim)
                 size = max(abs(scaled(reference, scale)), 1e-3 * even if k % 2 else 0.0)
@@ -814,8 +814,8 @@ def test_low_moments_of_simulated_matrices() -> None:
     for k in range(4):
         error = total[:, k].std(ddof=1) / math.sqrt(runs)
         size = float(np.abs(traces_of_modulus(found.total, k)) * scale[k])
-        room = 4.5 * error + 4 * (k + 1) ** 2 / dim * size
-        assert abs(total[:, k].mean() - found.total[k] * scale[k]) <= room
+        tolerance = 4.5 * error + 4 * (k + 1) ** 2 / dim * size
+        assert abs(total[:, k].mean() - found.total[k] * scale[k]) <= tolerance
         errors = signal[:, k].std(axis=0, ddof=1) / math.sqrt(runs)
         limit = 4.5 * errors + 4 * (k + 1) ** 2 / dim * np.abs(found.signal[k] * scale[k]).max()
         assert (np.abs(signal[:, k].mean(axis=0) - found.signal[k] * scale[k]) <= limit).all()

@@ -1,7 +1,7 @@
 """Thresholds against the equations of theory.md §5, closed forms and dense matrices.
 
 The oracle for one feature solves the equations by Gauss–Legendre panels in z, scanning s, and
-never sees the measure on the axis of T or the variable w that the code works in.
+never uses the measure on the axis of T or the variable w that the code works in.
 """
 
 from __future__ import annotations

@@ -192,8 +192,8 @@ def test_overlaps(case: tuple[str, str, int, int, float]) -> None:
     for a in range(r):
         for b in range(r):
             ratio, error = ratio_of_means(entries[:, :, a, b], total)
-            room = 0.01 * found.alignment + 3.5 * error
-            assert (np.abs(ratio - found.signal[:, a, b]) <= room).all()
+            tolerance = 0.01 * found.alignment + 3.5 * error
+            assert (np.abs(ratio - found.signal[:, a, b]) <= tolerance).all()
 
 
 def test_stated_trajectory() -> None:
@@ -207,7 +207,7 @@ def test_stated_trajectory() -> None:
 
 @pytest.mark.parametrize(("decay", "rate"), [(0.9, 1.0), (0.5, 0.3), (1.7, 2.0)])
 def test_decay_other_than_one(decay: float, rate: float) -> None:
-    """Half of the neurons see ((1 − decay) + rate H)^t, half ((1 − decay) − rate H)^t."""
+    """Half of the neurons get ((1 − decay) + rate H)^t, half ((1 − decay) − rate H)^t."""
     case = CASES[0]
     data = simulated(case)
     found = predict_trajectory(
@@ -221,7 +221,7 @@ def test_decay_other_than_one(decay: float, rate: float) -> None:
         signal, total = signal + part[0], total + part[1]
     ratio, error = ratio_of_means(signal, total)
     assert (np.abs(ratio - found.alignment) <= 0.01 * found.alignment + 3 * error).all()
-    # It is another trajectory than that of β1 = 1/η1: the comparison can tell.
+    # It is another trajectory than that of β1 = 1/η1: the comparison distinguishes them.
     assert (np.abs(found.alignment - predicted(case).alignment) > 0.02 * found.alignment).any()
     # Fluctuations: first order in 1/d, chi-square scatter of the variance.
     odds = np.log(signal / (total - signal))[:, 1:]
@@ -291,9 +291,9 @@ def test_scatter_between_data_sets(case: tuple[str, str, int, int, float]) -> No
     # The mean: ratio-of-means log-odds + shift, within 3.5 standard errors and .3 % of A as above
     # (divided by 1 − A: log-odds).
     error = odds.std(axis=0, ddof=1) / math.sqrt(COUNT)
-    room = 3.5 * error + 0.003 / (1 - found.alignment[1:])
+    tolerance = 3.5 * error + 0.003 / (1 - found.alignment[1:])
     gap = odds.mean(axis=0) - found.log_odds[1:] - found.log_odds_shift[1:]
-    assert (np.abs(gap) <= room).all()
+    assert (np.abs(gap) <= tolerance).all()
 
 
 def test_relative_covariance_of_the_traces() -> None:
@@ -404,8 +404,8 @@ def test_mean_of_runs(case: tuple[str, str, int, int, float], neurons: int) -> N
     per_set = values.reshape(4, COUNT, -1).mean(axis=0)
     error = per_set.std(axis=0, ddof=1) / math.sqrt(COUNT)
     mean = found.run_mean(neurons)
-    room = 3.5 * error + 0.01 * mean + 0.27 / neurons**2
-    assert (np.abs(per_set.mean(axis=0) - mean) <= room)[1:].all()
+    tolerance = 3.5 * error + 0.01 * mean + 0.27 / neurons**2
+    assert (np.abs(per_set.mean(axis=0) - mean) <= tolerance)[1:].all()
     # Few neurons matter: at A = 1/2 the mean is below D1's.
     if neurons == 4:
         assert mean[3] < found.alignment[3] - 0.01
@@ -519,18 +519,18 @@ def test_unbounded_transform(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.error[1:] > 0).all()
     signal, total = data.traces(data.powers(steps))
     ratio, error = ratio_of_means(signal, total)
-    room = 3.5 * np.hypot(error, found.error) + 0.003 * found.alignment
-    assert (np.abs(ratio - found.alignment) <= room).all()
+    tolerance = 3.5 * np.hypot(error, found.error) + 0.003 * found.alignment
+    assert (np.abs(ratio - found.alignment) <= tolerance).all()
     odds = np.log(signal / (total - signal))[:, 1:]
     # Means of log-odds: both ensembles scatter alike.
     scatter = odds.std(axis=0, ddof=1) * math.sqrt(1 / COUNT + 1 / 32)
     gap = odds.mean(axis=0) - (found.log_odds + found.log_odds_shift)[1:]
     assert (np.abs(gap) <= 3.5 * scatter + 0.003 / (1 - found.alignment[1:])).all()
-    # The scatter: the labels' share of its square is known from 32 draws, to √(2/31) = 25 %, the
+    # The scatter: the labels' part of its square is known from 32 draws, to √(2/31) = 25 %, the
     # sample's own to √(2/63): 4 of them are a factor 1.5 of the deviation.
-    share = odds.std(axis=0, ddof=1) / found.log_odds_deviation[1:]
-    assert (share > 1 / 1.5).all()
-    assert (share < 1.5).all()
+    ratio_of_deviations = odds.std(axis=0, ddof=1) / found.log_odds_deviation[1:]
+    assert (ratio_of_deviations > 1 / 1.5).all()
+    assert (ratio_of_deviations < 1.5).all()
 
 
 def test_simulated_labels_are_reproducible(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -850,7 +850,7 @@ def test_n_half_is_where_the_alignment_is_half(steps: int, dim: int, level: floa
     measure = measure_of("cos2z")
     n = n_half(measure, dim, steps, level)
     assert n is not None
-    # log α to 1e-8; dA/dlog α ≤ T/4 (odds ∝ α^T), and the floor's share.
+    # log α to 1e-8; dA/dlog α ≤ T/4 (odds ∝ α^T), and the floor's part.
     assert alignment_at(measure, dim, n / dim, steps) == pytest.approx(level, abs=1e-8 * steps)
     # And it is the first: less is not enough.
     assert alignment_at(measure, dim, 0.9 * n / dim, steps) < level
