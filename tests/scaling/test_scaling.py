@@ -25,13 +25,14 @@ from mimverify.scaling import (
     measure_scaling,
     measured_log_odds,
 )
-from mimverify.scaling import law as law_room
+from mimverify.scaling import law as law_module
 from mimverify.scaling.figure import draw_scaling
+from mimverify.scaling.search import Measurement
 from mimverify.support.errors import InputError
 from mimverify.theory import label_law, label_measure, n_half
 
 
-def noisy(root: float, slope: float, scatter: float, seed: int) -> Any:
+def noisy(root: float, slope: float, scatter: float, seed: int) -> Measurement:
     """Log-odds that vanish at `root`, with a curvature, and scatter between data sets."""
 
     def measure(samples: int, index: int) -> float:
@@ -229,7 +230,7 @@ def test_an_interrupted_measurement_is_reported(
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    monkeypatch.setattr(law_room, "measured_log_odds", measure)
+    monkeypatch.setattr(law_module, "measured_log_odds", measure)
     record, figure = tmp_path / "law.json", tmp_path / "law.png"
     with pytest.raises((KeyboardInterrupt, click.Abort)):
         scaling.main(

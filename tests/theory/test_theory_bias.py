@@ -13,12 +13,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from mimverify.network.losses import get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.support.arrays import Float64Array
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure, pairs
 from mimverify.theory.labels.law import label_law, realised_law
 from mimverify.theory.spectrum import bias as engine
@@ -29,11 +29,10 @@ from mimverify.theory.spectrum.resolvent import Resolvent
 from mimverify.theory.spectrum.traces import traces
 from mimverify.theory.trajectory import Trajectory, alignments, predict_trajectory, trajectory_of
 
-Array = NDArray[np.float64]
-Transform = Callable[[Array], Array]  # of a law's masses p: T at its atoms
+Transform = Callable[[Float64Array], Float64Array]  # of a law's masses p: T at its atoms
 
 
-def measure_of(z: Array, T: Array, p: Array) -> LabelMeasure:
+def measure_of(z: Float64Array, T: Float64Array, p: Float64Array) -> LabelMeasure:
     """The law with atoms (z_a, T_a) of mass p_a."""
     i, j = pairs(z.shape[1])
     order = np.argsort(T, kind="stable")
@@ -49,7 +48,9 @@ def measure_of(z: Array, T: Array, p: Array) -> LabelMeasure:
     )
 
 
-def moments(measure: LabelMeasure, alpha: float, dim: int, powers: list[int], o: float) -> Array:
+def moments(
+    measure: LabelMeasure, alpha: float, dim: int, powers: list[int], o: float
+) -> Float64Array:
     """D1's (tr U p Uᵀ, tr p − tr U p Uᵀ) for p = ½(H + o)^k + ½(H − o)^k, `(P, 2)`."""
     resolvent, result = Resolvent(measure, alpha), np.zeros((len(powers), 2))
     for sign in (1, -1):
@@ -59,7 +60,9 @@ def moments(measure: LabelMeasure, alpha: float, dim: int, powers: list[int], o:
     return result
 
 
-def labels_part(resolvent: Resolvent, dim: int, powers: list[int], **options: object) -> Array:
+def labels_part(
+    resolvent: Resolvent, dim: int, powers: list[int], **options: object
+) -> Float64Array:
     """n times what the labels add to the relative shifts."""
     both = [
         trace_bias(resolvent, dim, powers, labels=labels, **options)  # type: ignore[arg-type]
@@ -77,9 +80,9 @@ DIM, ALPHA, POWERS = 50, 8.0, [2, 4, 8, 16]
 class Atoms:
     """Six labels at random, r features each."""
 
-    z: Array
-    y: Array
-    p: Array
+    z: Float64Array
+    y: Float64Array
+    p: Float64Array
 
     @classmethod
     def draw(cls, rank: int) -> Atoms:
@@ -87,13 +90,13 @@ class Atoms:
         z = 1.3 * rng.standard_normal((6, rank))
         return cls(z, z[:, 0] ** 2 + rng.standard_normal(6), rng.dirichlet(np.full(6, 5.0)))
 
-    def constant(self, p: Array) -> float:
+    def constant(self, p: Float64Array) -> float:
         return float(brentq(lambda c: p @ np.tanh(self.y - c), -20, 20, xtol=1e-15))
 
-    def second_derivative(self, transform: Transform, offset: float) -> Array:
+    def second_derivative(self, transform: Transform, offset: float) -> Float64Array:
         """½ Σ Cov_ab ∂²/∂p_a ∂p_b, relative: Cov = Σ_a p_a (e_a − p)(e_a − p)ᵀ."""
 
-        def at(p: Array) -> Array:
+        def at(p: Float64Array) -> Float64Array:
             return moments(measure_of(self.z, transform(p), p), ALPHA, DIM, POWERS, offset)
 
         centre = at(self.p)
@@ -102,7 +105,7 @@ class Atoms:
             direction = -self.p.copy()
             direction[a] += 1
 
-            def second(h: float, e: Array = direction) -> Array:
+            def second(h: float, e: Float64Array = direction) -> Float64Array:
                 return (at(self.p + h * e) + at(self.p - h * e) - 2 * centre) / h**2
 
             total += mass * (4 * second(1e-3) - second(2e-3)) / 3
@@ -119,7 +122,7 @@ def test_labels_whose_mean_is_subtracted(rank: int, offset: float) -> None:
     """
     atoms = Atoms.draw(rank)
 
-    def centred(p: Array) -> Array:
+    def centred(p: Float64Array) -> Float64Array:
         return np.asarray(atoms.y - atoms.y @ p)
 
     resolvent = Resolvent(measure_of(atoms.z, centred(atoms.p), atoms.p), ALPHA)
@@ -141,7 +144,7 @@ def test_labels_to_which_a_constant_is_fitted(rank: int, offset: float) -> None:
     def at(constant: float) -> LabelMeasure:
         return measure_of(atoms.z, np.tanh(atoms.y - constant), atoms.p)
 
-    def fitted(p: Array) -> Array:
+    def fitted(p: Float64Array) -> Float64Array:
         return np.asarray(np.tanh(atoms.y - atoms.constant(p)))
 
     expected = atoms.second_derivative(fitted, offset)
@@ -254,7 +257,7 @@ def test_labels_at_atoms(link: str | Link, loss: str) -> None:
 # --- inputs: Wick's formula -----------------------------------------------------------
 
 
-def sample(rank: int, n: int) -> tuple[Array, Array]:
+def sample(rank: int, n: int) -> tuple[Float64Array, Float64Array]:
     """Given labels: features and centred, bounded transforms."""
     rng = np.random.default_rng([rank, n])
     z = rng.standard_normal((n, rank))
@@ -419,11 +422,13 @@ def test_nodes_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- trajectories ---------------------------------------------------------------------
 
 
-def log_odds(alignment: Array) -> Array:
+def log_odds(alignment: Float64Array) -> Float64Array:
     return np.asarray(np.log(alignment / (1 - alignment)))
 
 
-def simulate(link: str, dim: int, samples: int, steps: int, count: int) -> tuple[Array, Array]:
+def simulate(
+    link: str, dim: int, samples: int, steps: int, count: int
+) -> tuple[Float64Array, Float64Array]:
     """Log-odds of the ratio of means over data sets after `steps`, and its standard error."""
     g, traces_seen = get_link(link), []
     for index in range(count):

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from few_nodes import few_nodes
 from mimverify.network.losses import LOSSES, Loss
 from mimverify.problems.links import LINKS, Link, get_link, hermite
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
 from mimverify.theory import (
     LinkInspection,
     Prediction,
@@ -35,10 +36,8 @@ from mimverify.theory import (
 from mimverify.theory.comparison import DEVIATIONS, Comparison, compare, expected_beyond
 from mimverify.theory.spectrum.population import population_of
 
-Array = NDArray[np.float64]
 
-
-def scalar(name: str, function: Callable[[Array], Array]) -> Link:
+def scalar(name: str, function: Callable[[Float64Array], Float64Array]) -> Link:
     """A link of rank 1."""
     return Link(name, 1, lambda z: function(z[:, 0]))
 
@@ -60,9 +59,10 @@ def inspected_roughly(link: str | Link, loss: str, noise: float = 0.0) -> LinkIn
         return inspect_link(link, loss, noise=noise)
 
 
-def strict(record: Any) -> Any:
+def strict(record: Json) -> Json:
     """A round trip through JSON that refuses NaN and Infinity."""
-    return json.loads(json.dumps(record, allow_nan=False))
+    back: Json = json.loads(json.dumps(record, allow_nan=False))
+    return back
 
 
 # --- negative controls ------------------------------------------------------------------------
@@ -494,7 +494,9 @@ def test_prediction_refuses() -> None:
 # --- comparisons ------------------------------------------------------------------------------
 
 
-def made_up(predicted: Array, simulated: Array, error: Array, seeds: int = 20) -> Comparison:
+def made_up(
+    predicted: Float64Array, simulated: Float64Array, error: Float64Array, seeds: int = 20
+) -> Comparison:
     """A comparison that was not simulated."""
     return Comparison("link", "loss", 64, 512, seeds, False, predicted, simulated, error)
 
@@ -590,7 +592,9 @@ def test_comparison_finds_a_wrong_prediction() -> None:
     assert made_up(wrong.predicted, right.simulated, right.standard_error, 60).contradicts(1e-3)
 
 
-def textbook_traces(dim: int, n: int, steps: int, repeats: int) -> tuple[Array, Array]:
+def textbook_traces(
+    dim: int, n: int, steps: int, repeats: int
+) -> tuple[Float64Array, Float64Array]:
     """u H^{2t} u and tr H^{2t} of cos 2z under squared loss, `(repeats, T)` each, by powers."""
     rng = np.random.default_rng(99)
     signal, total = np.empty((repeats, steps)), np.empty((repeats, steps))

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from mimverify.network.losses import get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.theory import trajectory
 from mimverify.theory.closed_forms import closed_form_n_half
@@ -41,7 +41,6 @@ from mimverify.theory.trajectory import (
     trajectory_of,
 )
 
-Array = NDArray[np.float64]
 STEPS = 8
 SIGN = Link("sign", 1, lambda z: np.sign(z[:, 0]))
 
@@ -54,7 +53,7 @@ def measure_of(link: str | Link, loss: str = "squared", noise: float = 0.0) -> L
 # --- simulated ensembles --------------------------------------------------------------
 
 
-def squash(u: Array, loss: str) -> Array:
+def squash(u: Float64Array, loss: str) -> Float64Array:
     return {"squared": u, "huber": np.clip(u, -1, 1), "log-cosh": np.tanh(u)}[loss]
 
 
@@ -62,20 +61,20 @@ def squash(u: Array, loss: str) -> Array:
 class Ensemble:
     """Eigenvalues h `(S, d)` and hidden parts P `(S, r, d)` of the eigenvectors of S matrices."""
 
-    h: Array
-    P: Array
+    h: Float64Array
+    P: Float64Array
 
-    def traces(self, factors: Array) -> tuple[Array, Array]:
+    def traces(self, factors: Float64Array) -> tuple[Float64Array, Float64Array]:
         """tr U f(H)² Uᵀ and tr f(H)² for f(h) = `factors` `(T, S, d)`: each `(S, T)`."""
         squares = factors**2
         return np.einsum("srd,tsd->st", self.P**2, squares), squares.sum(axis=2).T
 
-    def powers(self, steps: int) -> Array:
+    def powers(self, steps: int) -> Float64Array:
         """|h|^t scaled by the ensemble's largest |h|, `(steps + 1, S, d)`."""
         size = np.abs(self.h) / np.abs(self.h).max()
         return np.asarray(size ** np.arange(steps + 1)[:, None, None])
 
-    def starts(self, rng: np.random.Generator, neurons: int) -> Array:
+    def starts(self, rng: np.random.Generator, neurons: int) -> Float64Array:
         """W_0 in the eigenbasis, `(S, neurons, d)`."""
         return rng.standard_normal((len(self.h), neurons, self.h.shape[1]))
 
@@ -112,7 +111,7 @@ def ensemble(
     return Ensemble(np.array(eigenvalues), np.array(hidden))
 
 
-def ratio_of_means(signal: Array, total: Array) -> tuple[Array, Array]:
+def ratio_of_means(signal: Float64Array, total: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Over data sets, with its standard error by linearisation, `(T,)` each."""
     ratio = signal.mean(axis=0) / total.mean(axis=0)
     linear = (signal - ratio * total) / total.mean(axis=0)
@@ -270,7 +269,7 @@ def test_trajectory_of_given_labels() -> None:
 # --- fluctuations between data sets ---------------------------------------------------
 
 
-def check_variance(odds: Array, deviation: Array) -> None:
+def check_variance(odds: Float64Array, deviation: Float64Array) -> None:
     """`odds` `(S, T)`: the sample variance over the predicted one is χ²_{S−1}/(S − 1); 1e-4 on
     either side, and 15 % for a formula of first order in 1/d (T²/d = .25 at the largest T, whose
     coefficient is small where the spectrum is left alone)."""
@@ -380,7 +379,7 @@ def test_covariance_is_of_first_order() -> None:
 # --- runs with few neurons ------------------------------------------------------------
 
 
-def run_alignments(data: Ensemble, neurons: int, repeats: int) -> Array:
+def run_alignments(data: Ensemble, neurons: int, repeats: int) -> Float64Array:
     """A_t of actual power iterations, `(S · repeats, T + 1)`; `neurons` independent ones."""
     factors = data.powers(STEPS)
     result = []
@@ -587,7 +586,7 @@ def test_no_steps() -> None:
 # --- span -----------------------------------------------------------------------------
 
 
-def simulated_spans(data: Ensemble, neurons: int, steps: int, repeats: int) -> Array:
+def simulated_spans(data: Ensemble, neurons: int, steps: int, repeats: int) -> Float64Array:
     """Smallest cosine between the hidden subspace and the top r right singular vectors of W_t,
     `(S · repeats, T)`."""
     r = data.P.shape[1]
@@ -769,7 +768,7 @@ def test_recommended_steps_suffice() -> None:
     assert ratio[found.steps - 3] < 0.5 * limit[-1]  # no fewer, one for margin
 
 
-def float32_spans(ratio: float, steps: int) -> Array:
+def float32_spans(ratio: float, steps: int) -> Float64Array:
     """Median over 5 starts of the span of 64 neurons after t float32 steps of a population H of
     rank 2 in 128 dimensions, in a random basis."""
     dim, neurons = 128, 64
@@ -913,7 +912,7 @@ def test_closed_form_of_the_sample_size(steps: int) -> None:
     ],
 )
 def test_no_sample_size_without_a_signal(link: str, loss: str) -> None:
-    links: dict[str, Callable[[Array], Array]] = {
+    links: dict[str, Callable[[Float64Array], Float64Array]] = {
         "odd": lambda z: np.where(np.abs(z[:, 0]) > 1.5, np.sign(z[:, 0]), 0.0),
         "identity": lambda z: z[:, 0],
         "sign": lambda z: np.sign(z[:, 0]),

@@ -100,7 +100,8 @@ def _beyond_saturation(
 ) -> tuple[Float64Array, Float64Array, float]:
     """What E[E[z|y]²] and E[G(y)²] gain where g is flat by rounding only, and what they may gain.
 
-    Third, how many times the last tenfold step of merging what all steps beyond may change.
+    Returns both, and the ratio of what all further tenfold steps of merging may change to what
+    the last one did.
 
     A g like tanh reaches its limit in floating point, where its labels no longer differ.
     Beyond that point a single branch determines z, and two mirror images determine |z|, if g
