@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 import numpy as np
@@ -19,6 +18,7 @@ from mimverify.cli.options import (
     seed_option,
     threads_option,
 )
+from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_limit
 from mimverify.theory.comparison import (
     DEVIATIONS,
@@ -78,8 +78,8 @@ def compare(
     threads: int | None,
     json_path: str | None,
 ) -> int:
-    """Put the predictions on trial: simulate data sets, and compare the alignment at every
-    step with theory D1.
+    """Test the predictions: simulate data sets, and compare the alignment at every step with
+    theory D1.
 
     The simulated alignment is the ratio of means over data sets of the traces that stage 1
     follows. An unbounded T is predicted from each data set's own labels.
@@ -99,12 +99,12 @@ def compare(
             on_progress=lambda done, total: progress.update(task, completed=done, total=total),
         ):
             results.append(result)
-    share = _FAMILY / len(results)
-    contradicted = [result for result in results if result.contradicts(share)]
+    level = _FAMILY / len(results)
+    contradicted = [result for result in results if result.contradicts(level)]
     beyond = int(sum(result.beyond.sum() for result in results))
     count = sum(len(result.predicted) for result in results)
 
-    def record() -> dict[str, Any]:
+    def record() -> Json:
         return {
             "dim": dim,
             "seeds": seeds,

@@ -1,19 +1,15 @@
-"""What the theory predicts for an experiment, to stand beside what it measures."""
+"""The theory's prediction for an experiment, to be compared with its measurements."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from mimverify.experiment import ResolvedConfig
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.theory import predict_trajectory
 
-Array = NDArray[np.float64]
-
-#: Larger weights at the start feel more of the activation than its curvature at zero.
+#: For larger initial weights more of the activation matters than its curvature at zero.
 _SMALL = 0.1
 
 
@@ -21,9 +17,9 @@ _SMALL = 0.1
 class Forecast:
     """The alignment of one run: its mean and the central 95 % of runs, `(T + 1,)` each."""
 
-    mean: Array
-    low: Array
-    high: Array
+    mean: Float64Array
+    low: Float64Array
+    high: Float64Array
 
     def to_json(self) -> dict[str, list[float]]:
         """Plain lists."""

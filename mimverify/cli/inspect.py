@@ -1,4 +1,4 @@
-"""`mimverify inspect`: what the theory says about a link before anybody trains on it."""
+"""`mimverify inspect`: the theory's analysis of a link, before any training."""
 
 from __future__ import annotations
 

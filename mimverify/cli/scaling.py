@@ -28,8 +28,8 @@ from mimverify.support.files import atomic_write
 
 _EPILOG = """
 Every run is one of the reference trainer on a Gaussian design that is revealed only as far as
-training looks at it: exact in law, never stored. Its start has few neurons that share the
-alignment r/d evenly, so that single runs scatter little.
+training uses it: exact in law, never stored. Its start has few neurons, all of
+alignment r/d exactly, so that single runs scatter little.
 
 \b
 Examples:
@@ -124,7 +124,7 @@ def _deliver(
 
 
 class _Silent:
-    """Progress that nobody sees."""
+    """Progress that is not shown."""
 
     def __enter__(self) -> _Silent:
         return self

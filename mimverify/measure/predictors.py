@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.backends import NumpyBackend
 from mimverify.designs.base import Design
@@ -15,16 +14,20 @@ from mimverify.network.activations import get_activation
 from mimverify.network.losses import get_loss
 from mimverify.problems.model import Dataset, MultiIndexModel
 from mimverify.problems.streams import Stream
+from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray, NumpyArray
 from mimverify.support.errors import InputError
 from mimverify.support.validation import array, not_constant
 from mimverify.training.linear_part import fit_linear_part
 from mimverify.training.stage2 import Readout, train_readout
 
-Array = NDArray[np.float64]
-Predictor = Callable[[NDArray[np.floating[Any]]], Any]
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
+
+#: Predictions `(n,)` of inputs `(n, d)`.
+Predictor = Callable[[FloatArray], ArrayLike]
 
 
-def normalised_error(prediction: Any, y: Any) -> float:
+def normalised_error(prediction: ArrayLike, y: ArrayLike) -> float:
     """Mean squared error over the variance of y: 1 is as good as predicting the mean.
 
     **Raises** `InputError` for constant y, mismatched shapes or entries that are not finite.
@@ -44,13 +47,14 @@ def test_errors(
 
     - `predictors`: name → function from inputs `(n, d)` to predictions `(n,)`.
     """
-    labels, outputs = [], {name: [] for name in predictors}  # type: ignore[var-annotated]
+    labels: list[FloatArray] = []
+    outputs: dict[str, list[NumpyArray]] = {name: [] for name in predictors}
     for _, block in model.blocks(samples, purpose="test"):
         labels.append(block.y)
         for name, predict in predictors.items():
-            outputs[name].append(np.array(predict(block.X)))  # a copy: it may be a part of X
+            outputs[name].append(np.array(predict(block.X)))  # a copy: it may be a view of X
     y = np.concatenate(labels)
-    return {name: normalised_error(np.concatenate(parts), y) for name, parts in outputs.items()}
+    return {name: normalised_error(np.concatenate(blocks), y) for name, blocks in outputs.items()}
 
 
 test_errors.__test__ = False  # type: ignore[attr-defined]  # pytest: not a test
@@ -59,7 +63,7 @@ test_errors.__test__ = False  # type: ignore[attr-defined]  # pytest: not a test
 def baseline_predictors(
     model: MultiIndexModel,
     stage2: Dataset | Design,
-    y: Any = None,
+    y: ArrayLike = None,
     *,
     neurons: int = 256,
     ridge: float = 1e-3,
@@ -69,7 +73,7 @@ def baseline_predictors(
 
     **Arguments**
 
-    - `model`: whose subspace the oracle is told.
+    - `model`: whose subspace the oracle uses.
     - `stage2`: a data set, or a design with labels `y` `(n,)`.
     - `neurons`, `ridge`, `seed`: of the oracle's readout.
 
@@ -104,7 +108,7 @@ def baseline_predictors(
 def oracle_readout(
     model: MultiIndexModel,
     design: Design,
-    y: NDArray[np.floating[Any]],
+    y: Float[FloatArray, " n"],
     *,
     neurons: int = 256,
     ridge: float = 1e-3,
@@ -112,7 +116,8 @@ def oracle_readout(
 ) -> Readout:
     """Stage 2's readout on the true hidden features. Arguments as for `baseline_predictors`."""
     rng = Stream(seed, 0x6F).block(0)
-    # Hidden directions alone see only axes; random ones within the span see the plane.
+    # Hidden directions alone give functions of single coordinates; random ones within the span
+    # give functions of all of them.
     within = rng.standard_normal((max(64, model.rank), model.rank))
     return train_readout(
         design,
@@ -125,7 +130,9 @@ def oracle_readout(
     )
 
 
-def linear_regression(design: Design, y: Array) -> tuple[float, Array] | None:
+def linear_regression(
+    design: Design, y: Float64[Float64Array, " n"]
+) -> tuple[float, Float64[Float64Array, " d"]] | None:
     """Least squares on (1, x): intercept and coefficients `(d,)`.
 
     A well-posed problem, n > 2(d + 1), takes some forty conjugate-gradient passes over the

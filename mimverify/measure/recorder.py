@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.measure.subspace import overlaps, principal_cosines
+from mimverify.support.arrays import Array, Float64Array, FloatArray
 from mimverify.support.threads import single_threaded_libraries
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass
@@ -29,26 +32,26 @@ class Recorder:
     (0 at t = 0).
     """
 
-    subspace: NDArray[np.float64]
+    subspace: Float64Array
     keep_weights: bool = False
     on_step: Callable[[Recorder], None] | None = None
     alignment: list[float] = field(default_factory=list)
     span_recovery: list[float] = field(default_factory=list)
-    overlaps: list[NDArray[np.float64]] = field(default_factory=list)
-    cosines: list[NDArray[np.float64]] = field(default_factory=list)
+    overlaps: list[Float64Array] = field(default_factory=list)
+    cosines: list[Float64Array] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    weights: list[NDArray[np.floating[Any]]] = field(default_factory=list)
+    weights: list[FloatArray] = field(default_factory=list)
     _resumed: float | None = None
 
     def resume(self) -> None:
-        """Time the next step from now on: the steps so far are another process's."""
+        """Time the next step from now on: the steps so far were taken by another process."""
         self._resumed = time.perf_counter()
 
-    def __call__(self, t: int, W: Any) -> None:
+    def __call__(self, t: int, W: Float[Array, "m d"]) -> None:
         now = time.perf_counter()
         self.seconds.append(0.0 if self._resumed is None else now - self._resumed)
         W = np.array(W) if isinstance(W, np.ndarray) else np.array(W.detach().cpu().numpy())
-        # BLAS threads that were at work here would keep a core busy into the next step.
+        # BLAS threads started here would keep a core busy into the next step.
         with single_threaded_libraries():
             self.overlaps.append(overlaps(W, self.subspace))
             self.cosines.append(principal_cosines(W, self.subspace))

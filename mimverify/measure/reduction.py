@@ -1,29 +1,34 @@
-"""Fresh inputs seen only through a few directions. Source: theory.md §7.
+"""Fresh inputs projected on a few directions. Source: theory.md §7.
 
-What labels and network see of a *fresh* Gaussian input is (U x, W x): a Gaussian vector in
+Labels and network depend on a *fresh* Gaussian input through (U x, W x) only: a Gaussian vector in
 the span of the rows of U and W. Stage 2 and the test error therefore need no d-dimensional
 data: the same model in coordinates of that span has exactly the same law.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.problems.model import MultiIndexModel
+from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.validation import array
 
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
-def reduce_model(model: MultiIndexModel, W: Any) -> tuple[MultiIndexModel, NDArray[np.float64]]:
+
+def reduce_model(
+    model: MultiIndexModel, W: ArrayLike
+) -> tuple[MultiIndexModel, Float64[Float64Array, "m k"]]:
     """The model and weights in coordinates of their common span.
 
     **Arguments**
 
     - `model`: with subspace U `(r, d)`.
-    - `W`: whatever is to be read off an input, `(m, d)`: the weights of a first layer, the
-      coefficients of linear predictors, or both stacked. They were learned from data
+    - `W`: the linear functions of an input that are needed, `(m, d)`: the weights of a first
+      layer, the coefficients of linear predictors, or both stacked. They were learned from data
       independent of what the reduced model will draw.
 
     Returns a model of dimension k ≤ min(r + m, d), with the same link, noise and seed, and

@@ -1,4 +1,4 @@
-"""How near learned weights are to the hidden subspace. Source: theory.md §1."""
+"""Alignment of learned weights with the hidden subspace. Source: theory.md §1."""
 
 from __future__ import annotations
 

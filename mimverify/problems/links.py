@@ -13,18 +13,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermeval
-from numpy.typing import NDArray
 from scipy.special import factorial
 
+from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.importing import load_attribute, summarise
 from mimverify.support.validation import canonical, choice, integer, number, shortest
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
+
+#: Of hidden features `(n, r)`; what it returns is checked at each call.
+Function = Callable[[Float64Array], ArrayLike]
 
 
 @dataclass(frozen=True)
@@ -43,14 +47,14 @@ class Link:
 
     name: str
     rank: int
-    function: Callable[[Array], Any]
+    function: Function
     formula: str = ""
     polynomial: bool | None = None
 
-    def __call__(self, z: Array) -> Array:
+    def __call__(self, z: Float64[Float64Array, "n r"]) -> Float64[Float64Array, " n"]:
         """Labels `(n,)` of hidden features z `(n, r)`.
 
-        The function sees z read-only.
+        The function gets a read-only view of z.
 
         **Raises** `InputError` where the function raises, or returns another shape, something
         that is not real, or a value that is not finite.
@@ -77,18 +81,13 @@ class Link:
         return y
 
 
-def hermite(degree: int, z: Array) -> Array:
+def hermite(degree: int, z: Float[FloatArray, "*z"]) -> Float64[Float64Array, "*z"]:
     """Probabilists' Hermite polynomial He_degree(z), not normalised (variance degree!)."""
     return np.asarray(hermeval(z, [0.0] * degree + [1.0]))
 
 
 def _fixed(
-    name: str,
-    rank: int,
-    formula: str,
-    function: Callable[[Array], Any],
-    *,
-    polynomial: bool = False,
+    name: str, rank: int, formula: str, function: Function, *, polynomial: bool = False
 ) -> Callable[[], Link]:
     return lambda: Link(name, rank, function, formula, polynomial)
 
@@ -120,7 +119,7 @@ def polynomial(rank: int = 2, degree: int = 4, seed: int = 0) -> Link:
     coefficients = rng.standard_normal(len(indices))
     coefficients /= np.linalg.norm(coefficients)
 
-    def function(z: Array) -> Array:
+    def function(z: Float64Array) -> Float64Array:
         powers = [
             [hermite(k, z[:, axis]) / np.sqrt(factorial(k)) for k in range(degree + 1)]
             for axis in range(rank)
@@ -154,7 +153,7 @@ def relu_network(rank: int = 2, width: int = 8, seed: int = 0) -> Link:
     )
 
 
-def _sign_product(z: Array) -> Array:
+def _sign_product(z: Float64Array) -> Float64Array:
     return np.asarray(np.prod(np.sign(z), axis=1))
 
 
@@ -236,7 +235,7 @@ def get_link(link: Link | str, *, rank: int | None = None) -> Link:
 
 @lru_cache(maxsize=128)
 def _build(name: str, parameters: str) -> Link:
-    # One object for one specification: what is computed for a link is remembered by it.
+    # One object for one specification: results are cached by the link object.
     factory = LINKS[name]
     positional: list[float] = []
     named: dict[str, int] = {}
@@ -262,7 +261,7 @@ def _build(name: str, parameters: str) -> Link:
 
 def _import_link(spec: str, rank: int | None) -> Link:
     try:
-        target: Any = load_attribute("link", spec)
+        target = load_attribute("link", spec)
     except InputError as error:
         raise InputError(f"link={spec!r}: neither a named link nor importable ({error})") from None
     if isinstance(target, Link):

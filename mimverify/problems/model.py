@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.problems.links import Link, get_link
 from mimverify.problems.streams import BLOCK_ROWS, Stream, block_parts, row_blocks
 from mimverify.problems.subspace import check_subspace, haar_subspace
+from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.threads import current_threads, map_in_order, single_threaded_libraries
 from mimverify.support.validation import array, choice, dtype_name, integer, number
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
+    from numpy.typing import DTypeLike
 
 #: What a data set is for. Data sets of different purposes are independent.
 PURPOSES = ("stage1", "stage2", "test")
@@ -41,8 +45,8 @@ def blocks_at_once(n: int) -> int:
 class Dataset:
     """Inputs `X` of shape `(n, d)` and labels `y` of shape `(n,)`, in one dtype."""
 
-    X: NDArray[np.floating[Any]]
-    y: NDArray[np.floating[Any]]
+    X: FloatArray
+    y: FloatArray
 
 
 class MultiIndexModel:
@@ -66,7 +70,7 @@ class MultiIndexModel:
         link: Link | str,
         dim: int,
         *,
-        subspace: Any = None,
+        subspace: ArrayLike = None,
         noise: float = 0.0,
         seed: int = 0,
         rank: int | None = None,
@@ -87,7 +91,12 @@ class MultiIndexModel:
         return self.link.rank
 
     def sample(
-        self, n: int, *, purpose: str = "stage1", dtype: Any = "float64", seed: int | None = None
+        self,
+        n: int,
+        *,
+        purpose: str = "stage1",
+        dtype: DTypeLike = "float64",
+        seed: int | None = None,
     ) -> Dataset:
         """A data set of n rows, the same at every call.
 
@@ -112,7 +121,7 @@ class MultiIndexModel:
         purpose: str = "stage1",
         seed: int | None = None,
     ) -> Iterator[int]:
-        """Write rows of `sample` into arrays that are there, and tell now and then how many are.
+        """Write rows of `sample` into given arrays; yields, now and then, how many are written.
 
         Drawn by several threads, each with a few rows of float64 beside the arrays.
 
@@ -136,8 +145,8 @@ class MultiIndexModel:
                     "and a floating dtype"
                 )
 
-        def draw(part: tuple[int, int, slice]) -> None:
-            index, skip, rows = part
+        def draw(block: tuple[int, int, slice]) -> None:
+            index, skip, rows = block
             labels = self._draw(
                 index, skip + rows.stop - rows.start, purpose, seed, data.X[rows], skip
             )
@@ -154,9 +163,9 @@ class MultiIndexModel:
     ) -> Iterator[tuple[slice, Dataset]]:
         """The float64 row blocks of `sample(n, …)` one after the other.
 
-        Drawn by several threads: `blocks_at_once(n)` of them exist at a time. Inputs are lost at
-        the next block, which may be written over them: memory that is touched for the first time
-        can cost as much as drawing into it. Labels are not.
+        Drawn by several threads: `blocks_at_once(n)` of them exist at a time. The next block may
+        overwrite a block's inputs, but not its labels: the first access to new memory can take as
+        long as drawing into it.
         """
         n, held = integer("n", n, minimum=1), blocks_at_once(n) * BLOCK_ROWS
         X = np.empty((min(held, n), self.dim))
@@ -165,9 +174,9 @@ class MultiIndexModel:
             some = Dataset(X[:rows], np.empty(rows))
             for _ in self.fill(some, first=start, purpose=purpose, seed=seed):
                 pass
-            for part in row_blocks(rows):
-                of_all = slice(start + part.start, start + part.stop)
-                yield of_all, Dataset(some.X[part], some.y[part])
+            for block in row_blocks(rows):
+                of_all = slice(start + block.start, start + block.stop)
+                yield of_all, Dataset(some.X[block], some.y[block])
 
     def block(
         self, index: int, rows: int, *, purpose: str = "stage1", seed: int | None = None
@@ -178,13 +187,13 @@ class MultiIndexModel:
 
     def block_labels(
         self, index: int, rows: int, *, purpose: str = "stage1", seed: int | None = None
-    ) -> NDArray[np.float64]:
+    ) -> Float64[Float64Array, " rows"]:
         """The labels `(rows,)` of `block`, whose inputs are drawn but not kept."""
         return self._draw(index, rows, purpose, seed)
 
     def fill_block(
         self,
-        X: NDArray[np.floating[Any]],
+        X: Float[FloatArray, "k d"],
         index: int,
         *,
         skip: int = 0,
@@ -192,7 +201,7 @@ class MultiIndexModel:
         seed: int | None = None,
     ) -> None:
         """Write inputs of block `index`, without its first `skip` rows, into X `(k, d)`."""
-        for _ in self._strips(index, skip + len(X), purpose, seed, X, skip):
+        for _ in self._chunks(index, skip + len(X), purpose, seed, X, skip):
             pass
 
     def _draw(
@@ -201,41 +210,41 @@ class MultiIndexModel:
         rows: int,
         purpose: str,
         seed: int | None,
-        X: NDArray[np.floating[Any]] | None = None,
+        X: FloatArray | None = None,
         skip: int = 0,
-    ) -> NDArray[np.float64]:
+    ) -> Float64Array:
         """`fill_block`, and float64 labels of all the block's first `rows` rows."""
         hidden = np.empty((rows, self.rank))
         with single_threaded_libraries():  # nor do labels depend on the number of threads
-            for part, strip in self._strips(index, rows, purpose, seed, X, skip):
-                np.matmul(strip, self.subspace.T, out=hidden[part])
+            for at, chunk in self._chunks(index, rows, purpose, seed, X, skip):
+                np.matmul(chunk, self.subspace.T, out=hidden[at])
         return self._labels(hidden, index, self._stream(_NOISE, purpose, seed))
 
-    def _strips(
+    def _chunks(
         self,
         index: int,
         rows: int,
         purpose: str,
         seed: int | None,
-        X: NDArray[np.floating[Any]] | None,
+        X: FloatArray | None,
         skip: int,
-    ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-        """Draw the first rows of block `index`, put those after `skip` into X, and show them.
+    ) -> Iterator[tuple[slice, FloatArray]]:
+        """Draw the first rows of block `index`, copy those after `skip` into X, and yield them.
 
-        Strips begin where they do in the whole block, so that what is computed from them does not
-        depend on how much of it is asked for, but for the last strip's.
+        Chunks begin where they do in the whole block, so that what is computed from them does not
+        depend on how many rows are drawn, except in the last chunk.
         """
         generator = self.inputs(index, purpose=purpose, seed=seed)
         height = max(min(STRIP // self.dim, rows), 1)
         in_place = X is not None and not skip and X.dtype == np.float64 and X.flags.carray
-        drawn: Any = X if in_place else np.empty((height, self.dim))
+        drawn: FloatArray = X if in_place and X is not None else np.empty((height, self.dim))
         for start in range(0, rows, height):
             stop = min(start + height, rows)
-            strip = drawn[start:stop] if in_place else drawn[: stop - start]
-            generator.standard_normal(out=strip)
+            chunk = drawn[start:stop] if in_place else drawn[: stop - start]
+            generator.standard_normal(out=chunk)
             if X is not None and not in_place and stop > skip:
-                X[max(start - skip, 0) : stop - skip] = strip[max(skip - start, 0) :]
-            yield slice(start, stop), strip
+                X[max(start - skip, 0) : stop - skip] = chunk[max(skip - start, 0) :]
+            yield slice(start, stop), chunk
 
     def inputs(
         self, index: int, *, purpose: str = "stage1", seed: int | None = None
@@ -245,12 +254,12 @@ class MultiIndexModel:
 
     def labels(
         self,
-        z: NDArray[np.floating[Any]],
+        z: ArrayLike,
         *,
         purpose: str = "stage1",
-        dtype: Any = "float64",
+        dtype: DTypeLike = "float64",
         seed: int | None = None,
-    ) -> NDArray[np.floating[Any]]:
+    ) -> Float[FloatArray, " n"]:
         """Labels `(n,)` of hidden features z `(n, r)` that were drawn elsewhere.
 
         The noise is that of `sample` for the same purpose and seed.
@@ -258,22 +267,22 @@ class MultiIndexModel:
         noise = self._stream(_NOISE, purpose, seed)
         z = array("z", z, (None, self.rank))
         y = np.empty(len(z), dtype=dtype_name("dtype", dtype))
-        # A link need not be called for each block of the noise, nor see all rows at once.
+        # A link need not be called for each block of the noise, nor for all rows at once.
         stride = BLOCK_ROWS if self.noise else 128 * BLOCK_ROWS
 
         def label(start: int) -> None:
-            part = np.asarray(z[start : start + stride], dtype=np.float64)
-            y[start : start + stride] = self._labels(part, start // BLOCK_ROWS, noise)
+            rows = np.asarray(z[start : start + stride], dtype=np.float64)
+            y[start : start + stride] = self._labels(rows, start // BLOCK_ROWS, noise)
 
         map_in_order(label, range(0, len(z), stride))
         return y
 
-    def _stream(self, kind: int, purpose: str, seed: int | None) -> Stream:
+    def _stream(self, content: int, purpose: str, seed: int | None) -> Stream:
         """The random stream of a data set's inputs or of its noise."""
         key = PURPOSES.index(choice("purpose", purpose, PURPOSES))
-        return Stream(self.seed if seed is None else seed, kind, key)
+        return Stream(self.seed if seed is None else seed, content, key)
 
-    def _labels(self, z: NDArray[np.float64], index: int, noise: Stream) -> NDArray[np.float64]:
+    def _labels(self, z: Float64Array, index: int, noise: Stream) -> Float64Array:
         y = self.link(z)
         if self.noise:
             y = y + self.noise * noise.block(index).standard_normal(len(z))

@@ -30,8 +30,8 @@ class Stream:
 
     def block(self, index: int) -> np.random.Generator:
         """The generator of block `index`, always from its start."""
-        # A spawn key, unlike further entropy, tells (1,) from (1, 0). With its length in front no
-        # index of two words, of 2³² or more, can pass for a word of the purpose.
+        # A spawn key, unlike further entropy, distinguishes (1,) from (1, 0). With its length in
+        # front no index of two words, of 2³² or more, can pass for a word of the purpose.
         words = (len(self._purpose), *self._purpose, index)
         key = np.random.SeedSequence(self._seed, spawn_key=words)
         return np.random.Generator(np.random.SFC64(key))
@@ -43,7 +43,7 @@ def row_blocks(n: int) -> Iterator[slice]:
 
 
 def block_parts(rows: slice) -> Iterator[tuple[int, int, slice]]:
-    """The blocks that a range of rows meets.
+    """The blocks that a range of rows overlaps.
 
     For each its index, how many of its rows come before the range, and which rows of the range
     it holds, counted from the range's start.
@@ -57,6 +57,6 @@ def block_parts(rows: slice) -> Iterator[tuple[int, int, slice]]:
 
 
 def cut_rows(rows: slice, size: int) -> Iterator[slice]:
-    """A range of rows, `size` at a time; the last part may be shorter."""
+    """A range of rows, `size` at a time; the last chunk may be shorter."""
     for start in range(rows.start, rows.stop, size):
         yield slice(start, min(start + size, rows.stop))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import array, integer
 
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
-def haar_subspace(rank: int, dim: int, rng: np.random.Generator) -> NDArray[np.float64]:
+
+def haar_subspace(rank: int, dim: int, rng: np.random.Generator) -> Float64[Float64Array, "r d"]:
     """Rows `(rank, dim)` of a Haar-distributed orthogonal matrix.
 
     QR of a Gaussian matrix with the signs of R's diagonal moved into Q, without which
@@ -28,8 +31,11 @@ def haar_subspace(rank: int, dim: int, rng: np.random.Generator) -> NDArray[np.f
     return np.ascontiguousarray((q * np.sign(np.diag(upper))).T)
 
 
-def check_subspace(U: Any, rank: int, dim: int) -> NDArray[np.float64]:
-    """`U` as float64 `(rank, dim)`, refused unless its rows are orthonormal to 1e-6."""
+def check_subspace(U: ArrayLike, rank: int, dim: int) -> Float64[Float64Array, "r d"]:
+    """`U` as float64 `(rank, dim)`.
+
+    **Raises** `InputError` for another shape, or rows that are not orthonormal to 1e-6.
+    """
     if rank > dim:
         raise InputError(f"rank={rank}: expected at most dim={dim}")
     U = array("subspace", U, (rank, dim), dtype="float64")

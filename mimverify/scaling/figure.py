@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mimverify.scaling.law import ScalingLaw, ScalingPoint
 from mimverify.support.errors import InputError
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 FORMATS = ("png", "pdf", "svg")
 
-# Colours that are told apart with any colour vision (Okabe and Ito), and by their markers.
+# Colours that are distinct with any colour vision (Okabe and Ito), and markers likewise.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 
@@ -35,10 +35,7 @@ def draw_scaling(law: ScalingLaw, file_format: str = "png") -> bytes:
     FigureCanvasAgg(figure)
     sizes, slopes = figure.subplots(1, 2, width_ratios=(3, 2))
     for index, steps in enumerate(sorted({point.steps for point in law.points})):
-        style = {
-            "color": _COLOURS[index % len(_COLOURS)],
-            "marker": _MARKERS[index % len(_MARKERS)],
-        }
+        style = _COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)]
         points = [point for point in law.points if point.steps == steps]
         _sizes(sizes, points, steps, style)
         _slopes(slopes, law, steps, style, index)
@@ -61,7 +58,8 @@ def draw_scaling(law: ScalingLaw, file_format: str = "png") -> bytes:
     return buffer.getvalue()
 
 
-def _sizes(axes: Axes, points: list[ScalingPoint], steps: int, style: dict[str, Any]) -> None:
+def _sizes(axes: Axes, points: list[ScalingPoint], steps: int, style: tuple[str, str]) -> None:
+    colour, marker = style
     found = [(point.dim, point.measured) for point in points if point.measured is not None]
     if not found:
         return
@@ -71,29 +69,38 @@ def _sizes(axes: Axes, points: list[ScalingPoint], steps: int, style: dict[str, 
     below = [value - low for value, (low, _) in zip(values, reach, strict=True)]
     above = [high - value for value, (_, high) in zip(values, reach, strict=True)]
     axes.errorbar(
-        dims, values, yerr=[below, above], ls="none", ms=5, capsize=3, label=f"T = {steps}", **style
+        dims,
+        values,
+        yerr=[below, above],
+        ls="none",
+        ms=5,
+        capsize=3,
+        label=f"T = {steps}",
+        color=colour,
+        marker=marker,
     )
     theory = [(point.dim, point.predicted) for point in points if point.predicted is not None]
     if theory:
         xs, ys = zip(*theory, strict=True)
-        axes.plot(xs, ys, color=style["color"], lw=1)
-    # A guide of the limiting slope through the last point: where they part, d is not large.
+        axes.plot(xs, ys, color=colour, lw=1)
+    # A guide of the limiting slope through the last point: where they separate, d is small.
     slope = 1 + 1 / steps
     ends = [min(point.dim for point in points), max(point.dim for point in points)]
     guide = [values[-1] * (end / dims[-1]) ** slope for end in ends]
-    axes.plot(ends, guide, color=style["color"], lw=1, ls=":")
+    axes.plot(ends, guide, color=colour, lw=1, ls=":")
 
 
-def _slopes(axes: Axes, law: ScalingLaw, steps: int, style: dict[str, Any], index: int) -> None:
+def _slopes(axes: Axes, law: ScalingLaw, steps: int, style: tuple[str, str], index: int) -> None:
     exponents = [exponent for exponent in law.exponents if exponent.steps == steps]
     if not exponents:
         return
+    colour, marker = style
     # Different T side by side rather than on top of one another.
     xs = [math.sqrt(e.dims[0] * e.dims[1]) * 1.06**index for e in exponents]
     values = [e.measured for e in exponents]
     errors = [[e.measured - e.low for e in exponents], [e.high - e.measured for e in exponents]]
-    axes.errorbar(xs, values, yerr=errors, ls="none", ms=5, capsize=3, **style)
+    axes.errorbar(xs, values, yerr=errors, ls="none", ms=5, capsize=3, color=colour, marker=marker)
     theory = [(x, e.predicted) for x, e in zip(xs, exponents, strict=True) if e.predicted]
     if theory:
-        axes.plot(*zip(*theory, strict=True), color=style["color"], lw=1)
-    axes.axhline(exponents[0].limit, color=style["color"], lw=1, ls=":")
+        axes.plot(*zip(*theory, strict=True), color=colour, lw=1)
+    axes.axhline(exponents[0].limit, color=colour, lw=1, ls=":")

@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from scipy.special import stdtrit
@@ -18,12 +17,13 @@ from mimverify.scaling.measurement import half_bytes, measured_log_odds
 from mimverify.scaling.search import HalfPoint, find_n_half
 from mimverify.support.errors import InputError
 from mimverify.support.memory import bytes_text, physical_memory
+from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_limit
 from mimverify.support.validation import choice, dtype_name, integer, number
 from mimverify.support.versions import software_versions
 from mimverify.theory import LabelMeasure, label_law, label_measure, n_half, truncated_law
 from mimverify.theory.analysis import first_moments
-from mimverify.theory.spectrum.population import population_of
+from mimverify.theory.spectrum.population import limiting_population
 
 #: Called with T, d, and a line on what is going on.
 OnProgress = Callable[[int, int, str], None]
@@ -33,7 +33,7 @@ OnProgress = Callable[[int, int, str], None]
 _CHEAP_BYTES = 1 << 28
 _REPEATS = 4
 # Of the machine's memory: what a measurement may take.
-_SHARE = 0.8
+_MEMORY_FRACTION = 0.8
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ class ScalingLaw:
     loss: str
     points: tuple[ScalingPoint, ...]
     exponents: tuple[Exponent, ...]
-    configuration: dict[str, Any]
+    configuration: Json
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """A record of plain numbers; what does not exist is None."""
         points = []
         for point in self.points:
@@ -143,8 +143,8 @@ def measure_scaling(
       have to stop early.
     - the others: as in `measured_log_odds`.
 
-    **Raises** `InputError` for a link that one step of gradient descent cannot tell from
-    noise (Λ = 0: there is no n_half), or arguments out of range.
+    **Raises** `InputError` for a link of which one step of gradient descent learns nothing
+    (Λ = 0: there is no n_half), or arguments out of range.
     """
     link, loss = get_link(link, rank=rank), get_loss(loss)
     dims = sorted({integer("dims", d, minimum=max(10, 2 * link.rank)) for d in dims})
@@ -159,7 +159,7 @@ def measure_scaling(
     threads = None if threads is None else integer("threads", threads, minimum=1)
     present = physical_memory()
     if memory is None:
-        available = math.inf if present is None else _SHARE * present
+        available = math.inf if present is None else _MEMORY_FRACTION * present
     else:
         available = number("memory", memory, minimum=0.0, exclusive=True)
     if first_moments(label_law(link, loss, noise=noise)).rank == 0:
@@ -255,8 +255,9 @@ def _measure_point(
 
 def _label_measure(link: Link, loss: Loss, noise: float, samples: float) -> LabelMeasure:
     """What D1 needs of link and loss; heavy tails cut off where one label in n exceeds them."""
-    if label_law(link, loss, noise=noise).settled:
-        return population_of(link, loss, noise=noise).measure
+    population = limiting_population(link, loss, noise=noise)
+    if population is not None:
+        return population.measure
     law = truncated_law(link, loss, round(samples), noise=noise)
     return label_measure(law, fourth_moments=False)
 

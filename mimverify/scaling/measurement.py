@@ -43,12 +43,12 @@ def measured_log_odds(
     """
     rank = link.rank
     right, left = _directions(rank, steps, repeats)
-    place = get_backend(backend, dtype)
+    library = get_backend(backend, dtype)
     model = MultiIndexModel(link, dim, noise=noise, seed=seed)
     design = LazyGaussianDesign(
-        samples, dim, place, seed=seed, right=right, left=left, threads=threads
+        samples, dim, library, seed=seed, right=right, left=left, threads=threads
     )
-    z = place.to_numpy(design.project(place.asarray(model.subspace)))
+    z = library.to_numpy(design.project(library.asarray(model.subspace)))
     y = model.labels(z, dtype=dtype)
     del z
     start = balanced_start(
@@ -56,7 +56,7 @@ def measured_log_odds(
     )
     trainer = LayerwiseTrainer(backend=backend, dtype=dtype, start=start, steps=steps, loss=loss)
     W = trainer.fit_first_layer(design, y).network_.W
-    # From the two parts, not from A: 1 − A would round where A is near 1.
+    # From both components, not from A: 1 − A would round where A is near 1.
     W = W.astype(np.float64)
     inside = W @ model.subspace.T
     outside = W - inside @ model.subspace
@@ -66,13 +66,13 @@ def measured_log_odds(
 def half_bytes(dim: int, samples: int, rank: int, steps: int, repeats: int, dtype: str) -> int:
     """Bytes that `measured_log_odds` takes."""
     right, left = _directions(rank, steps, repeats)
-    # Hidden features, and a copy of them, are there before the other side of the design is.
+    # Hidden features, and a copy of them, exist before the other side of the design does.
     features = max(0, 2 * rank - left) * np.dtype(dtype).itemsize
     return lazy_bytes(samples, dim, right, left, dtype) + samples * (_LABEL_BYTES + features)
 
 
 def _directions(rank: int, steps: int, repeats: int) -> tuple[int, int]:
-    """Directions asked for on the right and on the left of the design.
+    """Directions projected on, on the right and on the left of the design.
 
     U itself; of the start only the w, which lie outside U; and at every later step two for
     each u and repeat.

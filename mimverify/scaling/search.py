@@ -15,9 +15,9 @@ Measurement = Callable[[int, int], float]
 # How far apart the two sizes are, in log n, between which n_half is interpolated: little
 # enough for the log-odds to be straight, by far, and enough for a slope.
 _APART = 0.3
-# Measurements of the first look at the scatter.
+# Measurements of the first estimate of the scatter.
 _PILOT = 8
-# Times that more measurements are asked for, from what all so far show.
+# Times that more measurements are made, as many as all so far suggest.
 _STAGES = 4
 _MOST_MOVES = 12
 
@@ -66,7 +66,7 @@ def find_n_half(
 
     Doubling and bisection find a bracket from one measurement a size. At two sizes about its
     middle enough measurements are then made for a standard error of `precision` in log n
-    (in stages: those so far say how many more), `most_runs` at most, and a straight line
+    (in stages: those so far determine how many more), `most_runs` at most, and a straight line
     through their means is solved. Where it ends far outside, the two sizes
     move there and the measurements are made afresh.
 
@@ -89,7 +89,7 @@ def find_n_half(
         sizes = (middle - _APART / 2, middle + _APART / 2)
         values = [[once(x) for _ in range(_PILOT // 2)] for x in sizes]
         point = _solve(sizes, values)
-        # A pilot is a poor judge of slope and scatter: what it asked for is looked at again.
+        # A pilot estimates slope and scatter poorly: the number of runs is estimated again.
         for _ in range(_STAGES):
             if point is None or abs(point.log_samples - middle) > _APART:
                 break
@@ -102,7 +102,7 @@ def find_n_half(
             point = _solve(sizes, values)
         else:
             return point
-        if point is None:  # no slope to be seen: the sizes stay, the measurements do not
+        if point is None:  # no clear slope: the sizes stay, the measurements do not
             continue
         if middle == top and point.log_samples > top + _APART / 2:
             return None
@@ -154,6 +154,6 @@ def _solve(sizes: tuple[float, float], values: list[list[float]]) -> HalfPoint |
         return None
     root = sizes[0] - means[0] / slope
     # The root moves with either mean in proportion to its distance from the other size.
-    share = (root - sizes[0]) / (sizes[1] - sizes[0])
-    error = math.hypot((1 - share) * per_mean[0], share * per_mean[1]) / slope
+    weight = (root - sizes[0]) / (sizes[1] - sizes[0])
+    error = math.hypot((1 - weight) * per_mean[0], weight * per_mean[1]) / slope
     return HalfPoint(root, error, runs - 2, slope, scatter, runs)

@@ -1,27 +1,32 @@
-"""A start of few neurons that looks like one of many."""
+"""A start of few neurons with the alignment of one of infinitely many."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.network.initialisation import Network
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import integer
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 #: Neurons of a balanced start for each direction of the subspace and repeat.
 NEURONS = 4
 
 
 def balanced_start(
-    U: NDArray[np.float64],
+    U: Float64[Float64Array, "r d"],
     rng: np.random.Generator,
     *,
     repeats: int = 1,
     norm: float = 1e-2,
     dtype: str = "float64",
 ) -> Network:
-    """A symmetric start whose weights have their expected share in the hidden subspace.
+    """A symmetric start with exactly the expected alignment r/d.
 
     For each row u of U and each repeat two directions √(r/d) u ± √(1 − r/d) w, w uniform in
     the complement of the subspace, mirrored as in `symmetric_start`: m = 4 r `repeats`.

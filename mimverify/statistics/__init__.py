@@ -1,4 +1,4 @@
-"""Tests with stated error bounds. Nothing here knows about training."""
+"""Tests with stated error bounds. Nothing here depends on training."""
 
 from mimverify.statistics.binomial import SequentialBinomial
 from mimverify.statistics.two_sample import SequentialTwoSample

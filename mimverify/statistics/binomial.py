@@ -57,7 +57,7 @@ class SequentialBinomial:
         return _log_ratio(self.successes, self.runs, self.low, self.high)
 
     def observe(self, success: bool) -> str | None:
-        """Count one independent trial; returns the decision, if it has fallen."""
+        """Count one independent run; returns the decision, if there is one."""
         if self.decision is None:
             self.runs += 1
             self.successes += bool(success)
@@ -70,7 +70,7 @@ class SequentialBinomial:
 
     @property
     def fewest(self) -> int:
-        """Trials after which a decision for `high` can first fall: all of them successes."""
+        """The fewest runs after which it can decide for `high`: all of them successes."""
         assert self.beta is not None
         needed = -math.log(self.beta)
         count = max(1, math.floor(needed / _times_log(1, self.high, self.low)))
@@ -78,37 +78,37 @@ class SequentialBinomial:
             count += 1
         return count
 
-    def fails_at(self, trials: int) -> int | None:
-        """The largest number of successes in `trials` that decides for `low`; None: no number."""
+    def fails_at(self, runs: int) -> int | None:
+        """The largest number of successes in `runs` that decides for `low`; None: no number."""
         assert self.beta is not None
-        trials = integer("trials", trials, minimum=1)
-        size = 1 << (trials - 1).bit_length()  # few sizes, so that most calls find theirs
-        lowest, _ = _bounds(self.low, self.high, self.alpha, self.beta, size)[trials - 1]
+        runs = integer("runs", runs, minimum=1)
+        size = 1 << (runs - 1).bit_length()  # few sizes, so that most calls find theirs
+        lowest, _ = _bounds(self.low, self.high, self.alpha, self.beta, size)[runs - 1]
         return None if lowest < 0 else lowest
 
-    def detectable(self, *, power: float = 0.95, trials: int) -> float | None:
-        """The largest p for which the decision within `trials` is `"low"` with this probability.
+    def detectable(self, *, power: float = 0.95, runs: int) -> float | None:
+        """The largest p for which the decision within `runs` is `"low"` with this probability.
 
         Every smaller p is caught at least as often: more successes never help to fail.
         Rounded down to 1e-6; None where not even p = 0 is caught.
 
-        **Raises** `InputError` unless 0 < power < 1 and `trials` is at least 1.
+        **Raises** `InputError` unless 0 < power < 1 and `runs` is at least 1.
         """
         assert self.beta is not None
         if not 0 < number("power", power) < 1:
             raise InputError(f"power={power}: expected a probability between 0 and 1")
-        trials = integer("trials", trials, minimum=1)
-        return _detectable(self.low, self.high, self.alpha, self.beta, float(power), trials)
+        runs = integer("runs", runs, minimum=1)
+        return _detectable(self.low, self.high, self.alpha, self.beta, float(power), runs)
 
 
 @lru_cache(maxsize=64)
 def _bounds(
-    low: float, high: float, alpha: float, beta: float, trials: int
+    low: float, high: float, alpha: float, beta: float, runs: int
 ) -> tuple[tuple[int, int], ...]:
     """For t = 1, 2, …: the largest number of successes that decides for `low`, or −1, and
     the smallest that decides for `high`, or t + 1. Both never fall."""
     found, lowest, highest = [], -1, 0
-    for t in range(1, trials + 1):
+    for t in range(1, runs + 1):
         while lowest < t and _log_ratio(lowest + 1, t, low, high) <= math.log(alpha):
             lowest += 1
         while highest <= t and _log_ratio(highest, t, low, high) < -math.log(beta):
@@ -119,9 +119,9 @@ def _bounds(
 
 @lru_cache(maxsize=64)
 def _detectable(
-    low: float, high: float, alpha: float, beta: float, power: float, trials: int
+    low: float, high: float, alpha: float, beta: float, power: float, runs: int
 ) -> float | None:
-    bounds = _bounds(low, high, alpha, beta, trials)
+    bounds = _bounds(low, high, alpha, beta, runs)
     if _rejection(0.0, bounds) < power:
         return None
     caught, missed = 0.0, high
@@ -148,8 +148,8 @@ def _rejection(p: float, bounds: tuple[tuple[int, int], ...]) -> float:
     return rejected
 
 
-def _log_ratio(successes: int, trials: int, low: float, high: float) -> float:
-    return _times_log(successes, high, low) + _times_log(trials - successes, 1 - high, 1 - low)
+def _log_ratio(successes: int, runs: int, low: float, high: float) -> float:
+    return _times_log(successes, high, low) + _times_log(runs - successes, 1 - high, 1 - low)
 
 
 def _times_log(count: int, p: float, q: float) -> float:

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import betainc
 
+from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import array
 
@@ -44,7 +43,7 @@ def dkw_radius(samples: int, alpha: float) -> float:
     return math.sqrt(math.log(2 / alpha) / (2 * samples))
 
 
-def uniformity_test(values: Any, *, alpha: float) -> UniformityTest:
+def uniformity_test(values: ArrayLike, *, alpha: float) -> UniformityTest:
     """Exact two-sided Kolmogorov–Smirnov test of values `(N,)` against uniform on [0, 1].
 
     The false-alarm probability is exactly at most `alpha` for independent values.
@@ -61,8 +60,10 @@ def uniformity_test(values: Any, *, alpha: float) -> UniformityTest:
     return UniformityTest(distance, float(kstwo.sf(distance, n)), n, alpha)
 
 
-def null_overlap_cdf(overlap: Any, *, rank: int, dim: int) -> NDArray[np.float64]:
+def null_overlap_cdf(overlap: ArrayLike, *, rank: int, dim: int) -> Float64Array:
     """P(‖U ŵ‖² ≤ overlap) for ŵ uniform on the sphere: Beta(r/2, (d − r)/2) (theory.md D6).
+
+    Of any shape, that of `overlap`.
 
     **Raises** `InputError` unless 1 ≤ rank < dim.
     """

@@ -4,40 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from mimverify.problems import MultiIndexModel
 from mimverify.strategies.choices import choices
+from mimverify.support.arrays import FloatArray
 from mimverify.support.validation import choice, dtype_name
 
-__all__ = ["ARRAY_KINDS", "AwkwardArrays", "adversarial_arrays"]
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-Array = NDArray[np.floating[Any]]
+__all__ = ["ARRAY_KINDS", "AwkwardArrays", "adversarial_arrays"]
 
 
 @dataclass(frozen=True, eq=False)
 class AwkwardArrays:
     """A data set and a network: X `(n, d)`, y `(n,)`, W `(m, d)`, a and b `(m,)`.
 
-    `kind` is the key of `ARRAY_KINDS` that says what is awkward; all arrays are finite.
+    `kind` is the key of `ARRAY_KINDS` that describes what is awkward; all arrays are finite.
     """
 
     kind: str
-    X: Array
-    y: Array
-    W: Array
-    a: Array
-    b: Array
+    X: FloatArray
+    y: FloatArray
+    W: FloatArray
+    a: FloatArray
+    b: FloatArray
 
-    def mapped(self, function: Callable[[Array], Array]) -> AwkwardArrays:
+    def mapped(self, function: Callable[[FloatArray], FloatArray]) -> AwkwardArrays:
         """`function` applied to each array."""
         names = [field.name for field in fields(self) if field.name != "kind"]
-        changed: dict[str, Any] = {name: function(getattr(self, name)) for name in names}
-        return replace(self, **changed)
+        changed: dict[str, FloatArray] = {name: function(getattr(self, name)) for name in names}
+        return replace(self, **changed)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def _duplicated(arrays: AwkwardArrays) -> AwkwardArrays:
     return replace(arrays, X=arrays.X[rows], y=arrays.y[rows])
 
 
-def _strided(array: Array) -> Array:
+def _strided(array: Float[FloatArray, "*shape"]) -> Float[FloatArray, "*shape"]:
     """The same numbers as every other entry, backwards, of a larger array."""
     spread = np.zeros([2 * size for size in array.shape], dtype=array.dtype)
     view = spread[(slice(None, None, -2),) * array.ndim]
@@ -74,7 +75,7 @@ def _strided(array: Array) -> Array:
     return view
 
 
-def _read_only(array: Array) -> Array:
+def _read_only(array: FloatArray) -> FloatArray:
     array = array.copy()
     array.setflags(write=False)
     return array

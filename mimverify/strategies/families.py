@@ -2,7 +2,7 @@
 
 Polynomials and ReLU networks are links of mimverify's own; trigonometric links, compositions
 and odd links are attributes of this module, such as
-`"mimverify.strategies.families:trigonometric_r2_s7"`, made when they are asked for.
+`"mimverify.strategies.families:trigonometric_r2_s7"`, made on first access.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.problems import Link, get_link
 from mimverify.problems.links import hermite
+from mimverify.support.arrays import Float64Array
 from mimverify.support.validation import choice, integer
 
 __all__ = ["FAMILIES", "ODD_FAMILIES", "family_link"]
 
-Array = NDArray[np.float64]
-Function = Callable[[Array], Array]
+Function = Callable[[Float64Array], Float64Array]
 
 #: Families that mostly lie inside the theorem's assumptions, simplest first.
 FAMILIES = ("polynomial", "trigonometric", "relu-network", "composition")
@@ -53,7 +52,7 @@ def family_link(family: str, rank: int = 1, seed: int = 0) -> Link:
 
 @lru_cache(maxsize=128)
 def _own(family: str, rank: int, seed: int) -> Link:
-    # One object for one name: what is computed for a link is remembered by it.
+    # One object for one name: results are cached by the link object.
     function, formula = _OWN[family](rank, np.random.default_rng([seed, rank, len(family)]))
     attribute = f"{family.replace('-', '_')}_r{rank}_s{seed}"
     return Link(f"{__name__}:{attribute}", rank, function, formula)
@@ -69,7 +68,7 @@ def _sine(rank: int, rng: np.random.Generator) -> tuple[Function, str]:
     return lambda z: np.sin(z @ frequencies.T) @ heights, "Σ c_k sin(ω_k·z)"
 
 
-def _waves(rank: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+def _waves(rank: int, rng: np.random.Generator) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Frequencies `(K, r)` of length 1 to 2, phases and heights `(K,)` of two waves a feature."""
     count = 2 * rank
     frequencies = rng.standard_normal((count, rank))

@@ -1,4 +1,4 @@
-"""Random links, inside or outside the theorem's assumptions as the link analysis sees it."""
+"""Random links, inside or outside the theorem's assumptions according to the link analysis."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def lies_inside(link: Link | str, loss: Loss | str = "huber") -> bool | None:
         return False
     if moments.rank == link.rank:
         return law.tail.bounded
-    # What cannot be told from zero is zero only where the error is far below √v.
+    # What is indistinguishable from zero is zero only where the error is far below √v.
     return False if moments.eigenvalue_error < 1e-3 * math.sqrt(moments.v) else None
 
 
 def link_candidates(*, rank: int | None = None, odd: bool = False) -> st.SearchStrategy[Link]:
-    """Members of the families, unseen by any analysis.
+    """Members of the families, not analysed.
 
     **Arguments**
 

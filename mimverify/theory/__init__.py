@@ -1,6 +1,6 @@
-"""Predictions: everything that docs/theory.md says about a trajectory, computed.
+"""Predictions: what docs/theory.md derives about a trajectory, computed.
 
-`inspect_link` analyses a link, `predict` a whole run; the rooms behind them are public as
+`inspect_link` analyses a link, `predict` a whole run; what they are composed of is public as
 well. Nothing here has a free constant. Derivations: docs/theory-engine.md.
 """
 

@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.support.arrays import Float64Array
 from mimverify.support.validation import number
 from mimverify.theory.closed_forms import plateau
 from mimverify.theory.conditional.moments import CLEARLY
-from mimverify.theory.labels.cache import remembered
+from mimverify.theory.labels.cache import cached
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
 from mimverify.theory.labels.law import LabelLaw, label_law
 from mimverify.theory.labels.tails import Tail
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.theory.spectrum.thresholds import Thresholds, descent_threshold, thresholds
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,11 @@ class FirstMoments:
     - `second_order`: λ_max of E[T² zzᵀ], which decides what survives at Λ = 0.
     """
 
-    eigenvalues: Array
-    directions: Array
+    eigenvalues: Float64Array
+    directions: Float64Array
     eigenvalue_error: float
     v: float
-    u: Array
+    u: Float64Array
     second_error: float
     second_order: float
 
@@ -51,8 +53,8 @@ class FirstMoments:
         return len(self.clear_eigenvalues)
 
     @property
-    def clear_eigenvalues(self) -> Array:
-        """Those."""
+    def clear_eigenvalues(self) -> Float64[Float64Array, " k"]:
+        """The eigenvalues of Λ that are clearly not zero, `(k,)`."""
         return self.eigenvalues[np.abs(self.eigenvalues) > CLEARLY * self.eigenvalue_error]
 
 
@@ -95,10 +97,10 @@ class TransformAnalysis(FirstMoments):
     constant: float | None
     mean: float
     third: float
-    linear: Array
+    linear: Float64Array
     linear_error: float
     tail: Tail
-    alpha_spectral: Array | None
+    alpha_spectral: Float64Array | None
     alpha_gd: float | None
     alpha_gd_error: float | None
     threshold_reason: str | None
@@ -141,13 +143,13 @@ def analyse_transform(
     return _analyse(link, loss, number("noise", noise, minimum=0.0))
 
 
-@remembered(maxsize=64)
+@cached(maxsize=64)
 def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> TransformAnalysis:
     law = label_law(link, loss, noise=noise)
     moments = first_moments(law)
     linear, linear_error = law.mean(lambda at: at.T[:, None] * at.z)
     third, third_error = law.mean(lambda at: at.T**3)
-    spectral: Array | None = None
+    spectral: Float64Array | None = None
     descent = descent_error = reason = None
     if law.tail.bounded is True:
         measure = label_measure(law, fourth_moments=False)
@@ -181,11 +183,13 @@ def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> Transform
     )
 
 
-def _products(z: Array) -> Array:
+def _products(z: Float64Array) -> Float64Array:
     return z[:, :, None] * z[:, None, :]
 
 
-def _diagonalise(first: Array, second: Array, error: float) -> tuple[Array, Array, Array]:
+def _diagonalise(
+    first: Float64Array, second: Float64Array, error: float
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """λ's, largest modulus first, their directions as rows, and the u's along them.
 
     Where λ's coincide within the error any basis of the eigenspace would do: the one that

@@ -1,4 +1,4 @@
-"""Predicted against simulated trajectories: D1 on trial, and with it the theory itself.
+"""Predicted against simulated trajectories: a test of D1, and with it of the theory.
 
 For each data set the traces of its own H are computed exactly; given the data, stage 1
 follows them (theory.md E2). Their ratio of means over data sets is compared with D1. The law
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,14 +19,17 @@ from scipy.special import stdtr, stdtrit
 
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
 from mimverify.support.validation import integer, number
 from mimverify.theory.labels.label_measure import label_measure
-from mimverify.theory.labels.law import label_law, realised_law
-from mimverify.theory.spectrum.population import population_of
+from mimverify.theory.labels.law import realised_law
+from mimverify.theory.spectrum.population import limiting_population
 from mimverify.theory.trajectory import Trajectory, trajectory_of
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from jaxtyping import Bool, Float64
 
 #: Links of the standard comparison: even and not, injective and not, smooth and not, with
 #: and without a first-order signal, of rank one to three.
@@ -66,17 +69,17 @@ class Comparison:
     samples: int
     seeds: int
     realised: bool
-    predicted: Array
-    simulated: Array
-    standard_error: Array
+    predicted: Float64Array
+    simulated: Float64Array
+    standard_error: Float64Array
 
     @property
-    def z(self) -> Array:
+    def z(self) -> Float64[Float64Array, " T"]:
         """(simulated − predicted)/standard error."""
         return np.asarray((self.simulated - self.predicted) / self.standard_error)
 
     @property
-    def beyond(self) -> NDArray[np.bool_]:
+    def beyond(self) -> Bool[NDArray[np.bool_], " T"]:
         """Where the gap exceeds 1 % and three standard errors."""
         allowed = RELATIVE * self.predicted + DEVIATIONS * self.standard_error
         return np.asarray(np.abs(self.simulated - self.predicted) > allowed)
@@ -87,7 +90,7 @@ class Comparison:
         allowed = RELATIVE * self.predicted + quantile * self.standard_error
         return bool(np.any(np.abs(self.simulated - self.predicted) > allowed))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """A record of plain numbers."""
         return {
             "link": self.link,
@@ -158,16 +161,16 @@ class _Cell:
     def __init__(self, link: Link, loss: Loss, dim: int, n: int, steps: int) -> None:
         self.link, self.loss, self.dim, self.n, self.steps = link, loss, dim, n, steps
         self.powers = [2 * t for t in range(1, steps + 1)]
-        self.realised = not label_law(link, loss).settled
+        population = limiting_population(link, loss)
+        self.realised = population is None
         self.population: Trajectory | None = None
-        if not self.realised:
-            population = population_of(link, loss)
+        if population is not None:
             self.population = trajectory_of(
                 population.measure, dim, n, steps, shift=population.shift
             )
-        self.rows: list[tuple[Array, Array, Array]] = []
+        self.rows: list[tuple[Float64Array, Float64Array, Float64Array]] = []
 
-    def observe(self, X: Array) -> None:
+    def observe(self, X: Float64[Float64Array, "n d"]) -> None:
         z = X[:, : self.link.rank]
         y = self.link(z)
         law = realised_law(z, y, self.loss)
@@ -185,11 +188,11 @@ class _Cell:
         self.rows.append((np.array(signal) * scale, total * scale, predicted.alignment[1:]))
 
     def result(self) -> Comparison:
-        # In units of the predicted trace: a heavy label would else decide a whole mean.
-        signal, total, predicted = (np.array(part) for part in zip(*self.rows, strict=True))
+        # In units of the predicted trace: otherwise one large label would dominate the mean.
+        signal, total, predicted = (np.array(column) for column in zip(*self.rows, strict=True))
         simulated = signal.mean(axis=0) / total.mean(axis=0)
         residual = (signal - simulated * total) / total.mean(axis=0)
-        if self.realised:  # the prediction varies along, which takes away part of the noise
+        if self.realised:  # the prediction varies as well, which cancels part of the noise
             residual = residual - (predicted - predicted.mean(axis=0))
         error = residual.std(axis=0, ddof=1) / np.sqrt(len(self.rows))
         return Comparison(
@@ -205,7 +208,9 @@ class _Cell:
         )
 
 
-def _weighted_covariance(X: Array, T: Array) -> Array:
+def _weighted_covariance(
+    X: Float64[Float64Array, "n d"], T: Float64[Float64Array, " n"]
+) -> Float64[Float64Array, "d d"]:
     """(1/n) Σ T_i x_i x_iᵀ, the rows of either sign apart: AᵀA costs half of AᵀB."""
     scaled = np.sqrt(np.abs(T))[:, None] * X
     up, down = scaled[T > 0], scaled[T < 0]
@@ -213,7 +218,7 @@ def _weighted_covariance(X: Array, T: Array) -> Array:
 
 
 def expected_beyond(results: Sequence[Comparison]) -> float:
-    """How many comparisons chance alone puts beyond three standard errors, at most."""
+    """Expected number of comparisons beyond three standard errors by chance, at most."""
     return sum(
         len(result.predicted) * 2 * float(stdtr(result.seeds - 1, -DEVIATIONS))
         for result in results

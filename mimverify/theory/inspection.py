@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.network.losses import LOSSES, Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
 from mimverify.support.validation import number
 from mimverify.theory.analysis import TransformAnalysis, analyse_transform
 from mimverify.theory.conditional.hermite import HermiteTensors, hermite_tensors
@@ -24,8 +23,6 @@ from mimverify.theory.conditional.information import LabelInformation, label_inf
 from mimverify.theory.conditional.moments import CLEARLY
 from mimverify.theory.labels.law import label_law
 from mimverify.theory.paper import PaperAssumption, paper_assumptions
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -72,7 +69,7 @@ class LinkInspection:
         """α_GD/α_c, None where either does not exist."""
         return gap(self.analysis, self.information)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """A record of plain numbers; what does not exist is None, with a reason beside it."""
         analysis, information = self.analysis, self.information
         first = None if analysis.alpha_spectral is None else float(analysis.alpha_spectral[0])
@@ -290,7 +287,7 @@ def _generic(
         )
     else:
         repair = "none: no transform of the label has second-order information beyond this"
-    # What cannot be told from zero is zero only where the error is far below √v.
+    # What is indistinguishable from zero is zero only where the error is far below √v.
     resolved = analysis.eigenvalue_error < 1e-3 * math.sqrt(analysis.v)
     state = "has rank" if resolved else "is only known to have rank at least"
     return Assumption(
@@ -363,7 +360,7 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _tensor_json(tensors: HermiteTensors) -> dict[str, Any]:
+def _tensor_json(tensors: HermiteTensors) -> Json:
     return {
         "tensors": [tensor.tolist() for tensor in tensors.tensors],
         "errors": list(tensors.errors),

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
 from mimverify.support.validation import integer
 from mimverify.theory.analysis import FirstMoments, first_moments
 from mimverify.theory.closed_forms import (
@@ -29,15 +29,13 @@ from mimverify.theory.closed_forms import (
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
 from mimverify.theory.labels.law import LabelLaw, label_law, sampled_law, truncated_law
 from mimverify.theory.sample_sizes import HIGHEST_RATIO, local_exponent, n_half
-from mimverify.theory.spectrum.population import population_of
+from mimverify.theory.spectrum.population import limiting_population
 from mimverify.theory.spectrum.resolvent import Outlier, Resolvent
 from mimverify.theory.spectrum.span import SpanPrediction, predict_span
 from mimverify.theory.steps import MOST_STEPS, StepCount, Window, recommended_steps, span_window
 from mimverify.theory.trajectory import Trajectory, predict_trajectory
 
-Array = NDArray[np.float64]
-
-# A share of the alignment by which it may be wrong without a note.
+# Relative error of the alignment above which a note is added.
 _DOUBTFUL = 0.1
 # From this n/d on the rule n → n − d (D8) holds to a per cent.
 _FEW = 12
@@ -78,7 +76,7 @@ class Prediction:
       1 − A as T → ∞, None where no outlier leads.
     - `span`: span recovery (None for T = 0); `recommended`, `window`: step counts.
     - `closed`: the laws for n ≫ d.
-    - `notes`: what rests on a stand-in, or is not to be relied upon.
+    - `notes`: what is approximated, and what is unreliable.
 
     All but `trajectory` are those of power iteration (η1 β1 = 1), and empty for other decays.
     """
@@ -104,7 +102,7 @@ class Prediction:
     closed: ClosedForms
     notes: tuple[str, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """A record of plain numbers; what does not exist is None."""
         low, high = self.trajectory.run_interval(self.neurons)
         aligned = self.trajectory.alignment
@@ -260,8 +258,9 @@ def _measures(
     no finite run's does.
     """
     cut = label_measure(truncated_law(link, loss, samples, noise=noise), fourth_moments=False)
-    if label_law(link, loss, noise=noise).settled:
-        return population_of(link, loss, noise=noise).measure, cut
+    population = limiting_population(link, loss, noise=noise)
+    if population is not None:
+        return population.measure, cut
     sampled = sampled_law(link, loss, samples, noise=noise, seed=seed)
     return cut, label_measure(sampled, fourth_moments=False)
 
@@ -326,7 +325,7 @@ def _closed_forms(moments: FirstMoments, dim: int, samples: int, steps: int) -> 
 
 def _notes(law: LabelLaw, trajectory: Trajectory, samples: int, iterates: bool) -> tuple[str, ...]:
     notes = []
-    if not law.settled:
+    if not law.deterministic_limit:
         why = "T(y) jumps at an atom of the labels" if law.at_jump else "T(y) is not bounded"
         notes.append(
             f"{why}: labels were simulated; spectrum, floor, span and step counts are those of "
@@ -351,7 +350,7 @@ def _list(values: tuple[float, ...] | None) -> list[float] | None:
     return None if values is None else list(values)
 
 
-def _tuple(values: Array | None) -> tuple[float, ...] | None:
+def _tuple(values: Float64Array | None) -> tuple[float, ...] | None:
     return None if values is None else tuple(float(value) for value in values)
 
 

@@ -13,7 +13,7 @@ from mimverify.theory.labels.label_measure import LabelMeasure
 from mimverify.theory.spectrum.resolvent import Resolvent
 from mimverify.theory.spectrum.traces import traces
 
-#: Of n/d: what is not learned from so many samples is not learned.
+#: Of n/d: what needs more samples counts as never learned.
 HIGHEST_RATIO = 1e13
 
 _HIGHEST_LOG_RATIO = math.log(HIGHEST_RATIO)
@@ -35,7 +35,7 @@ def n_half(
 
     **Arguments**
 
-    - `guess`: where to look first (by default what the closed form says).
+    - `guess`: first guess of n (by default the closed form's).
     """
 
     def gap(log_alpha: float) -> float:

@@ -1,4 +1,4 @@
-"""How many steps: enough to leave the noise behind, few enough not to collapse.
+"""How many steps: enough for the signal to dominate, few enough not to collapse.
 
 Source: theory.md §2 (number of steps), §4 (D5, window).
 """
@@ -71,7 +71,7 @@ class Window:
     """Steps [first, last] with span recovery of at least `level` (median over starts).
 
     `first` is None, with a reason, where no step reaches the level; `last` is None where
-    rounding never spoils it.
+    rounding never prevents it.
     """
 
     level: float

@@ -9,27 +9,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
-from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri
 
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import integer, number
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
-from mimverify.theory.labels.law import label_law, sampled_law
+from mimverify.theory.labels.law import sampled_law
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.theory.spectrum.bias import trace_bias
 from mimverify.theory.spectrum.fluctuations import LabelShift, trace_covariance
-from mimverify.theory.spectrum.population import population_of
+from mimverify.theory.spectrum.population import limiting_population
 from mimverify.theory.spectrum.resolvent import Resolvent
 from mimverify.theory.spectrum.traces import traces
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 #: Most labels that are simulated for an unbounded T.
 MOST_LABELS = 5_000_000
@@ -59,35 +60,37 @@ class Trajectory:
       divided by √(number of independent neurons); `start_shift` likewise (by that number).
     - `log_trace`: log E tr H^{2t}.
     - `error`: of `alignment`, absolute: how far it moves on a coarser quadrature, or, where
-      labels were simulated (`sampled`: see `LabelLaw.settled`), the standard error over their
-      draws. Where a few labels of all draws decide, as under heavy tails, it is large.
+      labels were simulated (`sampled`: no `LabelLaw.deterministic_limit`), the standard error
+      over their draws. Where a few labels of all draws decide, as under heavy tails, it is large.
     """
 
     dim: int
     samples: int
-    asymptotic: Array
-    alignment: Array
-    signal: Array
-    log_odds_shift: Array
-    remainder: Array
-    log_odds_deviation: Array
-    start_shift: Array
-    start_deviation: Array
-    log_trace: Array
-    error: Array
+    asymptotic: Float64Array
+    alignment: Float64Array
+    signal: Float64Array
+    log_odds_shift: Float64Array
+    remainder: Float64Array
+    log_odds_deviation: Float64Array
+    start_shift: Float64Array
+    start_deviation: Float64Array
+    log_trace: Float64Array
+    error: Float64Array
     sampled: bool = False
 
     @property
-    def overlaps(self) -> Array:
+    def overlaps(self) -> Float64[Float64Array, "steps_1 r"]:
         """`(T + 1, r)`."""
         return np.asarray(np.diagonal(self.signal, axis1=1, axis2=2))
 
     @property
-    def log_odds(self) -> Array:
+    def log_odds(self) -> Float64[Float64Array, " steps_1"]:
         """log(A/(1 − A)) of `alignment`."""
         return np.asarray(logit(self.alignment))
 
-    def run_log_odds(self, neurons: int) -> tuple[Array, Array]:
+    def run_log_odds(
+        self, neurons: int
+    ) -> tuple[Float64[Float64Array, " steps_1"], Float64[Float64Array, " steps_1"]]:
         """Mean and standard deviation over runs of log(A_t/(1 − A_t)).
 
         **Arguments**
@@ -98,15 +101,17 @@ class Trajectory:
         variance = self.log_odds_deviation**2 + self.start_deviation**2 / neurons
         return mean, np.sqrt(variance)
 
-    def run_mean(self, neurons: int) -> Array:
+    def run_mean(self, neurons: int) -> Float64[Float64Array, " steps_1"]:
         """Mean over runs of A_t: the log-odds are taken to be normal."""
         mean, deviation = self.run_log_odds(neurons)
         x, w = hermegauss(40)
         odds = mean[:, None] + deviation[:, None] * x
         return np.asarray(expit(odds) @ (w / w.sum()))
 
-    def run_interval(self, neurons: int, coverage: float = 0.95) -> tuple[Array, Array]:
-        """The central interval that A_t of so large a share of runs falls into."""
+    def run_interval(
+        self, neurons: int, coverage: float = 0.95
+    ) -> tuple[Float64Array, Float64Array]:
+        """The central interval `(T + 1,)` each that contains A_t with probability `coverage`."""
         mean, deviation = self.run_log_odds(neurons)
         reach = float(ndtri((1 + coverage) / 2)) * deviation
         return np.asarray(expit(mean - reach)), np.asarray(expit(mean + reach))
@@ -160,8 +165,8 @@ def predict_trajectory(
         raise InputError(
             f"loss={loss.name!r}: with the linear part removed only 'squared' is predicted"
         )
-    if label_law(link, loss, noise=noise).settled:
-        population = population_of(link, loss, noise=noise)
+    population = limiting_population(link, loss, noise=noise)
+    if population is not None:
         result = trajectory_of(
             population.measure, dim, effective, steps, offset=offset, shift=population.shift
         )
@@ -212,11 +217,14 @@ def trajectory_of(
     later = slice(1, None)
     between, bias = np.zeros((len(times), 2, 2)), np.zeros((len(times), 2))
     if steps:
-        settings: dict[str, Any] = {"offset": offset, "shift": shift, "labels": labels}
-        between[later] = trace_covariance(resolvent, dim, powers_of_steps, **settings)
+        between[later] = trace_covariance(
+            resolvent, dim, powers_of_steps, offset=offset, shift=shift, labels=labels
+        )
         # The bias is relative to the natural ratio n/(d − r), whose own effect is as large.
         natural = Resolvent(measure, samples / (dim - measure.rank))
-        bias[later] = trace_bias(natural, dim, powers_of_steps, **settings)
+        bias[later] = trace_bias(
+            natural, dim, powers_of_steps, offset=offset, shift=shift, labels=labels
+        )
         reference = alignments(measure, dim, samples, steps, offset=offset, natural=True)
     else:
         reference = aligned
@@ -248,7 +256,7 @@ def alignments(
     *,
     offset: float = 0.0,
     natural: bool = False,
-) -> Array:
+) -> Float64[Float64Array, " steps_1"]:
     """A_0 … A_T by D1 alone, at α = n/d or, `natural`, n/(d − r)."""
     resolvent = Resolvent(measure, samples / (dim - measure.rank if natural else dim))
     powers = [2 * t for t in range(steps + 1)]
@@ -259,7 +267,7 @@ def alignments(
 
 def _halves(
     resolvent: Resolvent, dim: int, powers: Sequence[int], offset: float
-) -> tuple[list[tuple[Array, Array]], Array]:
+) -> tuple[list[tuple[Float64Array, Float64Array]], Float64Array]:
     """U p Uᵀ `(P, r, r)` and tr p `(P,)` of the neurons with a > 0 and with a < 0 (the same,
     and given once, unless offset ≠ 0), and the common log scale `(P,)`."""
     moments = [
@@ -275,8 +283,12 @@ def _halves(
 
 
 def _start_spread(
-    sigma: Array, trace: Array, sigma_squared: Array, trace_squared: Array, align: Array
-) -> Array:
+    sigma: Float64Array,
+    trace: Float64Array,
+    sigma_squared: Float64Array,
+    trace_squared: Float64Array,
+    align: Float64Array,
+) -> Float64Array:
     """tr Σ², tr Σ N and tr N² of one half's neurons, `(T + 1, 3)`.
 
     A neuron is p(H) w₀: its signal part has covariance Σ = U p² Uᵀ, its noise part
@@ -289,7 +301,9 @@ def _start_spread(
     return np.stack([both, cross, noise], axis=1)
 
 
-def _start_moments(signal: Array, total: Array, spread: Array, halves: int) -> tuple[Array, Array]:
+def _start_moments(
+    signal: Float64Array, total: Float64Array, spread: Float64Array, halves: int
+) -> tuple[Float64Array, Float64Array]:
     """Variance and shift of the log-odds of one independent neuron (to first order)."""
     s = np.trace(signal, axis1=1, axis2=2)
     b = total - s
@@ -358,7 +372,7 @@ def _ratio_of_means(runs: list[Trajectory]) -> Trajectory:
         axis=0,
     )
 
-    def mean(name: str) -> Array:
+    def mean(name: str) -> Float64Array:
         return np.asarray(np.mean([getattr(run, name) for run in runs], axis=0))
 
     return replace(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from scipy.linalg import subspace_angles
 from scipy.stats import binom
 
@@ -26,17 +25,17 @@ from mimverify.measure import (
     test_errors,
 )
 from mimverify.problems import BLOCK_ROWS, MultiIndexModel, haar_subspace
+from mimverify.support.arrays import Array, ArrayLike, NumpyArray
 from mimverify.support.errors import InputError
 
-Array = NDArray[Any]
 U64 = 2.0**-53
 
 
-def subspace(rank: int, dim: int, seed: int = 0) -> Array:
+def subspace(rank: int, dim: int, seed: int = 0) -> NumpyArray:
     return haar_subspace(rank, dim, np.random.default_rng([seed, 1]))
 
 
-def weights(m: int, dim: int, seed: int = 0) -> Array:
+def weights(m: int, dim: int, seed: int = 0) -> NumpyArray:
     return np.random.default_rng([seed, 2]).standard_normal((m, dim))
 
 
@@ -53,17 +52,17 @@ def rounding(m: int, rank: int, dim: int) -> float:
 
 
 @pytest.mark.parametrize(("m", "rank", "dim"), SHAPES)
-def test_alignment_is_a_share(m: int, rank: int, dim: int) -> None:
+def test_alignment_is_a_fraction(m: int, rank: int, dim: int) -> None:
     U, W = subspace(rank, dim), weights(m, dim)
-    shares = overlaps(W, U)
-    assert shares.shape == (rank,)
-    assert (shares >= 0).all()
+    overlap = overlaps(W, U)
+    assert overlap.shape == (rank,)
+    assert (overlap >= 0).all()
     A = alignment(W, U)
     eps = rounding(m, rank, dim)
-    assert abs(A - shares.sum()) <= eps
+    assert abs(A - overlap.sum()) <= eps
     assert 0 <= A <= 1 + eps
     assert abs(A - np.trace(U @ W.T @ W @ U.T) / np.trace(W @ W.T)) <= eps
-    # What U leaves is the share of its complement.
+    # What U leaves is the overlap with its complement.
     complement = np.linalg.svd(U)[2][rank:]
     rest = alignment(W, complement) if len(complement) else 0.0
     assert A + rest == pytest.approx(1, abs=4 * eps)
@@ -170,7 +169,9 @@ def test_tiny_and_huge_float32_weights(scale: float) -> None:
 
 
 @pytest.mark.parametrize("measure", [alignment, overlaps, principal_cosines, span_recovery])
-def test_measures_take_any_array_and_refuse_others(measure: Any) -> None:
+def test_measures_take_any_array_and_refuse_others(
+    measure: Callable[[ArrayLike, ArrayLike], ArrayLike],
+) -> None:
     U, W = subspace(2, 6), weights(8, 6)
     np.testing.assert_array_equal(measure(torch.tensor(W), U.tolist()), measure(W, U))
     for wrong, message in [
@@ -187,7 +188,7 @@ def test_measures_take_any_array_and_refuse_others(measure: Any) -> None:
 
 
 @pytest.mark.parametrize("make", [np.array, torch.tensor])
-def test_recorder(make: Any) -> None:
+def test_recorder(make: Callable[[NumpyArray], Array]) -> None:
     U = subspace(2, 6)
     seen: list[int] = []
     recorder = Recorder(U, keep_weights=True, on_step=lambda r: seen.append(len(r.alignment)))
@@ -246,7 +247,7 @@ def test_errors_on_fresh_data_block_by_block() -> None:
     n = 2 * BLOCK_ROWS + 17
     rows: list[int] = []
 
-    def predict(X: Array) -> Array:
+    def predict(X: NumpyArray) -> NumpyArray:
         rows.append(len(X))
         return np.asarray(X[:, 0])
 
@@ -310,12 +311,12 @@ def test_baselines_are_ordered() -> None:
 # --- the reduced model ----------------------------------------------------------------
 
 
-def gram(U: Array, W: Array) -> Array:
+def gram(U: NumpyArray, W: NumpyArray) -> NumpyArray:
     stacked = np.vstack([U, W])
     return np.asarray(stacked @ stacked.T)
 
 
-def symmetric_pairs(m: int, dim: int) -> Array:
+def symmetric_pairs(m: int, dim: int) -> NumpyArray:
     half = weights(m // 2, dim)
     return np.concatenate([half, -half])
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.polynomial.hermite_e import hermegauss, hermeval
-from numpy.typing import NDArray
 from scipy.special import ndtr
 from scipy.stats import binom, chi2, pearsonr
 
@@ -27,16 +26,16 @@ from mimverify.problems import (
     haar_subspace,
     row_blocks,
 )
-from mimverify.problems import model as model_room
+from mimverify.problems import model as model_module
 from mimverify.problems.streams import Stream
 from mimverify.statistics import null_overlap_cdf, uniformity_test
+from mimverify.support.arrays import ArrayLike, NumpyArray
 from mimverify.support.errors import InputError
 
-Array = NDArray[Any]
 U64 = 2.0**-53
 
 
-def quadrature(rank: int, nodes: int) -> tuple[Array, Array]:
+def quadrature(rank: int, nodes: int) -> tuple[NumpyArray, NumpyArray]:
     """Gauss–Hermite nodes `(N, rank)` and probabilities `(N,)`: exact up to degree 2·nodes − 1."""
     x, w = hermegauss(nodes)
     z = np.array(list(itertools.product(x, repeat=rank)))
@@ -44,7 +43,7 @@ def quadrature(rank: int, nodes: int) -> tuple[Array, Array]:
     return z, p / p.sum()
 
 
-def rounding(p: Array, *factors: Array) -> float:
+def rounding(p: NumpyArray, *factors: NumpyArray) -> float:
     """Rounding of Σ p Π factors: 64 units a term, for products of a few polynomials of low degree
     (Horner in hermeval: 2·degree units of Σ|terms|, which the factor 8 between Σ|terms| and |g| at
     the outer nodes covers) and the nodes' own error."""
@@ -72,7 +71,7 @@ def test_a_block_does_not_depend_on_others() -> None:
 
 
 def test_no_two_blocks_start_alike() -> None:
-    """Seeds, purposes and indices are told apart, trailing zeros and numbers of words included."""
+    """Seeds, purposes and indices are distinct, trailing zeros and numbers of words included."""
     purposes = [(), (0,), (1,), (0, 0), (0, 1), (1, 0), (1, 0, 0), (2, 1), (0x55,), (0x55, 0)]
     blocks = list(itertools.product((0, 1, 2**32 - 1), purposes, (0, 1, 2, 1000, 2**32)))
     starts = {Stream(seed, *purpose).block(index).bytes(16) for seed, purpose, index in blocks}
@@ -90,7 +89,7 @@ def test_a_data_set_is_a_prefix_of_any_larger_one(noise: float) -> None:
         np.testing.assert_allclose(part.y, whole.y[:n], rtol=0, atol=label_rounding(whole.X))
 
 
-def label_rounding(X: Array) -> float:
+def label_rounding(X: NumpyArray) -> float:
     """z1 z2 + noise: each z errs by d u Σ|x_k u_k| ≤ d u ‖x‖ at most, z1 z2 by 2‖x‖ times that."""
     size = float(np.linalg.norm(X, axis=1).max())
     return 4 * X.shape[1] * U64 * size**2
@@ -116,7 +115,7 @@ def test_blocks_alone_are_the_stored_rows(purpose: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("first", [0, 1, 700, BLOCK_ROWS, BLOCK_ROWS + 3, 2 * BLOCK_ROWS + 99])
-@pytest.mark.parametrize("dim", [5, 300])  # one strip a block, and several
+@pytest.mark.parametrize("dim", [5, 300])  # one chunk a block, and several
 def test_any_rows_can_be_filled_in(dim: int, first: int, dtype: str) -> None:
     model = MultiIndexModel("he2-mix", dim, noise=0.2, seed=1)
     n = 2 * BLOCK_ROWS + 100
@@ -127,9 +126,9 @@ def test_any_rows_can_be_filled_in(dim: int, first: int, dtype: str) -> None:
         assert done == sorted(done)
         assert done[-1:] == ([last - first] if last > first else [])
         np.testing.assert_array_equal(data.X, whole.X[first:last])
-        # The last strip's labels pass through a product of another height.
-        room = label_rounding(whole.X) + 20 * float(np.finfo(dtype).eps)
-        np.testing.assert_allclose(data.y, whole.y[first:last], rtol=0, atol=room)
+        # The last chunk's labels pass through a product of another height.
+        tolerance = label_rounding(whole.X) + 20 * float(np.finfo(dtype).eps)
+        np.testing.assert_allclose(data.y, whole.y[first:last], rtol=0, atol=tolerance)
 
 
 def test_rows_are_filled_into_memory_of_any_layout() -> None:
@@ -158,16 +157,16 @@ def test_memory_of_blocks_is_used_again_but_for_labels() -> None:
     np.testing.assert_array_equal(np.concatenate([block.y for block in blocks]), model.sample(n).y)
 
 
-def test_progress_of_filling_is_told_by_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(model_room, "_ROUND", 1)
-    monkeypatch.setattr(model_room, "current_threads", lambda: 1)
+def test_filling_reports_its_progress_in_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_module, "_ROUND", 1)
+    monkeypatch.setattr(model_module, "current_threads", lambda: 1)
     data = Dataset(np.empty((2 * BLOCK_ROWS, 3)), np.empty(2 * BLOCK_ROWS))
     done = list(MultiIndexModel("he2", 3).fill(data, first=100))
     assert done == [BLOCK_ROWS - 100, 2 * BLOCK_ROWS - 100, 2 * BLOCK_ROWS]
 
 
 def test_rows_longer_than_what_is_drawn_at_a_time() -> None:
-    dim = model_room.STRIP + 7
+    dim = model_module.STRIP + 7
     model = MultiIndexModel("he2", dim, seed=2)
     whole = model.sample(5, dtype="float32")
     expected = model.inputs(0).standard_normal((5, dim))
@@ -186,7 +185,7 @@ def test_rows_longer_than_what_is_drawn_at_a_time() -> None:
     ],
 )
 def test_arrays_that_cannot_be_filled_are_refused(
-    X: Array, y: Array, first: int, message: str
+    X: NumpyArray, y: NumpyArray, first: int, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
         next(MultiIndexModel("he2", 3).fill(Dataset(X, y), first=first))
@@ -207,7 +206,7 @@ def test_both_backends_see_the_same_numbers(dtype: str) -> None:
         np.testing.assert_array_equal(backend.to_numpy(StoredDesign(X, backend).X), X)
 
 
-def noise_of(model: MultiIndexModel, clean: MultiIndexModel, n: int, **options: Any) -> Array:
+def noise_of(model: MultiIndexModel, clean: MultiIndexModel, n: int, **options: Any) -> NumpyArray:
     return np.asarray((model.sample(n, **options).y - clean.sample(n, **options).y) / model.noise)
 
 
@@ -356,7 +355,7 @@ def test_registered_links(name: str) -> None:
         get_link(name, rank=link.rank + 1)
     again = get_link(link.name, rank=link.rank)  # the name is a specification
     np.testing.assert_array_equal(again(z), y)
-    # Every hidden feature counts: the rank is not smaller than it says.
+    # Every hidden feature counts: the rank is not smaller than stated.
     for axis in range(link.rank):
         moved = z[:100].copy()
         moved[:, axis] = rng.standard_normal(100)
@@ -383,7 +382,7 @@ def test_registered_links(name: str) -> None:
         ("tanh3", [[0.0, 5.0, -2.0]], 1.4),
     ],
 )
-def test_links_by_hand(name: str, z: Any, y: float) -> None:
+def test_links_by_hand(name: str, z: ArrayLike, y: float) -> None:
     # Each is at most eight correctly rounded operations on numbers below 10.
     assert get_link(name)(np.array(z))[0] == pytest.approx(y, rel=0, abs=80 * U64)
 
@@ -574,9 +573,9 @@ def test_models_refused(arguments: Any, options: Any, message: str) -> None:
         (2, {"seed": 2**32}, "seed=4294967296"),
     ],
 )
-def test_samples_refused(n: Any, options: Any, message: str) -> None:
+def test_samples_refused(n: object, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
-        MultiIndexModel("he2", 3).sample(n, **options)
+        MultiIndexModel("he2", 3).sample(n, **options)  # type: ignore[arg-type]
 
 
 def test_models_describe_themselves() -> None:

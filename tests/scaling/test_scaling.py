@@ -25,13 +25,14 @@ from mimverify.scaling import (
     measure_scaling,
     measured_log_odds,
 )
-from mimverify.scaling import law as law_room
+from mimverify.scaling import law as law_module
 from mimverify.scaling.figure import draw_scaling
+from mimverify.scaling.search import Measurement
 from mimverify.support.errors import InputError
 from mimverify.theory import label_law, label_measure, n_half
 
 
-def noisy(root: float, slope: float, scatter: float, seed: int) -> Any:
+def noisy(root: float, slope: float, scatter: float, seed: int) -> Measurement:
     """Log-odds that vanish at `root`, with a curvature, and scatter between data sets."""
 
     def measure(samples: int, index: int) -> float:
@@ -57,8 +58,8 @@ def test_a_balanced_start_has_its_expected_share_in_the_subspace(rank: int, repe
     np.testing.assert_array_equal(network.a[:half], -network.a[half:])
     np.testing.assert_allclose(np.linalg.norm(W, axis=1), 1e-2, rtol=1e-12)
     moments = W.T @ W
-    share = (W**2).sum() / d
-    np.testing.assert_allclose(U @ moments @ U.T, share * np.eye(rank), atol=1e-15)
+    variance = (W**2).sum() / d
+    np.testing.assert_allclose(U @ moments @ U.T, variance * np.eye(rank), atol=1e-15)
     outside = np.eye(d) - U.T @ U
     np.testing.assert_allclose(U @ moments @ outside, 0, atol=1e-15)
 
@@ -92,7 +93,7 @@ def test_its_intervals_cover() -> None:
 
 
 def test_it_reaches_the_wanted_precision() -> None:
-    """In stages: what the pilot of eight says is corrected by what follows it."""
+    """In stages: the pilot's estimate of eight runs is corrected by later runs."""
     errors = []
     for seed in range(40):
         found = find_n_half(noisy(1e5, 2.0, 0.2, seed), 1e5, precision=0.01, most_runs=10_000)
@@ -229,7 +230,7 @@ def test_an_interrupted_measurement_is_reported(
             raise KeyboardInterrupt
         return real(*arguments, **options)
 
-    monkeypatch.setattr(law_room, "measured_log_odds", measure)
+    monkeypatch.setattr(law_module, "measured_log_odds", measure)
     record, figure = tmp_path / "law.json", tmp_path / "law.png"
     with pytest.raises((KeyboardInterrupt, click.Abort)):
         scaling.main(

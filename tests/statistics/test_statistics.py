@@ -19,6 +19,7 @@ from mimverify.statistics import (
     null_overlap_cdf,
     uniformity_test,
 )
+from mimverify.support.arrays import ArrayLike, NumpyArray
 from mimverify.support.errors import InputError
 
 # --- the sequential test --------------------------------------------------------------
@@ -33,19 +34,19 @@ LEVELS = [
 
 
 class Outcome:
-    """Probabilities of what a `SequentialBinomial` decides within some trials, for each p.
+    """Probabilities of what a `SequentialBinomial` decides within some runs, for each p.
 
-    Dynamic programming over (trials, successes), asking the class itself where it stops.
+    Dynamic programming over (runs, successes), asking the class itself where it stops.
     """
 
     def __init__(
-        self, low: float, high: float, alpha: float, beta: float, p: list[float], trials: int
+        self, low: float, high: float, alpha: float, beta: float, p: list[float], runs: int
     ) -> None:
         self.low, self.high = np.zeros(len(p)), np.zeros(len(p))
         chance = np.array(p)
-        states: dict[int, Any] = {0: np.ones(len(p))}
-        for t in range(trials):
-            following: dict[int, Any] = {}
+        states: dict[int, NumpyArray] = {0: np.ones(len(p))}
+        for t in range(runs):
+            following: dict[int, NumpyArray] = {}
             for successes, mass in states.items():
                 for success, weight in ((True, chance), (False, 1 - chance)):
                     test = SequentialBinomial(low, high, alpha, beta, successes, t)
@@ -64,14 +65,14 @@ class Outcome:
 
 @pytest.mark.parametrize(("low", "high", "alpha", "beta"), LEVELS)
 def test_error_probabilities_are_exact(low: float, high: float, alpha: float, beta: float) -> None:
-    """P(decide low | p ≥ high) ≤ α and P(decide high | p ≤ low) ≤ β, within any number of trials.
+    """P(decide low | p ≥ high) ≤ α and P(decide high | p ≤ low) ≤ β, within any number of runs.
 
     From below, by change of measure: P_high(low) = E_low[ratio; low], and at the decision the ratio
     lies between α and α times the factor of one failure. The sum over ≤ 400·10² paths rounds by
     less than 1e-11 of itself.
     """
     p = [low, high, low / 2, (1 + high) / 2]
-    outcome = Outcome(low, high, alpha, beta, p, trials=400)
+    outcome = Outcome(low, high, alpha, beta, p, runs=400)
     at_low, at_high, below, above = range(4)
     slack = 1 + 1e-11
     for wrong in (outcome.low[at_high], outcome.low[above]):
@@ -90,21 +91,21 @@ def test_error_probabilities_are_exact(low: float, high: float, alpha: float, be
 def test_power(low: float, high: float, alpha: float, beta: float) -> None:
     """Outside the indifference zone a decision falls, and the right one.
 
-    By Hoeffding: after N trials the log ratio, of drift D a trial (a Kullback–Leibler divergence)
+    By Hoeffding: after N runs the log ratio, of drift D a run (a Kullback–Leibler divergence)
     and range c, is short of its boundary B with probability ≤ exp(−2 N (D − B/N)²/c²).
     """
-    trials = 400
-    outcome = Outcome(low, high, alpha, beta, [low, high], trials)
+    runs = 400
+    outcome = Outcome(low, high, alpha, beta, [low, high], runs)
     steps = math.log(high / low), math.log((1 - high) / (1 - low))
     width = steps[0] - steps[1]
     for k, (p, boundary) in enumerate([(low, -math.log(alpha)), (high, -math.log(beta))]):
         drift = abs(p * steps[0] + (1 - p) * steps[1])
-        room = max(0.0, drift - boundary / trials)
-        undecided = math.exp(-2 * trials * (room / width) ** 2)
+        margin = max(0.0, drift - boundary / runs)
+        undecided = math.exp(-2 * runs * (margin / width) ** 2)
         assert outcome.undecided[k] <= undecided * (1 + 1e-11)
         right = outcome.low[k] if k == 0 else outcome.high[k]
         assert right >= 1 - undecided - (beta if k == 0 else alpha) - 1e-11
-    assert outcome.undecided.max() < 0.5  # the bound above has something to say
+    assert outcome.undecided.max() < 0.5  # the bound above is not vacuous
 
 
 def test_certain_events_decide_at_once() -> None:
@@ -119,8 +120,8 @@ def test_certain_events_decide_at_once() -> None:
 
 def test_decisions_are_final_and_counted() -> None:
     test = SequentialBinomial(0.5, 0.9, 1e-2)
-    seen = [test.observe(True) for _ in range(20)]
-    assert seen == [None] * (test.fewest - 1) + ["high"] * (21 - test.fewest)
+    decisions = [test.observe(True) for _ in range(20)]
+    assert decisions == [None] * (test.fewest - 1) + ["high"] * (21 - test.fewest)
     assert (test.successes, test.runs) == (test.fewest, test.fewest)
     assert test.observe(False) == "high"
     assert test.runs == test.fewest
@@ -168,16 +169,16 @@ def test_sequential_arguments_refused(arguments: Any, message: str) -> None:
 
 
 @pytest.mark.parametrize(("low", "high", "alpha", "beta"), LEVELS)
-@pytest.mark.parametrize("trials", [30, 200])
+@pytest.mark.parametrize("runs", [30, 200])
 def test_detectable_probability_is_the_largest_that_is_caught(
-    low: float, high: float, alpha: float, beta: float, trials: int
+    low: float, high: float, alpha: float, beta: float, runs: int
 ) -> None:
     """Against the class itself, asked at every state where it stops."""
     test = SequentialBinomial(low, high, alpha, beta)
     for power in (0.5, 0.95):
-        found = test.detectable(power=power, trials=trials)
+        found = test.detectable(power=power, runs=runs)
         p = [0.0] if found is None else [found, found / 2, found + 2e-6]
-        caught = Outcome(low, high, alpha, beta, p, trials).low
+        caught = Outcome(low, high, alpha, beta, p, runs).low
         if found is None:
             assert caught[0] < power
             continue
@@ -188,14 +189,14 @@ def test_detectable_probability_is_the_largest_that_is_caught(
 
 
 @pytest.mark.parametrize(("low", "high", "alpha", "beta"), LEVELS)
-@pytest.mark.parametrize("trials", [1, 17, 60])
+@pytest.mark.parametrize("runs", [1, 17, 60])
 def test_fails_at_is_where_a_decision_for_low_falls(
-    low: float, high: float, alpha: float, beta: float, trials: int
+    low: float, high: float, alpha: float, beta: float, runs: int
 ) -> None:
-    limit = SequentialBinomial(low, high, alpha, beta).fails_at(trials)
-    for successes in range(trials):
-        test = SequentialBinomial(low, high, alpha, beta, successes, trials - 1)
-        low_now = test.observe(False) == "low"  # `successes` of `trials`
+    limit = SequentialBinomial(low, high, alpha, beta).fails_at(runs)
+    for successes in range(runs):
+        test = SequentialBinomial(low, high, alpha, beta, successes, runs - 1)
+        low_now = test.observe(False) == "low"  # `successes` of `runs`
         assert low_now == (limit is not None and successes <= limit)
 
 
@@ -203,9 +204,9 @@ def test_detectable_refuses_what_is_no_power() -> None:
     test = SequentialBinomial(0.5, 0.9, 0.01)
     for power in (0.0, 1.0, math.nan):
         with pytest.raises(InputError, match="power="):
-            test.detectable(power=power, trials=10)
-    with pytest.raises(InputError, match="trials=0"):
-        test.detectable(trials=0)
+            test.detectable(power=power, runs=10)
+    with pytest.raises(InputError, match="runs=0"):
+        test.detectable(runs=0)
 
 
 # --- uniformity -----------------------------------------------------------------------
@@ -281,7 +282,7 @@ def test_dkw_radius_inverts_the_inequality() -> None:
         ([np.nan], "values[0]=nan"),
     ],
 )
-def test_values_refused(values: Any, message: str) -> None:
+def test_values_refused(values: ArrayLike, message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         uniformity_test(values, alpha=0.1)
 

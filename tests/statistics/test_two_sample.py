@@ -11,10 +11,10 @@ import pytest
 from scipy.stats import binom
 
 from mimverify.statistics import SequentialTwoSample
+from mimverify.support.arrays import ArrayLike, NumpyArray
 from mimverify.support.errors import InputError
 
-Vector = np.ndarray[Any, Any]
-Draw = Callable[[np.random.Generator], Vector]
+Draw = Callable[[np.random.Generator], NumpyArray]
 
 # One law each: continuous, heavy-tailed, two-valued, mostly ties, dependent, constant in part.
 LAWS: dict[str, Draw] = {
@@ -61,14 +61,14 @@ def test_false_alarms(law: str) -> None:
 def test_the_e_value_is_a_martingale_exactly() -> None:
     """Its mean over all futures is the present value, summed over every pair of coins.
 
-    A bet that knows which of x and y is larger, or pays itself for playing, has it not.
+    A bet that depends on which of x and y is larger, or adds wealth of its own, fails this.
     """
     outcomes = [np.array([a, b]) for a in (0.0, 1.0) for b in (0.0, 1.0)]
     rng = np.random.default_rng(0)
     past = [(rng.integers(0, 2, 2), rng.integers(0, 2, 2)) for _ in range(30)]
     chances = [0.1, 0.2, 0.3, 0.4]  # dependent coordinates
 
-    def value(*last: Any) -> float:
+    def value(*last: tuple[NumpyArray, NumpyArray]) -> float:
         test = SequentialTwoSample(2, 0.5)
         for pair in [*past, *last]:
             test.update(*pair)
@@ -99,19 +99,19 @@ def plain(k: int) -> Draw:
     return lambda rng: rng.standard_normal(k)
 
 
-def shifted(rng: np.random.Generator) -> Vector:
+def shifted(rng: np.random.Generator) -> NumpyArray:
     x = rng.standard_normal(5)
     x[3] += 1
     return x
 
 
-def spread(rng: np.random.Generator) -> Vector:
+def spread(rng: np.random.Generator) -> NumpyArray:
     x = rng.standard_normal(5)
     x[2] *= 2
     return x
 
 
-def correlated(rng: np.random.Generator) -> Vector:
+def correlated(rng: np.random.Generator) -> NumpyArray:
     x = rng.standard_normal(5)
     x[4] = 0.9 * x[1] + math.sqrt(1 - 0.81) * x[4]
     return x
@@ -206,7 +206,7 @@ def test_bad_arguments(arguments: Any, message: str) -> None:
         (["a", "b"], [1.0, 2.0], "x has dtype"),
     ],
 )
-def test_bad_pairs_change_nothing(x: Any, y: Any, message: str) -> None:
+def test_bad_pairs_change_nothing(x: ArrayLike, y: ArrayLike, message: str) -> None:
     test = SequentialTwoSample(2, 0.1)
     test.update([0.0, 1.0], [2.0, 3.0])
     with pytest.raises(InputError, match=message):

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 from numpy.polynomial.hermite_e import hermegauss, hermeval
 from numpy.polynomial.legendre import leggauss
-from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.special import k0, k1
@@ -23,6 +22,7 @@ from scipy.stats import norm
 
 from mimverify.network.losses import get_loss
 from mimverify.problems.links import Link, get_link, hermite
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.theory import (
     LabelTransform,
@@ -36,13 +36,11 @@ from mimverify.theory.conditional.hermite import HermiteTensors, hermite_tensors
 from mimverify.theory.conditional.moments import CLEARLY
 from normal import phi, upper
 
-Array = NDArray[np.float64]
-
 PHI_0 = 1 / math.sqrt(2 * math.pi)
 E2, E4, E8 = math.exp(-2), math.exp(-4), math.exp(-8)
 
 
-def scalar(name: str, function: Callable[[Array], Array]) -> Link:
+def scalar(name: str, function: Callable[[Float64Array], Float64Array]) -> Link:
     """A link of rank 1."""
     return Link(name, 1, lambda z: function(z[:, 0]))
 
@@ -58,7 +56,7 @@ def analysed(link: str, loss: str) -> TransformAnalysis:
     return analyse_transform(link, loss)
 
 
-def outer(directions: Array) -> Array:
+def outer(directions: Float64Array) -> Float64Array:
     """Projections on rows: a direction has no sign."""
     return np.asarray(directions[:, :, None] * directions[:, None, :])
 
@@ -135,7 +133,7 @@ def test_degenerate_eigenvalues_take_the_basis_of_second_order() -> None:
     angle = 0.4
     turn = np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
 
-    def link(z: Array) -> Array:
+    def link(z: Float64Array) -> Float64Array:
         s, t = (z @ turn.T).T
         return np.asarray(hermite(2, s) + 0.2 * hermite(4, s) + hermite(2, t))
 
@@ -167,10 +165,10 @@ def test_noise_under_squared_loss(name: str, noise: float) -> None:
     assert found.third == pytest.approx(third, rel=1e-5)
 
 
-# --- errors are honest: nothing is further off than what counts as clearly not zero -----------
+# --- errors are not too small: nothing is further off than what counts as clearly not zero ----
 
 
-def segments(ends: list[float], order: int = 80) -> tuple[Array, Array]:
+def segments(ends: list[float], order: int = 80) -> tuple[Float64Array, Float64Array]:
     """Nodes and weights on consecutive intervals, crowding towards all of the ends."""
     t, weight = leggauss(order)
     t, weight = (t + 1) / 2, weight / 2
@@ -180,14 +178,14 @@ def segments(ends: list[float], order: int = 80) -> tuple[Array, Array]:
     return x, np.concatenate([(b - a) * slope for a, b in pairwise(ends)])
 
 
-def tanh3_oracle(cut: float) -> Array:
+def tanh3_oracle(cut: float) -> Float64Array:
     """λ's of tanh(z1 z2) + .7|z3| under Huber (δ = `cut`) or l1 (`cut` = 0), ascending.
 
     x = z1 z2 has the density K0(|x|)/π, E[z1 z2 | x] = x and E[z1² | x] = |x| K1(|x|)/K0(|x|);
     the label's kinks in z3 are known for each x.
     """
 
-    def integrals(c: float) -> Array:
+    def integrals(c: float) -> Float64Array:
         tight = [-40, -6, -1, 0, 1, 6, 40]
         # Where a kink enters at z3 = 0.
         kinks = [math.atanh(k) for k in (c - cut, c, c + cut) if abs(k) < 1]
@@ -284,7 +282,7 @@ def test_large_sample_agrees(link: str, loss: str, noise: float) -> None:
     T = np.clip(u, -1, 1) if loss == "huber" else np.tanh(u) if loss == "log-cosh" else np.sign(u)
     features = z @ found.directions.T
 
-    def check(values: Array, expected: float, error: float) -> None:
+    def check(values: Float64Array, expected: float, error: float) -> None:
         deviation = values.std() / math.sqrt(len(values))
         assert abs(values.mean() - expected) < 4.5 * deviation + 5 * error
 
@@ -426,7 +424,9 @@ def tensors(link: Link | str, loss: str = "squared", noise: float = 0.0) -> Herm
     return hermite_tensors(label_law(link, loss, noise=noise), lambda at: at.y)
 
 
-def direct_tensor(function: Callable[[Array], Array], rank: int, order: int) -> Array:
+def direct_tensor(
+    function: Callable[[Float64Array], Float64Array], rank: int, order: int
+) -> Float64Array:
     """E[f He_order(z)] entry by entry: He of a multi-index is a product of He's."""
     x, w = hermegauss(16)
     grid = np.stack([g.ravel() for g in np.meshgrid(*[x] * rank, indexing="ij")], axis=1)
@@ -476,7 +476,7 @@ def test_second_tensor_is_the_matrix_of_the_analysis() -> None:
     assert found.tensors[1] == pytest.approx(analysis.linear, abs=1e-12)
 
 
-def turned_he3(z: Array) -> Array:
+def turned_he3(z: Float64Array) -> Float64Array:
     return hermite(3, 0.6 * z[:, 0] + 0.8 * z[:, 1])
 
 

@@ -13,12 +13,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from mimverify.network.losses import get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.support.arrays import Float64Array
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure, pairs
 from mimverify.theory.labels.law import label_law, realised_law
 from mimverify.theory.spectrum import bias as engine
@@ -29,11 +29,10 @@ from mimverify.theory.spectrum.resolvent import Resolvent
 from mimverify.theory.spectrum.traces import traces
 from mimverify.theory.trajectory import Trajectory, alignments, predict_trajectory, trajectory_of
 
-Array = NDArray[np.float64]
-Transform = Callable[[Array], Array]  # of a law's masses p: T at its atoms
+Transform = Callable[[Float64Array], Float64Array]  # of a law's masses p: T at its atoms
 
 
-def measure_of(z: Array, T: Array, p: Array) -> LabelMeasure:
+def measure_of(z: Float64Array, T: Float64Array, p: Float64Array) -> LabelMeasure:
     """The law with atoms (z_a, T_a) of mass p_a."""
     i, j = pairs(z.shape[1])
     order = np.argsort(T, kind="stable")
@@ -49,7 +48,9 @@ def measure_of(z: Array, T: Array, p: Array) -> LabelMeasure:
     )
 
 
-def moments(measure: LabelMeasure, alpha: float, dim: int, powers: list[int], o: float) -> Array:
+def moments(
+    measure: LabelMeasure, alpha: float, dim: int, powers: list[int], o: float
+) -> Float64Array:
     """D1's (tr U p Uᵀ, tr p − tr U p Uᵀ) for p = ½(H + o)^k + ½(H − o)^k, `(P, 2)`."""
     resolvent, result = Resolvent(measure, alpha), np.zeros((len(powers), 2))
     for sign in (1, -1):
@@ -59,7 +60,9 @@ def moments(measure: LabelMeasure, alpha: float, dim: int, powers: list[int], o:
     return result
 
 
-def labels_part(resolvent: Resolvent, dim: int, powers: list[int], **options: object) -> Array:
+def labels_part(
+    resolvent: Resolvent, dim: int, powers: list[int], **options: object
+) -> Float64Array:
     """n times what the labels add to the relative shifts."""
     both = [
         trace_bias(resolvent, dim, powers, labels=labels, **options)  # type: ignore[arg-type]
@@ -77,9 +80,9 @@ DIM, ALPHA, POWERS = 50, 8.0, [2, 4, 8, 16]
 class Atoms:
     """Six labels at random, r features each."""
 
-    z: Array
-    y: Array
-    p: Array
+    z: Float64Array
+    y: Float64Array
+    p: Float64Array
 
     @classmethod
     def draw(cls, rank: int) -> Atoms:
@@ -87,13 +90,13 @@ class Atoms:
         z = 1.3 * rng.standard_normal((6, rank))
         return cls(z, z[:, 0] ** 2 + rng.standard_normal(6), rng.dirichlet(np.full(6, 5.0)))
 
-    def constant(self, p: Array) -> float:
+    def constant(self, p: Float64Array) -> float:
         return float(brentq(lambda c: p @ np.tanh(self.y - c), -20, 20, xtol=1e-15))
 
-    def second_derivative(self, transform: Transform, offset: float) -> Array:
+    def second_derivative(self, transform: Transform, offset: float) -> Float64Array:
         """½ Σ Cov_ab ∂²/∂p_a ∂p_b, relative: Cov = Σ_a p_a (e_a − p)(e_a − p)ᵀ."""
 
-        def at(p: Array) -> Array:
+        def at(p: Float64Array) -> Float64Array:
             return moments(measure_of(self.z, transform(p), p), ALPHA, DIM, POWERS, offset)
 
         centre = at(self.p)
@@ -102,7 +105,7 @@ class Atoms:
             direction = -self.p.copy()
             direction[a] += 1
 
-            def second(h: float, e: Array = direction) -> Array:
+            def second(h: float, e: Float64Array = direction) -> Float64Array:
                 return (at(self.p + h * e) + at(self.p - h * e) - 2 * centre) / h**2
 
             total += mass * (4 * second(1e-3) - second(2e-3)) / 3
@@ -119,7 +122,7 @@ def test_labels_whose_mean_is_subtracted(rank: int, offset: float) -> None:
     """
     atoms = Atoms.draw(rank)
 
-    def centred(p: Array) -> Array:
+    def centred(p: Float64Array) -> Float64Array:
         return np.asarray(atoms.y - atoms.y @ p)
 
     resolvent = Resolvent(measure_of(atoms.z, centred(atoms.p), atoms.p), ALPHA)
@@ -141,7 +144,7 @@ def test_labels_to_which_a_constant_is_fitted(rank: int, offset: float) -> None:
     def at(constant: float) -> LabelMeasure:
         return measure_of(atoms.z, np.tanh(atoms.y - constant), atoms.p)
 
-    def fitted(p: Array) -> Array:
+    def fitted(p: Float64Array) -> Float64Array:
         return np.asarray(np.tanh(atoms.y - atoms.constant(p)))
 
     expected = atoms.second_derivative(fitted, offset)
@@ -152,7 +155,7 @@ def test_labels_to_which_a_constant_is_fitted(rank: int, offset: float) -> None:
 
 
 def test_squared_loss_subtracts_the_mean() -> None:
-    """The two ways to say so agree: everything is quadratic or analytic in c, differences over
+    """Both parametrisations agree: everything is quadratic or analytic in c, differences over
     .02 deviations are wrong by (.02)² k²/6 of a shift at the most."""
     population = population_of(get_link("cos2z"), get_loss("squared"))
     assert population.shift is not None
@@ -242,8 +245,8 @@ THREE = Link("three", 1, lambda z: np.sign(z[:, 0]) * (np.abs(z[:, 0]) > 0.5) + 
     ("link", "loss"), [("sign-z1z2", "l1"), ("sign-z1z2", "huber:0.5"), (THREE, "l1")]
 )
 def test_labels_at_atoms(link: str | Link, loss: str) -> None:
-    """Where the median is an atom, or any c between two labels will do, the neighbours of c say
-    nothing, and T is centred by its mean (two labels: up to a factor)."""
+    """Where the median is an atom, or any c between two labels will do, the measures
+    beside c are not used, and T is centred by its mean (two labels: up to a factor)."""
     population = population_of(get_link(link), get_loss(loss))
     resolvent = Resolvent(population.measure, 4.0)
     assert population.shift is not None
@@ -254,7 +257,7 @@ def test_labels_at_atoms(link: str | Link, loss: str) -> None:
 # --- inputs: Wick's formula -----------------------------------------------------------
 
 
-def sample(rank: int, n: int) -> tuple[Array, Array]:
+def sample(rank: int, n: int) -> tuple[Float64Array, Float64Array]:
     """Given labels: features and centred, bounded transforms."""
     rng = np.random.default_rng([rank, n])
     z = rng.standard_normal((n, rank))
@@ -291,7 +294,7 @@ def test_low_powers_given_the_labels(rank: int) -> None:
     exact = np.trace(K[1] @ K[1] @ K[1] + 2 * ratio * K[1] @ K[2])
     exact += ratio * (outside + 1) / n * np.trace(K[3])
     assert third[0] * (1 + found[1, 0]) == pytest.approx(exact, rel=1e-6)
-    assert abs(found[1, 0]) > 1e-4  # the last term is seen
+    assert abs(found[1, 0]) > 1e-4  # the last term is observed
 
 
 @pytest.mark.parametrize("rank", [1, 2])
@@ -386,15 +389,15 @@ def test_powers_given_the_labels(rank: int, offset: float) -> None:
         + np.trace(K[1] @ K[1]),
     ]
     base = moments(measure, n / outside, dim, powers, offset)
-    seen = np.array(values).reshape(20, len(powers), 2, 100)
-    seen = seen.transpose(0, 3, 1, 2).reshape(2000, -1) / base.ravel() - 1
+    observed = np.array(values).reshape(20, len(powers), 2, 100)
+    observed = observed.transpose(0, 3, 1, 2).reshape(2000, -1) / base.ravel() - 1
     known = np.array(controls).reshape(20, 4, 100).transpose(0, 2, 1).reshape(2000, 4) - exact
     design = np.column_stack([np.ones(len(known)), known])
-    seen = seen - known @ np.linalg.lstsq(design, seen, rcond=None)[0][1:]
-    se = seen.std(axis=0, ddof=5) / np.sqrt(len(seen))
+    observed = observed - known @ np.linalg.lstsq(design, observed, rcond=None)[0][1:]
+    se = observed.std(axis=0, ddof=5) / np.sqrt(len(observed))
     resolvent = Resolvent(measure, n / outside)
     found = trace_bias(resolvent, dim, powers, offset=offset, labels=False).ravel()
-    assert np.all(np.abs(seen.mean(axis=0) - found) <= 4 * se + 1.5 * found**2)
+    assert np.all(np.abs(observed.mean(axis=0) - found) <= 4 * se + 1.5 * found**2)
     assert np.all(found > 8 * se)  # of either sign, or without one of its terms, it would fail
 
 
@@ -419,11 +422,13 @@ def test_nodes_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- trajectories ---------------------------------------------------------------------
 
 
-def log_odds(alignment: Array) -> Array:
+def log_odds(alignment: Float64Array) -> Float64Array:
     return np.asarray(np.log(alignment / (1 - alignment)))
 
 
-def simulate(link: str, dim: int, samples: int, steps: int, count: int) -> tuple[Array, Array]:
+def simulate(
+    link: str, dim: int, samples: int, steps: int, count: int
+) -> tuple[Float64Array, Float64Array]:
     """Log-odds of the ratio of means over data sets after `steps`, and its standard error."""
     g, traces_seen = get_link(link), []
     for index in range(count):
@@ -472,7 +477,7 @@ def test_corrections_vanish_with_dimension() -> None:
     """The shift of log-odds falls like 1/d at fixed n/d, the remainder like 1/d²: from d on, at
     which the bulk outweighs the hidden block by far, a factor 100 in d gives 100 and 10⁴.
 
-    Once A_t is small, odds of D1 are s/(d b), and the hidden part's share of b is O(1/d)."""
+    Once A_t is small, odds of D1 are s/(d b), and the hidden part's fraction of b is O(1/d)."""
     runs = [cos2z(dim) for dim in (10**4, 10**6, 10**8)]
     shifts = [log_odds(run.alignment)[1:] - log_odds(run.asymptotic)[1:] for run in runs]
     for small, large in pairwise(runs):

@@ -1,4 +1,4 @@
-"""What labels know about hidden features, against closed forms and independent integrals.
+"""Information of labels about hidden features, against closed forms and independent integrals.
 
 None of the oracles here shares a method with the code: they integrate over y with explicit
 inverse functions, use known densities, or average a large sample.
@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.polynomial.legendre import leggauss
-from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.special import erf, expit, k0, k1
 from scipy.stats import norm
 
 from mimverify.problems.links import Link, get_link, hermite
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.theory.analysis import analyse_transform
 from mimverify.theory.conditional.conditional import conditional_moments, conditional_second_moment
@@ -38,8 +38,6 @@ from mimverify.theory.conditional.optimal import _best_direction, _quartic, opti
 from mimverify.theory.conditional.projection import _cross_products
 from mimverify.theory.labels.law import label_law
 from mimverify.theory.trajectory import predict_trajectory
-
-Array = NDArray[np.float64]
 
 
 def scalar(name: str, function) -> Link:
@@ -256,7 +254,7 @@ def test_conditional_moment_at_atoms_and_out_of_range() -> None:
     assert gap(np.array([0.5, 2.0]))[:, 0, 0] == pytest.approx([0.0, 1.0], abs=1e-8)
 
 
-def skewed(z: Array) -> Array:
+def skewed(z: Float64Array) -> Float64Array:
     """No symmetry, and both orders of information."""
     return (z**4 - 2.3 * z**2 + 0.4 * z) / 5
 
@@ -325,7 +323,7 @@ def test_saturation_of_several_features_shows_in_the_error() -> None:
     found = label_information(Link("disk", 2, lambda z: np.tanh(5 * ((z**2).sum(axis=1) - 2))))
     assert found.generative_exponent == 2
     assert found.alpha_c == pytest.approx(1.0, abs=found.alpha_c_error)
-    # Nor is a saturating link seen through below the rounding at a large common part.
+    # Nor is a saturating link resolved below the rounding at a large offset.
     found = label_information(scalar("far", lambda z: 1e6 + expit(20 * (z**2 - 1))))
     assert found.alpha_c == pytest.approx(0.5, abs=found.alpha_c_error)
 
@@ -454,7 +452,7 @@ def test_sign_products() -> None:
     moment = moments("sign-z1z2").second_moment(np.array([1.0, -1.0]))
     exchange = 2 / math.pi * np.array([[0, 1], [1, 0]])
     assert moment == pytest.approx(np.array([np.eye(2) + exchange, np.eye(2) - exchange]), abs=2e-4)
-    # Three signs say nothing of second order about any two of them.
+    # Three signs have no second-order information about any two of them.
     three = information("sign-z1z2z3")
     assert three.generative_exponent is None
     assert str(three.reason).startswith(">2 or undetermined")
@@ -490,7 +488,7 @@ def test_staircase_shows_one_direction_first() -> None:
     # The two branches y ± 1 of z1² − 1, weighted by their densities; an integral over y.
     s = np.linspace(0, 9, 900_001)[1:] ** 2
 
-    def density(t: Array) -> Array:
+    def density(t: Float64Array) -> Float64Array:
         positive = np.maximum(t, 1e-300)
         return np.where(t > 0, phi(np.sqrt(positive)) / np.sqrt(positive), 0.0)
 

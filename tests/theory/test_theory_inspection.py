@@ -1,6 +1,6 @@
-"""What `inspect_link`, `predict` and `compare` put together, and how they say it.
+"""What `inspect_link`, `predict` and `compare` combine, and their messages.
 
-The numbers themselves are tested in the rooms that they come from.
+The numbers themselves are tested with the modules that they come from.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.stats import t as student
 
 from few_nodes import few_nodes
 from mimverify.network.losses import LOSSES, Loss
 from mimverify.problems.links import LINKS, Link, get_link, hermite
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
 from mimverify.theory import (
     LinkInspection,
     Prediction,
@@ -35,10 +36,8 @@ from mimverify.theory import (
 from mimverify.theory.comparison import DEVIATIONS, Comparison, compare, expected_beyond
 from mimverify.theory.spectrum.population import population_of
 
-Array = NDArray[np.float64]
 
-
-def scalar(name: str, function: Callable[[Array], Array]) -> Link:
+def scalar(name: str, function: Callable[[Float64Array], Float64Array]) -> Link:
     """A link of rank 1."""
     return Link(name, 1, lambda z: function(z[:, 0]))
 
@@ -60,9 +59,10 @@ def inspected_roughly(link: str | Link, loss: str, noise: float = 0.0) -> LinkIn
         return inspect_link(link, loss, noise=noise)
 
 
-def strict(record: Any) -> Any:
+def strict(record: Json) -> Json:
     """A round trip through JSON that refuses NaN and Infinity."""
-    return json.loads(json.dumps(record, allow_nan=False))
+    back: Json = json.loads(json.dumps(record, allow_nan=False))
+    return back
 
 
 # --- negative controls ------------------------------------------------------------------------
@@ -89,7 +89,7 @@ def test_n1_nothing_learned() -> None:
     assert "nothing is learned" in str(found.control)
     generic = found.assumptions["generic"]
     assert generic.holds is False
-    # E[z² | y] = y²: the optimal transform would see what no built-in loss does.
+    # E[z² | y] = y²: the optimal transform finds what no built-in loss does.
     assert "optimal" in str(generic.repair)
     assert found.assumptions["second-order-information"].holds is True
     assert (found.best_loss, found.best_reason) == (None, "Λ = 0 under every built-in loss")
@@ -108,7 +108,7 @@ def test_n1_plateau_and_n2() -> None:
 
 
 def test_n1_beyond_repair() -> None:
-    """sign z knows nothing of second order."""
+    """sign z has no second-order information."""
     found = inspected_roughly(scalar("sign", np.sign), "squared")
     assert found.assumptions["generic"].holds is False
     assert str(found.assumptions["generic"].repair).startswith("none")
@@ -118,7 +118,7 @@ def test_n1_beyond_repair() -> None:
 
 
 def test_n1_one_direction_of_two() -> None:
-    """He2 + He3 under squared loss; l1 sees a little of the second direction."""
+    """He2 + He3 under squared loss; under l1 the second direction has a small eigenvalue."""
     found = inspected_roughly("he2-he3", "squared")
     assert "Λ sees 1 of 2 directions" in str(found.control)
     generic = found.assumptions["generic"]
@@ -130,7 +130,7 @@ def test_n1_one_direction_of_two() -> None:
 
 
 def test_n1_half_of_the_information() -> None:
-    """He2(z1) + sign(z1 z2 z3): second moments know z1 only. That nothing else is there cannot
+    """He2(z1) + sign(z1 z2 z3): second moments depend on z1 only. That nothing else is there cannot
     be shown by sampling: undetermined, not broken."""
     link = Link("stairs", 3, lambda z: hermite(2, z[:, 0]) + np.sign(np.prod(z, axis=1)))
     found = inspected_roughly(link, "huber")
@@ -251,7 +251,7 @@ def test_best_loss_has_the_largest_signal(link: str) -> None:
 
 
 def test_users_own_loss_competes() -> None:
-    """One that nobody declared Lipschitz, beside the built-in ones."""
+    """One that is not declared Lipschitz, beside the built-in ones."""
     own = Loss("own", lambda f, y: np.tanh(5 * (f - y)))
     found = inspect_link("cos2z", own)
     assert set(found.losses) == {"own", *LOSSES}
@@ -554,8 +554,10 @@ def test_prediction_refuses() -> None:
 # --- comparisons ------------------------------------------------------------------------------
 
 
-def made_up(predicted: Array, simulated: Array, error: Array, seeds: int = 20) -> Comparison:
-    """A comparison that nobody simulated."""
+def made_up(
+    predicted: Float64Array, simulated: Float64Array, error: Float64Array, seeds: int = 20
+) -> Comparison:
+    """A comparison that was not simulated."""
     return Comparison("link", "loss", 64, 512, seeds, False, predicted, simulated, error)
 
 
@@ -650,7 +652,9 @@ def test_comparison_finds_a_wrong_prediction() -> None:
     assert made_up(wrong.predicted, right.simulated, right.standard_error, 60).contradicts(1e-3)
 
 
-def textbook_traces(dim: int, n: int, steps: int, repeats: int) -> tuple[Array, Array]:
+def textbook_traces(
+    dim: int, n: int, steps: int, repeats: int
+) -> tuple[Float64Array, Float64Array]:
     """u H^{2t} u and tr H^{2t} of cos 2z under squared loss, `(repeats, T)` each, by powers."""
     rng = np.random.default_rng(99)
     signal, total = np.empty((repeats, steps)), np.empty((repeats, steps))

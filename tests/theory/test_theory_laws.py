@@ -7,10 +7,10 @@ from functools import cache
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.stats import norm
 
 from mimverify.problems.links import Link
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.theory.closed_forms import (
     bulk_edges,
@@ -31,8 +31,6 @@ from mimverify.theory.sample_sizes import alignment_at
 from mimverify.theory.spectrum.resolvent import Resolvent
 from mimverify.theory.spectrum.traces import traces
 
-Array = NDArray[np.float64]
-
 # cos 2z under squared loss, in closed form: λ = −4 e⁻², v = (1 + e⁻⁸)/2 − e⁻⁴, and
 # u = E[(cos 2z − e⁻²)² z²] from E[z² cos az] = (1 − a²) e^(−a²/2).
 LAMBDA = -4 * math.exp(-2)
@@ -46,7 +44,7 @@ def measure_of(link: str | Link, loss: str = "squared") -> LabelMeasure:
 
 
 def test_moments_of_the_cosine() -> None:
-    """The constants above are those of the law that the other rooms use."""
+    """The constants above are those of the law that the other modules use."""
     measure = measure_of("cos2z")
     assert measure.weighted_second(1)[0, 0] == pytest.approx(LAMBDA, abs=1e-10)
     assert measure.moment(2) == pytest.approx(V, abs=1e-10)
@@ -244,7 +242,9 @@ def test_collapse_refused(first: float, second: float) -> None:
 
 
 @cache
-def fresh_simulation(runs: int, dim: int, alpha: int, steps: int) -> tuple[Array, Array]:
+def fresh_simulation(
+    runs: int, dim: int, alpha: int, steps: int
+) -> tuple[Float64Array, Float64Array]:
     """Σ_j ‖U w_j‖² and Σ_j ‖w_j‖² of 16 neurons, new samples at every step, `(runs, T + 1)`."""
     n = alpha * dim
     signal, total = np.zeros((runs, steps + 1)), np.zeros((runs, steps + 1))

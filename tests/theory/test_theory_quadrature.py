@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from scipy.stats import chi2, norm
 
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.errors import InputError
 from mimverify.theory.labels.label_measure import label_measure, pack_dual, unpack
 from mimverify.theory.labels.law import (
@@ -35,12 +35,11 @@ from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.training.centring import Centring, fit_constant
 from normal import phi, upper
 
-Array = NDArray[np.float64]
-Function = Callable[[Array], Array]
+Function = Callable[[Float64Array], Float64Array]
 EPS = float(np.finfo(float).eps)
 
 
-def scalar(name: str, function: Callable[[Array], Any]) -> Link:
+def scalar(name: str, function: Callable[[Float64Array], ArrayLike]) -> Link:
     """A link of rank 1."""
     return Link(name, 1, lambda z: function(z[:, 0]))
 
@@ -146,7 +145,7 @@ def test_error_estimates_are_honest(name: str) -> None:
     found, estimate = integral(function, dimensions)
     size = max(1.0, abs(expected))
     assert abs(found - expected) <= 4 * estimate + TOLERANCE.get(dimensions, 0.0) * size
-    # And they are small: an estimate of everything would be honest, too.
+    # And they are small: an infinite estimate would be correct, too.
     assert estimate <= {1: 1e-11, 2: 1e-8, 3: 1e-3}.get(dimensions, 3e-3) * size
 
 
@@ -170,7 +169,7 @@ def test_error_estimates_at_slanted_edges() -> None:
 
 @pytest.mark.parametrize("dimensions", [1, 2, 4])
 def test_rules_are_probabilities_and_deterministic(dimensions: int) -> None:
-    def monitor(z: Array) -> Array:
+    def monitor(z: Float64Array) -> Float64Array:
         return np.abs(z).sum(axis=1)[:, None]
 
     first, second = normal_rule(monitor, dimensions), normal_rule(monitor, dimensions)
@@ -185,7 +184,7 @@ def test_rules_are_probabilities_and_deterministic(dimensions: int) -> None:
 
 
 def test_independent_sobol_sets() -> None:
-    """Replicates differ, else their spread would say nothing; each is finer than random points."""
+    """Replicates differ, else their spread would be zero; each is finer than random points."""
     rule = normal_rule(lambda z: z, 4)
     parts = rule.nodes.reshape(rule.replicates, -1, 4)
     means = (parts**2).mean(axis=(1, 2))
@@ -195,9 +194,9 @@ def test_independent_sobol_sets() -> None:
 
 
 @pytest.mark.parametrize("dimensions", [MAX_DIMENSIONS + 1, 100, 0, -1, 1.0, True])
-def test_dimensions_refused(dimensions: Any) -> None:
+def test_dimensions_refused(dimensions: object) -> None:
     with pytest.raises(InputError, match="dimensions="):
-        normal_rule(lambda z: z, dimensions)
+        normal_rule(lambda z: z, dimensions)  # type: ignore[arg-type]
 
 
 def test_most_dimensions() -> None:
@@ -391,7 +390,7 @@ def test_lambda_in_closed_form(link: str, noise: float, expected: list[list[floa
     assert (np.abs(values - expected) <= 4 * errors + 1e-15).all()
 
 
-def second_moments(law: LabelLaw) -> Array:
+def second_moments(law: LabelLaw) -> Float64Array:
     return law.z[:, :, None] * law.z[:, None, :] - np.eye(law.rank)
 
 
@@ -527,7 +526,7 @@ def test_truncated_law(n: int) -> None:
 
 
 def test_truncation_changes_little() -> None:
-    """v of he2 loses what lies above the cut, E[T²; |T| > t], and a share of its mean's square."""
+    """v of he2 loses what lies above the cut, E[T²; |T| > t], and a part of its mean's square."""
     full, cut = label_law("he2"), truncated_law("he2", "squared", 10**6)
     lost = full.weights @ full.T**2 - cut.weights @ cut.T**2
     s = float(norm.isf(0.5e-6))
@@ -544,7 +543,7 @@ def test_sampled_laws(loss: str) -> None:
     assert abs(law.T.mean()) <= 8 * EPS
     np.testing.assert_array_equal(sampled_law("cos2z", loss, 501, noise=0.2, seed=3).y, law.y)
     assert (sampled_law("cos2z", loss, 501, noise=0.2, seed=4).y != law.y).all()
-    estimates: dict[str, Callable[[Array], Any]] = {
+    estimates: dict[str, Callable[[Float64Array], ArrayLike]] = {
         "squared": np.mean,
         "l1": np.median,
         "huber": huber_of_sample,
@@ -557,7 +556,7 @@ def test_sampled_laws(loss: str) -> None:
     assert law.mean(lambda law: law.T**2)[1] == 0
 
 
-def huber_of_sample(y: Array) -> float:
+def huber_of_sample(y: Float64Array) -> float:
     return float(brentq(lambda c: np.clip(y - c, -1, 1).sum(), y.min(), y.max(), xtol=1e-15))
 
 
@@ -691,9 +690,9 @@ def test_measures_reproduce_resolvents(link: str, loss: str, count: int) -> None
         phi = 1 / (w - law.T)
         direct = features.T @ ((law.weights * phi)[:, None] * features)
         error = np.abs(phi) * (1e-11 + 2 * EPS * np.abs(law.T).max() * np.abs(phi))
-        room = sizes.T @ ((law.weights * error)[:, None] * sizes)
+        tolerance = sizes.T @ ((law.weights * error)[:, None] * sizes)
         reduced = np.tensordot(1 / (w - measure.T), measure.gram, axes=1)
-        assert (np.abs(reduced - direct) <= room).all()
+        assert (np.abs(reduced - direct) <= tolerance).all()
 
 
 @pytest.mark.parametrize(("link", "loss", "count"), MEASURES)

@@ -15,11 +15,11 @@ from functools import cache
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.sparse.linalg import eigsh
 
 from mimverify.problems.links import Link, get_link
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.theory.closed_forms import spurious_outlier
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
@@ -27,8 +27,6 @@ from mimverify.theory.labels.law import LabelLaw, label_law, realised_law
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.theory.spectrum.resolvent import Resolvent
 from mimverify.theory.spectrum.traces import traces
-
-Array = NDArray[np.float64]
 
 LAWS = [
     ("cos2z", "squared"),
@@ -151,7 +149,7 @@ def test_scale_of_the_transform(link: str, loss: str, factor: float) -> None:
         assert b.location == pytest.approx(factor * a.location, rel=1e-11)
         np.testing.assert_allclose(b.overlap, a.overlap, rtol=0, atol=1e-10)
     if link != "sign":
-        assert one.outliers  # else the loop above says nothing
+        assert one.outliers  # else the loop above is empty
 
 
 def test_overlaps_have_rank_one_along_their_directions() -> None:
@@ -211,7 +209,7 @@ def test_symmetric_atoms(alpha: float) -> None:
 
 
 def one_dimensional(
-    T: Callable[[Array], Array], alpha: float, side: int
+    T: Callable[[Float64Array], Float64Array], alpha: float, side: int
 ) -> tuple[float, float] | None:
     """theory.md §5, r = 1: λ with E[(z² − 1) T/(λ − T)] = 1/α, eigenvalue Ψ(λ) = λ (1/α +
     E[T/(λ − T)]), Φ(λ) = λ E[T z²/(λ − T)], squared overlap Ψ'/(Ψ' − Φ') if Ψ' > 0; the left
@@ -223,7 +221,7 @@ def one_dimensional(
     t = side * T(z)
     top = max(float(t.max()), 0.0)
 
-    def mean(values: Array) -> float:
+    def mean(values: Float64Array) -> float:
         return float(density @ values)
 
     def gap(log_distance: float) -> float:
@@ -237,11 +235,11 @@ def one_dimensional(
         return None
     k = int(last[-1])  # the largest root: beyond it E[…] decreases to 0
     lam = top + math.exp(float(brentq(gap, grid[k], grid[k + 1], xtol=1e-14)))
-    share = t / (lam - t)
-    slope = -t / (lam - t) ** 2  # of the share in λ
-    psi = lam * (1 / alpha + mean(share))
-    psi_slope = 1 / alpha + mean(share) + lam * mean(slope)
-    phi_slope = mean(z**2 * share) + lam * mean(z**2 * slope)
+    weight = t / (lam - t)
+    slope = -t / (lam - t) ** 2  # of the weight in λ
+    psi = lam * (1 / alpha + mean(weight))
+    psi_slope = 1 / alpha + mean(weight) + lam * mean(slope)
+    phi_slope = mean(z**2 * weight) + lam * mean(z**2 * slope)
     if psi_slope <= 0:
         return None
     return side * psi, psi_slope / (psi_slope - phi_slope)
@@ -297,7 +295,7 @@ def test_centred_transforms_by_the_formula_of_rank_one(loss: str, alpha: float) 
     law = label_law("cos2z", loss)
     assert law.constant is not None
     c, removed = law.constant, law.removed_mean
-    function: dict[str, Callable[[Array], Array]] = {
+    function: dict[str, Callable[[Float64Array], Float64Array]] = {
         "squared": lambda u: u,
         "log-cosh": np.tanh,
         "huber:0.5": lambda u: np.clip(u, -0.5, 0.5),
@@ -351,14 +349,14 @@ D = 800
 SEEDS = 3
 
 
-def transform_by_hand(y: Array, loss: str) -> Array:
+def transform_by_hand(y: Float64Array, loss: str) -> Float64Array:
     if loss == "squared":
         return y - y.mean()
     if loss == "l1":
         return np.sign(y - np.median(y)) - np.sign(y - np.median(y)).mean()
     name, _, parameter = loss.partition(":")
     delta = float(parameter or 1)
-    squash: Callable[[Array], Array] = (
+    squash: Callable[[Float64Array], Float64Array] = (
         np.tanh if name == "log-cosh" else lambda u: np.clip(u, -delta, delta)
     )
     c = brentq(lambda c: squash(y - c).mean(), y.min(), y.max(), xtol=1e-14)
@@ -369,10 +367,10 @@ def transform_by_hand(y: Array, loss: str) -> Array:
 class Dense:
     """Extreme eigenvalues and hidden parts of their eigenvectors of one simulated H."""
 
-    low: Array
-    low_hidden: Array
-    high: Array
-    high_hidden: Array
+    low: Float64Array
+    low_hidden: Float64Array
+    high: Float64Array
+    high_hidden: Float64Array
     law: LabelLaw
 
 
@@ -417,7 +415,7 @@ def edge_scale(resolvent: Resolvent, side: int) -> float:
     return float((abs(second) * (w**2 / resolvent.alpha) ** 2 / 2) ** (1 / 3) * D ** (-2 / 3))
 
 
-def outlier_deviation(resolvent: Resolvent, w: float, e: Array) -> float:
+def outlier_deviation(resolvent: Resolvent, w: float, e: Float64Array) -> float:
     """Standard deviation of an outlier given the labels: the (e, e) entry of M fluctuates with
     variance (2/(n α)) S² γ, S = E[τ² (e·z)²], τ = T/(1 − T g/α), γ = −dg/dζ (quadratic forms of
     independent Gaussian vectors), and dζ = δM/(e·dM/dζ e)."""
@@ -711,9 +709,9 @@ def test_traces_in_exact_arithmetic(name: str, alpha: Fraction) -> None:
             scale = float(found.log_scale[index])
             expected = np.array([[scaled(x, scale) for x in row] for row in signal])
             # Odd powers cancel: relative to what their modulus sums to, about 1 in these units
-            # for the signal, d − r times the bulk's share for the traces.
-            room = 1e-11 * max(float(np.abs(expected).max()), 1e-3 if k % 2 else 0.0)
-            np.testing.assert_allclose(found.signal[index], expected, rtol=0, atol=room)
+            # for the signal, d − r times the bulk's part for the traces.
+            tolerance = 1e-11 * max(float(np.abs(expected).max()), 1e-3 if k % 2 else 0.0)
+            np.testing.assert_allclose(found.signal[index], expected, rtol=0, atol=tolerance)
             for value, reference in ((found.bulk[index], bulk), (found.total[index], total)):
                 even = 1.0 if k % 2 == 0 else float(dim)
                 size = max(abs(scaled(reference, scale)), 1e-3 * even if k % 2 else 0.0)
@@ -814,13 +812,13 @@ def test_low_moments_of_simulated_matrices() -> None:
     for k in range(4):
         error = total[:, k].std(ddof=1) / math.sqrt(runs)
         size = float(np.abs(traces_of_modulus(found.total, k)) * scale[k])
-        room = 4.5 * error + 4 * (k + 1) ** 2 / dim * size
-        assert abs(total[:, k].mean() - found.total[k] * scale[k]) <= room
+        tolerance = 4.5 * error + 4 * (k + 1) ** 2 / dim * size
+        assert abs(total[:, k].mean() - found.total[k] * scale[k]) <= tolerance
         errors = signal[:, k].std(axis=0, ddof=1) / math.sqrt(runs)
         limit = 4.5 * errors + 4 * (k + 1) ** 2 / dim * np.abs(found.signal[k] * scale[k]).max()
         assert (np.abs(signal[:, k].mean(axis=0) - found.signal[k] * scale[k]) <= limit).all()
 
 
-def traces_of_modulus(total: Array, k: int) -> float:
+def traces_of_modulus(total: Float64Array, k: int) -> float:
     """Size of a trace of H^(k+1): for odd powers, which cancel, that of the even one beside it."""
     return float(total[k] if k % 2 else total[min(k + 1, 3)])

@@ -1,7 +1,7 @@
 """Thresholds against the equations of theory.md §5, closed forms and dense matrices.
 
 The oracle for one feature solves the equations by Gauss–Legendre panels in z, scanning s, and
-never sees the measure on the axis of T or the variable w that the code works in.
+never uses the measure on the axis of T or the variable w that the code works in.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from numpy.polynomial.legendre import leggauss
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.sparse.linalg import eigsh
 from scipy.stats import norm
 from scipy.stats import t as student
 
 from mimverify.problems.links import Link, get_link
+from mimverify.support.arrays import Float64Array
 from mimverify.theory import (
     LabelLaw,
     LabelMeasure,
@@ -38,12 +38,10 @@ from mimverify.theory import (
 )
 from mimverify.theory.spectrum.thresholds import Thresholds
 
-Array = NDArray[np.float64]
-
 ROOT_2_PI = math.sqrt(2 * math.pi)
 
 
-def scalar(name: str, function: Callable[[Array], Array]) -> Link:
+def scalar(name: str, function: Callable[[Float64Array], Float64Array]) -> Link:
     """A link of rank 1."""
     return Link(name, 1, lambda z: function(z[:, 0]))
 
@@ -64,7 +62,9 @@ def measure(link: str, loss: str) -> LabelMeasure:
     return label_measure(population(link, loss), fourth_moments=False)
 
 
-def measure_of(link: Link | str, function: Callable[[Array], Array], *, centred: bool = True):
+def measure_of(
+    link: Link | str, function: Callable[[Float64Array], Float64Array], *, centred: bool = True
+):
     """The measure of a transform given as a function of y, which has to be bounded."""
     transform = LabelTransform("test", function, bounded=True)
     return label_measure(label_law(link, transform, centred=centred))
@@ -83,15 +83,15 @@ def optimal(name: str, alpha: float | None = None) -> OptimalTransform:
 class Rule:
     """Nodes z, weights for the normal law, and T(g(z)) at the nodes."""
 
-    z: Array
-    weight: Array
-    T: Array
+    z: Float64Array
+    weight: Float64Array
+    T: Float64Array
 
-    def mean(self, values: Array) -> float:
+    def mean(self, values: Float64Array) -> float:
         return float(self.weight @ values)
 
 
-def panels(breaks: Sequence[float]) -> tuple[Array, Array]:
+def panels(breaks: Sequence[float]) -> tuple[Float64Array, Float64Array]:
     """Nodes and weights for E φ(z) with kinks and jumps at `breaks` and their negatives."""
     ends = np.unique(np.concatenate([np.arange(-10, 10.5, 0.5), breaks, np.negative(breaks)]))
     x, w = leggauss(24)
@@ -100,14 +100,14 @@ def panels(breaks: Sequence[float]) -> tuple[Array, Array]:
     return z, weight * np.exp(-(z**2) / 2) / ROOT_2_PI
 
 
-def rule(T: Callable[[Array], Array], breaks: Sequence[float] = ()) -> Rule:
+def rule(T: Callable[[Float64Array], Float64Array], breaks: Sequence[float] = ()) -> Rule:
     z, weight = panels(breaks)
     return Rule(z, weight, T(z))
 
 
 def centred_rule(
-    derivative: Callable[[Array], Array],
-    label: Callable[[Array], Array],
+    derivative: Callable[[Float64Array], Float64Array],
+    label: Callable[[Float64Array], Float64Array],
     breaks: Callable[[float], Sequence[float]],
     bracket: tuple[float, float],
 ) -> Rule:
@@ -132,7 +132,7 @@ def solve_spectral(found: Rule) -> float:
     best = math.inf
     excess = found.z**2 - 1
 
-    def psi(s: float) -> Array:
+    def psi(s: float) -> Float64Array:
         return np.asarray(found.T * s / (1 - found.T * s))
 
     def surplus(s: float) -> float:
@@ -348,7 +348,7 @@ def test_scaled_transform_gives_the_same_thresholds() -> None:
     plain = thresholds(measure_of("cos2z", np.tanh))
     for factor in (1e3, -0.02):
 
-        def scaled(y: Array, factor: float = factor) -> Array:
+        def scaled(y: Float64Array, factor: float = factor) -> Float64Array:
             return np.asarray(factor * np.tanh(y))
 
         other = thresholds(measure_of("cos2z", scaled))
@@ -390,13 +390,13 @@ def test_two_equal_directions_share_a_threshold() -> None:
 
 def leading_overlaps(
     link: Link,
-    T: Callable[[Array], Array],
+    T: Callable[[Float64Array], Float64Array],
     alphas: Sequence[float],
     *,
     dim: int,
     seeds: int,
     which: str = "LM",
-) -> Array:
+) -> Float64Array:
     """‖U v̂‖² of H's leading eigenvector, `(seeds, A)`; one set of inputs serves every α."""
     result = np.empty((seeds, len(alphas)))
     largest = round(max(alphas) * dim)
@@ -412,7 +412,7 @@ def leading_overlaps(
     return result
 
 
-def assert_agrees(measured: Array, predicted: Array, dim: int) -> None:
+def assert_agrees(measured: Float64Array, predicted: Float64Array, dim: int) -> None:
     """Means over seeds are right up to their own scatter (Student, 1 % for all of them
     together) and a bias of a few 1/d, the order of what D1 leaves out."""
     seeds, count = measured.shape

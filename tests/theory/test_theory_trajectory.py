@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.optimize import brentq
 from scipy.stats import chi2
 
 from mimverify.network.losses import get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.theory import trajectory
 from mimverify.theory.closed_forms import closed_form_n_half
@@ -41,7 +41,6 @@ from mimverify.theory.trajectory import (
     trajectory_of,
 )
 
-Array = NDArray[np.float64]
 STEPS = 8
 SIGN = Link("sign", 1, lambda z: np.sign(z[:, 0]))
 
@@ -54,7 +53,7 @@ def measure_of(link: str | Link, loss: str = "squared", noise: float = 0.0) -> L
 # --- simulated ensembles --------------------------------------------------------------
 
 
-def squash(u: Array, loss: str) -> Array:
+def squash(u: Float64Array, loss: str) -> Float64Array:
     return {"squared": u, "huber": np.clip(u, -1, 1), "log-cosh": np.tanh(u)}[loss]
 
 
@@ -62,20 +61,20 @@ def squash(u: Array, loss: str) -> Array:
 class Ensemble:
     """Eigenvalues h `(S, d)` and hidden parts P `(S, r, d)` of the eigenvectors of S matrices."""
 
-    h: Array
-    P: Array
+    h: Float64Array
+    P: Float64Array
 
-    def traces(self, factors: Array) -> tuple[Array, Array]:
+    def traces(self, factors: Float64Array) -> tuple[Float64Array, Float64Array]:
         """tr U f(H)² Uᵀ and tr f(H)² for f(h) = `factors` `(T, S, d)`: each `(S, T)`."""
         squares = factors**2
         return np.einsum("srd,tsd->st", self.P**2, squares), squares.sum(axis=2).T
 
-    def powers(self, steps: int) -> Array:
+    def powers(self, steps: int) -> Float64Array:
         """|h|^t scaled by the ensemble's largest |h|, `(steps + 1, S, d)`."""
         size = np.abs(self.h) / np.abs(self.h).max()
         return np.asarray(size ** np.arange(steps + 1)[:, None, None])
 
-    def starts(self, rng: np.random.Generator, neurons: int) -> Array:
+    def starts(self, rng: np.random.Generator, neurons: int) -> Float64Array:
         """W_0 in the eigenbasis, `(S, neurons, d)`."""
         return rng.standard_normal((len(self.h), neurons, self.h.shape[1]))
 
@@ -112,7 +111,7 @@ def ensemble(
     return Ensemble(np.array(eigenvalues), np.array(hidden))
 
 
-def ratio_of_means(signal: Array, total: Array) -> tuple[Array, Array]:
+def ratio_of_means(signal: Float64Array, total: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Over data sets, with its standard error by linearisation, `(T,)` each."""
     ratio = signal.mean(axis=0) / total.mean(axis=0)
     linear = (signal - ratio * total) / total.mean(axis=0)
@@ -192,8 +191,8 @@ def test_overlaps(case: tuple[str, str, int, int, float]) -> None:
     for a in range(r):
         for b in range(r):
             ratio, error = ratio_of_means(entries[:, :, a, b], total)
-            room = 0.01 * found.alignment + 3.5 * error
-            assert (np.abs(ratio - found.signal[:, a, b]) <= room).all()
+            tolerance = 0.01 * found.alignment + 3.5 * error
+            assert (np.abs(ratio - found.signal[:, a, b]) <= tolerance).all()
 
 
 def test_stated_trajectory() -> None:
@@ -213,7 +212,7 @@ def test_stated_alignment_below_the_threshold() -> None:
 
 @pytest.mark.parametrize(("decay", "rate"), [(0.9, 1.0), (0.5, 0.3), (1.7, 2.0)])
 def test_decay_other_than_one(decay: float, rate: float) -> None:
-    """Half of the neurons see ((1 − decay) + rate H)^t, half ((1 − decay) − rate H)^t."""
+    """Half of the neurons get ((1 − decay) + rate H)^t, half ((1 − decay) − rate H)^t."""
     case = CASES[0]
     data = simulated(case)
     found = predict_trajectory(
@@ -227,7 +226,7 @@ def test_decay_other_than_one(decay: float, rate: float) -> None:
         signal, total = signal + part[0], total + part[1]
     ratio, error = ratio_of_means(signal, total)
     assert (np.abs(ratio - found.alignment) <= 0.01 * found.alignment + 3 * error).all()
-    # It is another trajectory than that of β1 = 1/η1: the comparison can tell.
+    # It is another trajectory than that of β1 = 1/η1: the comparison distinguishes them.
     assert (np.abs(found.alignment - predicted(case).alignment) > 0.02 * found.alignment).any()
     # Fluctuations: first order in 1/d, chi-square scatter of the variance.
     odds = np.log(signal / (total - signal))[:, 1:]
@@ -276,7 +275,7 @@ def test_trajectory_of_given_labels() -> None:
 # --- fluctuations between data sets ---------------------------------------------------
 
 
-def check_variance(odds: Array, deviation: Array) -> None:
+def check_variance(odds: Float64Array, deviation: Float64Array) -> None:
     """`odds` `(S, T)`: the sample variance over the predicted one is χ²_{S−1}/(S − 1); 1e-4 on
     either side, and 15 % for a formula of first order in 1/d (T²/d = .25 at the largest T, whose
     coefficient is small where the spectrum is left alone)."""
@@ -297,9 +296,9 @@ def test_scatter_between_data_sets(case: tuple[str, str, int, int, float]) -> No
     # The mean: ratio-of-means log-odds + shift, within 3.5 standard errors and .3 % of A as above
     # (divided by 1 − A: log-odds).
     error = odds.std(axis=0, ddof=1) / math.sqrt(COUNT)
-    room = 3.5 * error + 0.003 / (1 - found.alignment[1:])
+    tolerance = 3.5 * error + 0.003 / (1 - found.alignment[1:])
     gap = odds.mean(axis=0) - found.log_odds[1:] - found.log_odds_shift[1:]
-    assert (np.abs(gap) <= room).all()
+    assert (np.abs(gap) <= tolerance).all()
 
 
 def test_relative_covariance_of_the_traces() -> None:
@@ -386,7 +385,7 @@ def test_covariance_is_of_first_order() -> None:
 # --- runs with few neurons ------------------------------------------------------------
 
 
-def run_alignments(data: Ensemble, neurons: int, repeats: int) -> Array:
+def run_alignments(data: Ensemble, neurons: int, repeats: int) -> Float64Array:
     """A_t of actual power iterations, `(S · repeats, T + 1)`; `neurons` independent ones."""
     factors = data.powers(STEPS)
     result = []
@@ -410,8 +409,8 @@ def test_mean_of_runs(case: tuple[str, str, int, int, float], neurons: int) -> N
     per_set = values.reshape(4, COUNT, -1).mean(axis=0)
     error = per_set.std(axis=0, ddof=1) / math.sqrt(COUNT)
     mean = found.run_mean(neurons)
-    room = 3.5 * error + 0.01 * mean + 0.27 / neurons**2
-    assert (np.abs(per_set.mean(axis=0) - mean) <= room)[1:].all()
+    tolerance = 3.5 * error + 0.01 * mean + 0.27 / neurons**2
+    assert (np.abs(per_set.mean(axis=0) - mean) <= tolerance)[1:].all()
     # Few neurons matter: at A = 1/2 the mean is below D1's.
     if neurons == 4:
         assert mean[3] < found.alignment[3] - 0.01
@@ -527,18 +526,18 @@ def test_unbounded_transform(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.error[1:] > 0).all()
     signal, total = data.traces(data.powers(steps))
     ratio, error = ratio_of_means(signal, total)
-    room = 3.5 * np.hypot(error, found.error) + 0.003 * found.alignment
-    assert (np.abs(ratio - found.alignment) <= room).all()
+    tolerance = 3.5 * np.hypot(error, found.error) + 0.003 * found.alignment
+    assert (np.abs(ratio - found.alignment) <= tolerance).all()
     odds = np.log(signal / (total - signal))[:, 1:]
     # Means of log-odds: both ensembles scatter alike.
     scatter = odds.std(axis=0, ddof=1) * math.sqrt(1 / COUNT + 1 / 32)
     gap = odds.mean(axis=0) - (found.log_odds + found.log_odds_shift)[1:]
     assert (np.abs(gap) <= 3.5 * scatter + 0.003 / (1 - found.alignment[1:])).all()
-    # The scatter: the labels' share of its square is known from 32 draws, to √(2/31) = 25 %, the
+    # The scatter: the labels' part of its square is known from 32 draws, to √(2/31) = 25 %, the
     # sample's own to √(2/63): 4 of them are a factor 1.5 of the deviation.
-    share = odds.std(axis=0, ddof=1) / found.log_odds_deviation[1:]
-    assert (share > 1 / 1.5).all()
-    assert (share < 1.5).all()
+    ratio_of_deviations = odds.std(axis=0, ddof=1) / found.log_odds_deviation[1:]
+    assert (ratio_of_deviations > 1 / 1.5).all()
+    assert (ratio_of_deviations < 1.5).all()
 
 
 def test_simulated_labels_are_reproducible(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -595,7 +594,7 @@ def test_no_steps() -> None:
 # --- span -----------------------------------------------------------------------------
 
 
-def simulated_spans(data: Ensemble, neurons: int, steps: int, repeats: int) -> Array:
+def simulated_spans(data: Ensemble, neurons: int, steps: int, repeats: int) -> Float64Array:
     """Smallest cosine between the hidden subspace and the top r right singular vectors of W_t,
     `(S · repeats, T)`."""
     r = data.P.shape[1]
@@ -777,7 +776,7 @@ def test_recommended_steps_suffice() -> None:
     assert ratio[found.steps - 3] < 0.5 * limit[-1]  # no fewer, one for margin
 
 
-def float32_spans(ratio: float, steps: int) -> Array:
+def float32_spans(ratio: float, steps: int) -> Float64Array:
     """Median over 5 starts of the span of 64 neurons after t float32 steps of a population H of
     rank 2 in 128 dimensions, in a random basis."""
     dim, neurons = 128, 64
@@ -858,7 +857,7 @@ def test_n_half_is_where_the_alignment_is_half(steps: int, dim: int, level: floa
     measure = measure_of("cos2z")
     n = n_half(measure, dim, steps, level)
     assert n is not None
-    # log α to 1e-8; dA/dlog α ≤ T/4 (odds ∝ α^T), and the floor's share.
+    # log α to 1e-8; dA/dlog α ≤ T/4 (odds ∝ α^T), and the floor's part.
     assert alignment_at(measure, dim, n / dim, steps) == pytest.approx(level, abs=1e-8 * steps)
     # And it is the first: less is not enough.
     assert alignment_at(measure, dim, 0.9 * n / dim, steps) < level
@@ -921,7 +920,7 @@ def test_closed_form_of_the_sample_size(steps: int) -> None:
     ],
 )
 def test_no_sample_size_without_a_signal(link: str, loss: str) -> None:
-    links: dict[str, Callable[[Array], Array]] = {
+    links: dict[str, Callable[[Float64Array], Float64Array]] = {
         "odd": lambda z: np.where(np.abs(z[:, 0]) > 1.5, np.sign(z[:, 0]), 0.0),
         "identity": lambda z: z[:, 0],
         "sign": lambda z: np.sign(z[:, 0]),

@@ -364,7 +364,7 @@ def test_a_statistical_verdict_carries_its_risk_runs_and_power_as_numbers():
     assert evidence["false_alarm_level"] == trial.ledger.level
     assert evidence["false_alarm_budget"] == trial.ledger.budget
     test = SequentialBinomial(0.5, 0.9, trial.ledger.level, QUICK.false_pass)
-    caught = test.detectable(power=0.95, trials=QUICK.maximum_runs)
+    caught = test.detectable(power=0.95, runs=QUICK.maximum_runs)
     assert caught is not None
     assert 0.5 < caught < 0.9  # more than what is promised to fail by design
     (record,) = evidence["decisions"]

@@ -1,1 +1,1 @@
-"""What a label says about the hidden features: conditional moments, information, optimal T."""
+"""The hidden features given the label: conditional moments, information, optimal T."""

@@ -1,10 +1,10 @@
-"""What a label says about the hidden features: E[z | y] and E[zzᵀ − I | y] as functions of y.
+"""Moments of the hidden features given the label: E[z | y] and E[zzᵀ − I | y].
 
 With z ~ N(0, I_r) and y = g(z) + noise·ε, the law of z given y decides how hard learning is
-(theory.md §5). A link is a black box here: only its values are asked for. Two methods, each
-a room of its own: *preimages* for one feature without noise, exact to about nine digits, and
-*projection* otherwise, a lower bound with a statistical error. Neither sees the unit of the
-labels, or a large common part of theirs.
+(theory.md §5). A link is a black box here: only its values are used. Two methods, each in a
+module of its own: *preimages* for one feature without noise, exact to about nine digits, and
+*projection* otherwise, a lower bound with a statistical error. Neither depends on the unit of
+the labels, or on a large offset of theirs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from dataclasses import replace
 import numpy as np
 from scipy.special import ndtri
 
-from mimverify.problems.links import Array, Link, get_link
+from mimverify.problems.links import Link, get_link
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import integer, number
 from mimverify.theory.conditional.moments import ConditionalMoments
@@ -24,9 +25,9 @@ from mimverify.theory.conditional.preimages import by_preimages
 from mimverify.theory.conditional.projection import MAXIMUM_RANK, by_projection
 from mimverify.theory.labels.tables import STANDARD, Units
 
-#: A median this many spreads from zero is a common part, to be taken away. A smaller one is
-#: left alone, for the sake of labels known to a small *relative* error.
-_COMMON = 16.0
+#: A median this many spreads from zero is an offset, to be subtracted. A smaller one is left,
+#: for the sake of labels known to a small *relative* error.
+_OFFSET = 16.0
 
 
 def conditional_moments(
@@ -35,8 +36,7 @@ def conditional_moments(
     """E[z | y] and E[zzᵀ − I | y] for y = g(z) + noise·ε, with ε ~ N(0, 1).
 
     Deterministic for given arguments; `seed` scrambles the point sets of the projection and
-    does nothing to the method of preimages. `rank` is r, for an imported function that does
-    not tell it.
+    does not affect the method of preimages. `rank` is r, for an imported function without one.
 
     **Raises** `InputError` for a rank above 12, negative noise, or a link whose values are
     not finite.
@@ -54,7 +54,7 @@ def conditional_moments(
         second_moment=lambda y: found.second_moment(
             units.standard(np.asarray(y, dtype=np.float64))
         ),
-        # Rounding at a large common part makes some knots one.
+        # Rounding at a large offset makes some knots equal.
         knots=np.unique(units.original(found.knots)),
         atoms=units.original(found.atoms),
         units=units,
@@ -72,14 +72,14 @@ def _standardised(link: Link, noise: float, seed: int, blur: float) -> Condition
     return replace(projected, rests_on=f"Not by preimages: {exact}. {projected.rests_on}")
 
 
-def _quietly(link: Link, z: Array) -> Array:
-    """Labels; where they overflow, the link's `InputError` says so, and no warning."""
+def _quietly(link: Link, z: Float64Array) -> Float64Array:
+    """Labels; where they overflow, the link raises `InputError`, and NumPy does not warn."""
     with np.errstate(all="ignore"):
         return link(z)
 
 
 def _units(link: Link, noise: float) -> Units:
-    """A common part and a spread of the labels, from a fixed set of points."""
+    """Offset and spread of the labels, from a fixed set of points."""
     rng = np.random.default_rng([link.rank, 0x756E6974])
     from scipy.stats import qmc  # scipy.stats takes long to import
 
@@ -99,12 +99,12 @@ def _units(link: Link, noise: float) -> Units:
     # 2^1024 and 2^−1075 are no numbers.
     unit = math.ldexp(1.0, min(max(*powers, -1074), 1023))
     offset = math.ldexp(middle, exponent) / unit
-    return Units(offset if abs(offset) > _COMMON else 0.0, unit)
+    return Units(offset if abs(offset) > _OFFSET else 0.0, unit)
 
 
 def conditional_second_moment(
     link: Link | str, *, noise: float = 0.0, seed: int = 0, rank: int | None = None
-) -> Callable[[Array], Array]:
+) -> Callable[[Float64Array], Float64Array]:
     """The function y `(k,)` → E[zzᵀ | y] `(k, r, r)`, for y = g(z) + noise·ε.
 
     Exact to about 1e-8 for r = 1 without noise, except within rounding of a critical value of

@@ -13,13 +13,11 @@ from dataclasses import dataclass
 from itertools import combinations_with_replacement, permutations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.problems.links import hermite
+from mimverify.support.arrays import Float64Array
 from mimverify.theory.conditional.moments import CLEARLY
 from mimverify.theory.labels.law import LabelLaw
-
-Array = NDArray[np.float64]
 
 HIGHEST_ORDER = 4
 
@@ -28,7 +26,7 @@ HIGHEST_ORDER = 4
 class HermiteTensors:
     """Tensors of order 0 … 4, `(r, …, r)`, and an error for each (of its largest entry)."""
 
-    tensors: tuple[Array, ...]
+    tensors: tuple[Float64Array, ...]
     errors: tuple[float, ...]
 
     def norm(self, order: int) -> float:
@@ -44,16 +42,16 @@ class HermiteTensors:
         return None
 
 
-def hermite_tensors(law: LabelLaw, values: Callable[[LabelLaw], Array]) -> HermiteTensors:
+def hermite_tensors(law: LabelLaw, values: Callable[[LabelLaw], Float64Array]) -> HermiteTensors:
     """Tensors of `values(law)` `(q,)`, such as T or y."""
     tensors, errors = [], []
     for order in range(HIGHEST_ORDER + 1):
         indices = list(combinations_with_replacement(range(law.rank), order))
         entries: list[float] = []
         error = 0.0
-        for index in indices:  # one at a time: all products at once would not fit in memory
+        for index in indices:  # one at a time: all products at once would not fit into memory
 
-            def product(at: LabelLaw, index: tuple[int, ...] = index) -> Array:
+            def product(at: LabelLaw, index: tuple[int, ...] = index) -> Float64Array:
                 result = values(at)
                 for axis, degree in Counter(index).items():
                     result = result * hermite(degree, at.z[:, axis])

@@ -1,4 +1,4 @@
-"""How hard a link is: what its label knows, and the computational threshold α_c.
+"""How hard a link is: information in its label, and the computational threshold α_c.
 
 With G(y) = E[zzᵀ − I | y], and E[z | y] = 0, the sample ratio below which no known efficient
 algorithm finds even a first direction is given by 1/α_c = λ_max(M ↦ E[G M G])
@@ -9,22 +9,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mimverify.problems.links import Array, Link
+from mimverify.problems.links import Link
+from mimverify.support.arrays import Float64Array
 from mimverify.theory.conditional.conditional import conditional_moments
 from mimverify.theory.conditional.moments import CLEARLY, ConditionalMoments, second_order
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 
 @dataclass(frozen=True)
 class LabelInformation:
-    """What the label says about the hidden features.
+    """Information of the label about the hidden features.
 
     **Arguments**
 
     - `first_order`: E[E[z|y] E[z|y]ᵀ], `(r, r)`; `first_order_error`: absolute, Frobenius.
-      Errors include what labels that coincide within rounding may hide (a link that saturates).
+      Errors include information that rounding may hide where labels coincide (a link that
+      saturates).
     - `second_order`: E[G(y)²], `(r, r)`; `second_order_error`: likewise.
     - `generative_exponent`: 1 where the first order is clearly non-zero; 2 where it is zero
       within its error and the second order is clearly non-zero; else None, with `reason`.
@@ -37,8 +43,8 @@ class LabelInformation:
     - `rests_on`: the method, and what the errors rest on.
     """
 
-    first_order: Array
-    second_order: Array
+    first_order: Float64Array
+    second_order: Float64Array
     first_order_error: float
     second_order_error: float
     generative_exponent: int | None
@@ -46,9 +52,9 @@ class LabelInformation:
     alpha_c: float | None
     alpha_c_error: float | None
     alpha_c_reason: str | None
-    matrix: Array | None
-    directions: Array
-    strengths: Array
+    matrix: Float64Array | None
+    directions: Float64Array
+    strengths: Float64Array
     rests_on: str
 
 
@@ -57,8 +63,7 @@ def label_information(
 ) -> LabelInformation:
     """First- and second-order information of y = g(z) + noise·ε about z, and α_c.
 
-    Deterministic for given arguments; `rank` is r, for an imported function that does not
-    tell it.
+    Deterministic for given arguments; `rank` is r, for an imported function without one.
 
     **Raises** `InputError` for a rank above 12, negative noise, or a link whose values are
     not finite.
@@ -71,7 +76,7 @@ def _information(moments: ConditionalMoments) -> LabelInformation:
     second = second_order(gram.best)
     first_error, second_error = first.error(), gram.error(second_order)
     first_strength = float(np.linalg.eigvalsh(first.best)[-1])
-    strengths, vectors = (part[..., ::-1] for part in np.linalg.eigh(second))
+    strengths, vectors = (values[..., ::-1] for values in np.linalg.eigh(second))
     clear = strengths > CLEARLY * second_error
 
     exponent: int | None = None
@@ -88,7 +93,7 @@ def _information(moments: ConditionalMoments) -> LabelInformation:
         resolved = gram.error() / max(float(np.linalg.norm(gram.best)), 1e-300)
         matrix = _maximiser(gram.best, resolved)
 
-        def inverse(value: Array) -> Array:
+        def inverse(value: Float64Array) -> Float64Array:
             return np.array([1 / _rayleigh(value, _maximiser(value, resolved))])
 
         alpha = float(inverse(gram.best)[0])
@@ -117,19 +122,23 @@ def _information(moments: ConditionalMoments) -> LabelInformation:
     )
 
 
-def _rayleigh(gram: Array, matrix: Array) -> float:
+def _rayleigh(
+    gram: Float64[Float64Array, "r r r r"], matrix: Float64[Float64Array, "r r"]
+) -> float:
     """E[tr(M G M G)] / tr(M²)."""
     return float(np.einsum("da,abcd,bc->", matrix, gram, matrix) / np.sum(matrix**2))
 
 
-def _maximiser(gram: Array, resolved: float) -> Array:
+def _maximiser(
+    gram: Float64[Float64Array, "r r r r"], resolved: float
+) -> Float64[Float64Array, "r r"]:
     """Power iteration M ← E[G M G] from the identity, M ⪰ 0 with trace 1.
 
     The map keeps the cone of positive semidefinite matrices, so its largest eigenvalue is the
     largest in modulus and has an eigenmatrix in the cone. The power is taken by repeated
     squaring, and is no higher than the relative error `resolved` warrants: eigenvalues closer
-    than that are not told apart, lest noise choose among equals and bias the maximum; what
-    this costs the maximum is less than 0.4 of that error.
+    than that are not distinguished, lest noise choose among equals and bias the maximum, which
+    falls by less than 0.4 of that error.
     """
     r = gram.shape[0]
     linear = gram.transpose(0, 3, 1, 2).reshape(r * r, r * r)
@@ -137,7 +146,7 @@ def _maximiser(gram: Array, resolved: float) -> Array:
         linear = linear @ linear
         linear /= np.linalg.norm(linear)
     matrix = (linear @ np.eye(r).ravel()).reshape(r, r)
-    # Noise may lead out of the cone by about its own size.
+    # Noise may leave the cone by about its own size.
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     values = np.maximum(values * np.sign(values.sum()), 0)
     return np.asarray((vectors * (values / values.sum())) @ vectors.T)

@@ -1,17 +1,21 @@
-"""What is computed about z given y: estimates that know their error, and functions of y."""
+"""Moments of z given y: estimates with their errors, and functions of y."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mimverify.problems.links import Array
+from mimverify.support.arrays import Float64Array
 from mimverify.theory.labels.tables import STANDARD, Units
 
-#: Absolute error that rounding may leave in an expectation unseen (observed: below 1e-11).
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+
+#: Bound on the undetected rounding error of an expectation, absolute (observed: below 1e-11).
 ROUNDING = 1e-9
 #: An estimate counts as non-zero from this many of its estimated errors on.
 CLEARLY = 5.0
@@ -27,18 +31,18 @@ class Estimate:
     - `coarser`: the same, shape of `best`, at the resolution before.
     - `left_out`: `(R, *best.shape)`, recomputed without one of R replicates each; R = 0 where
       nothing is random.
-    - `floor`: absolute error that these do not show.
+    - `floor`: absolute error that these do not include.
     - `hidden`: what rounding may hide, in Frobenius norm. Where a link saturates, its labels
       coincide in floating point; `best` is then a lower bound, and too low by at most this.
     """
 
-    best: Array
-    coarser: Array
-    left_out: Array
+    best: Float64Array
+    coarser: Float64Array
+    left_out: Float64Array
     floor: float = 0.0
     hidden: float = 0.0
 
-    def error(self, functional: Callable[[Array], Array] | None = None) -> float:
+    def error(self, functional: Callable[[Float64Array], Float64Array] | None = None) -> float:
         """Jackknife deviation over the replicates plus the change of the last refinement.
 
         Of the estimate itself in Frobenius norm, or of a smooth `functional` of it; what is
@@ -74,14 +78,14 @@ class ConditionalMoments:
 
     first_order: Estimate
     gram: Estimate
-    second_moment: Callable[[Array], Array]
-    knots: Array
-    atoms: Array
+    second_moment: Callable[[Float64Array], Float64Array]
+    knots: Float64Array
+    atoms: Float64Array
     rests_on: str
     units: Units = STANDARD
 
 
-def second_order(gram: Array) -> Array:
+def second_order(gram: Float64[Float64Array, "r r r r"]) -> Float64[Float64Array, "r r"]:
     """E[G²] `(r, r)` from `gram`, E[G_ab G_cd]."""
     square = np.einsum("abbd->ad", gram)
     return np.asarray((square + square.T) / 2)

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mimverify.network.losses import Loss
-from mimverify.problems.links import Array, Link, get_link
+from mimverify.problems.links import Link, get_link
+from mimverify.support.arrays import Array, Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import number, shortest
 from mimverify.theory.conditional.conditional import conditional_moments
@@ -20,16 +21,19 @@ from mimverify.theory.conditional.moments import CLEARLY, second_order
 from mimverify.theory.labels.tables import Tabulated
 from mimverify.theory.labels.transforms import LabelTransform
 
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+
 #: E[(e·z)² | y] is taken as zero below this: T then has no bound, and is cut off here.
 _VANISHING = 1e-6
 _SMALLEST = 1e-12
 
 
-@dataclass(frozen=True, eq=False)  # tables do not compare; laws are kept by transform
+@dataclass(frozen=True, eq=False)  # tables do not compare; laws are cached by transform
 class OptimalTransform:
     """T(y) = ψ/(ψ + s) with ψ(y) = E[(e·z)² − 1 | y]; s = 1, or √(α/α_c) at a ratio α.
 
-    Call it with labels (an array or a tensor of any shape) for T(y) in kind.
+    Call it with labels (an array or a tensor of any shape) for T(y) of the same type.
 
     **Arguments**
 
@@ -43,7 +47,7 @@ class OptimalTransform:
 
     link: Link
     alpha: float | None
-    direction: Array
+    direction: Float64Array
     scalar_alpha: float
     scalar_alpha_error: float
     psi: Tabulated
@@ -59,7 +63,7 @@ class OptimalTransform:
         lowest = np.min(np.concatenate([self.psi.values, self.psi.atom_values]))
         return bool(lowest + self.shift > _VANISHING)
 
-    def __call__(self, y: Any) -> Any:
+    def __call__(self, y: Array) -> Array:
         """T(y), in the shape, dtype and library of y (integers become float64)."""
         tensor = hasattr(y, "detach")
         labels = np.asarray(y.detach().cpu().numpy() if tensor else y)
@@ -75,7 +79,7 @@ class OptimalTransform:
     def label_transform(self) -> LabelTransform:
         """T for `label_law`, `analyse_transform` and `predict_trajectory`.
 
-        Those take E T away, and with it the optimum (see `optimal_transform`): only
+        Those subtract E T, and with it the optimum (see `optimal_transform`): only
         `label_law(…, centred=False)` keeps it. Equal for one and the same `OptimalTransform`.
         """
         return LabelTransform("optimal", self, bounded=self.bounded)
@@ -117,12 +121,12 @@ def optimal_transform(
     edge but not the left one in modulus: power iteration finds it with a shift only, that is
     with η1 β1 ≠ 1.
 
-    For r > 1 one scalar transform serves one direction: e maximises E[(eᵀ G(y) e)²], found by
-    ascent from many starts (a local method), and α_c above is `scalar_alpha`. First-order
-    information is not used: where E[z | y] ≠ 0, this transform exists and is optimal among
-    spectral methods of this kind, yet a linear estimator may do better.
+    For r > 1 a scalar transform is optimal for one direction: e maximises E[(eᵀ G(y) e)²],
+    found by ascent from many starts (a local method), and α_c above is `scalar_alpha`.
+    First-order information is not used: where E[z | y] ≠ 0, this transform exists and is
+    optimal among spectral methods of this kind, yet a linear estimator may do better.
 
-    `rank` is r, for an imported function that does not tell it.
+    `rank` is r, for an imported function without one.
 
     **Raises** `InputError` where the label has no second-order information, and for `alpha`
     below `scalar_alpha`; otherwise as `conditional_moments` does.
@@ -138,12 +142,12 @@ def optimal_transform(
     )
     if strength <= CLEARLY * error:
         raise InputError(
-            f"link {link.name}: E[zzᵀ | y] = I for all that can be told (squared deviation "
+            f"link {link.name}: E[zzᵀ | y] = I within the error (squared deviation "
             f"{strength:.2g} ± {error:.1g}): expected a link with second-order information"
         )
     e = _best_direction(gram.best)
 
-    def threshold(value: Array) -> Array:
+    def threshold(value: Float64Array) -> Float64Array:
         return np.array([1 / _quartic(value, e)])
 
     scalar_alpha = float(threshold(gram.best)[0])
@@ -157,7 +161,7 @@ def optimal_transform(
             f"scalar transforms for link {link.name}"
         )
 
-    def psi(labels: Array) -> Array:
+    def psi(labels: Float64Array) -> Float64Array:
         return np.asarray(np.einsum("a,kab,b->k", e, moments.second_moment(labels), e) - 1)
 
     return OptimalTransform(
@@ -173,12 +177,12 @@ def optimal_transform(
     )
 
 
-def _quartic(gram: Array, e: Array) -> float:
+def _quartic(gram: Float64[Float64Array, "r r r r"], e: Float64[Float64Array, " r"]) -> float:
     """E[(eᵀ G e)²]."""
     return float(np.einsum("abcd,a,b,c,d->", gram, e, e, e, e))
 
 
-def _best_direction(gram: Array) -> Array:
+def _best_direction(gram: Float64[Float64Array, "r r r r"]) -> Float64[Float64Array, " r"]:
     """A unit vector e with large E[(eᵀ G e)²]: the best of ascents from many starts.
 
     E[tr(G M)²] is convex in M, so replacing e by the top eigenvector of E[(eᵀ G e) G], which
@@ -193,5 +197,5 @@ def _best_direction(gram: Array) -> Array:
         es = np.linalg.eigh((pulled + pulled.transpose(0, 2, 1)) / 2)[1][..., -1]
     values = np.einsum("abcd,na,nb,nc,nd->n", gram, es, es, es, es, optimize=True)
     e = es[int(np.argmax(values))]
-    # The sign is free: the largest entry positive, so that equal calls give equal answers.
+    # The sign is free: the largest entry positive, so that equal calls give equal results.
     return np.asarray(e * np.sign(e[np.argmax(np.abs(e))]))

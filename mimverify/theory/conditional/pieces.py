@@ -1,6 +1,6 @@
 """The pieces of a function of one feature on which it is monotone, and so can be inverted.
 
-A link of rank 1 is a black box: only its values are asked for. It is cut into panels on which
+A link of rank 1 is a black box: only its values are used. It is cut into panels on which
 a Chebyshev interpolant agrees with it, and these at their turning points. Pieces on which it
 is flat are atoms of the label.
 """
@@ -16,7 +16,8 @@ from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from mimverify.problems.links import Array, Link
+from mimverify.problems.links import Link
+from mimverify.support.arrays import Float64Array
 
 #: |z| beyond this carries less than 1e-23 of the mass, and less than 1e-19 of E[z⁴].
 REACH = 10.0
@@ -31,7 +32,7 @@ _LEVEL = 1e-14
 #: Labels this close to an atom, relatively, are the atom: a saturating g like tanh approaches
 #: its last value within rounding, and on several branches at different places.
 SATURATED = 1e-12
-#: Labels rounded to more than this, against their spread, have no inverse worth the name.
+#: Labels rounded to more than this, against their spread, have no accurate inverse.
 _MOST_BLUR = 1e-8
 #: More critical points than this take too long: all preimages of each are cut points too.
 _MOST_CRITICAL = 100
@@ -53,26 +54,26 @@ class Pieces:
     are known to their own rounding, and at best to `blur`.
     """
 
-    middle: Array
-    half: Array
-    start: Array
-    end: Array
-    series: Array
-    slopes: Array
-    first: Array
-    last: Array
-    critical: Array
-    flat: Array  # (F, 3): left end, right end, label
+    middle: Float64Array
+    half: Float64Array
+    start: Float64Array
+    end: Float64Array
+    series: Float64Array
+    slopes: Float64Array
+    first: Float64Array
+    last: Float64Array
+    critical: Float64Array
+    flat: Float64Array  # (F, 3): left end, right end, label
     scale: float
     blur: float
 
     @property
-    def left(self) -> Array:
+    def left(self) -> Float64Array:
         """Left ends in z."""
         return self.middle + self.half * self.start
 
     @property
-    def right(self) -> Array:
+    def right(self) -> Float64Array:
         """Right ends in z."""
         return self.middle + self.half * self.end
 
@@ -87,15 +88,19 @@ class Pieces:
         panels = _resolve(lambda z: link(z[:, None]), blur)
         return panels if isinstance(panels, str) else _cut(*panels, blur)
 
-    def margin(self, label: float, share: float) -> float:
-        """The share of a label, or of the spread; no less than its rounding."""
-        return share * max(abs(label), 1e-2 * self.scale) + self.blur * (share / SATURATED) * 30
+    def margin(self, label: float, tolerance: float) -> float:
+        """The absolute tolerance at a label, for one relative to it or to the spread.
 
-    def merged(self, share: float) -> Pieces:
-        """The same with labels within `share` of an atom, relatively, moved to that atom."""
+        No less than rounding warrants.
+        """
+        relative = tolerance * max(abs(label), 1e-2 * self.scale)
+        return relative + self.blur * (tolerance / SATURATED) * 30
+
+    def merged(self, tolerance: float) -> Pieces:
+        """The same with labels within `tolerance` of an atom, relatively, moved to that atom."""
         pieces = self
         for label in flat_atoms(self)[0]:
-            pieces = pieces.flattened(float(label), self.margin(float(label), share))
+            pieces = pieces.flattened(float(label), self.margin(float(label), tolerance))
         return pieces
 
     def flattened(self, label: float, margin: float) -> Pieces:
@@ -141,17 +146,17 @@ class Pieces:
             self.blur,
         )
 
-    def at(self, piece: NDArray[np.intp], t: Array) -> tuple[Array, Array]:
+    def at(self, piece: NDArray[np.intp], t: Float64Array) -> tuple[Float64Array, Float64Array]:
         """g and dg/dt at local coordinates t of the given pieces."""
         return _clenshaw(self.series, piece, t), _clenshaw(self.slopes, piece, t)
 
     def solve(
-        self, y: Array, margin: float = 0.0
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp], Array]:
+        self, y: Float64Array, margin: float = 0.0
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], Float64Array]:
         """All solutions of g = y_k: index k, piece and local coordinate t of each.
 
-        A piece counts its lower end in and its upper end out, so that neighbours share
-        nothing; `margin` leaves out solutions that close to an end's label.
+        A piece includes its lower end and excludes its upper end, so that neighbours do not
+        overlap; `margin` leaves out solutions that close to an end's label.
         """
         low, high = np.minimum(self.first, self.last), np.maximum(self.first, self.last)
         row, piece = np.nonzero(
@@ -159,7 +164,7 @@ class Pieces:
         )
         return row, piece, self._invert(y[row], piece)
 
-    def _invert(self, y: Array, piece: NDArray[np.intp]) -> Array:
+    def _invert(self, y: Float64Array, piece: NDArray[np.intp]) -> Float64Array:
         """Newton's method kept inside a bracket that shrinks, all pairs at once."""
         low, high = self.start[piece].copy(), self.end[piece].copy()
         rising = self.last[piece] > self.first[piece]
@@ -184,10 +189,12 @@ class Pieces:
                 break
         return t
 
-    def moments(self, z: Array, piece: NDArray[np.intp], t: Array) -> tuple[Array, Array]:
+    def moments(
+        self, z: Float64Array, piece: NDArray[np.intp], t: Float64Array
+    ) -> tuple[Float64Array, Float64Array]:
         """E[z | g(z)] and E[z² − 1 | g(z)] at points of which piece and t are known."""
         y, slope = self.at(piece, t)
-        # The point itself is a preimage even where rounding at a turning point says it is not.
+        # The point itself is a preimage even where rounding at a turning point hides it.
         sums = _weights(z, slope / self.half[piece])
         for chunk in _chunks(len(z), len(self.first)):
             row, other, s = self.solve(y[chunk])
@@ -198,8 +205,8 @@ class Pieces:
                 total[chunk] += np.bincount(row, term, minlength=chunk.stop - chunk.start)
         return sums[1] / sums[0], sums[2] / sums[0]
 
-    def second_moment(self, y: Array) -> tuple[Array, Array]:
-        """E[z² | y] `(k,)`, and how far y is from the labels that the pieces reach.
+    def second_moment(self, y: Float64Array) -> tuple[Float64Array, Float64Array]:
+        """E[z² | y] `(k,)`, and how far y is from the labels that the pieces cover.
 
         Where that is not zero, E[z² | y] is the nearest piece's end's.
         """
@@ -207,25 +214,25 @@ class Pieces:
         low, high = np.minimum(self.first, self.last), np.maximum(self.first, self.last)
         by_low, by_high = np.argsort(low), np.argsort(high)
         for chunk in _chunks(len(y), len(self.first)):
-            part = y[chunk].copy()
+            labels = y[chunk].copy()
             # Reached by no piece: as many have ended at or below y as have begun there.
-            begun = np.searchsorted(low[by_low], part, side="right")
-            ended = np.searchsorted(high[by_high], part, side="right")
+            begun = np.searchsorted(low[by_low], labels, side="right")
+            ended = np.searchsorted(high[by_high], labels, side="right")
             missed = np.flatnonzero(begun == ended)
             above = low[by_low[np.minimum(begun[missed], len(low) - 1)]]
             below = by_high[np.maximum(ended[missed] - 1, 0)]
-            up = np.abs(above - part[missed]) < np.abs(part[missed] - high[below])
+            up = np.abs(above - labels[missed]) < np.abs(labels[missed] - high[below])
             # Upper ends belong to no piece: a little below them.
             inside = np.maximum(high[below] - 1e-12 * self.scale - 10 * self.blur, low[below])
             known = np.where(up, above, inside)
-            outside[chunk.start + missed] = np.abs(known - part[missed])
-            part[missed] = known
-            row, piece, t = self.solve(part)
+            outside[chunk.start + missed] = np.abs(known - labels[missed])
+            labels[missed] = known
+            row, piece, t = self.solve(labels)
             z = self.middle[piece] + self.half[piece] * t
             weight, _, excess = _weights(z, self.at(piece, t)[1] / self.half[piece])
-            total = np.bincount(row, weight, minlength=len(part))
+            total = np.bincount(row, weight, minlength=len(labels))
             with np.errstate(invalid="ignore", divide="ignore"):
-                result[chunk] = 1 + np.bincount(row, excess, minlength=len(part)) / total
+                result[chunk] = 1 + np.bincount(row, excess, minlength=len(labels)) / total
         return result, outside
 
 
@@ -235,13 +242,15 @@ def _chunks(count: int, pieces: int) -> list[slice]:
     return [slice(i, min(i + size, count)) for i in range(0, count, size)]
 
 
-def _weights(z: Array, slope: Array) -> tuple[Array, Array, Array]:
+def _weights(
+    z: Float64Array, slope: Float64Array
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """φ(z)/|g'(z)| times 1, z and z² − 1."""
     weight = np.exp(-(z**2) / 2) / np.maximum(np.abs(slope), 1e-150)
     return weight, weight * z, weight * (z**2 - 1)
 
 
-def _clenshaw(series: Array, column: NDArray[np.intp], t: Array) -> Array:
+def _clenshaw(series: Float64Array, column: NDArray[np.intp], t: Float64Array) -> Float64Array:
     """Σ_k series[k, column] T_k(t), elementwise."""
     after, now = np.zeros_like(t), np.zeros_like(t)
     twice = 2 * t
@@ -250,7 +259,9 @@ def _clenshaw(series: Array, column: NDArray[np.intp], t: Array) -> Array:
     return np.asarray(series[0][column] + t * now - after)
 
 
-def _resolve(g: Callable[[Array], Array], blur: float) -> tuple[Array, Array, Array, Array] | str:
+def _resolve(
+    g: Callable[[Float64Array], Float64Array], blur: float
+) -> tuple[Float64Array, Float64Array, Float64Array, Float64Array] | str:
     """Panels on which a Chebyshev interpolant agrees with g, by bisection.
 
     Returns ends a, b `(P,)`, series `(P, degree + 1)` and the size of g `(P,)`, sorted; or the
@@ -259,9 +270,9 @@ def _resolve(g: Callable[[Array], Array], blur: float) -> tuple[Array, Array, Ar
     """
     edges = np.linspace(-REACH, REACH, _PANELS + 1)
     a, b = edges[:-1], edges[1:]
-    typical: Array | None = None
+    typical: Float64Array | None = None
     least = blur + _UNDERFLOW
-    done: list[tuple[Array, Array, Array, Array]] = []
+    done: list[tuple[Float64Array, Float64Array, Float64Array, Float64Array]] = []
     while len(a):
         if len(a) > _MOST_UNRESOLVED:
             return "g is too rough, or turns too often"
@@ -284,24 +295,28 @@ def _resolve(g: Callable[[Array], Array], blur: float) -> tuple[Array, Array, Ar
         a, b, middle, typical = a[bad], b[bad], middle[bad], typical[bad]
         a, b = np.concatenate([a, middle]), np.concatenate([middle, b])
         typical = np.concatenate([typical, typical])
-    ends_a, ends_b, all_series, sizes = (np.concatenate(part) for part in zip(*done, strict=True))
+    ends_a, ends_b, all_series, sizes = (
+        np.concatenate(column) for column in zip(*done, strict=True)
+    )
     order = np.argsort(ends_a)
     if np.sum(ends_b - ends_a) < 2 * REACH - max(1e-8, 1e4 * blur):
         return "g is too rough"
     return ends_a[order], ends_b[order], all_series[order], sizes[order]
 
 
-def _cut(a: Array, b: Array, series: Array, size: Array, blur: float) -> Pieces | str:
-    """Cut the panels at turning points, tell flat from monotone, and find what is critical.
+def _cut(
+    a: Float64Array, b: Float64Array, series: Float64Array, size: Float64Array, blur: float
+) -> Pieces | str:
+    """Cut the panels at turning points, separate flat from monotone, and find critical points.
 
-    Returns the reason where too much is.
+    Returns the reason where there are too many.
     """
     grid = np.linspace(-1, 1, 33)
     values = series @ chebyshev.chebvander(grid, _DEGREE).T
     level = np.ptp(values, axis=1) <= _LEVEL * size + 2 * blur + 10 * _UNDERFLOW
     flat = np.column_stack([a, b, values.mean(axis=1)])[level]
     a, b, series = a[~level], b[~level], series[~level]
-    # Labels come with a spread of about 1, whatever the panels crowd at.
+    # Labels come with a spread of about 1, wherever the panels accumulate.
     scale = max(float(np.median(np.abs(values))), 1.0)
     slopes = np.asarray(chebyshev.chebder(series, axis=1), dtype=np.float64)
     panel, start, end = _monotone(slopes, slopes @ chebyshev.chebvander(grid, _DEGREE - 1).T)
@@ -311,7 +326,7 @@ def _cut(a: Array, b: Array, series: Array, size: Array, blur: float) -> Pieces 
     every = np.arange(len(panel))
     first, last = _clenshaw(columns, every, start), _clenshaw(columns, every, end)
 
-    # Neighbours share a label where g is continuous: what one counts out, the other counts in.
+    # Neighbours share a label where g is continuous: what one excludes, the other includes.
     size = np.maximum(np.abs(columns).sum(axis=0), scale)
     same_panel = panel[1:] == panel[:-1]
     touch = same_panel | (b[panel[:-1]] == a[panel[1:]])
@@ -351,13 +366,15 @@ def _cut(a: Array, b: Array, series: Array, size: Array, blur: float) -> Pieces 
     )
 
 
-def _monotone(slopes: Array, speed: Array) -> tuple[NDArray[np.intp], Array, Array]:
+def _monotone(
+    slopes: Float64Array, speed: Float64Array
+) -> tuple[NDArray[np.intp], Float64Array, Float64Array]:
     """Panel, start and end (in −1 … 1) of the pieces that the roots of g' cut panels into.
 
     `slopes` `(P, degree)` are the Chebyshev series of g', and `speed` its values on a grid.
     """
     # Where g' changes sign it has a root; where it nearly vanishes it may touch zero, which
-    # is critical too: fellows of an inflection see a cube root.
+    # is critical too: at other preimages of an inflection's value there is a cube root.
     turning = (speed.min(axis=1) < 0) & (speed.max(axis=1) > 0)
     touching = np.abs(speed).min(axis=1) < 1e-2 * np.abs(speed).max(axis=1)
     panel, start, end = [], [], []
@@ -374,12 +391,12 @@ def _monotone(slopes: Array, speed: Array) -> tuple[NDArray[np.intp], Array, Arr
     return np.array(panel, dtype=np.intp), np.array(start), np.array(end)
 
 
-def probability(a: Array, b: Array) -> Array:
+def probability(a: Float64Array, b: Float64Array) -> Float64Array:
     """P(a < z < b), from the side where it does not cancel."""
     return np.asarray(np.where(a > 0, ndtr(-a) - ndtr(-b), ndtr(b) - ndtr(a)))
 
 
-def flat_atoms(pieces: Pieces) -> tuple[Array, Array, Array, Array]:
+def flat_atoms(pieces: Pieces) -> tuple[Float64Array, Float64Array, Float64Array, Float64Array]:
     """Labels, masses, E[z | y] and E[z² − 1 | y] of the flat pieces, equal labels together."""
     a, b, label = pieces.flat[np.argsort(pieces.flat[:, 2])].T
     close = SATURATED * np.maximum(np.abs(label[1:]), 1e-2 * pieces.scale) + 10 * pieces.blur

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from mimverify.problems.links import Array, Link
+from mimverify.problems.links import Link
+from mimverify.support.arrays import Float64Array
 from mimverify.theory.conditional.moments import ROUNDING, ConditionalMoments, Estimate
 from mimverify.theory.conditional.pieces import REACH, SATURATED, Pieces, flat_atoms, probability
 from mimverify.theory.labels.tables import nearest, override
@@ -29,7 +30,7 @@ _LEGENDRE, _LEGENDRE_WEIGHTS = np.polynomial.legendre.leggauss(20)
 
 
 def by_preimages(link: Link, blur: float = 0.0) -> ConditionalMoments | str:
-    """The moments of a link of rank 1, or why its values are not fit for this method.
+    """The moments of a link of rank 1, or the reason why this method does not apply.
 
     `blur` is the absolute rounding of small labels.
     """
@@ -48,7 +49,7 @@ def by_preimages(link: Link, blur: float = 0.0) -> ConditionalMoments | str:
     best = best + goes_on
     labels, _, _, excesses = flat_atoms(pieces)
     if len(labels):
-        # Merging ten times more around the atoms shows what saturation within rounding does.
+        # Merging ten times more around the atoms shows the effect of saturation within rounding.
         blurred = resolved.merged(10 * SATURATED)
         again = _averages(blurred, _intervals(blurred) if len(blurred.first) else None)[0]
         again = again + _beyond_saturation(resolved, blurred, 10 * SATURATED, even)[0]
@@ -58,7 +59,7 @@ def by_preimages(link: Link, blur: float = 0.0) -> ConditionalMoments | str:
     first, second = best[:, None, None]
     at_atoms = (1 + excesses)[:, None, None]
 
-    def second_moment(y: Array) -> Array:
+    def second_moment(y: Float64Array) -> Float64Array:
         y = np.asarray(y, dtype=np.float64)
         if len(knots):
             values, outside = pieces.second_moment(y)
@@ -81,12 +82,12 @@ def by_preimages(link: Link, blur: float = 0.0) -> ConditionalMoments | str:
         "rule; the error is the change of its last refinement and of merging labels within "
         "1e-11 instead of 1e-12 of an atom, with a floor for rounding. Where g saturates and one "
         "branch (or two mirror images) reach the limit, g is taken to go on monotonically; "
-        "where more do, the error covers all that they could tell.",
+        "where more do, the error covers all that their order could add.",
     )
 
 
 def _is_even(link: Link) -> bool:
-    """Whether g(z) = g(−z) to the last bit wherever asked, so that E[z | y] = 0."""
+    """Whether g(z) = g(−z) to the last bit at all test points, so that E[z | y] = 0."""
     z = np.concatenate([ndtri((np.arange(4096) + 0.5) / 8192), np.linspace(-REACH, -0.01, 1000)])
     return bool((link(z[:, None]) == link(-z[:, None])).all())
 
@@ -95,27 +96,30 @@ def _is_even(link: Link) -> bool:
 
 
 def _beyond_saturation(
-    resolved: Pieces, merged: Pieces, share: float, even: bool
-) -> tuple[Array, Array, float]:
-    """What E[E[z|y]²] and E[G(y)²] gain where g only seems flat, and what they may gain.
+    resolved: Pieces, merged: Pieces, tolerance: float, even: bool
+) -> tuple[Float64Array, Float64Array, float]:
+    """What E[E[z|y]²] and E[G(y)²] gain where g is flat by rounding only, and what they may gain.
 
-    Third, how many times the last tenfold step of merging what all steps beyond may change.
+    Returns both, and the ratio of what all further tenfold steps of merging may change to what
+    the last one did.
 
     A g like tanh reaches its limit in floating point, where its labels no longer differ.
-    Beyond that point a single branch tells z itself, and two mirror images tell |z|, if g goes
-    on monotonically. Of several branches the order is lost, and anything up to knowledge of z
-    is possible.
+    Beyond that point a single branch determines z, and two mirror images determine |z|, if g
+    goes on monotonically. Of several branches the order is lost: anything from no information
+    to all of z is possible.
     """
     gain, hidden, steps = np.zeros(2), np.zeros(2), 1.0
     for label, mass, mean, excess in zip(*flat_atoms(merged), strict=True):
-        near = np.abs(merged.flat[:, 2] - label) <= merged.margin(label, share)
+        near = np.abs(merged.flat[:, 2] - label) <= merged.margin(label, tolerance)
         plateaus = _joined(merged.flat[near, :2])
         probabilities = probability(*plateaus.T)
         plateaus = plateaus[probabilities > 1e-8]
-        powers = np.array([_powers(resolved, label, share, *p) for p in plateaus]).reshape(-1, 2)
+        powers = np.array([_powers(resolved, label, tolerance, *p) for p in plateaus]).reshape(
+            -1, 2
+        )
         ends = powers <= _SLOWEST
-        # Σ_{k' > k} k'^−p against k^−p, at the e-folds k of the share.
-        rest_of_way = -math.log(share) / math.log(10) / (powers[~ends] - 1)
+        # Σ_{k' > k} k'^−p against k^−p, at the e-folds k of the tolerance.
+        rest_of_way = -math.log(tolerance) / math.log(10) / (powers[~ends] - 1)
         steps = max(steps, float(np.max(1 + rest_of_way, initial=1.0)))
         if not ends.any():
             continue
@@ -142,7 +146,7 @@ def _beyond_saturation(
     return gain, hidden, steps
 
 
-def _joined(flat: Array) -> Array:
+def _joined(flat: Float64Array) -> Float64Array:
     """Intervals `(k, 2)` in order, with those that touch made one."""
     flat = flat[np.argsort(flat[:, 0])]
     apart = flat[1:, 0] - np.maximum.accumulate(flat[:, 1])[:-1] > 1e-3
@@ -150,14 +154,14 @@ def _joined(flat: Array) -> Array:
     return np.column_stack([flat[starts, 0], np.maximum.reduceat(flat[:, 1], starts)])
 
 
-def _powers(pieces: Pieces, label: float, share: float, a: float, b: float) -> list[float]:
-    """How fast g nears the label at the ends a and b of a plateau: p, infinite at a jump or kink.
+def _powers(pieces: Pieces, label: float, tolerance: float, a: float, b: float) -> list[float]:
+    """How fast g approaches the label at both ends of a plateau: p, infinite at a jump or kink.
 
-    Where the distance falls by e^−k on the way, a limit at infinity is neared by steps in z
+    Where the distance falls by e^−k on the way, a limit at infinity is approached by steps in z
     whose sum over k diverges (1/k^p, p ≤ 1), and a kink or a zero of any order by steps whose
     sum does not.
     """
-    margins = [pieces.margin(label, share * more) for more in (1e5, 1e3, 1e1)]
+    margins = [pieces.margin(label, tolerance * more) for more in (1e5, 1e3, 1e1)]
     reached = []
     for margin in margins:
         _, piece, t = pieces.solve(np.array([label - margin, label + margin]))
@@ -174,7 +178,7 @@ def _powers(pieces: Pieces, label: float, share: float, a: float, b: float) -> l
     ]
 
 
-def _smoothed(s: Array) -> Array:
+def _smoothed(s: Float64Array) -> Float64Array:
     """[0, 1] → [0, 1] with derivative 140 s³ (1 − s)³.
 
     After this substitution, square-root and cube-root cusps at either end of an interval are
@@ -195,16 +199,16 @@ class _Intervals:
     rounding only. What is averaged is smooth there, so it is evaluated at the clearance.
     """
 
-    a: Array
-    b: Array
-    clear_a: Array
-    clear_b: Array
+    a: Float64Array
+    b: Float64Array
+    clear_a: Float64Array
+    clear_b: Float64Array
 
-    def points(self, place: Array) -> Array:
+    def points(self, place: Float64Array) -> Float64Array:
         """z `(k, p)` at the given places in [0, 1] of each interval."""
         z = self.a[:, None] + (self.b - self.a)[:, None] * place
-        room = (self.b - self.a) / 4
-        low, high = np.minimum(self.clear_a, room), np.minimum(self.clear_b, room)
+        most = (self.b - self.a) / 4
+        low, high = np.minimum(self.clear_a, most), np.minimum(self.clear_b, most)
         return np.clip(z, (self.a + low)[:, None], (self.b - high)[:, None])
 
     def halves(self) -> tuple[_Intervals, _Intervals]:
@@ -216,23 +220,23 @@ class _Intervals:
         )
 
     def where(self, keep: NDArray[np.bool_]) -> _Intervals:
-        """Those that `keep` says."""
+        """Those of which `keep` is True."""
         return _Intervals(self.a[keep], self.b[keep], self.clear_a[keep], self.clear_b[keep])
 
 
 def _intervals(pieces: Pieces, wider: float = 1.0) -> _Intervals:
-    """Between critical points and their fellows E[· | g(z)] is smooth: cut z there.
+    """E[· | g(z)] is smooth between the preimages of critical values: cut z there.
 
     The clearance is made so much `wider`.
     """
     values = np.unique(pieces.critical[:, 1])
-    # A critical value met again at the end of a piece is that end, already listed.
+    # A critical value that recurs at the end of a piece is that end, already listed.
     _, piece, t = pieces.solve(values, margin=1e-10 * pieces.scale + 10 * pieces.blur)
-    fellows = np.append(pieces.middle[piece] + pieces.half[piece] * t, 0.0)
+    others = np.append(pieces.middle[piece] + pieces.half[piece] * t, 0.0)
     turning = pieces.critical[:, 0]
-    found = np.concatenate([turning, fellows])
+    found = np.concatenate([turning, others])
     clear_of = wider * _CLEARANCE * math.sqrt(1 + pieces.blur / 1e-14)
-    clearance = np.concatenate([np.full(len(turning), clear_of), np.zeros(len(fellows))])
+    clearance = np.concatenate([np.full(len(turning), clear_of), np.zeros(len(others))])
     order = np.argsort(found, kind="stable")
     found, clearance = found[order], clearance[order]
     # Of points that rounding has split, the one with a clearance stays.
@@ -240,16 +244,16 @@ def _intervals(pieces: Pieces, wider: float = 1.0) -> _Intervals:
     ends = found[np.searchsorted(group, np.arange(group[-1] + 1))]
     clear = np.zeros(len(ends))
     np.maximum.at(clear, group, clearance)
-    parts = [
+    cells = [
         np.linspace(a, b, math.ceil((b - a) / _WIDEST), endpoint=False) for a, b in pairwise(ends)
     ]
-    grid = np.concatenate([*parts, ends[-1:]])
+    grid = np.concatenate([*cells, ends[-1:]])
     around = np.zeros(len(grid))
     around[np.searchsorted(grid, ends)] = clear
     return _Intervals(grid[:-1], grid[1:], around[:-1], around[1:])
 
 
-def _averages(pieces: Pieces, intervals: _Intervals | None) -> tuple[Array, Array]:
+def _averages(pieces: Pieces, intervals: _Intervals | None) -> tuple[Float64Array, Float64Array]:
     """E[E[z|y]²] and E[G(y)²], flat pieces included, and the last refinement's change."""
     _, mass, means, excesses = flat_atoms(pieces)
     atomic = np.array([mass @ means**2, mass @ excesses**2])
@@ -259,7 +263,7 @@ def _averages(pieces: Pieces, intervals: _Intervals | None) -> tuple[Array, Arra
     return atomic + continuous, change
 
 
-def _integrate(pieces: Pieces, intervals: _Intervals) -> tuple[Array, Array]:
+def _integrate(pieces: Pieces, intervals: _Intervals) -> tuple[Float64Array, Float64Array]:
     """E[E[z|y]²] and E[G(y)²] over the monotone pieces, and what the last bisection changed."""
     whole = _rule(pieces, intervals)
     total, change = np.zeros(2), np.zeros(2)
@@ -269,7 +273,7 @@ def _integrate(pieces: Pieces, intervals: _Intervals) -> tuple[Array, Array]:
         halves = _rule(pieces, left), _rule(pieces, right)
         refined = halves[0] + halves[1]
         difference = np.abs(refined - whole)
-        # Bisected below the clearance, an interval would lie in the noise altogether.
+        # Bisected below the clearance, an interval would contain rounding noise only.
         narrow = np.maximum(1e-9, 8 * np.maximum(intervals.clear_a, intervals.clear_b))
         unclear = difference.max(axis=1) > max(1e-12, pieces.blur)
         unclear &= difference.sum() > ROUNDING / 10
@@ -295,15 +299,17 @@ def _integrate(pieces: Pieces, intervals: _Intervals) -> tuple[Array, Array]:
     return total, change
 
 
-def _locate(pieces: Pieces, z: Array) -> tuple[NDArray[np.intp], Array, NDArray[np.bool_]]:
+def _locate(
+    pieces: Pieces, z: Float64Array
+) -> tuple[NDArray[np.intp], Float64Array, NDArray[np.bool_]]:
     """Piece and local coordinate of points, and whether they lie on a monotone piece at all."""
     piece = np.clip(np.searchsorted(pieces.left, z, side="right") - 1, 0, None)
     inside = z <= pieces.right[piece]
     return piece, (z - pieces.middle[piece]) / pieces.half[piece], inside
 
 
-def _rule(pieces: Pieces, intervals: _Intervals) -> Array:
-    """∫ φ (E[z|y]², G(y)²) over each interval, `(k, 2)`; flat pieces count nothing."""
+def _rule(pieces: Pieces, intervals: _Intervals) -> Float64Array:
+    """∫ φ (E[z|y]², G(y)²) over each interval, `(k, 2)`; flat pieces contribute nothing."""
     width = intervals.b - intervals.a
     z = intervals.points(_PLACES).ravel()
     weight = (width[:, None] * _PLACE_WEIGHTS).ravel() * np.exp(-(z**2) / 2)
@@ -314,8 +320,8 @@ def _rule(pieces: Pieces, intervals: _Intervals) -> Array:
     return np.asarray(result.reshape(2, len(width), -1).sum(axis=2).T)
 
 
-def _knots(pieces: Pieces, intervals: _Intervals) -> Array:
-    """Labels of points that crowd towards the ends of every interval."""
+def _knots(pieces: Pieces, intervals: _Intervals) -> Float64Array:
+    """Labels of points that are denser towards the ends of every interval."""
     z = intervals.points(_smoothed((np.arange(96) + 0.5) / 96)).ravel()
     piece, t, inside = _locate(pieces, z)
     return np.unique(pieces.at(piece[inside], t[inside])[0])

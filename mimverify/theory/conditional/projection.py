@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from mimverify.problems.links import Array, Link
+from mimverify.problems.links import Link
+from mimverify.support.arrays import Float64Array
 from mimverify.theory.conditional.moments import ROUNDING, ConditionalMoments, Estimate
 from mimverify.theory.labels.quadrature import MAX_BOX_DIMENSIONS, normal_rule
 from mimverify.theory.labels.tables import Tabulated, nearest
@@ -29,7 +30,7 @@ _BINS = (16, 64, 256, 1024)
 #: Fewest points of one replicate in an equal-mass bin, and in a bin of the tails.
 _FULL_BIN = 64
 _TAIL_BIN = 4
-#: Fewest labels, all replicates together, of which a mean is worth keeping.
+#: Fewest labels, all replicates together, of which a mean is kept.
 _KNOWN = 16
 #: Equal labels in one replicate that make an atom.
 _SMALLEST_ATOM = 8
@@ -48,8 +49,8 @@ def by_projection(link: Link, noise: float, seed: int, blur: float = 0.0) -> Con
     """
     points = next(n for rank, n in _POINTS.items() if link.rank <= rank)
     rows, columns = np.triu_indices(link.rank)
-    coefficients: list[list[Array]] = []  # replicate × resolution
-    ladder: list[Array] = []
+    coefficients: list[list[Float64Array]] = []  # replicate × resolution
+    resolutions: list[Float64Array] = []
     hidden = 0.0, 0.0
     for replicate in range(_REPLICATES):
         z, y = _draw(link, noise, seed, replicate, points)
@@ -61,9 +62,9 @@ def by_projection(link: Link, noise: float, seed: int, blur: float = 0.0) -> Con
                 if discrete is not None:
                     return discrete
             hidden = _hidden(z, y, atom, labels, blur)
-            ladder = _ladder(int(np.sum(atom == _NO_ATOM)))
+            resolutions = _resolutions(int(np.sum(atom == _NO_ATOM)))
             # A step below the finest: there a bin's mean is known to a few per cent.
-            table_edges = ladder[max(len(ladder) - 2, 0)]
+            table_edges = resolutions[max(len(resolutions) - 2, 0)]
             table = _Table(len(labels), len(table_edges) - 1, link.rank)
         atom = _membership(y, labels, blur)
         order = np.argsort(y, kind="stable")
@@ -74,9 +75,9 @@ def by_projection(link: Link, noise: float, seed: int, blur: float = 0.0) -> Con
         atomic = _on_atoms(features, atom, len(labels))
         ordered = np.ascontiguousarray(features[order].T)  # sums along rows are fast
         coefficients.append(
-            [np.concatenate([atomic, _on_bins(ordered, edges, points)]) for edges in ladder]
+            [np.concatenate([atomic, _on_bins(ordered, edges, points)]) for edges in resolutions]
         )
-    moments = [_cross_products([c[k] for c in coefficients]) for k in range(len(ladder))]
+    moments = [_cross_products([c[k] for c in coefficients]) for k in range(len(resolutions))]
     chosen = 0
     while chosen + 1 < len(moments):
         # Finer while the step before still changed more than the replicates scatter.
@@ -92,14 +93,14 @@ def by_projection(link: Link, noise: float, seed: int, blur: float = 0.0) -> Con
     pair[rows, columns] = pair[columns, rows] = r + np.arange(len(rows))
     full = np.ix_(pair.ravel(), pair.ravel())
 
-    def gram(value: Array) -> Array:
+    def gram(value: Float64Array) -> Float64Array:
         return value[full].reshape(r, r, r, r)
 
     # Ranks differ between replicates: the edges of a tail bin of n points scatter by 1/√n of
-    # its width, which mixes its labels with its neighbours' and costs about 1/n of what a bin
-    # of mass n/N tells. Replicates agree in this, so that their scatter does not show it.
+    # its width, which mixes its labels with its neighbours' and loses about 1/n of what a bin
+    # of mass n/N contributes. Replicates agree in this, so that their scatter does not show it.
     # Atoms are normalised by their count n, which scatters by at most √n: 1/(4n) of the same.
-    tails = np.sum(np.diff(ladder[chosen]) < 0.9 * np.diff(ladder[chosen]).max())
+    tails = np.sum(np.diff(resolutions[chosen]) < 0.9 * np.diff(resolutions[chosen]).max())
     smear = (tails + len(labels) / 4) / points
     floors = [ROUNDING + float(smear * np.abs(m).max()) for m in (best[:r, :r], best[r:, r:])]
 
@@ -121,7 +122,9 @@ def by_projection(link: Link, noise: float, seed: int, blur: float = 0.0) -> Con
     )
 
 
-def _draw(link: Link, noise: float, seed: int, replicate: int, points: int) -> tuple[Array, Array]:
+def _draw(
+    link: Link, noise: float, seed: int, replicate: int, points: int
+) -> tuple[Float64Array, Float64Array]:
     """z `(points, r)` and y `(points,)` of one independently scrambled Sobol set."""
     rng = np.random.default_rng([seed, replicate, 0x636F6E64])
     dimension = link.rank + (noise > 0)
@@ -136,7 +139,7 @@ def _draw(link: Link, noise: float, seed: int, replicate: int, points: int) -> t
     return normal[:, : link.rank], y
 
 
-def _common_labels(y: Array, blur: float) -> Array:
+def _common_labels(y: Float64Array, blur: float) -> Float64Array:
     """Labels that occur again and again, sorted; rounding may have split equal ones."""
     ordered = np.sort(y)
     spread = float(np.median(np.abs(ordered))) or 1.0
@@ -148,7 +151,7 @@ def _common_labels(y: Array, blur: float) -> Array:
     return np.asarray(ordered[(starts + counts // 2)[often]])
 
 
-def _membership(y: Array, labels: Array, blur: float) -> NDArray[np.intp]:
+def _membership(y: Float64Array, labels: Float64Array, blur: float) -> NDArray[np.intp]:
     """Index of the atom that each label is, or `_NO_ATOM`."""
     if not len(labels):
         return np.full(len(y), _NO_ATOM)
@@ -159,13 +162,13 @@ def _membership(y: Array, labels: Array, blur: float) -> NDArray[np.intp]:
 
 
 def _hidden(
-    z: Array, y: Array, atom: NDArray[np.intp], labels: Array, blur: float
+    z: Float64Array, y: Float64Array, atom: NDArray[np.intp], labels: Float64Array, blur: float
 ) -> tuple[float, float]:
-    """What rounding may hide in the first and second order where labels crowd at an atom.
+    """What rounding may hide in the first and second order where labels accumulate at an atom.
 
-    A link that saturates nears its limit at every scale: about as many labels miss it by
-    1e-10 as by 1e-8, relatively. Of what z itself would tell, labels next to the limit tell
-    some share; those that coincide are taken to hide up to twice that.
+    A link that saturates approaches its limit at every scale: about as many labels miss it by
+    1e-10 as by 1e-8, relatively. Labels next to the limit contain some fraction of the moments
+    of z itself; those that coincide are taken to hide up to twice that.
     """
     hidden = np.zeros(2)
     spread = 1e-2 * float(np.median(np.abs(y)))
@@ -176,23 +179,23 @@ def _hidden(
         near = (distance > least) & (distance <= 1e2 * least)
         far = (distance > 1e2 * least) & (distance <= 1e4 * least)
         if near.sum() >= 8 and far.sum() < 2 * near.sum():
-            told, known = _told(z[near | far])
-            share = np.minimum(2 * told / known, 1.0)
+            explained, total = _explained(z[near | far])
+            fraction = np.minimum(2 * explained / total, 1.0)
             same = distance <= least
-            told, known = _told(z[same])
-            hidden += same.mean() * share * (known - told)
+            explained, total = _explained(z[same])
+            hidden += same.mean() * fraction * (total - explained)
     return float(hidden[0]), float(hidden[1])
 
 
-def _told(z: Array) -> tuple[Array, Array]:
+def _explained(z: Float64Array) -> tuple[Float64Array, Float64Array]:
     """|E z|² and ‖E[zzᵀ − I]‖² over points of one label, and E|z|² and E‖zzᵀ − I‖²."""
     squares = (z**2).sum(axis=1)
     mean, excess = z.mean(axis=0), z.T @ z / len(z) - np.eye(z.shape[1])
-    known = [squares.mean(), np.mean(squares**2 - 2 * squares) + z.shape[1]]
-    return np.array([mean @ mean, np.sum(excess**2)]), np.array(known)
+    total = [squares.mean(), np.mean(squares**2 - 2 * squares) + z.shape[1]]
+    return np.array([mean @ mean, np.sum(excess**2)]), np.array(total)
 
 
-def _ladder(count: int) -> list[Array]:
+def _resolutions(count: int) -> list[Float64Array]:
     """Edges of the bins as fractions of the mass outside the atoms, coarse to fine.
 
     The end bins are halved on towards 0 and 1, once more at every step up: labels of unbounded
@@ -200,17 +203,17 @@ def _ladder(count: int) -> list[Array]:
     is about what the last one did.
     """
     counts = [bins for bins in _BINS if _FULL_BIN * bins <= count]
-    ladder = []
+    resolutions = []
     for step, bins in enumerate(counts):
         depth = int(math.log2(count / _TAIL_BIN)) - (len(counts) - 1 - step)
         tail = 2.0 ** -np.arange(depth, math.log2(bins), -1)
-        ladder.append(
+        resolutions.append(
             np.concatenate([[0.0], tail, np.arange(1, bins) / bins, 1 - tail[::-1], [1.0]])
         )
-    return ladder or [np.array([0.0, 1.0])]
+    return resolutions or [np.array([0.0, 1.0])]
 
 
-def _on_atoms(features: Array, atom: NDArray[np.intp], atoms: int) -> Array:
+def _on_atoms(features: Float64Array, atom: NDArray[np.intp], atoms: int) -> Float64Array:
     """E[e(y) features] for the normalised indicators e of the atoms, `(atoms, f)`."""
     hit = np.flatnonzero(atom != _NO_ATOM)
     if not len(hit):
@@ -221,7 +224,7 @@ def _on_atoms(features: Array, atom: NDArray[np.intp], atoms: int) -> Array:
     return np.asarray(np.array(totals).T / np.sqrt(np.maximum(count, 1) * len(features))[:, None])
 
 
-def _on_bins(ordered: Array, edges: Array, points: int) -> Array:
+def _on_bins(ordered: Float64Array, edges: Float64Array, points: int) -> Float64Array:
     """E[e_k(y) features] for Legendre polynomials of degree ≤ 2 on each bin, `(3 bins, f)`.
 
     `ordered` `(f, M)` holds the features of the labels outside the atoms, by rank. Each
@@ -234,15 +237,15 @@ def _on_bins(ordered: Array, edges: Array, points: int) -> Array:
     sizes = np.diff(starts)
     local = (np.arange(count) - np.repeat(starts[:-1], sizes) + 0.5) / np.repeat(sizes, sizes)
     x = 2 * local - 1
-    parts = []
+    coefficients = []
     for polynomial in (np.ones(count), x, 1.5 * x**2 - 0.5):
         sums = np.add.reduceat(polynomial * ordered, starts[:-1], axis=1).T
         squares = np.add.reduceat(polynomial**2, starts[:-1])
-        parts.append(sums / np.sqrt(squares * points)[:, None])
-    return np.concatenate(parts)
+        coefficients.append(sums / np.sqrt(squares * points)[:, None])
+    return np.concatenate(coefficients)
 
 
-def _cross_products(coefficients: list[Array]) -> tuple[Array, Array]:
+def _cross_products(coefficients: list[Float64Array]) -> tuple[Float64Array, Float64Array]:
     """Mean over pairs of different replicates of Σ_k C_kᵀ C_k, and the same without each one.
 
     Each C is `(K, f)`; returns `(f, f)` and `(R, f, f)`.
@@ -259,28 +262,32 @@ def _cross_products(coefficients: list[Array]) -> tuple[Array, Array]:
     return best, np.array(left_out)
 
 
-def by_boxes(link: Link, labels: Array, blur: float) -> ConditionalMoments | None:
+def by_boxes(link: Link, labels: Float64Array, blur: float) -> ConditionalMoments | None:
     """The moments of a link with few labels and nothing else; None where boxes do no better.
 
     The set of each label is integrated over by the deterministic rule of `quadrature`, which
-    meets boundaries along coordinate planes exactly.
+    resolves boundaries along coordinate planes exactly.
     """
     r = link.rank
     if r > MAX_BOX_DIMENSIONS:
         return None
 
-    def indicators_at(z: Array) -> Array:
+    def indicators_at(z: Float64Array) -> Float64Array:
         atom = _membership(link(z), labels, blur)
         return np.asarray(atom[:, None] == np.arange(len(labels)), dtype=np.float64)
 
     rule = normal_rule(indicators_at, r)
 
-    def sums(nodes: Array, weights: Array) -> tuple[Array, Array, Array]:
+    def sums(
+        nodes: Float64Array, weights: Float64Array
+    ) -> tuple[Float64Array, Float64Array, Float64Array]:
         indicators = weights * indicators_at(nodes).T
         outer = np.einsum("kq,qa,qb->kab", indicators, nodes, nodes, optimize=True)
         return indicators.sum(axis=1), indicators @ nodes, outer
 
-    def grams(mass: Array, first: Array, outer: Array) -> tuple[Array, Array]:
+    def grams(
+        mass: Float64Array, first: Float64Array, outer: Float64Array
+    ) -> tuple[Float64Array, Float64Array]:
         excess = outer - mass[:, None, None] * np.eye(r)
         inverse = 1 / np.maximum(mass, _TINY)
         return (
@@ -291,7 +298,7 @@ def by_boxes(link: Link, labels: Array, blur: float) -> ConditionalMoments | Non
     fine, coarse = sums(rule.nodes, rule.weights), sums(*rule.check)
     best, coarser = grams(*fine), grams(*coarse)
     none = [np.empty((0, *value.shape)) for value in best]
-    first, gram = (Estimate(*parts, ROUNDING) for parts in zip(best, coarser, none, strict=True))
+    first, gram = (Estimate(*arrays, ROUNDING) for arrays in zip(best, coarser, none, strict=True))
     if gram.error() > _BOXES_WORTH or fine[0].min() < _TINY:
         return None
     at_atoms = fine[2] / fine[0][:, None, None]
@@ -317,11 +324,11 @@ class _Table:
 
     def add(
         self,
-        y: Array,
-        z_z: Array,
+        y: Float64Array,
+        z_z: Float64Array,
         atom: NDArray[np.intp],
         order: NDArray[np.intp],
-        edges: Array,
+        edges: Float64Array,
     ) -> None:
         """One replicate: `z_z` `(n, r(r+1)/2)`, labels outside the atoms in rank order."""
         ones = np.ones((len(y), 1))
@@ -332,16 +339,18 @@ class _Table:
             columns = np.concatenate([ones[order].T, y[None, order], z_z[order].T])
             self.bins += np.add.reduceat(columns, starts, axis=1).T
 
-    def finish(self, labels: Array) -> tuple[Callable[[Array], Array], Array, Array]:
+    def finish(
+        self, labels: Float64Array
+    ) -> tuple[Callable[[Float64Array], Float64Array], Float64Array, Float64Array]:
         """E[zzᵀ | y] as a function, its knots, and the atoms' labels."""
         at_atoms = self._matrices(self.atoms[:, 1:] / self.atoms[:, :1])
-        # A handful of stray labels beside atoms says nothing: then the nearest atom does.
+        # A few isolated labels beside atoms do not give a mean: then the nearest atom's holds.
         filled = self.bins[self.bins[:, 0] >= _KNOWN]
         knots, first = np.unique(filled[:, 1] / filled[:, 0], return_index=True)
         moments = self._matrices(filled[first, 2:] / filled[first, :1])
         return Tabulated(knots, moments, labels, at_atoms), knots, labels
 
-    def _matrices(self, pairs: Array) -> Array:
+    def _matrices(self, pairs: Float64Array) -> Float64Array:
         rows, columns = np.triu_indices(self.rank)
         result = np.empty((len(pairs), self.rank, self.rank))
         result[:, rows, columns] = result[:, columns, rows] = pairs

@@ -1,1 +1,1 @@
-"""The law of the transformed label: transforms, quadrature, the measure that resolvents see."""
+"""The law of the transformed label: transforms, quadrature, measures for the resolvents."""

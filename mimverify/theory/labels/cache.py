@@ -1,8 +1,8 @@
 """A cache that leaves out what cannot be a key.
 
-Laws and analyses are remembered by link and loss. A link is a name and a function, so that a
-user's function that changes what it computes must be wrapped in a new `Link`; one that cannot
-be hashed is computed anew each time.
+Laws and analyses are cached by link and loss. A link is a name and a function, so that a
+user's function that changes what it computes must be wrapped in a new `Link`; for one that
+cannot be hashed nothing is cached.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def remembered(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def cached(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Like `functools.lru_cache`, and a plain call for arguments without a hash."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        cached = lru_cache(maxsize=maxsize)(function)
+        lookup = lru_cache(maxsize=maxsize)(function)
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -27,7 +27,7 @@ def remembered(maxsize: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
                 hash((args, tuple(kwargs.values())))
             except TypeError:
                 return function(*args, **kwargs)
-            return cached(*args, **kwargs)  # type: ignore[arg-type]
+            return lookup(*args, **kwargs)  # type: ignore[arg-type]
 
         return call
 

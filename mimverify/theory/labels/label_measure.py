@@ -1,4 +1,4 @@
-"""The law of (T, z) reduced to what resolvents see: a measure on the axis of T.
+"""The law of (T, z) reduced to what resolvents depend on: a measure on the axis of T.
 
 Every prediction is built from E[φ(T) z…z] with φ analytic off [min T, max T], such as
 1/(w − T). A million nodes then carry no more information than a few hundred: panels that
@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mimverify.support.arrays import Float64Array, NumpyArray
 from mimverify.theory.labels.law import LabelLaw
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 _POINTS = 18  # Chebyshev points of a panel: (3 + √8)^-18 < 2e-14 with a pole one width away
 _LEVELS = 40  # panels shrink towards an end down to 2^-40 of the range
@@ -36,26 +38,26 @@ class LabelMeasure:
     - `rank`: r.
     """
 
-    T: Array
-    features: Array
-    products: Array | None
+    T: Float64Array
+    features: Float64Array
+    products: Float64Array | None
     rank: int
     low: float
     high: float
 
     @property
-    def mass(self) -> Array:
+    def mass(self) -> Float64[Float64Array, " K"]:
         """`(K,)`."""
         return self.features[:, 0]
 
     @property
-    def second(self) -> Array:
+    def second(self) -> Float64[Float64Array, "K r r"]:
         """E[z zᵀ; T] at each node, `(K, r, r)`."""
         return np.asarray(unpack(self.features[:, 1:], self.rank))
 
     @property
-    def gram(self) -> Array:
-        """`products`, where they were computed."""
+    def gram(self) -> Float64[Float64Array, "K s1 s1"]:
+        """`products`. **Raises** `ValueError` where they were not computed."""
         if self.products is None:
             raise ValueError("this measure was made without fourth moments")
         return self.products
@@ -64,7 +66,7 @@ class LabelMeasure:
         """E[T^power]."""
         return float(self.T**power @ self.mass)
 
-    def weighted_second(self, power: int) -> Array:
+    def weighted_second(self, power: int) -> Float64[Float64Array, "r r"]:
         """E[T^power z zᵀ], `(r, r)`."""
         return np.asarray(np.tensordot(self.T**power, self.second, axes=1))
 
@@ -74,7 +76,7 @@ def pairs(rank: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
     return np.triu_indices(rank)
 
 
-def unpack(packed: Any, rank: int) -> Any:
+def unpack(packed: NumpyArray, rank: int) -> NumpyArray:
     """Symmetric matrices `(…, r, r)` from their upper triangles `(…, s)`."""
     i, j = pairs(rank)
     full = np.empty((*packed.shape[:-1], rank, rank), dtype=packed.dtype)
@@ -83,7 +85,7 @@ def unpack(packed: Any, rank: int) -> Any:
     return full
 
 
-def pack_dual(matrix: Any) -> Any:
+def pack_dual(matrix: NumpyArray) -> NumpyArray:
     """`(…, s)` coefficients c with c · (z_i z_j)_{i ≤ j} = zᵀ A z, of symmetric A `(…, r, r)`."""
     i, j = pairs(matrix.shape[-1])
     return np.asarray(np.where(i == j, 1.0, 2.0) * matrix[..., i, j])
@@ -105,8 +107,8 @@ def label_measure(law: LabelLaw, *, fourth_moments: bool = True) -> LabelMeasure
     if not fourth_moments:  # the first row alone
         rows, columns = rows[:count], columns[:count]
 
-    nodes: list[Array] = []
-    masses: list[Array] = []
+    nodes: list[Float64Array] = []
+    masses: list[Float64Array] = []
     for start, stop in _panels(T):
         t, weight = T[start:stop], w[start:stop]
         products = features[start:stop, rows] * features[start:stop, columns] * weight[:, None]
@@ -136,13 +138,13 @@ def label_measure(law: LabelLaw, *, fourth_moments: bool = True) -> LabelMeasure
     )
 
 
-def _panels(T: Array) -> list[tuple[int, int]]:
+def _panels(T: Float64Array) -> list[tuple[int, int]]:
     """Slices of sorted T, one for each panel that is not empty."""
     low, high = T[0], T[-1]
     half = (high - low) / 2
     steps = half * 2.0 ** -np.arange(0, _LEVELS + 1)
     cuts = np.unique(np.concatenate([low + steps, high - steps]))
-    # Atoms at the ends (clipped labels) stay apart from what lies near them.
+    # Atoms at the ends (clipped labels) stay apart from labels near them.
     bounds = [0, int(np.searchsorted(T, low, side="right"))]
     bounds += [int(k) for k in np.searchsorted(T, cuts)]
     bounds += [int(np.searchsorted(T, high, side="left")), len(T)]
@@ -150,7 +152,7 @@ def _panels(T: Array) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in pairwise(edges)]
 
 
-def _lagrange(t: Array) -> tuple[Array, Array]:
+def _lagrange(t: Float64Array) -> tuple[Float64Array, Float64Array]:
     """Chebyshev points of [t_0, t_-1] and the Lagrange basis on t, `(len(t), points)`."""
     angle = (np.arange(_POINTS) + 0.5) * np.pi / _POINTS
     middle, half = (t[0] + t[-1]) / 2, (t[-1] - t[0]) / 2

@@ -10,22 +10,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
+from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import array, integer, not_constant, number
-from mimverify.theory.labels.cache import remembered
+from mimverify.theory.labels.cache import cached
 from mimverify.theory.labels.quadrature import MAX_DIMENSIONS, normal_rule
 from mimverify.theory.labels.tails import Tail, tail_of
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.training.centring import Centring, fit_constant
-
-Array = NDArray[np.float64]
 
 # Refits of the constant, each with nodes that resolve the transform of the one before; each
 # brings the next median an order of magnitude nearer, where nodes are cheap.
@@ -46,17 +43,17 @@ class LabelLaw:
       subtracted from T on top of it.
     - `check`: the same law on coarser nodes, by which errors are estimated; None for a
       sample, which is taken as it is.
-    - `replicates`: independent, equally long parts of the nodes, or 1.
+    - `replicates`: number of independent, equally long blocks of the nodes, or 1.
     - `at_jump`: whether the constant sits on an atom of the labels where l' jumps.
     - `tail`: how |T| grows.
     - `sampled`: whether the nodes are a sample's own labels.
     - `rests_on`: what error estimates rest on.
     """
 
-    z: Array
-    y: Array
-    T: Array
-    weights: Array
+    z: Float64Array
+    y: Float64Array
+    T: Float64Array
+    weights: Float64Array
     constant: float | None
     removed_mean: float
     at_jump: bool
@@ -72,15 +69,15 @@ class LabelLaw:
         return int(self.z.shape[1])
 
     @property
-    def settled(self) -> bool:
-        """Whether samples share the population's T, up to fluctuations that vanish.
+    def deterministic_limit(self) -> bool:
+        """Whether T of a sample tends to the population's as n grows.
 
         Not where T is unbounded (a sample's largest labels decide), and not where l' jumps at
         an atom of the labels: chance then decides on which side of it a sample's constant falls.
         """
         return self.tail.bounded is True and not self.at_jump
 
-    def mean(self, values: Callable[[LabelLaw], Array]) -> tuple[Array, Array]:
+    def mean(self, values: Callable[[LabelLaw], Float64Array]) -> tuple[Float64Array, Float64Array]:
         """E of `values(law)` `(q, …)`, and an estimate of its absolute error (same shape)."""
         at_nodes = values(self)
         result = np.tensordot(self.weights, at_nodes, axes=1)
@@ -88,8 +85,8 @@ class LabelLaw:
             return result, np.zeros_like(result)
         rounding = 8 * np.finfo(float).eps * np.tensordot(self.weights, np.abs(at_nodes), axes=1)
         if self.replicates > 1:
-            parts = at_nodes.reshape(self.replicates, -1, *at_nodes.shape[1:]).mean(axis=1)
-            spread = np.std(parts, axis=0, ddof=1) / np.sqrt(self.replicates)
+            means = at_nodes.reshape(self.replicates, -1, *at_nodes.shape[1:]).mean(axis=1)
+            spread = np.std(means, axis=0, ddof=1) / np.sqrt(self.replicates)
             return result, 2 * spread + rounding
         coarse = np.tensordot(self.check.weights, values(self.check), axes=1)
         return result, np.abs(result - coarse) + rounding
@@ -127,12 +124,12 @@ def label_law(
     return _population(link, loss, noise, centred)
 
 
-@remembered(maxsize=32)
+@cached(maxsize=32)
 def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: bool) -> LabelLaw:
     r = link.rank
     dimensions = r + bool(noise)
 
-    def labels(x: Array) -> Array:
+    def labels(x: Float64Array) -> Float64Array:
         y = link(x[:, :r])
         return y + noise * x[:, r] if noise else y
 
@@ -143,7 +140,7 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
         centring = _population_constant(labels, loss, dimensions)
         transform = LabelTransform.of_loss(loss, centring)
 
-    def monitor(x: Array) -> Array:
+    def monitor(x: Float64Array) -> Float64Array:
         y = labels(x)
         T = _finite(transform, y)
         # What Λ and the u_k are made of.
@@ -168,37 +165,37 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
         else LabelTransform.of_loss(loss, _constant(loss, check_y, check_weights))
     )
     check_T = _finite(check_transform, check_y)
-    common: dict[str, Any] = {
-        "constant": None if centring is None else centring.constant,
-        "removed_mean": mean - (0.0 if centring is None else centring.offset) if centred else 0.0,
-        "at_jump": isinstance(loss, Loss)
+    check = LabelLaw(
+        z=check_nodes[:, :r],
+        y=check_y,
+        T=check_T - check_weights @ check_T if centred else check_T,
+        weights=check_weights,
+        constant=None if centring is None else centring.constant,
+        removed_mean=mean - (0.0 if centring is None else centring.offset) if centred else 0.0,
+        at_jump=isinstance(loss, Loss)
         and not loss.smooth
         and centring is not None
         and bool(rule.weights[y == centring.constant].sum() > ATOM),
-        "tail": _tail(link, transform, noise),
-        "sampled": False,
-        "rests_on": rule.rests_on,
-    }
-    return LabelLaw(
+        check=None,
+        replicates=1,
+        tail=_tail(link, transform, noise),
+        sampled=False,
+        rests_on=rule.rests_on,
+    )
+    return replace(
+        check,
         z=rule.nodes[:, :r],
         y=y,
         T=T - mean if centred else T,
         weights=rule.weights,
-        check=LabelLaw(
-            z=check_nodes[:, :r],
-            y=check_y,
-            T=check_T - check_weights @ check_T if centred else check_T,
-            weights=check_weights,
-            check=None,
-            replicates=1,
-            **common,
-        ),
+        check=check,
         replicates=rule.replicates,
-        **common,
     )
 
 
-def _population_constant(labels: Any, loss: Loss, dimensions: int) -> Centring:
+def _population_constant(
+    labels: Callable[[Float64Array], Float64Array], loss: Loss, dimensions: int
+) -> Centring:
     rule = normal_rule(lambda x: labels(x)[:, None], dimensions)
     y = labels(rule.nodes)
     not_constant(y)
@@ -215,7 +212,7 @@ def _population_constant(labels: Any, loss: Loss, dimensions: int) -> Centring:
     return centring
 
 
-def _constant(loss: Loss, y: Array, weights: Array) -> Centring:
+def _constant(loss: Loss, y: Float64Array, weights: Float64Array) -> Centring:
     """`fit_constant`, with a median between two nodes rather than on one.
 
     On a node, sign(y − c) would be 0 for its whole weight; an atom of the law (labels ±1) is
@@ -257,7 +254,7 @@ def truncated_law(
     link: Link | str, loss: Loss | str, n: int, *, noise: float = 0.0, rank: int | None = None
 ) -> LabelLaw:
     """The population's law without the |T| that one label in n exceeds: a deterministic
-    stand-in for a sample's, where T is unbounded. E T = 0 still."""
+    approximation of a sample's, where T is unbounded. E T = 0 still."""
     law = label_law(link, loss, noise=noise, rank=rank)
     order = np.argsort(np.abs(law.T))
     above = law.weights[order][::-1].cumsum()[::-1]
@@ -274,8 +271,11 @@ def truncated_law(
     )
 
 
-def realised_law(z: Any, y: Any, loss: Loss | str) -> LabelLaw:
-    """The empirical law of given hidden features `(n, r)` and labels `(n,)`."""
+def realised_law(z: ArrayLike, y: ArrayLike, loss: Loss | str) -> LabelLaw:
+    """The empirical law of given hidden features `(n, r)` and labels `(n,)`.
+
+    **Raises** `InputError` for mismatched shapes, or entries that are not finite.
+    """
     loss = get_loss(loss)
     z = array("z", z, (None, None), dtype="float64")
     y = array("y", y, (z.shape[0],), dtype="float64")
@@ -298,7 +298,7 @@ def realised_law(z: Any, y: Any, loss: Loss | str) -> LabelLaw:
     )
 
 
-def _finite(transform: LabelTransform, y: Array) -> Array:
+def _finite(transform: LabelTransform, y: Float64Array) -> Float64Array:
     T = transform(y)
     if T.shape != y.shape or not np.abs(T).max() < _LARGEST:  # NaN fails this as well
         raise InputError(

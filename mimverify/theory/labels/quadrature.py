@@ -3,8 +3,8 @@
 Gauss–Hermite rules converge only for smooth integrands; |z|, ReLU, clipped or signed labels
 are not. Here space is cut into boxes with a Gauss–Legendre rule in each, and the boxes that
 do not yet resolve the integrand are halved across the axis along which it is roughest. Kinks
-and jumps along coordinate planes, the usual ones, are then met exactly; curved ones with a
-known remainder. Above `MAX_BOX_DIMENSIONS` boxes are too many, and scrambled Sobol points
+and jumps along coordinate planes, the usual ones, are then resolved exactly; curved ones
+with a known remainder. Above `MAX_BOX_DIMENSIONS` boxes are too many, and scrambled Sobol points
 take their place.
 """
 
@@ -12,19 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.polynomial.legendre import legvander
 from numpy.typing import NDArray
 from scipy.special import ndtri, roots_legendre
 
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import integer
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 #: z `(q, D)` ↦ values `(q, F)` that the rule has to resolve.
-Monitor = Callable[[Array], Array]
+Monitor = Callable[[Float64Array], Float64Array]
 
 MAX_BOX_DIMENSIONS = 3
 MAX_DIMENSIONS = 12
@@ -37,7 +40,7 @@ _TOLERANCE = {1: 1e-12, 2: 1e-9, 3: 1e-8}
 _MOST_NODES = {1: 40_000, 2: 500_000, 3: 600_000}
 _REPLICATES = 8
 _MOST_SOBOL_POWER, _LEAST_SOBOL_POWER = 16, 13  # of 4 dimensions, and of 10 and more
-# Another partition for the check: walls elsewhere, but for those through the origin, where
+# Another partition for the check: other boundaries, except those through the origin, where
 # links have their kinks.
 _STRETCH = 1.0618
 _CUTS = (-_REACH, -6.0, -3.0, -1.5, 0.0, 1.5, 3.0, 6.0, _REACH)
@@ -50,14 +53,14 @@ class NormalRule:
     - `nodes`: `(q, D)`; `weights`: `(q,)`, positive, with sum 1.
     - `check`: another, coarser rule (nodes, weights) for the same integrands; what changes
       under it estimates the error.
-    - `replicates`: the number of independent, equally long parts of the nodes; 1 if there are
-      none.
+    - `replicates`: the number of independent, equally long blocks of the nodes; 1 if there
+      are none.
     - `rests_on`: what an error estimate rests on.
     """
 
-    nodes: Array
-    weights: Array
-    check: tuple[Array, Array]
+    nodes: Float64Array
+    weights: Float64Array
+    check: tuple[Float64Array, Float64Array]
     replicates: int
     rests_on: str
 
@@ -81,14 +84,14 @@ def normal_rule(monitor: Monitor, dimensions: int) -> NormalRule:
 # -- boxes -------------------------------------------------------------------------------------
 
 
-def _density(z: Array) -> Array:
+def _density(z: Float64[Float64Array, "q D"]) -> Float64[Float64Array, " q"]:
     return np.asarray(np.exp(-0.5 * (z**2).sum(axis=1)) / (2 * np.pi) ** (z.shape[1] / 2))
 
 
 class _Boxes:
     """A partition of [−reach, reach]^D, with nodes, values and roughness of each box."""
 
-    def __init__(self, monitor: Monitor, dimensions: int, cuts: Array) -> None:
+    def __init__(self, monitor: Monitor, dimensions: int, cuts: Float64Array) -> None:
         self.monitor, self.dimensions = monitor, dimensions
         self.order = _ORDER[dimensions]
         x, w = roots_legendre(self.order)
@@ -109,21 +112,21 @@ class _Boxes:
     def size(self) -> int:
         return len(self.low) * len(self.reference_weights)
 
-    def nodes(self, low: Array, high: Array) -> tuple[Array, Array]:
+    def nodes(self, low: Float64Array, high: Float64Array) -> tuple[Float64Array, Float64Array]:
         """Nodes `(B q, D)` and Lebesgue weights `(B q,)`."""
         half = (high - low) / 2
         z = (low + high)[:, None, :] / 2 + half[:, None, :] * self.reference
         w = np.prod(half, axis=1)[:, None] * self.reference_weights
         return z.reshape(-1, self.dimensions), w.ravel()
 
-    def rule(self) -> tuple[Array, Array]:
+    def rule(self) -> tuple[Float64Array, Float64Array]:
         """Nodes, and weights with respect to the normal law."""
         z, w = self.nodes(self.low, self.high)
         w = w * _density(z)
         kept = w > 0
         return z[kept], w[kept] / w.sum()
 
-    def _evaluate(self, low: Array, high: Array) -> tuple[Array, Array]:
+    def _evaluate(self, low: Float64Array, high: Float64Array) -> tuple[Float64Array, Float64Array]:
         """Integrals `(B, F)` of φ times the monitored values, and roughness `(B, D, F)`."""
         z, w = self.nodes(low, high)
         density = _density(z)
@@ -140,7 +143,7 @@ class _Boxes:
             roughness[:, axis] = volume[:, None] * tails.mean(axis=1)
         return integrals, roughness
 
-    def split(self, chosen: NDArray[np.bool_], scale: Array) -> None:
+    def split(self, chosen: NDArray[np.bool_], scale: Float64Array) -> None:
         """Halve the chosen boxes, each across the axis along which it is roughest."""
         low, high = self.low[chosen], self.high[chosen]
         axis = (self.roughness[chosen] / scale).max(axis=2).argmax(axis=1)
@@ -169,7 +172,9 @@ def _box_rule(monitor: Monitor, dimensions: int) -> NormalRule:
     )
 
 
-def _refined(monitor: Monitor, dimensions: int, cuts: Array, most: int) -> tuple[Array, Array]:
+def _refined(
+    monitor: Monitor, dimensions: int, cuts: Float64Array, most: int
+) -> tuple[Float64Array, Float64Array]:
     """Nodes and weights after refining where the integrand is rough."""
     boxes = _Boxes(monitor, dimensions, cuts)
     tolerance = _TOLERANCE[dimensions]
@@ -178,21 +183,21 @@ def _refined(monitor: Monitor, dimensions: int, cuts: Array, most: int) -> tuple
         error = (boxes.roughness / scale).max(axis=(1, 2))
         if error.sum() < tolerance or boxes.size >= most:
             break
-        # Narrower than a few thousand roundings, a box cannot be told from a jump.
+        # Narrower than a few thousand roundings, a box cannot be distinguished from a jump.
         narrow = (boxes.high - boxes.low).max(axis=1) < 1e-11
         chosen = (error > max(tolerance / len(error), 0.02 * error.max())) & ~narrow
         if not chosen.any():
             break
-        room = (most - boxes.size) // len(boxes.reference_weights) + 1
-        if chosen.sum() > room:
-            worst = np.argsort(error * chosen)[::-1][:room]
+        affordable = (most - boxes.size) // len(boxes.reference_weights) + 1
+        if chosen.sum() > affordable:
+            worst = np.argsort(error * chosen)[::-1][:affordable]
             chosen = np.zeros_like(chosen)
             chosen[worst] = True
         boxes.split(chosen, scale)
     return boxes.rule()
 
 
-def _tensor_rule(order: int, dimensions: int) -> tuple[Array, Array]:
+def _tensor_rule(order: int, dimensions: int) -> tuple[Float64Array, Float64Array]:
     """Gauss–Legendre nodes `(q, D)` on [−1, 1]^D and weights `(q,)`."""
     x, w = roots_legendre(order)
     grid = np.meshgrid(*[x] * dimensions, indexing="ij")
@@ -217,11 +222,11 @@ def _sobol_rule(dimensions: int) -> NormalRule:
         ]
     )
     z = ndtri(np.clip(uniform, 1e-16, 1 - 1e-16))
-    part = len(z) // 2
+    half = len(z) // 2
     return NormalRule(
         z,
         np.full(len(z), 1 / len(z)),
-        (z[:part], np.full(part, 1 / part)),
+        (z[:half], np.full(half, 1 / half)),
         _REPLICATES,
         f"{_REPLICATES} independently scrambled Sobol sets of 2^{power} points; twice "
         "the standard error of their mean",

@@ -6,14 +6,20 @@ An atom is a label of positive probability: no interpolation leads to its value.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.problems.links import Array
+from mimverify.support.arrays import Float64Array
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 
-def nearest(labels: Array, y: Array) -> tuple[NDArray[np.intp], Array]:
+def nearest(
+    labels: Float64[Float64Array, " A"], y: Float64[Float64Array, " k"]
+) -> tuple[NDArray[np.intp], Float64Array]:
     """Index of, and distance to, the member of sorted `labels` nearest to each y."""
     right = np.clip(np.searchsorted(labels, y), 0, len(labels) - 1)
     left = np.maximum(right - 1, 0)
@@ -26,9 +32,9 @@ _LARGEST = 1e300
 
 @dataclass(frozen=True)
 class Units:
-    """Labels less a common part, in a unit of their spread: y ↦ y/unit − offset.
+    """Labels without their common offset, in a unit of their spread: y ↦ y/unit − offset.
 
-    Tolerances are relative to the label or to the spread; they presume a common part of the
+    Tolerances are relative to the label or to the spread; they presume an offset of the
     spread's order. `unit` is a power of two, so that standardising adds no rounding of its own.
     """
 
@@ -37,16 +43,16 @@ class Units:
 
     @property
     def blur(self) -> float:
-        """What a standardised label was rounded to before the common part was taken away."""
+        """Absolute error of a standardised label, from its rounding before standardising."""
         return float(np.finfo(np.float64).eps * abs(self.offset))
 
-    def standard(self, y: Array) -> Array:
+    def standard(self, y: Float64Array) -> Float64Array:
         """Standardised labels; next to infinite ones are cut off."""
         with np.errstate(over="ignore"):
             return np.asarray(np.clip(y / self.unit, -_LARGEST, _LARGEST) - self.offset)
 
-    def original(self, y: Array) -> Array:
-        """Labels as the user knows them."""
+    def original(self, y: Float64Array) -> Float64Array:
+        """Labels in the user's units."""
         return np.asarray((y + self.offset) * self.unit)
 
 
@@ -68,13 +74,13 @@ class Tabulated:
     - `units`: of the labels; distances are taken in them.
     """
 
-    knots: Array
-    values: Array
-    atoms: Array
-    atom_values: Array
+    knots: Float64Array
+    values: Float64Array
+    atoms: Float64Array
+    atom_values: Float64Array
     units: Units = STANDARD
 
-    def __call__(self, y: Array) -> Array:
+    def __call__(self, y: Float64Array) -> Float64Array:
         """Values `(n, …)` at labels `(n,)`."""
         y, knots, atoms = (
             self.units.standard(np.asarray(labels, dtype=np.float64))
@@ -86,17 +92,23 @@ class Tabulated:
         right = np.minimum(np.clip(np.searchsorted(knots, y), 1, None), last)
         left = np.maximum(right - 1, 0)
         width = np.where(right > left, knots[right] - knots[left], 1.0)
-        share = np.clip((y - knots[left]) / width, 0, 1)
-        share = share.reshape(-1, *(1,) * (self.values.ndim - 1))
-        result = (1 - share) * self.values[left] + share * self.values[right]
+        weight = np.clip((y - knots[left]) / width, 0, 1)
+        weight = weight.reshape(-1, *(1,) * (self.values.ndim - 1))
+        result = (1 - weight) * self.values[left] + weight * self.values[right]
         outside = np.maximum(np.maximum(knots[0] - y, y - knots[last]), 0)
         return override(y, result, outside, atoms, self.atom_values)
 
 
-def override(y: Array, result: Array, outside: Array, atoms: Array, values: Array) -> Array:
-    """`result` with the atoms' values where y is one, or misses the rest by more.
+def override(
+    y: Float64Array,
+    result: Float64Array,
+    outside: Float64Array,
+    atoms: Float64Array,
+    values: Float64Array,
+) -> Float64Array:
+    """`result` with the atoms' values where y is one, or is nearer to one than to the rest.
 
-    `outside` is the distance from y to the labels that `result` knows, zero within.
+    `outside` is the distance from y to the labels that `result` covers, zero within.
     """
     if len(atoms):
         index, distance = nearest(atoms, y)

@@ -9,12 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri
 
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
-
-Array = NDArray[np.float64]
 
 _RADII = np.array([4.0, 8.0, 16.0, 32.0, 64.0])
 _DIRECTIONS_POWER = 9
@@ -47,8 +45,8 @@ class Tail:
         return f"grows like |z|^{self.growth:.3g}"
 
 
-def tail_of(transform: Callable[[Array], Array], rank: int) -> Tail:
-    """The growth of z ↦ T(g(z)), `(q, r)` → `(q,)`, seen along rays.
+def tail_of(transform: Callable[[Float64Array], Float64Array], rank: int) -> Tail:
+    """The growth of z ↦ T(g(z)), `(q, r)` → `(q,)`, observed along rays.
 
     The largest |T| within radius 4, 8, …, 64 is compared; a bounded function that still
     rises slowly there is reported as undetermined.
@@ -77,11 +75,11 @@ def tail_of(transform: Callable[[Array], Array], rank: int) -> Tail:
         largest.append(float(np.max(values)))
         if not np.isfinite(largest[-1]):
             return Tail(False, np.inf, "T overflows at moderate |z|")
-    seen = np.maximum.accumulate(largest)
+    running = np.maximum.accumulate(largest)
     rests_on = f"the largest |T| along {len(directions)} rays up to |z| = {_RADII[-1]:g}"
-    if seen[-1] <= 1.01 * seen[1]:
+    if running[-1] <= 1.01 * running[1]:
         return Tail(True, 0.0, rests_on)
-    slopes = np.diff(np.log(seen)) / np.diff(np.log(_RADII))
+    slopes = np.diff(np.log(running)) / np.diff(np.log(_RADII))
     if slopes[-1] > 30:
         return Tail(False, np.inf, rests_on)
     if slopes[-1] > 0.25 and (slopes[-1] > 0.5 or slopes[-1] > 0.9 * slopes[-2]):

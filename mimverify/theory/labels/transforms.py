@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.network.losses import Loss
+from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.importing import summarise
 from mimverify.training.centring import Centring
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -33,10 +30,10 @@ class LabelTransform:
     """
 
     name: str
-    function: Callable[[Array], Any]
+    function: Callable[[Float64Array], ArrayLike]
     bounded: bool | None = None
 
-    def __call__(self, y: Array) -> Array:
+    def __call__(self, y: Float64Array) -> Float64Array:
         """T(y) `(q,)`. **Raises** `InputError` where the function raises or returns no numbers."""
         try:
             return np.asarray(self.function(y), dtype=np.float64)

@@ -12,15 +12,19 @@ Derivation: docs/theory-engine.md.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mimverify.support.arrays import Float64Array
 from mimverify.theory.labels.label_measure import pack_dual, pairs, unpack
 from mimverify.theory.spectrum.fluctuations import LabelShift, filters, variance_contour
 from mimverify.theory.spectrum.resolvent import Contour, Resolvent
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+
 Complex = NDArray[np.complex128]
 
 
@@ -32,7 +36,7 @@ def trace_bias(
     offset: float = 0.0,
     shift: LabelShift | None = None,
     labels: bool = True,
-) -> Array:
+) -> Float64[Float64Array, "P 2"]:
     """Relative shifts `(P, 2)` of the means of (tr U p Uᵀ, tr p − tr U p Uᵀ).
 
     The resolvent's α should be n/(d − r): that is the ratio for the inputs outside the hidden
@@ -105,7 +109,7 @@ class _InputTerms:
         self.mean_signal = np.einsum("nij,nji->n", N2, mean)
         self.mean_hidden = np.einsum("nij,nji->n", N, mean)
         NS, N2S = N @ S, N2 @ S
-        trace_ns, trace_n2s = (np.trace(part, axis1=1, axis2=2) for part in (NS, N2S))
+        trace_ns, trace_n2s = (np.trace(matrix, axis1=1, axis2=2) for matrix in (NS, N2S))
         self.curve_signal = spread * (np.einsum("nij,nji->n", N2S, NS) + trace_n2s * trace_ns)
         self.curve_hidden = spread * (np.einsum("nij,nji->n", NS, NS) + trace_ns**2)
 
@@ -175,7 +179,7 @@ def _linear(N: Complex) -> Complex:
     return np.concatenate([np.trace(N, axis1=1, axis2=2)[:, None], -pack_dual(N)], axis=1)
 
 
-def _basis(rank: int) -> Array:
+def _basis(rank: int) -> Float64Array:
     """B_k with B = Σ_k y_k B_k: I, and minus each symmetric unit matrix."""
     i, j = pairs(rank)
     basis = np.zeros((1 + len(i), rank, rank))
@@ -216,14 +220,14 @@ def _second_reaction(contour: Contour, shift: LabelShift | None) -> Complex:
         return np.asarray((gap**2 * (v * gap / w - measure.T)) @ measure.features)
     below, above, step = shift.below, shift.above, shift.step
 
-    def tau(T: Array) -> Complex:
+    def tau(T: Float64Array) -> Complex:
         return np.asarray(w * T / (w - T))
 
-    def primitive(T: Array) -> Complex:  # of T ∂τ/∂T
+    def primitive(T: Float64Array) -> Complex:  # of T ∂τ/∂T
         return np.asarray(w**2 * (T / (w - T) + np.log1p(-T / w)))
 
     # Labels that c passes jump (l1): no value in between counts, T ∂τ/∂T is 0 on average, and
-    # the mean of the quadrature's T, taken away in `measure`, would swamp second differences.
+    # the mean of the quadrature's T, subtracted in `measure`, would dominate second differences.
     jumps = np.array_equal(below.T, above.T) and len(measure.T) == len(above.T)
     T = above.T if jumps else measure.T
     high, low = tau(above.T) @ above.features, tau(below.T) @ below.features

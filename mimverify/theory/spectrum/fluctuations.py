@@ -18,14 +18,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mimverify.support.arrays import Float64Array
 from mimverify.theory.labels.label_measure import LabelMeasure, pack_dual
 from mimverify.theory.spectrum.resolvent import Contour, Resolvent
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+
 Complex = NDArray[np.complex128]
 
 
@@ -59,7 +63,7 @@ def trace_covariance(
     offset: float = 0.0,
     shift: LabelShift | None = None,
     labels: bool = True,
-) -> Array:
+) -> Float64[Float64Array, "P 2 2"]:
     """Covariance `(P, 2, 2)` of the relative fluctuations of (tr U p Uᵀ, tr p − tr U p Uᵀ).
 
     **Arguments**
@@ -67,7 +71,7 @@ def trace_covariance(
     - `powers`: even k; p = (H + offset)^k + (H − offset)^k.
     - `shift`: how the law reacts to its constant; without it T is taken to be centred by
       subtracting its mean.
-    - `labels`: False leaves out their part: the labels are given.
+    - `labels`: False where the labels are given and do not vary.
     """
     if shift is not None and not shift.smooth_at(resolvent.measure):
         shift = None
@@ -148,7 +152,7 @@ def _label_part(
     matrices: tuple[Complex, Complex],
     weights: tuple[Complex, Complex],
     shift: LabelShift | None,
-) -> Array:
+) -> Float64Array:
     """n times the covariance `(P, 2, 2)` of (signal, total) from the labels alone."""
     w, slope = contour.w, contour.slope
     # E[T² zzᵀ/(w − T)²], by which a change of g feeds back.
@@ -163,7 +167,7 @@ def _label_part(
         coefficients.append(np.concatenate([constant[:, :, None], quadratic], axis=2))
     stacked = np.stack(coefficients, axis=2)  # (N, P, 2, 1 + s)
 
-    def influence(T: Array) -> Array:
+    def influence(T: Float64Array) -> Float64Array:
         """Coefficients `(P, 2, K, 1 + s)` on φ = (1, z_i z_j) at each T."""
         tau = T * w[:, None] / (w[:, None] - T)
         weighted = contour.weight[:, None] * tau
@@ -195,7 +199,7 @@ def _input_part(
     contour: Contour,
     matrices: tuple[Complex, Complex],
     weights: tuple[Complex, Complex],
-) -> Array:
+) -> Float64Array:
     """∬ tr(N S N' S) γ over both contours, `(P, 2, 2)` for (signal, total)."""
     # The whole circle for one variable, its upper half for the other (real part, twice: the
     # weights of `Contour` already count both halves).
@@ -228,14 +232,14 @@ def _input_part(
                 a = contour.weight[:, None] * weights[f]
                 b = other(contour.weight[:, None] * weights[h])
                 # ∮∮ over (upper, upper) and (upper, lower); the other two are conjugates.
-                part = np.real(np.einsum("ap,ab,bp->p", a, kernel, b, optimize=True)) / 2
-                result[:, f, h] += part
+                term = np.real(np.einsum("ap,ab,bp->p", a, kernel, b, optimize=True)) / 2
+                result[:, f, h] += term
                 if h != f:
-                    result[:, h, f] += part
+                    result[:, h, f] += term
     return result
 
 
-def _bulk_part(contour: Contour, power: Complex) -> Array:
+def _bulk_part(contour: Contour, power: Complex) -> Float64Array:
     """The variance `(P,)` of the bulk's trace given the labels, of order one for every d."""
     w, zeta, slope = contour.w, contour.zeta, contour.slope
     a = contour.weight[:, None] * power

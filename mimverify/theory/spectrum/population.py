@@ -1,4 +1,4 @@
-"""The measures behind the predictions for a bounded T: the population's, and its neighbours."""
+"""The measures behind the predictions for a bounded T: the population's, and nearby ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from mimverify.network.losses import Loss
 from mimverify.problems.links import Link
 from mimverify.support.errors import InputError
-from mimverify.theory.labels.cache import remembered
+from mimverify.theory.labels.cache import cached
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
 from mimverify.theory.labels.law import label_law
 from mimverify.theory.labels.transforms import LabelTransform
@@ -26,7 +26,19 @@ class Population:
     shift: LabelShift | None
 
 
-@remembered(maxsize=32)
+def limiting_population(
+    link: Link, loss: Loss | LabelTransform, *, noise: float = 0.0
+) -> Population | None:
+    """`population_of` where T has a deterministic limit (`LabelLaw.deterministic_limit`).
+
+    None elsewhere: predictions are then for the labels of samples, or for T cut off.
+    """
+    if not label_law(link, loss, noise=noise).deterministic_limit:
+        return None
+    return population_of(link, loss, noise=noise)
+
+
+@cached(maxsize=32)
 def population_of(link: Link, loss: Loss | LabelTransform, *, noise: float = 0.0) -> Population:
     """The measures behind the predictions for a bounded T."""
     law = label_law(link, loss, noise=noise)
@@ -44,7 +56,7 @@ def population_of(link: Link, loss: Loss | LabelTransform, *, noise: float = 0.0
         if law.rank + bool(noise) == 1:
             near = label_law(link, transform, noise=noise, centred=False)
             return label_measure(near, fourth_moments=False)
-        # With so many nodes those of c serve its neighbours as well.
+        # With so many nodes, those of c also resolve nearby constants.
         return label_measure(replace(law, T=transform(law.y)), fourth_moments=False)
 
     try:

@@ -14,17 +14,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from mimverify.support.arrays import Array, Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import number
 from mimverify.theory.labels.label_measure import LabelMeasure, unpack
 
-Array = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
 
@@ -39,8 +38,8 @@ class Outlier:
 
     location: float
     w: float
-    overlap: Array
-    direction: Array
+    overlap: Float64Array
+    direction: Float64Array
 
     @property
     def squared_overlap(self) -> float:
@@ -70,28 +69,28 @@ class Resolvent:
 
     # -- functions of w --------------------------------------------------------------------
 
-    def _sums(self, w: Any, power: int) -> Any:
+    def _sums(self, w: Array, power: int) -> Array:
         """E[T² φ/(w − T)^power] for φ = 1 and z_i z_j: `(…, 1 + s)`."""
         w = np.asarray(w)
         T = self.measure.T
         return (1 / (w[..., None] - T) ** power) @ (T[:, None] ** 2 * self._columns)
 
-    def zeta(self, w: Any) -> Any:
+    def zeta(self, w: Array) -> Array:
         """ζ(w), real or complex, any shape."""
         return w / self.alpha + self.mean + self._sums(w, 1)[..., 0]
 
-    def slope(self, w: Any) -> Any:
-        """ζ'(w)."""
+    def slope(self, w: Array) -> Array:
+        """ζ'(w), any shape."""
         return 1 / self.alpha - self._sums(w, 2)[..., 0]
 
-    def matrix(self, w: Any) -> Any:
+    def matrix(self, w: Array) -> Array:
         """M(w), `(…, r, r)`."""
         sums = self._sums(w, 1)
         zeta = w / self.alpha + self.mean + sums[..., 0]
         eye = np.eye(self.rank)
         return zeta[..., None, None] * eye - self._first - unpack(sums[..., 1:], self.rank)
 
-    def matrix_slope(self, w: Any) -> Any:
+    def matrix_slope(self, w: Array) -> Array:
         """M'(w), `(…, r, r)`."""
         sums = self._sums(w, 2)
         slope = 1 / self.alpha - sums[..., 0]
@@ -177,8 +176,8 @@ class Resolvent:
     @cached_property
     def extremes(self) -> tuple[float, float]:
         """The lowest and the highest eigenvalue, outliers included."""
-        places = [*self.edges, *(outlier.location for outlier in self.outliers)]
-        return min(places), max(places)
+        locations = [*self.edges, *(outlier.location for outlier in self.outliers)]
+        return min(locations), max(locations)
 
     # -- contours --------------------------------------------------------------------------
 
@@ -223,7 +222,7 @@ class Contour:
     w: Complex
     weight: Complex
 
-    def integrate(self, values: Complex) -> Array:
+    def integrate(self, values: Complex) -> Float64Array:
         """(1/2πi) ∮ F dw of F `(N, …)` with F(w̄) = conj F(w)."""
         return np.real(np.tensordot(self.weight, values, axes=(0, 0)))
 

@@ -14,16 +14,19 @@ k = 2T, 4T, 6T.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mimverify.support.arrays import Float64Array
 from mimverify.support.validation import integer
 from mimverify.theory.labels.label_measure import LabelMeasure
 from mimverify.theory.spectrum.resolvent import Resolvent
 from mimverify.theory.spectrum.traces import traces
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,9 @@ class SpanPrediction:
     """
 
     steps: NDArray[np.int_]
-    median: Array
-    low: Array
-    high: Array
+    median: Float64Array
+    low: Float64Array
+    high: Float64Array
 
 
 def predict_span(
@@ -87,15 +90,20 @@ class _SmallModel:
     """Σ^{1/2} `(r, r)`, the map from S to coherent noise `(r, r)`, the covariance of N' there,
     and mean and effective dimension of the rest."""
 
-    root: Array
-    regression: Array
-    inner_root: Array
+    root: Float64Array
+    regression: Float64Array
+    inner_root: Float64Array
     rest: float
     rest_dimensions: float
 
     @classmethod
     def of(
-        cls, second: Array, fourth: Array, sixth: Array, trace2: float, trace4: float
+        cls,
+        second: Float64Array,
+        fourth: Float64Array,
+        sixth: Float64Array,
+        trace2: float,
+        trace4: float,
     ) -> _SmallModel:
         root = _root(second)
         inverse = np.linalg.pinv(second, hermitian=True)
@@ -123,7 +131,9 @@ class _SmallModel:
         dimensions = rest2**2 / rest4 if rest4 > 0 and rest2 > 0 else np.inf
         return cls(root, regression, _root(inner), rest2, max(dimensions, 1.0))
 
-    def draw(self, draws: int, neurons: int, rng: np.random.Generator) -> Array:
+    def draw(
+        self, draws: int, neurons: int, rng: np.random.Generator
+    ) -> Float64[Float64Array, " draws"]:
         """Smallest cosines `(draws,)` between the hidden subspace and the span of the top r
         right singular vectors."""
         r = len(self.root)
@@ -139,8 +149,8 @@ class _SmallModel:
             gram += self.rest * (np.eye(neurons) + symmetric)
         else:
             columns = max(1, int(np.rint(self.rest_dimensions)))
-            part = rng.standard_normal((draws, neurons, columns))
-            gram += self.rest / columns * (part @ part.swapaxes(1, 2))
+            factor = rng.standard_normal((draws, neurons, columns))
+            gram += self.rest / columns * (factor @ factor.swapaxes(1, 2))
         values, vectors = np.linalg.eigh(gram)
         top = vectors[:, :, -r:]
         sizes = np.sqrt(np.maximum(values[:, -r:], np.finfo(float).tiny))
@@ -148,12 +158,12 @@ class _SmallModel:
         return np.asarray(np.clip(cosines[:, -1], 0.0, 1.0))
 
 
-def _positive(matrix: Array) -> Array:
-    """The nearest positive semi-definite matrix: rounding may leave a tiny negative part."""
+def _positive(matrix: Float64[Float64Array, "r r"]) -> Float64[Float64Array, "r r"]:
+    """The nearest positive semi-definite matrix: rounding may leave tiny negative eigenvalues."""
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     return np.asarray((vectors * np.maximum(values, 0.0)) @ vectors.T)
 
 
-def _root(matrix: Array) -> Array:
+def _root(matrix: Float64[Float64Array, "r r"]) -> Float64[Float64Array, "r r"]:
     values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
     return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T)

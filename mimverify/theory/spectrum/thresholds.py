@@ -1,4 +1,4 @@
-"""From which sample ratio on H shows anything: spectral threshold and gradient descent's own.
+"""The sample ratios from which H is informative: spectral, and for gradient descent.
 
 Source: theory.md §5. Both are functions of the law of (z, T) alone.
 """
@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 
+from mimverify.support.arrays import Float64Array
 from mimverify.theory.labels.label_measure import LabelMeasure
 from mimverify.theory.spectrum.resolvent import Resolvent
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 _HIGHEST = 1e6  # times the spectral threshold: beyond it gradient descent's is called infinite
 _GRID = 48
@@ -30,7 +32,7 @@ class Thresholds:
       iteration finds it; inf where none ever does.
     """
 
-    spectral: Array
+    spectral: Float64Array
     descent: float
 
 
@@ -40,27 +42,27 @@ def thresholds(measure: LabelMeasure) -> Thresholds:
     return Thresholds(spectral, descent_threshold(measure, float(spectral[0])))
 
 
-def spectral_thresholds(measure: LabelMeasure) -> Array:
+def spectral_thresholds(measure: LabelMeasure) -> Float64[Float64Array, " r"]:
     """The smallest α at which 1, 2, … r outliers exist, either side counted, `(r,)`.
 
-    At the edge 1/α = E[ψ²], ψ = T/(w − T), and an outlier along direction k is born where
-    the k-th eigenvalue of E[ψ (zzᵀ − I)] equals that; or, at a hard edge, where w meets the
+    At the edge 1/α = E[ψ²], ψ = T/(w − T), and an outlier along direction k appears where
+    the k-th eigenvalue of E[ψ (zzᵀ − I)] equals that; or, at a hard edge, where w reaches the
     end of T's support first and E[ψ²] < 1/α, where it equals 1/α.
     """
     ratios: list[float] = []
     for side in (1, -1):
-        ratios += _births(measure, side)
+        ratios += _onsets(measure, side)
     ratios = sorted(ratios)[: measure.rank]
     ratios += [math.inf] * (measure.rank - len(ratios))
     return np.array(ratios)
 
 
-def _births(measure: LabelMeasure, side: int) -> list[float]:
+def _onsets(measure: LabelMeasure, side: int) -> list[float]:
     end = max(measure.high, 0.0) if side > 0 else min(measure.low, 0.0)
     span = measure.high - measure.low
     mass, second, T = measure.mass, measure.second, measure.T
 
-    def gaps(log_distance: float) -> tuple[Array, float]:
+    def gaps(log_distance: float) -> tuple[Float64Array, float]:
         """Eigenvalues of E[ψ (zzᵀ − I)] − E[ψ²], largest first, and E[ψ²] = 1/α."""
         psi = T / (end + side * span * math.exp(log_distance) - T)
         inverse = float(psi**2 @ mass)
@@ -71,11 +73,11 @@ def _births(measure: LabelMeasure, side: int) -> list[float]:
     values = np.array([gaps(x)[0] for x in grid])
     found = []
     for k in range(measure.rank):
-        # Relative to 1/α, so that rounding far out is not taken for a sign.
+        # Relative to 1/α, so that rounding far out does not count as a change of sign.
         signs = values[:, k] > 0
         if signs[0]:
             # T's density vanishes at its end, and the bulk has a hard edge there: the outlier
-            # is born where the k-th eigenvalue itself reaches 1/α.
+            # appears where the k-th eigenvalue itself reaches 1/α.
             gap, inverse = gaps(grid[0])
             found.append(1 / (float(gap[k]) + inverse))
             continue
@@ -96,7 +98,7 @@ def descent_threshold(
     **Arguments**
 
     - `spectral`: the spectral threshold, if known; no outlier leads below it.
-    - `tolerance`: edges that differ by less, relatively, count as equal. An outlier is born at
+    - `tolerance`: edges that differ by less, relatively, count as equal. An outlier appears at
       its own edge and leaves it quadratically slowly, so that an asymmetry ε of the quadrature
       would shift the threshold of a symmetric T by √ε.
     """
@@ -121,7 +123,9 @@ def descent_threshold(
     return math.exp(float(brentq(lead, grid[last], grid[last + 1], xtol=1e-12)))
 
 
-def overlap_curve(measure: LabelMeasure, alphas: NDArray[np.float64]) -> Array:
+def overlap_curve(
+    measure: LabelMeasure, alphas: Float64[Float64Array, " A"]
+) -> Float64[Float64Array, " A"]:
     """‖U v̂‖² of the leading outlier at each α, 0 where none leads both edges, `(A,)`."""
     result = np.zeros(len(alphas))
     for index, alpha in enumerate(alphas):

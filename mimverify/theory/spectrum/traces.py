@@ -3,7 +3,7 @@
     U p(H) Uᵀ ≈ (1/2πi) ∮ p(ζ) M⁻¹ dζ,   tr p(H) ≈ (1/2πi) ∮ p(ζ) [(d − r) g + (log det M)'] dζ
 
 with p(ζ) = (offset + ζ)^k. The bulk term (d − r) g has a contour of its own, around the bulk
-alone: at d = 10⁸ rounding on the contour around far outliers would drown the rest.
+alone: at d = 10⁸ rounding on the contour around far outliers would exceed the rest.
 """
 
 from __future__ import annotations
@@ -12,11 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mimverify.support.arrays import Float64Array
 from mimverify.theory.spectrum.resolvent import Contour, Resolvent
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -29,10 +27,10 @@ class Traces:
     """
 
     powers: tuple[int, ...]
-    signal: Array
-    bulk: Array
-    total: Array
-    log_scale: Array
+    signal: Float64Array
+    bulk: Float64Array
+    total: Float64Array
+    log_scale: Float64Array
 
 
 def traces(
@@ -41,8 +39,8 @@ def traces(
     """The moments of (offset + H)^k for all k in `powers`, d = `dim`."""
     powers = tuple(powers)
     most = max(powers)
-    # One contour for all powers: what keeps clear enough of the spectrum for the highest does
-    # so for the others.
+    # One contour for all powers: what is far enough from the spectrum for the highest is so
+    # for the others.
     outer, outer_size = around(resolvent, resolvent.extremes, most, offset)
     inner, inner_size = around(resolvent, resolvent.edges, most, offset)
 
@@ -64,7 +62,7 @@ def traces(
 def around(
     resolvent: Resolvent, ends: tuple[float, float], power: int, offset: float = 0.0
 ) -> tuple[Contour, float]:
-    """A contour that keeps clear of [ends] by 3/k of the largest |offset + ζ|, and that size.
+    """A contour at a distance from [ends] of 3/k of the largest |offset + ζ|, and that size.
 
     The factor e³ by which (offset + ζ)^k may then be larger on the contour than inside is
     all the cancellation there is; 16 k + 256 nodes on the whole circle converge to rounding.

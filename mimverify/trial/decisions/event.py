@@ -221,7 +221,7 @@ class EventState(StatisticalState):
             passed=self.passed,
             false_alarms=self.alpha,
             false_pass=self.profile.false_pass,
-            detectable=test.detectable(power=POWER, trials=self.maximum_runs),
+            detectable=test.detectable(power=POWER, runs=self.maximum_runs),
             maximum_runs=self.maximum_runs,
         )
 
