@@ -14,7 +14,7 @@ from mimverify.cli.options import (
     json_option,
     seed_option,
 )
-from mimverify.network import LOSSES
+from mimverify.network import DEFAULT_LOSS, LOSSES
 from mimverify.problems import LINKS
 from mimverify.theory import Prediction
 from mimverify.theory import predict as predict_run
@@ -46,7 +46,7 @@ Exit code: 0 predicted; 2 wrong usage or input.
     help="Steps of stage 1 (default: ceil(log d / log(N/d)) + 2, which needs N > d).",
 )  # fmt: skip
 @click.option("--neurons", type=int, default=64, show_default=True, metavar="M", help="Neurons m.")
-@click.option("--loss", default="squared", show_default=True, metavar="L", help="Loss of stage 1.")
+@click.option("--loss", default=DEFAULT_LOSS, show_default=True, metavar="L", help="Loss of stage 1.")
 @click.option("--noise", type=float, default=0.0, help="Standard deviation of the label noise.")
 @click.option("--rank", type=int, help="Rank of a link 'module:function' that has none.")
 @click.option(

@@ -21,6 +21,7 @@ from mimverify.cli.options import (
     seed_option,
     threads_option,
 )
+from mimverify.network import DEFAULT_LOSS
 from mimverify.scaling import ScalingLaw, measure_scaling
 from mimverify.scaling.figure import FORMATS, draw_scaling
 from mimverify.support.errors import InputError, MimverifyError
@@ -41,7 +42,7 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @click.argument("link")
-@click.option("--loss", default="squared", show_default=True, help="Loss of stage 1.")
+@click.option("--loss", default=DEFAULT_LOSS, show_default=True, help="Loss of stage 1.")
 @click.option(
     "-d", "--dim", "dims", type=int, multiple=True, metavar="D",
     default=(100, 1000, 10_000, 100_000, 1_000_000), show_default=True,

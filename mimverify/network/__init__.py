@@ -2,10 +2,11 @@
 
 from mimverify.network.activations import ACTIVATIONS, Activation, get_activation
 from mimverify.network.initialisation import Network, symmetric_start
-from mimverify.network.losses import LOSSES, Loss, get_loss, huber, pseudo_huber
+from mimverify.network.losses import DEFAULT_LOSS, LOSSES, Loss, get_loss, huber, pseudo_huber
 
 __all__ = [
     "ACTIVATIONS",
+    "DEFAULT_LOSS",
     "LOSSES",
     "Activation",
     "Loss",

@@ -129,6 +129,10 @@ def _with_delta(name: str, delta: float) -> str:
 
 
 #: Named losses; Huber and pseudo-Huber take δ after a colon (`"huber:0.5"`).
+#: The loss where none is named, on every command line and in Python: of the theorem's kind, C¹ and
+#: Lipschitz. It clips labels beyond 1 from the constant, which costs some links signal.
+DEFAULT_LOSS = "huber"
+
 LOSSES: dict[str, Callable[..., Loss]] = {
     "squared": _squared,
     "l1": _l1,

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 from mimverify.backends import BACKENDS
-from mimverify.network.losses import Loss, get_loss
+from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.scaling.measurement import half_bytes, measured_log_odds
 from mimverify.scaling.search import HalfPoint, find_n_half
@@ -115,7 +115,7 @@ class ScalingLaw:
 
 def measure_scaling(
     link: Link | str,
-    loss: Loss | str = "squared",
+    loss: Loss | str = DEFAULT_LOSS,
     *,
     dims: Sequence[int] = (100, 1000, 10_000, 100_000, 1_000_000),
     steps: Sequence[int] = (1, 2, 3, 4),

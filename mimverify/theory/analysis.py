@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mimverify.network.losses import Loss, get_loss
+from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import Float64Array
 from mimverify.support.validation import number
@@ -132,7 +132,7 @@ class TransformAnalysis(FirstMoments):
 
 def analyse_transform(
     link: Link | str,
-    loss: Loss | LabelTransform | str = "squared",
+    loss: Loss | LabelTransform | str = DEFAULT_LOSS,
     *,
     noise: float = 0.0,
     rank: int | None = None,

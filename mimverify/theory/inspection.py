@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mimverify.network.losses import LOSSES, Loss, get_loss
+from mimverify.network.losses import DEFAULT_LOSS, LOSSES, Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
@@ -153,7 +153,7 @@ class LinkInspection:
 
 def inspect_link(
     link: Link | str,
-    loss: Loss | str = "squared",
+    loss: Loss | str = DEFAULT_LOSS,
     *,
     noise: float = 0.0,
     rank: int | None = None,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mimverify.network.losses import Loss, get_loss
+from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
@@ -172,7 +172,7 @@ class Prediction:
 
 def predict(
     link: Link | str,
-    loss: Loss | str = "squared",
+    loss: Loss | str = DEFAULT_LOSS,
     *,
     dim: int,
     samples: int,

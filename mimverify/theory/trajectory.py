@@ -15,7 +15,7 @@ import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
 from scipy.special import expit, logit, ndtri
 
-from mimverify.network.losses import Loss, get_loss
+from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
@@ -119,7 +119,7 @@ class Trajectory:
 
 def predict_trajectory(
     link: Link | str,
-    loss: Loss | LabelTransform | str = "squared",
+    loss: Loss | LabelTransform | str = DEFAULT_LOSS,
     *,
     dim: int,
     samples: int,

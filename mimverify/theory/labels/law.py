@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mimverify.network.losses import Loss, get_loss
+from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.errors import InputError
@@ -94,7 +94,7 @@ class LabelLaw:
 
 def label_law(
     link: Link | str,
-    loss: Loss | LabelTransform | str = "squared",
+    loss: Loss | LabelTransform | str = DEFAULT_LOSS,
     *,
     noise: float = 0.0,
     rank: int | None = None,
