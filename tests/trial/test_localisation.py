@@ -354,7 +354,7 @@ def test_calls_are_kept_since_the_last_comparison_that_passed() -> None:
     record.fresh(3)
     arrays = network(np.random.default_rng(9))
     first = record.call("step", arrays, OPTIONS)
-    record.settle()
+    record.mark_passed()
     assert len(record.calls) == 1  # the comparison of the next step may still need it
     arrays["y"][0] = 5.0  # the claim's own business
     record.call("step", arrays, OPTIONS)

@@ -286,7 +286,7 @@ class Trial:
             state = self._exact[decision] = decision.open()
             state.on_compared = partial(self._declared.make, decision)
             if self.record is not None:
-                state.on_settled = self.record.settle
+                state.on_passed = self.record.mark_passed
         state.case = self.case
         return state
 
