@@ -197,7 +197,7 @@ def test_the_most_naive_summation_stays_within() -> None:
 
 @pytest.mark.parametrize(("activation", "loss"), SMOOTH)
 def test_a_biased_gradient_exceeds_it(activation: str, loss: str) -> None:
-    """A gradient that is 1 % too long, in float64, in every network."""
+    """A gradient that is 1 % too large, in float64, in every network."""
     options: Options = {"beta": 0.2, "activation": activation, "loss": loss}
     for arrays in networks("float64"):
         biased = exact_step(*arrays, eta=0.9 * 1.01, **options)
