@@ -1,4 +1,4 @@
-"""mimverify: one theorem about training two-layer networks, put on trial.
+"""mimverify: property-based verification of a theorem on training two-layer networks.
 
 The theorem (arXiv:2511.15120): layer-wise gradient descent learns a generic Gaussian
 multi-index model with Õ(d) samples in Õ(d²) time, if its first layer takes more than O(1)
@@ -6,7 +6,7 @@ steps. See README.md for the two commands and the Python interface.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mimverify.support.errors import DivergenceError, InputError, MimverifyError, TrainerError
 from mimverify.support.version import __version__
@@ -93,8 +93,8 @@ __all__ = [
 ]
 
 
-# Where the other names are defined. Each is imported when it is asked for: the worker process of a
-# trainer needs none of them, and whoever only trains need not wait for Hypothesis.
+# The packages that define the other names. Each is imported at its first use: the worker process
+# of a trainer needs none of them, and training alone does not import Hypothesis.
 _PACKAGES = {
     "experiment": ("Experiment", "ExperimentConfig", "ExperimentResult", "run_experiment"),
     "fitting": ("FileFit", "FitResult", "fit_files"),
@@ -130,12 +130,12 @@ _PACKAGES = {
     ),
     "trial": ("check", "parametrize_with_claims"),
 }
-_HOME = {name: package for package, names in _PACKAGES.items() for name in names}
+_DEFINED_IN = {name: package for package, names in _PACKAGES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(import_module(f"mimverify.{_HOME[name]}"), name)
+def __getattr__(name: str) -> object:
+    if name in _DEFINED_IN:
+        value = getattr(import_module(f"mimverify.{_DEFINED_IN[name]}"), name)
     elif name in _PACKAGES:
         value = import_module(f"mimverify.{name}")
     else:

@@ -1,4 +1,4 @@
-"""One set of hyper-parameters learns links that nobody chose (abstract; theory.md §2)."""
+"""One set of hyper-parameters learns random links (abstract; theory.md §2)."""
 
 import numpy as np
 
@@ -23,9 +23,9 @@ LINKS, MOST_CANDIDATES = 3, 120
 
 
 def prediction(link, loss):
-    """Mean and deviation of a run's log-odds of A_T by D1, or None outside the assumptions.
+    """Mean and standard deviation of a run's log-odds of A_T by D1; None outside the assumptions.
 
-    What the expansion in 1/d leaves out is taken off the mean. Inside is only what lies above
+    The truncation error of the expansion in 1/d is subtracted from the mean, which must exceed
     A_T = 1/2 by 3.5 deviations.
     """
     if not lies_inside(link, loss):
@@ -39,7 +39,7 @@ def prediction(link, loss):
 
 
 def links_inside(loss, seed):
-    """(link, mean, deviation) of the first random links inside the assumptions."""
+    """(link, mean, standard deviation) of the first random links inside the assumptions."""
     rng = np.random.default_rng([seed])
     inside = []
     for _ in range(MOST_CANDIDATES):
@@ -74,22 +74,22 @@ def links_inside(loss, seed):
         direction="below",
         quantity="deviations above prediction",
     ),
-    # A single example is Hypothesis's simplest: the links derive from it and the run's seed.
+    # The links derive from the case and the run's seed.
     cases=choices(range(1024)),
     cost=4,
 )
 def agnostic(trial, case):
     loss = loss_used(trial.trainer, "huber")
     inside = links_inside(loss, trial.seed_of("links", case))
-    if len(inside) < LINKS:  # under squared loss, whose T is seldom bounded, one in five is
+    if len(inside) < LINKS:  # with squared loss T is rarely bounded: one link in five is inside
         raise Inconclusive(
             f"{len(inside)} of {MOST_CANDIDATES} random links are inside the assumptions for "
             f"{loss} loss"
         )
     trial.note(links=[link.name for link, _, _ in inside])
 
-    # The mean of three scatters by 0.6 deviations; one link that is not learned is dozens away
-    # and spoils it.
+    # The mean of three has standard deviation 0.6; one link that is not learned is dozens of
+    # deviations away, and shifts it below the bound.
     def recovered(seed):
         gaps = []
         for link, mean, deviation in inside:

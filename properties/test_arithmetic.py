@@ -1,4 +1,4 @@
-"""What the first layer costs, in counted operations: seconds on a shared machine prove nothing."""
+"""The cost of the first layer in counted operations: times on a shared machine are no evidence."""
 
 from mimverify.trial import CountedOperations, ExactCase, choices, claim
 
@@ -6,29 +6,29 @@ SMOOTH = ("log-cosh", "quadratic", "pseudo-huber", "softplus", "gelu", "tanh")
 LOSSES = ("squared", "huber", "pseudo-huber", "log-cosh", "l1")
 DTYPES = ("float64", "float32")
 
-# What is doubled at a time, and the exponents that the counts may have in it. Counts that are
-# sums of terms n^i d^j, i + j ≤ 2, with coefficients ≥ 0 have an exponent of at most 2 exactly,
-# lower-order terms or not, and so for the others. The 1/2 on top leaves room for logarithms and
-# padding; what has the next integer as its exponent exceeds it.
+# What is doubled, and the exponents that the counts may have in it. Counts that are sums of
+# terms n^i d^j, i + j ≤ 2, with coefficients ≥ 0 have an exponent of at most 2 exactly, with or
+# without lower-order terms; likewise for m and T. A margin of 1/2 allows for logarithms and
+# padding; an exponent of the next integer exceeds it.
 DOUBLED = {
     "d and n": {"multiply_adds": 2, "design_passes": 0},
     "m": {"multiply_adds": 1, "design_passes": 0},
     "T": {"multiply_adds": 1, "design_passes": 1},
 }
-ROOM = 0.5
+MARGIN = 0.5
 
-# What is paid once, such as d³, must show beside the 2 n m d T of the steps. Their sum exceeds
-# exponent 2 + 1/2 where (4 + 8 x)/(1 + x) > 2^(5/2), x = d³/(2 n m d T) = d/(8 m T) for n = 4d:
-# from d = 5.7 m T on. A term n d² shows from a d four times smaller on.
+# A cost that is paid once, such as d³, must be visible beside the 2 n m d T of the steps. Their
+# sum exceeds exponent 2 + 1/2 if (4 + 8 x)/(1 + x) > 2^(5/2), x = d³/(2 n m d T) = d/(8 m T) for
+# n = 4d: from d = 5.7 m T on. A term n d² is visible from a d four times smaller on.
 #
-# `fit` is left out: the suite knows neither its m nor its T, and how often an iteration inside
-# it goes through the rows depends on the data: no exponent of it is exact at any d.
+# `fit` is not tested: the suite knows neither its m nor its T, and its number of passes over the
+# rows depends on the data, so that no exponent of it is exact at any d.
 SIZES = tuple(
     (dim, neurons, steps) for dim in (64, 80) for neurons, steps in ((2, 4), (3, 3), (5, 2), (2, 5))
 )
 
 
-COUNTS = CountedOperations("multiply-adds and passes", direction="both", room=ROOM)
+COUNTS = CountedOperations("multiply-adds and passes", direction="both", room=MARGIN)
 
 
 def case_of(link, dim, neurons, steps):
@@ -36,7 +36,7 @@ def case_of(link, dim, neurons, steps):
 
 
 def doubled(case, what):
-    """The case with twice as many of one thing."""
+    """The case with one of d and n, m or T doubled."""
     twice = {name: 1 + (name == what) for name in DOUBLED}
     return case_of(
         case.link, twice["d and n"] * case.dim, twice["m"] * case.neurons, twice["T"] * case.steps
@@ -44,14 +44,14 @@ def doubled(case, what):
 
 
 def counted(trial, case):
-    """What the trainer counts in a case."""
+    """The trainer's own counts for a case."""
     seed = trial.seed_of(case)
     activation, loss, dtype = next(iter(trial.trainer.supported(SMOOTH, LOSSES, DTYPES)))
     network, data = case.general_network(seed, dtype), case.data(seed, dtype)
     options = case.options(network, data, activation, loss)
     counts = trial.trainer.counted_features(*network, *data, steps=case.steps, **options)
     n, d, m, steps = case.samples, case.dim, case.neurons, case.steps
-    # A step needs all rows, and neither product is of use to the other: R comes in between.
+    # A step needs all rows, and its two products share no work: RᵀX needs R, which needs X Wᵀ.
     for name, least in (("multiply_adds", 2 * n * m * d * steps), ("design_passes", steps)):
         where = f"{steps} steps at n={n}, m={m}, d={d}"
         trial.on(COUNTS).at_least(name, counts[name], least, where)

@@ -1,4 +1,4 @@
-"""Gradient descent itself: every step is the step that calculus gives."""
+"""Gradient descent itself: every step is the exact gradient step."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What training may not depend on, and how it touches the data (theory.md §3, E4–E5)."""
+"""Invariances of training, and its one pass over the data per step (theory.md §3, E4–E5)."""
 
 import numpy as np
 
@@ -20,10 +20,10 @@ HADAMARD = np.array([[1, 1, 1, 1], [1, -1, 1, -1], [1, 1, -1, -1], [1, -1, -1, 1
 
 
 def dyadic_rotation(dim, rng):
-    """An orthogonal matrix that mixes coordinates without rounding numbers on a coarse grid.
+    """An orthogonal matrix that rotates numbers on a coarse grid without rounding.
 
-    Shuffled blocks of the 4 × 4 Hadamard matrix over 2: unlike signed permutations, it tells
-    gradient descent from methods that treat coordinates one by one, such as Adam.
+    Permuted blocks of the 4 × 4 Hadamard matrix over 2. Unlike a signed permutation it
+    distinguishes gradient descent from coordinate-wise methods such as Adam.
     """
     Q = np.eye(dim)[rng.permutation(dim)]
     for start in range(0, dim - 3, 4):
@@ -32,13 +32,16 @@ def dyadic_rotation(dim, rng):
 
 
 def on_grid(array, bits=10):
-    """`array` rounded to `bits` binary places below its largest entry, where it stays exact."""
+    """`array` rounded to `bits` binary places below its largest entry: a grid for rotations."""
     unit = 2.0 ** (np.ceil(np.log2(np.abs(array).max())) - bits)
     return (np.round(array / unit) * unit).astype(array.dtype)
 
 
-class TwoWays:
-    """One problem trained in two ways: what the second gives, and how far rounding could take it.
+class TransformedProblem:
+    """One problem, and its trajectory after transformations that must commute with training.
+
+    Each method returns the trajectory of the transformed problem, the expected one, and the
+    rounding radius.
 
     `train(W, a, b, X, y, steps)` returns a trajectory.
     """
@@ -116,21 +119,21 @@ def equivariance(trial, case):
         def train(*arrays, options=options):
             return trial.trainer.features(*arrays[:-1], steps=arrays[-1], **options)
 
-        ways = TwoWays(case, network, data, dtype, options, train)
+        problem = TransformedProblem(case, network, data, dtype, options, train)
         pairs = {
-            "rotated": ways.rotated(Q),
-            "neurons permuted": ways.neurons_permuted(neurons),
-            "samples permuted": ways.samples_permuted(rows),
-            "samples duplicated": ways.samples_duplicated(),
-            "resumed": ways.resumed(case.steps // 2),
+            "rotated": problem.rotated(Q),
+            "neurons permuted": problem.neurons_permuted(neurons),
+            "samples permuted": problem.samples_permuted(rows),
+            "samples duplicated": problem.samples_duplicated(),
+            "resumed": problem.resumed(case.steps // 2),
         }
         for name, (got, expected, radius) in pairs.items():
             distance = np.linalg.norm(got - expected, axis=(1, 2))
-            # Rotating the plain result back in float64 errs by a few of its own units.
+            # Rotating the plain result in float64 errs by a few units of its roundoff.
             slack = 1e-15 * case.dim * np.linalg.norm(expected, axis=(1, 2))
             trial.within(
                 f"{name}: ‖difference‖ at t = {{}}", distance, 0 * distance,
-                ways.radius + radius + slack, dtype=dtype, **options,
+                problem.radius + radius + slack, dtype=dtype, **options,
             )  # fmt: skip
 
 
@@ -168,6 +171,6 @@ def one_pass(trial, case):
             weight = len(y_b) / case.samples
             total += weight * trial.trainer.step(W, a, b, X_b, y_b, **options)
             allowed = allowed + weight * step_envelope(W, a, b, X_b, y_b, dtype=dtype, **options)
-        # Float64 rounding of the average itself.
+        # The average itself is rounded in float64.
         allowed = allowed + 1e-15 * np.abs(exact_step(W, a, b, X, y, **options))
         trial.within("W", whole, total, allowed, dtype=dtype, **options)

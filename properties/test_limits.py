@@ -1,4 +1,4 @@
-"""What many steps end in, and what stage 1 owes to using its samples again (theory.md §4)."""
+"""The limit of many steps, and the effect of reusing the samples (theory.md §4)."""
 
 import math
 
@@ -40,7 +40,7 @@ CONDITION = Event("cond(W Uᵀ) grows like κ^T", quantity="growth of log cond o
     assumptions=("r = 1", "E T = 0", "n/d = 64", "Lipschitz loss"),
     measures=(
         "Event per four runs: at T = 6 and 12 the mean log-odds of A_T are within 3.5 predicted "
-        "standard deviations of the figure's, plus the distance between the figure and D1 at "
+        "standard deviations of the floor's, plus the distance between the floor and D1 at "
         "T = 12. Sequential binomial test of P ≥ 0.9 against P ≤ 0.5."
     ),
     needs="first layer",
@@ -55,22 +55,22 @@ def reaches_error_floor(trial, case):
     loss = loss_used(trial.trainer, case.loss)
     moments = analyse_transform(case.link, loss)
     floor = float(error_floor(moments.eigenvalues, moments.u, dim=case.dim, samples=n)[0])
-    figure = np.log(1 / floor - 1)
+    at_the_floor = np.log(1 / floor - 1)
     predicted = predict_trajectory(case.link, loss, dim=case.dim, samples=n, steps=steps)
     mean, deviation = predicted.run_log_odds(neurons // 2)
-    # The figure is the first order in d/n; D1 knows the others.
-    allowed = DEVIATIONS * deviation[steps] / np.sqrt(batch) + abs(figure - mean[steps])
+    # The floor is of first order in d/n; D1 has the higher orders.
+    allowed = DEVIATIONS * deviation[steps] / np.sqrt(batch) + abs(at_the_floor - mean[steps])
 
     # Within 3.5 deviations of a nearly normal variable: P > 0.999.
-    def at_floor(seed):
+    def reached(seed):
         odds = mean_log_odds(
             trial, case.link, case.dim, n, seed=seed, batch=batch,
             loss=case.loss, steps=steps, neurons=neurons,
         )  # fmt: skip
         seen = odds[[steps // 2, steps]]
-        return near_odds(seen[np.abs(seen - figure).argmax()], figure, allowed)
+        return near_odds(seen[np.abs(seen - at_the_floor).argmax()], at_the_floor, allowed)
 
-    trial.decide(at_floor)
+    trial.decide(reached)
 
 
 @claim(
@@ -82,7 +82,7 @@ def reaches_error_floor(trial, case):
     source="theory.md §4, D5",
     assumptions=("r = 2", "|λ_1| > |λ_2| > 0", "n/d = 64", "isotropic start, small"),
     measures=(
-        "Events per seed, λ_k and directions those of H of the very data handed over: at T = 12 "
+        "Events per seed, with λ_k and directions of H of the same data: at T = 12 "
         "the fraction is nearer to the prediction than to 1/2, where no neuron has moved; "
         "between T = 4 and 12 log cond(W Uᵀ) grows by 1/2 to 3/2 of log κ a step. Sequential "
         "binomial tests of P ≥ 0.9 against P ≤ 0.5."
@@ -99,8 +99,8 @@ def collapse(trial, case):
     loss = loss_used(trial.trainer, case.loss)
 
     # Given H the 32 independent neurons are a binomial sample of the fraction, at most 0.1
-    # here: more than the midpoint has probability below 0.001. The condition number's growth
-    # has no scatter but the noise inside U, of order d/n.
+    # here: exceeding the midpoint has probability below 0.001. The only noise of the condition
+    # number's growth is that inside U, of order d/n.
     def outcomes(seed):
         model = MultiIndexModel(case.link, case.dim, seed=seed)
         n = ratio * case.dim
@@ -156,7 +156,7 @@ def reused_samples(trial, case):
     ).run_log_odds(neurons // 2)[0][steps]
     distance = np.log(fresh / (1 - fresh)) - predicted
 
-    # Half of the distance is 0.47; a mean over six runs scatters by 0.27/√6 = 0.11.
+    # Half of the distance is 0.47; a mean over six runs has standard deviation 0.27/√6 = 0.11.
     def as_reused(seed):
         odds = mean_log_odds(
             trial, case.link, case.dim, n, seed=seed, batch=batch,
@@ -177,7 +177,7 @@ def reused_samples(trial, case):
     assumptions=("r = 1", "isotropic start, small", "β1 = 1/η1", "most of W is noise"),
     measures=(
         "Event per run: at T = 2 the Kolmogorov–Smirnov distance of 64 independent neurons to "
-        "the law for H of the very data handed over is below the radius that the law itself "
+        "the law for H of the same data is below the radius that the law itself "
         "exceeds with probability 0.001 (Dvoretzky–Kiefer–Wolfowitz). Sequential binomial test of "
         "P ≥ 0.9 against P ≤ 0.5."
     ),
@@ -215,8 +215,8 @@ def single_neuron(trial, case):
 def limit_and_noise(H, subspace, steps):
     """A_∞ = (u·v̂)² and B of one neuron after so many steps of power iteration on H.
 
-    Along the leading eigenvector v̂ the neuron is a χ²_1 multiple of it; all other directions
-    make up its noise.
+    Its component along the leading eigenvector v̂ is a χ²_1 variable; the other directions are
+    its noise.
     """
     values, vectors = np.linalg.eigh(H)
     powers = (np.abs(values) / np.abs(values).max()) ** (2 * steps)
@@ -227,6 +227,6 @@ def limit_and_noise(H, subspace, steps):
 
 def law_of_one_neuron(aligned, limit, noise):
     """P(A ≤ aligned) for A = limit · x/(x + noise), x ~ χ²_1."""
-    share = np.clip(aligned / limit, 0, 1 - 1e-12)
-    odds = noise * share / (1 - share)
+    fraction = np.clip(aligned / limit, 0, 1 - 1e-12)
+    odds = noise * fraction / (1 - fraction)
     return np.array([math.erf(math.sqrt(x / 2)) for x in odds])  # of χ²_1

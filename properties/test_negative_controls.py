@@ -1,4 +1,4 @@
-"""Where the theorem stops, training stops as well (theory.md §6 and §4, D8–D9)."""
+"""Negative controls: outside the assumptions learning fails as predicted (theory.md §4, §6)."""
 
 import math
 
@@ -24,7 +24,7 @@ from mimverify.trial import (
     training_data,
 )
 
-# σ'(0) ≠ 0 and smooth: outside the theorem's assumptions, inside their users'.
+# Smooth with σ'(0) ≠ 0: outside the theorem's assumptions, but in common use.
 SLOPED = ("softplus", "gelu")
 
 CONTROL_LINKS = {
@@ -78,8 +78,8 @@ def plateau(trial, case):
     null = link.rank / case.dim
     middle = (math.log(overlap / (1 - overlap)) + math.log(null / (1 - null))) / 2
 
-    # The difference is some 0.3 by D1, the scatter of a run's log-odds 0.57: a limit of 1.39
-    # for the difference of two means over six is three deviations away.
+    # The difference is about 0.3 by D1, the standard deviation of a run's log-odds 0.57: a limit
+    # of 1.39 for the difference of two means over six is three deviations away.
     def outcomes(seed):
         small, large = (
             mean_log_odds(
@@ -114,7 +114,7 @@ def plateau(trial, case):
 def staircase(trial, case):
     steps, ratio, neurons = 8, 32, 32
 
-    # Noise is spread over d − 1 directions: z2 and z3 hold about 2/(d − 1) of it.
+    # The noise is isotropic in d − 1 directions: z2 and z3 have about 2/(d − 1) of it.
     def only_first(seed):
         model = MultiIndexModel(CONTROL_LINKS[case.link], case.dim, seed=seed)
         weights = first_layer(
@@ -129,7 +129,7 @@ def staircase(trial, case):
 
 
 def heavy_label_cases(trainer):
-    """With the Lipschitz losses that the trainer has."""
+    """Cases with the Lipschitz losses that the trainer has."""
     losses = [loss for loss in LIPSCHITZ_LOSSES if loss in trainer.losses]
     return learning_cases(
         links=("cos2z",), dims=(48, 56, 64), losses=losses or LIPSCHITZ_LOSSES[:1]
@@ -137,9 +137,9 @@ def heavy_label_cases(trainer):
 
 
 def with_heavy_label(X, y, ratio):
-    """The labels with one replaced, and the unit row that it belongs to.
+    """The labels with one replaced, and the normalised row that it belongs to.
 
-    D9 takes ‖x‖² for d: the row for which it is; T with T/α + v/T = 2‖H‖, α = n/d.
+    D9 assumes ‖x‖² = d: the row nearest to that; T solves T/α + v/T = 2‖H‖, α = n/d.
     """
     v = np.mean(y**2)
     leading = np.abs(np.linalg.eigvalsh(label_covariance(X, y, loss="squared"))).max()
@@ -170,8 +170,8 @@ def with_heavy_label(X, y, ratio):
 def heavy_label(trial, case):
     steps, ratio, neurons = 8, 32, 16
 
-    # The outlier gains a factor 2 a step, 2^16 in weight at the end, on the signal's, and
-    # starts with no less; its own squared cosine with x is 1 − v (n/d)/T² > 0.98.
+    # The outlier grows by a factor 2 per step relative to the signal, 2^16 in ‖W‖² at the end,
+    # and starts with no less; its own squared cosine with x is 1 − v (n/d)/T² > 0.98.
     def outcomes(seed):
         n = ratio * case.dim
         model = MultiIndexModel(case.link, case.dim, seed=seed)
@@ -243,11 +243,11 @@ def linear_part(trial, case):
             seed=run, labels=labels, activations=activations, output_scale=scale / neurons,
         )[steps]  # fmt: skip
 
-    # The cost is 0.3 and scatters by 0.16 from run to run, so by 0.045 over twelve: the bounds
-    # are more than three deviations away. With |a| = 100/m runs end at or below the null, which
-    # is at −4.1, and scatter by 0.8 over four; W_1 has a squared cosine near 1.
+    # The cost is 0.3; its standard deviation is 0.16 for a run and 0.045 for the mean of twelve,
+    # so the bounds are more than three deviations away. With |a| = 100/m runs end at or below
+    # the null, −4.1, with deviation 0.8 over four; W_1 has a squared cosine near 1.
     def outcomes(seed):
-        odds, loud, control = [], [], []
+        odds, large_output, control = [], [], []
         for k in range(batch):
             run = trial.seed_of(seed, k)
             model = MultiIndexModel(case.link, case.dim, seed=run)
@@ -256,13 +256,13 @@ def linear_part(trial, case):
             control.append(log_odds(train(model, run, y, EVEN_ACTIVATIONS, steps, 0.01), U))
             odds.append(log_odds(train(model, run, rest, SLOPED, steps, 0.01), U))
             if k < few:
-                loud.append(log_odds(train(model, run, rest, SLOPED, steps, 100), U))
+                large_output.append(log_odds(train(model, run, rest, SLOPED, steps, 100), U))
         vector = (y @ X)[None] / np.linalg.norm(y @ X)
         first = train(model, run, y, SLOPED, 1, 0.01)
         return {
             SWAMPED: above(alignment(first, vector), 0.5),
             REMOVED: between(np.mean(control) - np.mean(odds), cost / 2, 2 * cost),
-            FEEDBACK: odds_below(np.mean(loud), middle),
+            FEEDBACK: odds_below(np.mean(large_output), middle),
         }
 
     trial.decide(outcomes)

@@ -29,7 +29,7 @@ CURVATURE = {
 
 
 def scale_free(a, X, y, activation, loss):
-    """β = 1/η with η |a| = 1/‖H‖: iterates neither explode nor vanish."""
+    """Rates β = 1/η with η |a| = 1/‖H‖: iterates neither diverge nor vanish."""
     eta = float(1 / (abs(a[0]) * np.linalg.norm(label_covariance(X, y, loss=loss), 2)))
     return {"eta": eta, "beta": 1 / eta, "activation": activation, "loss": loss}
 
@@ -108,11 +108,11 @@ def power_iteration(trial, case):
         )  # fmt: skip
 
 
-# The asymptotic order of a gap shows only below some size, which depends on the data, and above
-# the size at which rounding hides it. Both ends are found on the exact trajectory.
+# The asymptotic order of a gap is visible only below some size, which depends on the data, and
+# above the size at which rounding dominates. Both are determined on the exact trajectory.
 LARGEST, SMALLEST = 6, 14  # sizes 2⁻⁶ … 2⁻¹⁴
-NEAR = 0.25  # the exact slope is this near to its order
-CLEAR = 100  # the exact gap is this many rounding radii
+NEAR = 0.25  # largest distance of the exact slope from its order
+CLEAR = 100  # smallest exact gap in units of the rounding radius
 
 
 def sizes_where_order_shows(exact_gap, order):
@@ -137,7 +137,7 @@ HIDDEN = "no size shows the order of the exact gap above rounding"
 class ShrinkingGap:
     """The distance of the last weights from a limit, by the trainer and in exact arithmetic.
 
-    A kind of limit says how a size enters, by `start`, and what the gap is, by `gap`.
+    A subclass defines where the size enters (`start`) and what the gap is (`gap`).
     """
 
     def __init__(self, trial, case, network, data, options):
@@ -145,32 +145,32 @@ class ShrinkingGap:
         self.W, self.a, self.b = network
 
     def measured(self, size):
-        """By the trainer."""
+        """The gap by the trainer."""
         arrays = (*self.start(size), *self.data)
         weights = self.trial.trainer.features(*arrays, steps=self.case.steps, **self.options)
         return self.gap(weights[-1], size)
 
     def exact(self, size):
-        """By the oracle, and how far rounding could take a trainer from it."""
+        """The gap by the oracle, and its rounding radius."""
         W, a, b = self.start(size)
         steps = exact_trajectory(W, a, b, *self.data, steps=self.case.steps, **self.options)
         radius = accumulate(steps, a, b, *self.data, dtype="float64", **self.options)[-1]
         return self.gap(steps[-1], size), radius / self.scale(size)
 
     def start(self, size):
-        """W, a and b."""
+        """W, a and b at this size."""
         raise NotImplementedError
 
     def gap(self, last, size):
-        """Of the last weights."""
+        """The distance of the last weights from the limit."""
         raise NotImplementedError
 
     def scale(self, size):
-        """What the gap was divided by."""
+        """The factor that the gap is divided by."""
         return 1
 
     def compare(self, order):
-        """The trainer's slope must round to `order` where that of exact arithmetic shows it.
+        """Compare the trainer's slope with `order` at sizes where exact arithmetic has it.
 
         Rounding moves a slope by less than 2 · 2/(CLEAR ln 2) < 0.06: a correct trainer's is
         within NEAR + 0.06 < 1/2 of the order and cannot fail.
@@ -184,7 +184,7 @@ class ShrinkingGap:
 
 
 class SmallStart(ShrinkingGap):
-    """W_0 of length ε0, relative to it, against power iteration with σ''(0) H."""
+    """W_0 of length ε0, divided by ε0, against power iteration with σ''(0) H."""
 
     def __init__(self, *arguments, curvature):
         super().__init__(*arguments)

@@ -66,7 +66,7 @@ def test_error_decay(trial, case):
     assumptions=("n = d log² d for each stage", "gradient-based learning; no known U"),
     measures=(
         "Event per seed: less than a tenth of the variance is explained (normalised test error "
-        "above 0.9; with the true subspace in hand, a readout reaches about 0.5). Sequential "
+        "above 0.9; given the true subspace, a readout reaches about 0.5). Sequential "
         "binomial test of P ≥ 0.9 against P ≤ 0.5."
     ),
     needs="regression",
@@ -80,13 +80,13 @@ def unlearnable_link(trial, case):
 
 @claim(
     id="pointwise-prediction",
-    statement="A prediction depends on its own row alone, not on the others it is asked with.",
+    statement="A prediction depends on its own row alone, not on the other rows of the batch.",
     source="theory.md §1: f is a function of x",
     assumptions=("n = d log² d for each stage",),
     measures=(
         "Largest |predict(X)_i − predict(X_b)_i| over rows in blocks b of 1, 7 and 56 of 64, as a "
-        "fraction of √u times the largest |prediction|: of the digits half, as nothing is known "
-        "of how the prediction is summed; fails above 1."
+        "fraction of √u times the largest |prediction|: half of the digits, since the order of "
+        "the prediction's summations is unknown; fails above 1."
     ),
     needs="regression",
     decisions=Rounding("prediction in pieces", bound="√u × largest"),
@@ -99,10 +99,10 @@ def pointwise_prediction(trial, case):
     model = MultiIndexModel(case.link, case.dim, seed=seed)
     data = model.sample(2 * default_samples(case.dim), dtype=dtype)
     trial.trainer.fit(data.X, data.y)
-    # Apart from one another, so that a batch is unlike its parts.
+    # Blocks of different distributions, so that statistics of a batch change the predictions.
     X = model.sample(64, purpose="test", dtype=dtype).X
     X[1:8] += 1
     together = trial.trainer.predict(X).astype(np.float64)
-    apart = np.concatenate([trial.trainer.predict(part) for part in np.split(X, [1, 8])])
+    apart = np.concatenate([trial.trainer.predict(block) for block in np.split(X, [1, 8])])
     allowed = np.sqrt(np.finfo(dtype).eps) * np.abs(together).max()
     trial.within("prediction", apart, together, allowed, dtype=dtype)

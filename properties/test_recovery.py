@@ -126,7 +126,7 @@ def errors(trial, case, dim, seed):
 )
 def one_step_error(trial, case):
     def outcomes(seed):
-        # Small problems vary most from seed to seed, and cost least: average a few.
+        # Small problems have the largest variance and the lowest cost: average a few.
         small = [errors(trial, case, case.dim, trial.seed_of(seed, k)) for k in range(4)]
         (one, many) = np.mean(small, axis=0)
         (one_large, many_large) = errors(trial, case, 8 * case.dim, seed)
@@ -162,7 +162,7 @@ def error_decay(trial, case):
                 trial.trainer, model, ratio * case.dim, loss=case.loss,
                 steps=16, neurons=16, seed=seed,
             )  # fmt: skip
-            # An error of exactly zero would be a miracle, and must not divide.
+            # Clipped, since the errors are divided by one another.
             errors.append([max(1 - alignment(W, model.subspace), 1e-300) for W in weights])
         few, many = errors
         return {

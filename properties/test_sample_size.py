@@ -1,4 +1,4 @@
-"""How many samples: the price of few steps, of noise, and the limit (theory.md §4 D1–D3, §5)."""
+"""Sample sizes: for few steps, with label noise, and at the limit (theory.md §4 D1–D3, §5)."""
 
 import math
 
@@ -25,7 +25,7 @@ from mimverify.trial import (
     near_odds,
 )
 
-# By how much the dimension is multiplied for each T: one step takes d² samples.
+# The factor on the dimension for each T: one step takes d² samples.
 FACTORS = {1: 2, 2: 4, 3: 4}
 HALF_LEARNED = Event("A_T is half at n_half for T = 1, 2, 3", quantity="alignment at 4d, T = 3")
 BELOW = Event("below the limit A vanishes", quantity="fall of log-odds to 8d at α_c/2")
@@ -43,7 +43,7 @@ def predictions_at_half(case, loss, neurons):
             n = round(half)
             predicted = predict_trajectory(case.link, loss, dim=dim, samples=n, steps=steps)
             mean, deviation = (array[-1] for array in predicted.run_log_odds(neurons // 2))
-            # As in predicted-trajectory: what the expansion in 1/d leaves out, and 1 %.
+            # As in predicted-trajectory: the truncation error of the expansion in 1/d, and 1 %.
             slack = (
                 0.01 / (1 - predicted.alignment[-1])
                 + abs(predicted.log_odds_shift[-1])
@@ -125,7 +125,7 @@ def label_noise(trial, case):
         neurons // 2
     )[0][steps]
 
-    # Half of the gap is 0.9, and a mean over four runs scatters by 0.15.
+    # Half of the gap is 0.9, and a mean over four runs has standard deviation 0.15.
     def as_noisy(seed):
         odds = mean_log_odds(
             trial, case.link, case.dim, n, seed=seed, batch=batch, noise=noise,
@@ -137,7 +137,7 @@ def label_noise(trial, case):
 
 
 def ratios_around_the_limit(case, loss):
-    """n/d well below the limit and well above gradient descent's own threshold."""
+    """n/d at half of the limit, and at three times gradient descent's own threshold."""
     limit = label_information(case.link).alpha_c
     threshold = analyse_transform(case.link, loss).alpha_gd
     assert limit is not None
@@ -185,8 +185,8 @@ def information_limit(trial, case):
         for ratio in ratios.values()
     ]
     middle = np.mean(predicted)
-    # The scatter of one run's log-odds is about 1.4 at d and 1 at 8d below the limit, where
-    # they fall by 1.2 or more; and 0.6 and 0.5 above the threshold: fewer runs will do.
+    # The standard deviation of one run's log-odds is about 1.4 at d and 1 at 8d below the limit,
+    # where they fall by 1.2 or more; and 0.6 and 0.5 above the threshold: fewer runs suffice.
     batches = {BELOW: 12, ABOVE: 6}
 
     def outcomes(seed):

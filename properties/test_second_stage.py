@@ -1,4 +1,4 @@
-"""The stages have data of their own (theory.md §2, stage 1 and stage 2)."""
+"""Each stage is trained on its own data (theory.md §2, stage 1 and stage 2)."""
 
 from mimverify.trial import (
     WELL_CONDITIONED,
@@ -19,7 +19,7 @@ SHUFFLED = "test error, labels shuffled"
         "x, nothing is predicted, whatever the first layer has learned."
     ),
     source="abstract: 'layer-wise'; theory.md §2, stage 2",
-    assumptions=("n = d log² d for each stage", "stage 2's labels shuffled apart from their rows"),
+    assumptions=("n = d log² d for each stage", "stage 2's labels permuted at random"),
     measures=(
         "Event per seed: less than a tenth of the variance is explained (normalised test error "
         "above 0.9). Sequential binomial test of P ≥ 0.9 against P ≤ 0.5."
@@ -43,7 +43,7 @@ def fresh_readout(trial, case):
         "it finds no subspace, and the output weights alone explain less than half."
     ),
     source="abstract: 'layer-wise'; theory.md §2, stage 1",
-    assumptions=("n = d log² d for each stage", "stage 1's labels shuffled apart from their rows"),
+    assumptions=("n = d log² d for each stage", "stage 1's labels permuted at random"),
     measures=(
         "Event per seed: less than half of the variance is explained (normalised test error above "
         "1/2, below which it is with both stages' labels in place). Sequential binomial test of "

@@ -49,7 +49,7 @@ def predicted_trajectory(trial, case):
     loss = loss_used(trial.trainer, case.loss)
     predicted = predict_trajectory(case.link, loss, dim=case.dim, samples=n, steps=STEPS)
     mean, deviation = predicted.run_log_odds(NEURONS // 2)
-    # 1 %, and what the expansion in 1/d may leave out: its last term and its remainder.
+    # 1 %, and the truncation error of the expansion in 1/d: its last term and its remainder.
     slack = (
         0.01 / (1 - predicted.alignment) + np.abs(predicted.log_odds_shift) + predicted.remainder
     )

@@ -1,7 +1,7 @@
 """The entry point: commands, exit codes, signals.
 
 Exit codes: 0 nothing failed; 1 a claim failed or errored; 2 wrong usage or input; 130 and
-143 after Ctrl-C and SIGTERM, with what was finished reported.
+143 after Ctrl-C and SIGTERM, after a report of what was finished.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import click
 
@@ -36,7 +36,7 @@ _COMMANDS = {
 
 
 class _LazyGroup(click.Group):
-    """Imports a command's module when it is used: `--help` need not load Torch."""
+    """Imports a command's module at its first use, so that `--help` does not load Torch."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -47,7 +47,7 @@ class _LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(_COMMANDS[name]), name)
         return command
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         except BrokenPipeError:  # `mimverify … | head`; click itself would exit with 1
@@ -70,16 +70,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = app.main(args=arguments, prog_name="mimverify", standalone_mode=False)
         sys.stdout.flush()
     except click.ClickException as error:
-        _complain(error.format_message())
+        _print_error(error.format_message())
         code = 2
     except (DivergenceError, LostProcessError) as error:  # the input was fine; the run was not
-        _complain(str(error))
+        _print_error(str(error))
         code = 1
     except MimverifyError as error:
-        _complain(str(error))
+        _print_error(str(error))
         code = 2
     except (KeyboardInterrupt, click.Abort):
-        _complain("interrupted")
+        _print_error("interrupted")
         code = _interrupted
     except BrokenPipeError:  # `mimverify … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -96,5 +96,5 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
-def _complain(message: str) -> None:
+def _print_error(message: str) -> None:
     click.echo(f"Error: {' '.join(message.split())}", err=True)

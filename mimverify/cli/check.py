@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -12,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
 from mimverify.cli.trial_options import trial_options
 from mimverify.support.files import atomic_write
+from mimverify.support.strict_json import Json
 from mimverify.support.threads import available_cores
 from mimverify.trial.claims.selection import select_claims
 from mimverify.trial.running.report import Report, TrainerReport, print_verdicts
@@ -33,7 +33,7 @@ def check(
     json_path: str | None,
     junitxml: str | None,
     verbose: bool,
-    **given: Any,
+    **given: object,
 ) -> int:
     """Put trainers on trial and print a verdict per claim.
 
@@ -50,7 +50,7 @@ def check(
             report.trainers.append(_try(trainer, settings, console))
             _show(report.trainers[-1], console, verbose)
         if not settings.claims and settings.expression is None:
-            _tell_of_larger_profiles(settings.profile.name, console)
+            _print_untried(settings.profile.name, console)
     except KeyboardInterrupt as interrupt:
         report.interrupted = True
         for partial in interrupt.args:
@@ -79,7 +79,7 @@ def _try(trainer: str, settings: TrialSettings, console: Console) -> TrainerRepo
 
         under_way: list[str] = []
 
-        def on_event(kind: str, event: dict[str, Any]) -> None:
+        def on_event(kind: str, event: Json) -> None:
             if kind == "begin":
                 progress.update(task, total=len(event["claims"]), completed=0)
             elif kind == "start":
@@ -92,7 +92,8 @@ def _try(trainer: str, settings: TrialSettings, console: Console) -> TrainerRepo
         return run_suite(trainer, settings, on_event=on_event)
 
 
-def _tell_of_larger_profiles(profile: str, console: Console) -> None:
+def _print_untried(profile: str, console: Console) -> None:
+    """Print the claims that only larger profiles include."""
     tried = select_claims(None, profile)
     waiting = [name for name in select_claims(None) if name not in tried]
     if waiting:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, fields
-from typing import Any
+from typing import TypeAlias
 
 import click
 
@@ -12,23 +12,22 @@ from mimverify.trial.running.settings import Spelling, TrialSettings, spellings
 
 __all__ = ["trial_options"]
 
-Command = Callable[..., Any]
+Command: TypeAlias = Callable[..., object]
 
 
 def trial_options(
-    *names: str, help: dict[str, str] | None = None, **defaults: Any
+    *names: str, help: dict[str, str] | None = None, **defaults: object
 ) -> Callable[[Command], Command]:
-    """Give a command these settings as options, all of them without names, by their names.
+    """Add the settings of these names, or all without any, to a command as options.
 
     **Arguments**
 
-    - `help`: of settings that mean something more special here.
-    - `defaults`: values that stand for settings that are not given, where a command line is to
-      differ from Python.
+    - `help`: texts that replace those of the settings, by name.
+    - `defaults`: values that replace the defaults of the settings, by name.
     """
     known = {item.name: item for item in fields(TrialSettings)}
 
-    def default_of(name: str) -> Any:
+    def default_of(name: str) -> object:
         item = known[name]
         return defaults.get(name, None if item.default is MISSING else item.default)
 
@@ -42,8 +41,10 @@ def trial_options(
     return decorate
 
 
-def _option(name: str, spelling: Spelling, default: Any, text: str) -> Callable[[Command], Command]:
-    kind: Any = spelling.type
+def _option(
+    name: str, spelling: Spelling, default: object, text: str
+) -> Callable[[Command], Command]:
+    kind: object = spelling.type
     if spelling.choices:
         kind = click.Choice(list(spelling.choices))
         default = getattr(default, "name", default)

@@ -1,6 +1,6 @@
-"""The trial of a trainer: claims, procedures and verdicts.
+"""The trial of a trainer: claims, decisions and verdicts.
 
-What the suite (`properties/`) and adopters' own test suites may import is listed here.
+The public interface, for the suite (`properties/`) and for users' own test suites.
 """
 
 from mimverify.handles import Capabilities, InProcessTrainer, TrainerHandle

@@ -1,4 +1,4 @@
-"""What a claim's trial can come to."""
+"""The outcomes of a claim's trial."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Status(StrEnum):
     INCONCLUSIVE = "inconclusive"  # the budget was spent before a decision
     NOT_APPLICABLE = "not applicable"  # a capability or an assumption is missing
     EXPECTED_FAILURE = "expected failure"  # declared beforehand, with a reason
-    ERROR = "error"  # the trainer could not be used: no evidence either way
+    ERROR = "error"  # the trainer could not be used: no evidence for or against the claim
 
     @property
     def bad(self) -> bool:
@@ -30,7 +30,7 @@ class ClaimFailed(AssertionError):  # noqa: N818 - a verdict, not an error
 
 
 class Inconclusive(Exception):  # noqa: N818 - a verdict, not an error
-    """The time or the trials ran out before a decision."""
+    """The time or the runs were spent before a decision."""
 
 
 class NotApplicable(Exception):  # noqa: N818 - a verdict, not an error
@@ -38,4 +38,4 @@ class NotApplicable(Exception):  # noqa: N818 - a verdict, not an error
 
 
 class ClaimError(MimverifyError):
-    """A claim's own fault, not the trainer's."""
+    """A fault of the claim itself, not of the trainer."""

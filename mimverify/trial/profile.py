@@ -1,4 +1,4 @@
-"""How thorough a trial is: named profiles."""
+"""Profiles: named sets of sample sizes and time limits of a trial."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ FALSE_ALARM_BUDGET = 1e-6
 
 @dataclass(frozen=True)
 class Profile:
-    """A size of trial. **Raises** `InputError` for a number out of range.
+    """Sample sizes and time limits of a trial. **Raises** `InputError` for a number out of range.
 
     **Arguments**
 
     - `name`: a key of `PROFILES`, from the smallest to the largest.
     - `exact_examples`, `statistical_examples`: Hypothesis configurations per claim.
-    - `maximum_runs`: seeds spent at most on one statistical decision before it is inconclusive.
-    - `null_samples`: independent runs behind each test of a null law.
+    - `maximum_runs`: runs after which a statistical decision is inconclusive.
+    - `null_samples`: independent runs in each test of a null law.
     - `false_pass`: probability of passing although the event has at most the lower
       probability (see `SequentialBinomial`).
-    - `seconds`: time for the whole run of one trainer; what is left then is inconclusive.
+    - `seconds`: time for the whole trial of one trainer; claims undecided then are inconclusive.
     - `call_seconds`: time limit of one call of the trainer.
-    - `rotation`: claims that compare the trainer with itself or its peers try one in so many
-      combinations of activation, loss and dtype in an example, the others in the next ones.
+    - `rotation`: claims that compare the trainer with itself or with other trainers test one in
+      so many combinations of activation, loss and dtype in each example, in rotation.
     """
 
     name: str
@@ -68,6 +68,6 @@ PROFILES: dict[str, Profile] = {
 
 
 def profiles_up_to(name: str) -> tuple[str, ...]:
-    """The names of all profiles that are no larger than this one."""
+    """The names of this profile and of all smaller ones."""
     names = list(PROFILES)
     return tuple(names[: names.index(choice("profile", name, PROFILES)) + 1])

@@ -1,4 +1,4 @@
-"""`mimverify check` and `mimverify claims` as scripts meet them: a process, files, exit codes."""
+"""`mimverify check` and `mimverify claims` as scripts use them: a process, files, exit codes."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def test_an_unusable_trainer_is_an_error_with_a_reason(folder, trainer, kind, wo
     assert len(claims_of(done)) == 2
 
 
-def test_a_black_box_meets_the_claims_on_prediction_only(folder):
+def test_a_black_box_is_tested_on_prediction_only(folder):
     done = run("check", "mine:BlackBox", "--json", "-", cwd=folder, check=1)
     claims = claims_of(done)
     assert claims["test-error"]["status"] == "failed"
@@ -233,7 +233,7 @@ def test_wrong_input_is_one_line_and_exit_code_two(folder, arguments):
     assert not list(folder.glob("*.part"))
 
 
-def test_one_bad_name_does_not_cost_the_other_trainers_their_verdicts(folder):
+def test_other_trainers_have_verdicts_despite_one_bad_name(folder):
     done = run("check", "nosuchmodule:thing", "numpy", "--claim", "weak-feedback", cwd=folder)
     assert "passed" in done.stdout
     assert "nosuchmodule" in one_line_error(done)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +31,7 @@ from mimverify.trial import (
     TrainerUnderTrial,
     load_claims,
 )
+from mimverify.trial.reference.oracle import Options
 from mimverify.zoo.arithmetic import (
     Counting,
     CountsHalf,
@@ -42,7 +42,7 @@ from mimverify.zoo.arithmetic import (
 from mimverify.zoo.update_rule import WrongSign
 
 N, D, M = 30, 5, 4
-OPTIONS: dict[str, Any] = {"eta": 0.1, "beta": 0.2, "activation": "log-cosh", "loss": "squared"}
+OPTIONS: Options = {"eta": 0.1, "beta": 0.2, "activation": "log-cosh", "loss": "squared"}
 
 
 def problem(*, symmetric=False):
@@ -88,15 +88,15 @@ def test_counting_changes_no_bit_and_counts_every_row(library, dtype):
     assert counted.counts.to_json() == counts(N * D * (3 + 2), 1)
     same(counted.project(directions), plain.project(directions))
     assert counted.counts.to_json() == counts(N * D * (3 + 2 + 3), 2)
-    parts = list(counted.projections(directions))
-    assert len(parts) == 4
-    same(parts[3][1], list(plain.projections(directions))[3][1])
+    blocks = list(counted.projections(directions))
+    assert len(blocks) == 4
+    same(blocks[3][1], list(plain.projections(directions))[3][1])
     assert counted.counts.to_json() == counts(N * D * (3 + 2 + 3 + 3), 3)
     np.testing.assert_array_equal(counted.reduce(X[0].astype(np.float64)), X[0])
 
 
 @pytest.mark.usefixtures("small_blocks")
-def test_a_pass_that_is_broken_off_is_a_pass_but_counts_only_its_rows():
+def test_an_interrupted_pass_is_a_pass_but_counts_only_its_rows():
     W, _, _, X, _ = problem()
     source = IterableRows([X], n_rows=N, dim=D)
     counted = CountedDesign(StreamedDesign(source, NumpyBackend("float64")))
@@ -161,7 +161,7 @@ def test_passes_for_a_linear_part_are_counted():
     )
 
 
-def test_before_any_training_there_is_nothing_to_count():
+def test_counts_before_any_training_are_refused():
     with pytest.raises(InputError, match="nothing was trained yet"):
         numpy_trainer().operation_counts()
 
@@ -276,17 +276,17 @@ def test_faults_are_named(trainer, words, seed):
 
 
 class CubicOnce(Counting):
-    """Pays d³ once, whatever n: an eigendecomposition."""
+    """Adds d³ once, for any n: an eigendecomposition."""
 
-    def descend_counted(self, W: Any, task: Any, steps: int) -> Any:
+    def descend_counted(self, W, task, steps):
         self.count(task.X.shape[1] ** 3)
         return super().descend_counted(W, task, steps)
 
 
 class LowerOrders(Counting):
-    """Counts what it need not: twenty operations for every activation, and the update."""
+    """Counts lower orders too: twenty operations for every activation, and the update."""
 
-    def descend_counted(self, W: Any, task: Any, steps: int) -> Any:
+    def descend_counted(self, W, task, steps):
         self.count(steps * (20 * len(task.y) * len(W) + 3 * W.size), passes=1)
         return super().descend_counted(W, task, steps)
 
@@ -298,13 +298,13 @@ def test_a_cubic_term_shows_and_lower_orders_do_not_matter(seed):
 
 
 @pytest.mark.parametrize("trainer", [Counting, FormsTheCovariance, PassesPerNeuron, StartsOver])
-def test_the_price_is_all_that_is_wrong(trainer):
+def test_only_the_cost_is_wrong(trainer):
     with Session(trainer, profile=UNHURRIED, claims=["trajectory"]) as session:
         verdicts = [session.verdict(claim) for claim in session.claims.values()]
     assert {verdict.status for verdict in verdicts} == {Status.PASSED}, verdicts
 
 
-def test_a_trainer_that_does_not_count_is_not_judged():
+def test_a_trainer_without_counts_is_not_applicable():
     verdict = verdict_of(WrongSign)
     assert verdict.status is Status.NOT_APPLICABLE
     assert "operation_counts()" in verdict.message

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,32 +12,32 @@ from mimverify.trial import PROFILES, Session, Status
 from mimverify.zoo import Correct
 
 TRAINERS = ("torch_sgd", "numpy_fortran", "jax_grad")
-# The decisions of the quick profile, whatever else this machine is doing meanwhile.
+# The decisions of the quick profile, however busy the machine is.
 UNHURRIED = replace(PROFILES["quick"], seconds=1e6)
 
 
 @pytest.fixture(params=TRAINERS)
-def trainer(request: pytest.FixtureRequest) -> Any:
+def trainer(request: pytest.FixtureRequest) -> type:
     """The class of each trainer; that on JAX is skipped where there is none."""
     if request.param == "jax_grad":
         pytest.importorskip("jax", reason="the trainer on JAX needs jax: pip install jax")
     return importlib.import_module(f"correct_trainers.{request.param}").Trainer
 
 
-def verdicts_of(trainer: Any, claims: list[str] | None) -> dict[str, tuple[Status, str]]:
+def verdicts_of(trainer: object, claims: list[str] | None) -> dict[str, tuple[Status, str]]:
     with Session(trainer, profile=UNHURRIED, claims=claims) as session:
         verdicts = [session.verdict(claim) for claim in session.claims.values()]
     return {verdict.id: (verdict.status, verdict.message) for verdict in verdicts}
 
 
-def test_a_correct_trainer_passes_exact_claims(trainer: Any) -> None:
+def test_a_correct_trainer_passes_exact_claims(trainer: type) -> None:
     claims = ["gradient-step", "antisymmetry", "power-iteration"]
     verdicts = verdicts_of(trainer, claims)
     assert {status for status, _ in verdicts.values()} == {Status.PASSED}, verdicts
 
 
 @pytest.mark.slow
-def test_a_correct_trainer_passes_the_whole_quick_profile(trainer: Any) -> None:
+def test_a_correct_trainer_passes_the_whole_quick_profile(trainer: type) -> None:
     verdicts = verdicts_of(trainer, None)
     if not hasattr(trainer, "operation_counts"):
         status, _ = verdicts.pop("arithmetic")
@@ -52,7 +51,7 @@ def test_torchs_own_count_of_operations_passes() -> None:
     assert verdicts["arithmetic"][0] is Status.PASSED, verdicts
 
 
-def test_the_correct_trainers_share_no_code_with_mimverify(trainer: Any) -> None:
+def test_the_correct_trainers_share_no_code_with_mimverify(trainer: type) -> None:
     module = importlib.import_module(trainer.__module__)
     assert module.__file__ is not None
     with open(module.__file__, encoding="utf-8") as source:
@@ -72,7 +71,7 @@ class ReturnsDoubles:
 
     dtypes = ("float32",)
 
-    def step(self, W: Any, a: Any, b: Any, X: Any, y: Any, **options: Any) -> Any:
+    def step(self, W, a, b, X, y, **options):
         return Correct().features(X, y, W, a, b, steps=1, **options)[-1].astype(np.float64)
 
 
@@ -84,7 +83,7 @@ def test_a_trainer_with_squared_loss_alone_is_not_failed(claim: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("trainer", [SquaredOnly, ReturnsDoubles])
-def test_unusual_trainers_pass_the_whole_quick_profile(trainer: Any) -> None:
+def test_unusual_trainers_pass_the_whole_quick_profile(trainer: type) -> None:
     verdicts = verdicts_of(trainer, None)
     statuses = {status for status, _ in verdicts.values()}
     assert statuses <= {Status.PASSED, Status.NOT_APPLICABLE}, verdicts

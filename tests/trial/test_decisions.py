@@ -1,17 +1,18 @@
-"""Decisions are counted: what a claim declares is what it decides, and what the budget pays for."""
+"""Decisions are counted: a claim decides what it declares, for which the budget is divided."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from mimverify import numpy_trainer
+from mimverify.support.arrays import ArrayLike
 from mimverify.support.errors import InputError
 from mimverify.trial import (
     PROFILES,
@@ -47,7 +48,8 @@ from mimverify.trial import (
     load_claims,
     near,
 )
-from mimverify.trial.decisions import risk_text
+from mimverify.trial.claims.claim import Cases, Procedure
+from mimverify.trial.decisions import Observed, StatisticalDecision, risk_text
 from mimverify.trial.decisions.loop import DecidingLoop
 from mimverify.trial.running.session import try_claim
 from p_values import PValue
@@ -66,15 +68,15 @@ def trial_of(record: Claim, trainer: TrainerUnderTrial, profile: Profile = QUICK
     return Trial(record, trainer, profile=profile, ledger=Ledger(1e-3, 1e-3))
 
 
-def stub(procedure: Any, *decisions: Decision, cases: Any = None) -> Claim:
+def stub(procedure: Procedure, *decisions: Decision, cases: Cases | None = None) -> Claim:
     return claim(
         id="stub", statement="s", source="here", measures="m", needs="first layer",
         decisions=decisions, cases=choices(range(8)) if cases is None else cases,
     )(procedure)  # fmt: skip
 
 
-def seen(decision: Any, trial: Trial) -> Any:
-    """An observation with which a decision of any kind of the suite goes on."""
+def seen(decision: Decision, trial: Trial) -> float | bool:
+    """A valid observation for a decision of any kind in the suite."""
     return 0.5 if isinstance(decision, Law) else True
 
 
@@ -88,10 +90,10 @@ def test_a_decision_that_is_not_declared_is_refused(
     record = load_claims()[claim_id]
     extra = Event("one more")
 
-    def asks_more(trial: Trial, case: Any) -> None:
+    def asks_more(trial: Trial, case: object) -> None:
         trial.decide(lambda seed: True, extra)
 
-    def sees_more(trial: Trial, case: Any) -> None:
+    def sees_more(trial: Trial, case: object) -> None:
         trial.decide(lambda seed: {d: seen(d, trial) for d in (*record.statistical, extra)})
 
     for procedure in (asks_more, sees_more):
@@ -106,7 +108,7 @@ def test_a_decision_that_is_made_twice_is_refused(
 ) -> None:
     record = load_claims()[claim_id]
 
-    def before_the_claim_itself(trial: Trial, case: Any) -> None:
+    def before_the_claim_itself(trial: Trial, case: object) -> None:
         trial.decide(lambda seed: {d: seen(d, trial) for d in record.statistical})
         record.procedure(trial, case)
 
@@ -121,7 +123,7 @@ def test_a_decision_that_is_left_out_is_refused(claim_id: str, trainer: TrainerU
     record = load_claims()[claim_id]
     *some, last = record.statistical
 
-    def all_but_the_last(trial: Trial, case: Any) -> None:
+    def all_but_the_last(trial: Trial, case: object) -> None:
         if some:
             trial.decide(lambda seed: {d: seen(d, trial) for d in some}, *some)
 
@@ -130,7 +132,7 @@ def test_a_decision_that_is_left_out_is_refused(claim_id: str, trainer: TrainerU
     with pytest.raises(MissingDecisionError, match="undecided"):
         trial_of(tried, trainer, profile=profile).run()
 
-    def silent_about_it(trial: Trial, case: Any) -> None:
+    def silent_about_it(trial: Trial, case: object) -> None:
         trial.decide(lambda seed: {d: seen(d, trial) for d in some})
 
     with pytest.raises(MissingDecisionError, match="a run says nothing"):
@@ -145,14 +147,16 @@ def test_exact_claims_decide_what_they_declare(claim_id: str, trainer: TrainerUn
     with pytest.raises(MissingDecisionError):
         trial_of(nothing, trainer).run()
 
-    def other(trial: Trial, case: Any) -> None:
+    def other(trial: Trial, case: object) -> None:
         trial.on(Rounding("another")).within("W", np.zeros(1), np.zeros(1), 1.0)
 
     with pytest.raises(UndeclaredDecisionError, match="another"):
         trial_of(replace(record, procedure=other), trainer).run()
 
 
-def test_more_configurations_than_were_paid_for_are_refused(trainer: TrainerUnderTrial) -> None:
+def test_more_configurations_than_were_budgeted_are_refused(
+    trainer: TrainerUnderTrial,
+) -> None:
     tried = trial_of(stub(lambda t, case: t.decide(lambda seed: True), HAPPENS), trainer)
     tried._try(0)
     with pytest.raises(UnbudgetedExampleError, match="counted for 1"):
@@ -160,7 +164,7 @@ def test_more_configurations_than_were_paid_for_are_refused(trainer: TrainerUnde
 
 
 def test_a_failure_of_no_declared_decision_is_the_claims_fault(trainer: TrainerUnderTrial) -> None:
-    def by_itself(trial: Trial, case: Any) -> None:
+    def by_itself(trial: Trial, case: object) -> None:
         raise ClaimFailed("by a test of its own")
 
     verdict = try_claim(trial_of(stub(by_itself, HAPPENS), trainer))
@@ -169,7 +173,7 @@ def test_a_failure_of_no_declared_decision_is_the_claims_fault(trainer: TrainerU
     assert "by a test of its own" in verdict.message
 
 
-def test_several_strategies_are_none_for_a_statistical_claim(trainer: TrainerUnderTrial) -> None:
+def test_a_statistical_claim_has_one_strategy(trainer: TrainerUnderTrial) -> None:
     several = (choices((1,)), choices((2,)))
     with pytest.raises(InputError, match="one strategy"):
         stub(lambda t, case: None, HAPPENS, cases=several)
@@ -179,7 +183,7 @@ def test_several_strategies_are_none_for_a_statistical_claim(trainer: TrainerUnd
 
 
 @pytest.mark.parametrize("decisions", [(), (Event("a"), Event("a")), (Event("a"), Rounding("a"))])
-def test_decisions_are_told_apart_by_name(decisions: tuple[Decision, ...]) -> None:
+def test_decisions_are_distinguished_by_name(decisions: tuple[Decision, ...]) -> None:
     with pytest.raises(InputError, match="name of its own"):
         stub(lambda t, case: None, *decisions)
 
@@ -188,27 +192,31 @@ def test_decisions_are_told_apart_by_name(decisions: tuple[Decision, ...]) -> No
 
 
 @pytest.mark.parametrize("observation", [None, 0.001, np.nan, "no", 1, {}])
-def test_what_is_no_observation_is_the_claims_fault(
-    observation: Any, trainer: TrainerUnderTrial
+def test_an_invalid_observation_is_the_claims_fault(
+    observation: object, trainer: TrainerUnderTrial
 ) -> None:
     for decision in (HAPPENS, Law("law")):
         if isinstance(decision, Law) and observation == 0.001:
             continue
-        tried = stub(lambda t, case, d=decision: t.decide(lambda seed: {d: observation}), decision)
+
+        def observes(trial: Trial, case: object, decision: StatisticalDecision = decision) -> None:
+            trial.decide(lambda seed: {decision: observation})
+
+        tried = stub(observes, decision)
         with pytest.raises(ClaimError, match="a run was observed as"):
             trial_of(tried, trainer).run()
 
 
 def test_a_failure_cannot_be_swallowed(trainer: TrainerUnderTrial) -> None:
-    def swallows(trial: Trial, case: Any) -> None:
+    def swallows(trial: Trial, case: object) -> None:
         with contextlib.suppress(ClaimFailed):
             trial.decide(lambda seed: False)
 
-    def swallows_rounding(trial: Trial, case: Any) -> None:
+    def swallows_rounding(trial: Trial, case: object) -> None:
         with contextlib.suppress(ClaimFailed):
             trial.within("W", np.ones(1), np.zeros(1), 0.0)
 
-    def swallows_exhaustion(trial: Trial, case: Any) -> None:
+    def swallows_exhaustion(trial: Trial, case: object) -> None:
         flips = iter(range(1000))
         with contextlib.suppress(Inconclusive):
             trial.decide(lambda seed: next(flips) % 4 != 0)
@@ -222,16 +230,16 @@ def test_a_failure_cannot_be_swallowed(trainer: TrainerUnderTrial) -> None:
             trial_of(stub(procedure, decision), trainer).run()
 
 
-def test_each_class_of_decision_has_its_own_way(trainer: TrainerUnderTrial) -> None:
+def test_each_class_of_decision_has_its_own_method(trainer: TrainerUnderTrial) -> None:
     exact = Rounding("exact")
 
-    def decides_exact(trial: Trial, case: Any) -> None:
+    def decides_exact(trial: Trial, case: object) -> None:
         trial.decide(lambda seed: True, exact)  # type: ignore[arg-type]
 
-    def decides_nothing_declared(trial: Trial, case: Any) -> None:
+    def decides_nothing_declared(trial: Trial, case: object) -> None:
         trial.decide(lambda seed: True)
 
-    def looks_without_comparing(trial: Trial, case: Any) -> None:
+    def looks_without_comparing(trial: Trial, case: object) -> None:
         trial.on(exact)
 
     for procedure, match in [
@@ -242,15 +250,15 @@ def test_each_class_of_decision_has_its_own_way(trainer: TrainerUnderTrial) -> N
         with pytest.raises(ClaimError, match=match):
             trial_of(stub(procedure, exact), trainer).run()
 
-    def compares_event(trial: Trial, case: Any) -> None:
+    def compares_event(trial: Trial, case: object) -> None:
         trial.on(HAPPENS)  # type: ignore[call-overload]
 
     with pytest.raises(ClaimError, match="no ExactDecision"):
         trial_of(stub(compares_event, HAPPENS), trainer).run()
 
 
-def test_several_configurations_are_told_apart(trainer: TrainerUnderTrial) -> None:
-    def noted(trial: Trial, case: Any) -> None:
+def test_several_configurations_are_distinguished(trainer: TrainerUnderTrial) -> None:
+    def noted(trial: Trial, case: int) -> None:
         trial.note(case=case)
         trial.decide(lambda seed: above(case, -1))
 
@@ -267,7 +275,7 @@ def test_several_configurations_are_told_apart(trainer: TrainerUnderTrial) -> No
 def test_a_further_condition_is_named_where_it_does_not_hold(trainer: TrainerUnderTrial) -> None:
     event = Event("both", quantity="the first number")
 
-    def first_alone(trial: Trial, case: Any) -> None:
+    def first_alone(trial: Trial, case: object) -> None:
         trial.decide(lambda seed: above(1, 0).and_also(False, "the second below 3"))
 
     failed = try_claim(trial_of(stub(first_alone, event), trainer))
@@ -278,7 +286,7 @@ def test_a_further_condition_is_named_where_it_does_not_hold(trainer: TrainerUnd
 def test_an_omission_is_no_decision_and_is_reported(trainer: TrainerUnderTrial) -> None:
     other = Event("the other")
 
-    def one_of_two(trial: Trial, case: Any) -> None:
+    def one_of_two(trial: Trial, case: object) -> None:
         trial.omit(other, "nothing to see here")
         trial.decide(lambda seed: True)
 
@@ -292,11 +300,11 @@ def test_an_omission_is_no_decision_and_is_reported(trainer: TrainerUnderTrial) 
 
 
 def test_an_omitted_decision_is_not_made_after_all(trainer: TrainerUnderTrial) -> None:
-    def both(trial: Trial, case: Any) -> None:
+    def both(trial: Trial, case: object) -> None:
         trial.omit(HAPPENS, "no")
         trial.decide(lambda seed: True, HAPPENS)
 
-    def the_other_way_round(trial: Trial, case: Any) -> None:
+    def the_other_way_round(trial: Trial, case: object) -> None:
         trial.decide(lambda seed: True)
         trial.omit(HAPPENS, "no")
 
@@ -308,7 +316,7 @@ def test_an_omitted_decision_is_not_made_after_all(trainer: TrainerUnderTrial) -
 def test_a_claim_that_omits_all_it_decides_passes_nothing(trainer: TrainerUnderTrial) -> None:
     for decision in (HAPPENS, Rounding("exact")):
 
-        def omits(trial: Trial, case: Any, decision: Decision = decision) -> None:
+        def omits(trial: Trial, case: object, decision: Decision = decision) -> None:
             trial.omit(decision, "no")
 
         verdict = try_claim(trial_of(stub(omits, decision), trainer))
@@ -323,22 +331,23 @@ def test_a_claim_that_omits_all_it_decides_passes_nothing(trainer: TrainerUnderT
 def test_one_level_decides_alone_as_among_others(probability: float) -> None:
     levels = (0.3, 0.05, 1e-4)
     profile = replace(QUICK, maximum_runs=40, null_samples=30, false_pass=0.05)
-    decisions = [Event("a"), Event("b"), Law("law"), PValue("p"), TwoSamples("pairs")]
+    decisions: list[StatisticalDecision] = [
+        Event("a"),
+        Event("b"),
+        Law("law"),
+        PValue("p"),
+        TwoSamples("pairs"),
+    ]
 
-    def drawn(index: int) -> dict[Any, Any]:
+    def drawn(index: int) -> Mapping[StatisticalDecision, object]:
         rng = np.random.default_rng([int(100 * probability), index])
         a, b, u, x, y = rng.random(5)
-        return dict(
-            zip(
-                decisions,
-                (a < probability, b < 0.95, u**probability, u, (x, y * probability)),
-                strict=True,
-            )
-        )
+        observations = (a < probability, b < 0.95, u**probability, u, (x, y * probability))
+        return dict(zip(decisions, observations, strict=True))
 
-    def decided(levels: tuple[float, ...], counted: int) -> dict[float, Any]:
+    def decided(levels: tuple[float, ...], counted: int) -> dict[float, Status | None]:
         loop = DecidingLoop(levels, profile, counted=counted)
-        for case in range(2):  # a level that fell in the first is done
+        for case in range(2):  # a level that ended in the first takes no part
             if loop.open_levels:
                 try:
                     loop.run(decisions, lambda k, case=case: drawn(100 * case + k), case)  # type: ignore[misc]
@@ -355,11 +364,11 @@ def test_one_level_decides_alone_as_among_others(probability: float) -> None:
 # -- kinds --------------------------------------------------------------------------------------
 
 
-def states() -> list[Any]:
+def states() -> list[DecisionEvidence]:
     """One record of each kind, after a few observations."""
     rng = np.random.default_rng(1)
-    found = []
-    observed: list[tuple[Any, list[Any]]] = [
+    found: list[DecisionEvidence | None] = []
+    observed: list[tuple[StatisticalDecision, list[object]]] = [
         (Event("event", quantity="x"), [above(1, 0), below(0, 1), between(1, 0, 2), near(1, 2, 3)]),
         (Event("bare"), [True, False]),
         (Law("law"), list(rng.random(4))),
@@ -376,7 +385,8 @@ def states() -> list[Any]:
     order.slope("gap", [0.01, 0.0025], [0.5, 0.25], 2)
     counts.grows("multiply_adds", (10, 40), "d", 2)
     counts.report(passes=2.0)
-    return found + [state.evidence() for state in (rounding, order, counts)]
+    found += [rounding.evidence(), order.evidence(), counts.evidence()]
+    return [record for record in found if record is not None]
 
 
 @pytest.mark.parametrize("record", states(), ids=lambda record: record.decision)
@@ -408,7 +418,7 @@ def test_two_kinds_do_not_share_a_name() -> None:
 
 
 @pytest.mark.parametrize("error", [np.inf, np.nan, np.float32(3.5)])
-def test_what_is_beyond_all_numbers_is_a_failure_in_every_process(error: float) -> None:
+def test_infinite_errors_are_failures_in_every_process(error: float) -> None:
     """A bound of 0 makes any ratio infinite, and JSON has no infinity."""
     rounding, order = Rounding("rounding").open(), LimitOrder("order").open()
     with pytest.raises(ClaimFailed):
@@ -463,15 +473,15 @@ def test_risks_are_rounded_up(probability: float, text: str) -> None:
         (above(1, 0).and_also(np.True_, "so"), True),
     ],
 )
-def test_events_of_numbers(observed: Any, happened: bool) -> None:
+def test_events_of_numbers(observed: Observed, happened: bool) -> None:
     assert observed.happened is happened
 
 
-def test_two_samples_are_told_apart_and_one_law_is_not(trainer: TrainerUnderTrial) -> None:
+def test_two_laws_are_distinguished_and_one_law_is_not(trainer: TrainerUnderTrial) -> None:
     pairs = TwoSamples("the trainer's numbers", names=("alignment",))
 
-    def differs(trial: Trial, case: Any) -> None:
-        def pair(seed: int) -> Any:
+    def differs(trial: Trial, case: object) -> None:
+        def pair(seed: int) -> tuple[ArrayLike, ArrayLike]:
             x, y = np.random.default_rng(seed).random(2)
             return x * shrunk, y
 

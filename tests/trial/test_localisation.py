@@ -1,33 +1,35 @@
-"""Where a trainer leaves gradient descent, and which known wrong rule it follows."""
+"""Where a trainer departs from gradient descent, and which known wrong rule it follows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import pytest
 
 from mimverify import LayerwiseTrainer, numpy_trainer
 from mimverify.handles import InProcessTrainer
+from mimverify.support.arrays import FloatArray
 from mimverify.trial import PROFILES, Session, Status, Verdict, exact_step, load_claims
 from mimverify.trial.diagnosis.localisation import localise
 from mimverify.trial.diagnosis.wrong_rules import Step, match
+from mimverify.trial.reference.oracle import Options
 from mimverify.trial.trainer.calls import Call, RecordedTrainer
 
 UNHURRIED = replace(PROFILES["quick"], seconds=1e6)
 
 
 def gradient(W, a, b, X, y, *, slope=np.tanh, output=1.0, rows=None):
-    """Of the squared loss with log-cosh neurons, written once more."""
+    """Of the squared loss with log-cosh neurons, implemented independently."""
     Z = X @ W.T + b
     residual = output * (np.log(np.cosh(Z)) @ a) - y
     return (residual[:, None] * a * slope(Z)).T @ X / (len(y) if rows is None else rows)
 
 
 class OneActivation:
-    """A plain trainer in the dtype of its input; `update` is what the tests break."""
+    """A plain trainer in the dtype of its input; tests replace `update`."""
 
     activations = ("log-cosh",)
     losses = ("squared",)
@@ -54,7 +56,7 @@ def without_the_tail(X, y, size=512):
     return X[:kept], y[:kept]
 
 
-def half_precision(*arrays: Any) -> Any:
+def half_precision(*arrays):
     return [array.astype(np.float16).astype(array.dtype) for array in arrays]
 
 
@@ -68,8 +70,10 @@ def truncated(W):
     return bits.view(np.float32)
 
 
-G: Any = gradient
-RULES: dict[str, Any] = {
+#: `update` of `OneActivation`: (W, a, b, X, y, η, β) → W.
+Update = Callable[..., FloatArray]
+G: Update = gradient
+RULES: dict[str, Update] = {
     "weight decay missing":
         lambda W, a, b, X, y, eta, beta: W - eta * G(W, a, b, X, y),
     "weight decay of the wrong sign":
@@ -164,7 +168,7 @@ def test_the_control_passes_and_every_step_of_it_is_right() -> None:
         lambda W, a, b, X, y, eta, beta: W - eta * (G(W, a, b, X, np.sqrt(abs(y))) + beta * W),
     ],
 )  # fmt: skip
-def test_what_no_rule_explains_is_not_guessed(update: Any) -> None:
+def test_what_no_rule_explains_has_no_name(update: Update) -> None:
     verdict = verdict_of(trainer(update), "gradient-step")
     assert verdict.status is Status.FAILED
     assert "behaves_like" not in verdict.evidence.to_json()
@@ -183,7 +187,7 @@ def test_random_deviations_of_any_size_match_nothing(dtype: str) -> None:
         assert match([Step(**arrays, **OPTIONS, got=got, dtype=dtype)]) is None
 
 
-def test_rules_that_these_arrays_cannot_tell_apart_are_all_named() -> None:
+def test_rules_that_these_arrays_cannot_distinguish_are_all_named() -> None:
     """Without output weights' feedback, labels and gradient change sign together."""
     arrays = network(np.random.default_rng(2))
     arrays |= {"W": np.concatenate([arrays["W"], arrays["W"]]), "b": np.zeros(6)}
@@ -198,7 +202,7 @@ def test_rules_that_these_arrays_cannot_tell_apart_are_all_named() -> None:
 
 # -- steps and neurons -------------------------------------------------------------------------
 
-OPTIONS: dict[str, Any] = {"eta": 0.7, "beta": 0.2, "activation": "log-cosh", "loss": "squared"}
+OPTIONS: Options = {"eta": 0.7, "beta": 0.2, "activation": "log-cosh", "loss": "squared"}
 
 
 def network(rng, n=40, d=5, m=3):
@@ -212,7 +216,7 @@ def network(rng, n=40, d=5, m=3):
 
 
 def steps_of(weights, arrays):
-    """Calls of `step` that went through these weights."""
+    """Calls of `step` that return these weights one after another."""
     rest = {key: arrays[key] for key in "abXy"}
     return [
         Call("step", {"W": before, **rest}, OPTIONS, after) for before, after in pairwise(weights)
@@ -236,7 +240,7 @@ def right_step(arrays, W):
 
 
 @pytest.mark.parametrize("calls_of", [steps_of, features_of])
-def test_momentum_shows_at_the_second_step(calls_of: Any) -> None:
+def test_momentum_shows_at_the_second_step(calls_of: Callable[..., list[Call]]) -> None:
     arrays = network(np.random.default_rng(3))
 
     def step(weights):
@@ -266,7 +270,9 @@ def test_a_gradient_one_step_old() -> None:
 
 
 @pytest.mark.parametrize("calls_of", [steps_of, features_of])
-def test_step_neuron_and_relative_error_are_those_of_the_fault(calls_of: Any) -> None:
+def test_step_neuron_and_relative_error_are_those_of_the_fault(
+    calls_of: Callable[..., list[Call]],
+) -> None:
     arrays = network(np.random.default_rng(5))
 
     def step(weights):
@@ -318,7 +324,7 @@ def test_other_weights_than_those_handed_over() -> None:
     assert "not those handed over" in str(found)
 
 
-def test_what_the_oracle_does_not_know_is_left_alone() -> None:
+def test_what_the_oracle_does_not_know_is_skipped() -> None:
     arrays = network(np.random.default_rng(8))
     (call,) = features_of([arrays["W"], 2 * arrays["W"]], arrays)
     assert localise([call]) is not None
@@ -354,9 +360,9 @@ def test_calls_are_kept_since_the_last_comparison_that_passed() -> None:
     record.fresh(3)
     arrays = network(np.random.default_rng(9))
     first = record.call("step", arrays, OPTIONS)
-    record.settle()
+    record.mark_passed()
     assert len(record.calls) == 1  # the comparison of the next step may still need it
-    arrays["y"][0] = 5.0  # the claim's own business
+    arrays["y"][0] = 5.0  # which claims may do
     record.call("step", arrays, OPTIONS)
     record.call("step", arrays, OPTIONS)
     assert [call.arrays["y"][0] for call in record.calls] == [5.0, 5.0]

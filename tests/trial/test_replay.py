@@ -1,4 +1,4 @@
-"""Replay capsules: what they hold, and that a failure comes back from one."""
+"""Replay capsules: their content, and the replay of a failure from one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import hypothesis
 import numpy as np
@@ -21,6 +20,8 @@ from mimverify.cli.app import main
 from mimverify.experiment.checkpoint import Checkpoint, save_checkpoint
 from mimverify.handles import InProcessTrainer
 from mimverify.support.archive import Archive
+from mimverify.support.arrays import NumpyArray
+from mimverify.support.strict_json import Json
 from mimverify.training.centring import Centring
 from mimverify.training.stage1 import FirstLayerState
 from mimverify.trial import (
@@ -33,6 +34,7 @@ from mimverify.trial import (
     Status,
     TrainerUnderTrial,
     Trial,
+    Verdict,
     choices,
     claim,
     load_claims,
@@ -60,9 +62,9 @@ class NoDecay(LayerwiseTrainer):
 
 
 class Noise:
-    """Weights that depend on the random state alone; `seen` are all that it was given."""
+    """Weights that depend on the random state alone; `seen` are all random states so far."""
 
-    seen: list[Any] = []  # noqa: RUF012 - shared on purpose
+    seen: list[int | None] = []  # noqa: RUF012 - shared on purpose
 
     def __init__(self):
         self.random_state = None
@@ -73,14 +75,17 @@ class Noise:
         return np.concatenate([W0[None], rng.standard_normal((steps, *W0.shape))])
 
 
-def failure(source: Any, claim_id: str, folder: Path, **options: Any) -> Any:
+def failure(
+    source: object, claim_id: str, folder: Path, *, seed: int = 0
+) -> tuple[Verdict, Capsule, dict[str, NumpyArray]]:
     """The verdict, and its capsule as it is read back."""
     with Session(
-        source, profile=UNHURRIED, claims=[claim_id], capsules=folder, **options
+        source, profile=UNHURRIED, claims=[claim_id], capsules=folder, seed=seed
     ) as session:
         verdict = session.verdict(load_claims()[claim_id])
     assert verdict.status is Status.FAILED
-    return verdict, *load_capsule(verdict.capsule)
+    capsule, arrays = load_capsule(verdict.capsule)
+    return verdict, capsule, arrays
 
 
 def test_a_capsule_holds_the_whole_failure(tmp_path: Path) -> None:
@@ -139,8 +144,8 @@ def test_an_exact_failure_comes_back_without_hypothesis(
     assert not mended.same
 
 
-def capsule_evidence(capsule: Capsule, now: dict[str, Any]) -> dict[str, Any]:
-    """The recorded evidence, but for the comparisons of the examples before."""
+def capsule_evidence(capsule: Capsule, now: Json) -> Json:
+    """The recorded evidence, without the comparisons of earlier examples."""
     before = capsule.verdict.evidence.to_json()
     counts = ("comparisons", "summary")
     before["decisions"] = [
@@ -171,7 +176,7 @@ def test_a_statistical_failure_repeats_the_recorded_seeds(tmp_path: Path) -> Non
     assert replay(capsule, numpy_trainer).verdict.status is Status.PASSED
 
 
-def test_other_claims_versions_and_arrays_are_told(tmp_path: Path) -> None:
+def test_other_claims_versions_and_arrays_are_reported(tmp_path: Path) -> None:
     _, capsule, _ = failure(NoDecay, "gradient-step", tmp_path)
     capsule.environment["versions"]["numpy"] = "1.0"
     capsule.calls[0]["arrays"]["X"]["sha256"] = "0"
@@ -188,14 +193,15 @@ def test_a_capsule_that_cannot_be_replayed_says_why(tmp_path: Path) -> None:
         replay(capsule)
     with pytest.raises(InputError, match="no such claim"):
         replay(replace(capsule, claim="gone"), NoDecay)
-    for case, reason in [
+    unusable: list[tuple[Json, str]] = [
         ({"repr": "x", "value": None}, "of no known form"),
         ({"repr": "x", "value": {"plain": {"class": "Path", "fields": {}}}}, "no class 'Path'"),
         ({"repr": "x", "value": {"plain": {"class": "ExactCase", "fields": {}}}}, "missing"),
         ({"repr": "x", "value": {"plain": [1]}}, "got a list"),
         ({"repr": "4", "value": {"plain": 3}}, "rebuilt as 3, recorded as 4"),
         ({}, "repr"),
-    ]:
+    ]
+    for case, reason in unusable:
         with pytest.raises(InputError, match=reason):
             replay(replace(capsule, case=case), NoDecay)
 
@@ -226,10 +232,10 @@ def test_only_failures_have_capsules(tmp_path: Path) -> None:
     assert "unexpectedly" in passed.message
     assert not list(tmp_path.iterdir())
     with Session(NoDecay, profile=UNHURRIED) as session:
-        assert session.verdict(claims["trajectory"]).capsule == ""  # nobody asked
+        assert session.verdict(claims["trajectory"]).capsule == ""  # no folder was given
 
 
-def test_a_capsule_that_cannot_be_written_does_not_cost_the_verdict(tmp_path: Path) -> None:
+def test_a_verdict_survives_a_capsule_that_cannot_be_written(tmp_path: Path) -> None:
     record = load_claims()["gradient-step"]
     (tmp_path / capsule_name("NoDecay", record.id, "quick", 0)).mkdir()
     with Session(NoDecay, profile=UNHURRIED, capsules=tmp_path) as session:
@@ -276,7 +282,7 @@ def stub(trial, case):
         7,
     ],
 )
-def test_configurations_survive_json(case: Any) -> None:
+def test_configurations_survive_json(case: object) -> None:
     written = json.loads(json.dumps({"repr": repr(case), "value": encode_case(case)}))
     back = decode_case(written, stub)
     assert back == case
@@ -290,15 +296,15 @@ def test_what_has_no_known_form_is_not_written() -> None:
 
 
 def test_the_recorded_example_alone_is_repeated() -> None:
-    tried: list[Any] = []
+    tried: list[str] = []
 
-    def remember(trial: Trial, case: str) -> None:
+    def record_case(trial: Trial, case: str) -> None:
         tried.append(case)
         trial.within("nothing", np.zeros(1), np.zeros(1), 0.0)
 
     record = RecordedTrainer(InProcessTrainer(numpy_trainer))
     trial = Trial(
-        replace(stub, procedure=remember),
+        replace(stub, procedure=record_case),
         TrainerUnderTrial(record),
         profile=UNHURRIED,
         ledger=Ledger(1e-7, 1e-6),
@@ -335,7 +341,7 @@ def test_well_signed_files_are_checked_as_well(tmp_path: Path) -> None:
     file, path = Archive("replay capsule", 3), tmp_path / "bad.npz"
     description, _ = file.read(verdict.capsule)
     profile = description["settings"]["profile"]
-    changes: list[dict[str, Any]] = [
+    changes: list[Json] = [
         {"turn": "3"},
         {"claim": None},
         {"settings": {**description["settings"], "seed": "3"}},

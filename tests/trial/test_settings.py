@@ -1,4 +1,4 @@
-"""One set of settings: whoever makes a trial, and wherever it goes, has all of them."""
+"""One set of settings: every way to start a trial, and every record of one, has all of them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import inspect
 import json
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -14,13 +13,14 @@ from click.testing import CliRunner
 import mimverify
 from mimverify import InputError, numpy_trainer
 from mimverify.cli.check import check as check_command
+from mimverify.support.strict_json import Json
 from mimverify.trial import PROFILES, Session, TrialSettings, load_claims
 from mimverify.trial.running.capsule import load_capsule
 from mimverify.trial.running.settings import spellings
 
 NAMES = [item.name for item in fields(TrialSettings)]
-#: A value for each setting that is not the usual one.
-UNUSUAL: dict[str, Any] = {
+#: A value for each setting that is not the default.
+UNUSUAL: Json = {
     "profile": PROFILES["standard"],
     "claims": ("weak-feedback", "null-law"),
     "expression": "feedback",
@@ -35,7 +35,7 @@ UNUSUAL: dict[str, Any] = {
 
 
 def unusual() -> TrialSettings:
-    """All settings other than usual; numbers that this file does not know are one more."""
+    """All settings other than the default; numbers not listed here are larger by one."""
     usual = TrialSettings()
     values = {name: UNUSUAL.get(name, getattr(usual, name)) for name in NAMES}
     values |= {n: v + 1 for n, v in values.items() if n not in UNUSUAL and isinstance(v, int)}
@@ -102,7 +102,7 @@ def test_names_and_files_are_resolved_once(tmp_path: Path) -> None:
         ({"sed": 3}, "did you mean 'seed'"),
     ],
 )
-def test_a_wrong_setting_is_refused_by_name(given: dict[str, Any], words: str) -> None:
+def test_a_wrong_setting_is_refused_by_name(given: Json, words: str) -> None:
     with pytest.raises(InputError, match=None) as refused:
         TrialSettings.of(**given)
     assert words in str(refused.value)
@@ -110,7 +110,7 @@ def test_a_wrong_setting_is_refused_by_name(given: dict[str, Any], words: str) -
         mimverify.check(numpy_trainer, **given)
 
 
-def test_everyone_who_makes_a_trial_takes_every_setting() -> None:
+def test_every_way_to_start_a_trial_takes_every_setting() -> None:
     for entry in (mimverify.check, mimverify.parametrize_with_claims, Session):
         assert set(NAMES) <= set(inspect.signature(entry).parameters), entry
     command = {parameter.name for parameter in check_command.params}
@@ -129,7 +129,7 @@ def test_the_command_line_hands_over_what_it_was_given(
     command = importlib.import_module("mimverify.cli.check")
     received: list[TrialSettings] = []
 
-    def run_suite(trainer: str, settings: TrialSettings, **_: Any) -> TrainerReport:
+    def run_suite(trainer: str, settings: TrialSettings, **_: object) -> TrainerReport:
         received.append(settings)
         return TrainerReport(trainer)
 
@@ -169,7 +169,7 @@ def test_workers_are_processes_also_from_python() -> None:
 
 def test_settings_are_in_reports_and_capsules(tmp_path: Path) -> None:
     class Broken(mimverify.LayerwiseTrainer):
-        def features(self, *args: Any, **options: Any) -> Any:
+        def features(self, *args, **options):
             return super().features(*args, **{**options, "beta": 0.0})
 
     settings = TrialSettings.of(seed=4, time_limit=9, claims="power-iteration", capsules=tmp_path)
@@ -184,8 +184,8 @@ def test_settings_are_in_reports_and_capsules(tmp_path: Path) -> None:
     )
 
 
-def test_pytest_has_an_option_for_every_setting_but_its_own(tmp_path: Path) -> None:
-    """`-k` and the number of processes are pytest's and xdist's business."""
+def test_pytest_has_an_option_for_every_setting_but_its_own() -> None:
+    """`-k` and the number of processes are options of pytest and xdist."""
     assert {name for name, s in spellings().items() if not s.pytest} == {"expression", "workers"}
 
 

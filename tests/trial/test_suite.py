@@ -1,4 +1,4 @@
-"""The suite itself: flat claims, imported once, collected by pytest as what they are."""
+"""The suite itself: flat claims, imported once, collected by pytest as records."""
 
 from __future__ import annotations
 
@@ -52,12 +52,12 @@ def test_claims_are_flat_and_short() -> None:
 
 
 def test_claims_report_through_the_trial_alone() -> None:
-    """No claim writes into a dictionary of evidence, fails or judges by itself."""
+    """No claim writes evidence, fails or tests hypotheses by itself."""
     for path in suite_path().glob("test_*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Attribute):
                 assert node.attr not in ("evidence", "ledger", "loop", "refuted"), path
-                # What begins with an underscore is not for claims: it could bypass the ledger.
+                # Private attributes could bypass the ledger.
                 own = isinstance(node.value, ast.Name) and node.value.id == "self"
                 private = node.attr.startswith("_") and not node.attr.endswith("__")
                 assert own or not private, (path, node.attr)

@@ -1,4 +1,4 @@
-"""The machinery of a trial: statuses, seeds, shares of time and risk, the claims' records."""
+"""The running of a trial: statuses, seeds, time and levels, the claims' records."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ from mimverify.trial.claims.selection import matching
 from mimverify.trial.decisions.event import EventEvidence
 from mimverify.trial.running.expectations import read_expected_failures
 from mimverify.trial.running.report import Report, TrainerReport, print_verdicts
-from mimverify.trial.running.runner import _shared_out
+from mimverify.trial.running.runner import _balanced_parts
 
 QUICK = PROFILES["quick"]
 
@@ -212,7 +212,7 @@ def undecided(trial):
         trial.run()
 
 
-def test_shares_of_risk_sum_to_the_budget():
+def test_levels_sum_to_the_budget():
     claims = load_claims().values()
     for profile in PROFILES.values():
         ledger = Ledger.split(claims, profile, 1e-4)
@@ -520,9 +520,9 @@ def test_expressions_that_are_none_are_refused(expression, complaint):
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 5, 1000])
-def test_claims_are_shared_out_whole(workers):
+def test_claims_are_divided_among_workers_whole(workers):
     claims = load_claims()
-    parts = _shared_out(claims, workers)
+    parts = _balanced_parts(claims, workers)
     assert len(parts) == min(workers, len(claims))
     assert sorted(name for part in parts for name in part) == sorted(claims)
     assert all(part == [name for name in claims if name in part] for part in parts)
@@ -688,7 +688,7 @@ def test_a_slow_trainer_is_stopped_between_calls():
     assert Slow.calls < 70  # one example alone would take 70
 
 
-def test_parametrize_with_claims_serves_an_adopters_suite(tmp_path):
+def test_parametrize_with_claims_serves_a_users_suite(tmp_path):
     (tmp_path / "test_mine.py").write_text(
         "import mimverify\n"
         "from mimverify import numpy_trainer\n"

@@ -1,1 +1,1 @@
-"""Claims: their records, the configurations that they draw, and what they share."""
+"""Claims: their records, their configurations, and the training that they have in common."""

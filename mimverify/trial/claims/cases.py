@@ -6,16 +6,19 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from mimverify.network import symmetric_start
 from mimverify.problems import MultiIndexModel, get_link
 from mimverify.strategies.choices import choices
-from mimverify.trial.reference.oracle import exact_step
+from mimverify.support.arrays import FloatArray
+from mimverify.trial.reference.oracle import Option, Options, exact_step
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 __all__ = [
     "KINDS",
@@ -29,7 +32,7 @@ __all__ = [
     "learning_cases",
 ]
 
-Array = NDArray[np.floating[Any]]
+#: Names of activation, loss and dtype.
 Combination = tuple[str, str, str]
 
 
@@ -57,12 +60,16 @@ class ExactCase:
     link: str
     key: int
 
-    def data(self, seed: int, dtype: str) -> tuple[Array, Array]:
+    def data(
+        self, seed: int, dtype: str
+    ) -> tuple[Float[FloatArray, "n d"], Float[FloatArray, " n"]]:
         """Inputs `(n, d)` and noisy labels `(n,)`, read-only."""
         return _data(self, seed, dtype)
 
-    def general_network(self, seed: int, dtype: str) -> tuple[Array, Array, Array]:
-        """W `(m, d)`, a and b `(m,)`: any, or with the halves of a symmetric start.
+    def general_network(
+        self, seed: int, dtype: str
+    ) -> tuple[Float[FloatArray, "m d"], Float[FloatArray, " m"], Float[FloatArray, " m"]]:
+        """W `(m, d)`, a and b `(m,)`: random, or with the halves of a symmetric start.
 
         A trainer may use the symmetric start only where it helps exactly (theory.md E1): not
         with biases, with σ that is not even, with β ≠ 1/η, or where a alone is antisymmetric.
@@ -86,46 +93,54 @@ class ExactCase:
 
     def options(
         self,
-        network: tuple[Array, Array, Array],
-        data: tuple[Array, Array],
+        network: tuple[FloatArray, FloatArray, FloatArray],
+        data: tuple[FloatArray, FloatArray],
         activation: str,
         loss: str,
-    ) -> dict[str, Any]:
+    ) -> Options:
         """η, β, σ and l for the general network: rates at which every term counts.
 
-        η is halved until the exact trajectory keeps its size: with some activations and
+        η is halved until the exact trajectory stays bounded: with some activations and
         losses gradient descent itself diverges, which is no fault of a trainer.
         """
         eta = 0.5 * self.neurons
         while True:
             beta = KINDS[self.kind].decay / eta
-            options = {"eta": eta, "beta": beta, "activation": activation, "loss": loss}
-            if _keeps_its_size(network, data, self.steps, **options):
+            options: Options = {
+                "eta": eta, "beta": beta, "activation": activation, "loss": loss,
+            }  # fmt: skip
+            if _stays_bounded(network, data, self.steps, **options):
                 return options
             eta /= 2
 
-    def symmetric_network(self, seed: int, dtype: str) -> tuple[Array, Array, Array]:
-        """W, a and b of the symmetric start."""
+    def symmetric_network(
+        self, seed: int, dtype: str
+    ) -> tuple[Float[FloatArray, "m d"], Float[FloatArray, " m"], Float[FloatArray, " m"]]:
+        """W `(m, d)`, a and b `(m,)` of the symmetric start."""
         rng = np.random.default_rng([seed, 2])
         network = symmetric_start(self.neurons, self.dim, rng, norm=self.norm, dtype=dtype)
         return network.W, network.a, network.b
 
 
 @lru_cache(maxsize=4)  # a claim asks again for every activation and loss
-def _data(case: ExactCase, seed: int, dtype: str) -> tuple[Array, Array]:
+def _data(case: ExactCase, seed: int, dtype: str) -> tuple[FloatArray, FloatArray]:
     model = MultiIndexModel(case.link, case.dim, noise=0.3, seed=seed)
     sample = model.sample(case.samples, dtype=dtype)
     X, y = sample.X, (case.scale * sample.y).astype(dtype)
     if case.kind == "repeated":
-        third = len(y) // 3  # not all of them, which would change no mean
+        third = len(y) // 3  # repeating every row would change no mean
         X[-third:], y[-third:] = X[:third], y[:third]
     return frozen(X), frozen(y)
 
 
-def _keeps_its_size(
-    network: tuple[Array, Array, Array], data: tuple[Array, Array], steps: int, **options: Any
+def _stays_bounded(
+    network: tuple[FloatArray, FloatArray, FloatArray],
+    data: tuple[FloatArray, FloatArray],
+    steps: int,
+    **options: Option,
 ) -> bool:
-    W = network[0]
+    """Whether no weight of the exact trajectory exceeds four times the largest initial one."""
+    W: FloatArray = network[0]
     for _ in range(steps):
         W = exact_step(W, *network[1:], *data, **options)
         if not np.abs(W).max() <= 4 * np.abs(network[0]).max():
@@ -133,8 +148,8 @@ def _keeps_its_size(
     return True
 
 
-def frozen(array: Array) -> Array:
-    """`array`, read-only: an isolated trainer then receives it only once."""
+def frozen(array: FloatArray) -> FloatArray:
+    """`array`, set read-only: a worker process is then sent it only once."""
     array.setflags(write=False)
     return array
 
@@ -153,14 +168,14 @@ class _Kind:
     decay: float = 0.15  # η β
 
 
-#: Kinds of cases, each with the faults that only it shows. Row counts are primes: no block
+#: Kinds of cases, each with faults that only it reveals. Row counts are primes: no block
 #: size divides them.
 KINDS: dict[str, _Kind] = {
     "small": _Kind(),
     "tall": _Kind(dims=(12, 24), samples=(1543, 1031, 2053), neurons=(6, 10)),  # blocks of rows
     "wide": _Kind(dims=(24, 40, 60), ratios=(0.5, 1.0), neurons=(132, 4, 10)),  # n ≤ d
     "odd": _Kind(neurons=(3, 1, 7, 131)),  # pairs and blocks of neurons
-    # Clipping, overflow; with enough entries that some lie in any range that matters.
+    # Clipping, overflow; enough entries that some lie in every range of the nonlinearities.
     "large-magnitude": _Kind(
         dims=(12, 8, 17, 24),
         ratios=(8.0, 4.0),
@@ -183,12 +198,12 @@ KINDS: dict[str, _Kind] = {
 #: Too large to be tried with every activation, loss and dtype.
 LARGE_KINDS = ("many-rows",)
 
-#: Kinds that show a fault in the first step as well as in any later one.
+#: Kinds that reveal a fault in the first step as well as in any later one.
 ONE_STEP_KINDS = (
     "half-mirrored", "square", "undecayed", "overdecayed", "repeated", "few-rows", "many-rows"
 )  # fmt: skip
 
-#: Kinds that the theorem's own setting can take.
+#: Kinds that the theorem's own setting, the symmetric start, allows.
 SYMMETRIC_KINDS = ("small", "tall", "wide", "large-magnitude", "long")
 
 
@@ -199,7 +214,7 @@ def exact_cases(
     steps: Sequence[int] = (3, 1, 2, 4),
     norms: Sequence[float] = (),
 ) -> tuple[st.SearchStrategy[ExactCase], ...]:
-    """A strategy for each of the kinds; `steps` and `norms` replace the kind's where given."""
+    """A strategy for each of the kinds; `steps` and `norms` replace the kind's if given."""
     chosen = [kind for kind in kinds if kind not in without]
     return tuple(_cases(kind, KINDS[kind], steps, norms) for kind in chosen)
 

@@ -1,4 +1,4 @@
-"""Claims: falsifiable statements, each a record with the procedure that tries it.
+"""Claims: falsifiable statements, each a record with the procedure that tests it.
 
 The procedures are the functions of the suite (`properties/` in a checkout,
 `mimverify/_properties` in an installed wheel), found by path: this package never imports
@@ -14,15 +14,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hypothesis.strategies import SearchStrategy
 
 from mimverify.support.errors import InputError, MimverifyError
+from mimverify.support.strict_json import Json
 from mimverify.support.validation import choice
 from mimverify.trial.claims.source import THEORY, references
 from mimverify.trial.decisions import DIRECTIONS, Decision, StatisticalDecision
 from mimverify.trial.profile import PROFILES
+
+if TYPE_CHECKING:
+    from mimverify.trial.running.trial import Trial
+    from mimverify.trial.trainer.adapter import TrainerUnderTrial
 
 __all__ = [
     "CAPABILITIES",
@@ -45,11 +50,13 @@ CAPABILITIES = {
     "operation counts": "operation_counts() beside features() or step()",
 }
 
-#: Tries a configuration: `procedure(trial, case)`.
-Procedure = Callable[[Any, Any], None]
-Strategies = SearchStrategy[Any] | Sequence[SearchStrategy[Any]]
-#: Strategies for the configurations, or what makes them for a `TrainerUnderTrial`.
-Cases = Strategies | Callable[[Any], Strategies]
+#: A configuration, of whatever type the claim's strategy draws.
+Case: TypeAlias = Any
+#: Tests the claim in one configuration: `procedure(trial, case)`.
+Procedure: TypeAlias = "Callable[[Trial, Case], None]"
+Strategies: TypeAlias = SearchStrategy[object] | Sequence[SearchStrategy[object]]
+#: Strategies for the configurations, or a function that returns them for a trainer.
+Cases: TypeAlias = "Strategies | Callable[[TrainerUnderTrial], Strategies]"
 
 
 @dataclass(frozen=True)
@@ -65,16 +72,15 @@ class Claim:
     - `assumptions`: what it presupposes of configuration and trainer.
     - `measures`: the statistic and how it decides.
     - `needs`: a key of `CAPABILITIES`.
-    - `decisions`: what it decides in every configuration. Each statistical one takes its part
-      of the false-alarm budget.
+    - `decisions`: what it decides in every configuration. The false-alarm budget is divided
+      among the statistical ones.
     - `cases`: the configurations: a Hypothesis strategy, or several, which are strata that
       share the profile's number of examples, each with at least one; or a function that
       returns such for a `TrainerUnderTrial`.
     - `cost`: its share of a profile's time, relative to the other claims'.
-    - `profile`: the smallest profile that tries it unasked.
+    - `profile`: the smallest profile that includes it.
     - `procedure`: called with a `Trial` and a configuration.
-    - `holds`: whether a configuration meets the assumptions, or None: all that the claim
-      draws do.
+    - `holds`: whether a configuration meets the assumptions; None: all that are drawn do.
     """
 
     id: str
@@ -88,7 +94,7 @@ class Claim:
     cost: float
     profile: str
     procedure: Procedure
-    holds: Callable[[Any], bool] | None = None
+    holds: Callable[[Case], bool] | None = None
 
     @property
     def statistical(self) -> tuple[StatisticalDecision, ...]:
@@ -97,7 +103,7 @@ class Claim:
 
     @property
     def exact(self) -> bool:
-        """Whether the claim is decided without chance."""
+        """Whether no decision of the claim is random."""
         return not self.statistical
 
     @property
@@ -111,18 +117,18 @@ class Claim:
         directions = {decision.direction for decision in self.decisions}
         return directions.pop() if len(directions) == 1 else "both"
 
-    def admits(self, case: Any) -> bool:
+    def admits(self, case: Case) -> bool:
         """Whether a configuration meets the assumptions."""
         return self.holds is None or bool(self.holds(case))
 
-    def strata(self, trainer: Any) -> list[SearchStrategy[Any]]:
-        """The strategies for this `TrainerUnderTrial`."""
+    def strata(self, trainer: TrainerUnderTrial) -> list[SearchStrategy[object]]:
+        """The strategies for this trainer."""
         cases = self.cases
         if not isinstance(cases, (SearchStrategy, Sequence)):
             cases = cases(trainer)
         return [cases] if isinstance(cases, SearchStrategy) else list(cases)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """The record without its functions."""
         return {
             "id": self.id,
@@ -152,9 +158,9 @@ def claim(
     assumptions: tuple[str, ...] = (),
     cost: float = 1.0,
     profile: str = "quick",
-    holds: Callable[[Any], bool] | None = None,
+    holds: Callable[[Case], bool] | None = None,
 ) -> Callable[[Procedure], Claim]:
-    """Make a function `procedure(trial, case)` of the suite a `Claim`, which see.
+    """Make a function `procedure(trial, case)` of the suite a `Claim`; arguments as there.
 
     **Raises** `InputError` for a malformed id, a citation of the theory that cannot be read, an
     unknown capability or profile, no decision or two of one name, or several strategies for a

@@ -1,13 +1,12 @@
-"""Stage 1 by the trainer under trial, as the statistical claims run it."""
+"""Stage 1 by the trainer under trial, as the statistical claims run it, and its log-odds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from mimverify.backends import NumpyBackend
@@ -15,11 +14,18 @@ from mimverify.designs import StoredDesign
 from mimverify.measure import alignment, normalised_error, reduce_model
 from mimverify.network import get_activation, get_loss, symmetric_start
 from mimverify.problems import Link, MultiIndexModel
+from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray
 from mimverify.training import default_samples, fit_constant, train_readout
 from mimverify.trial.claims.cases import frozen
 from mimverify.trial.decisions import Observed, above, below, near
-from mimverify.trial.reference.oracle import label_covariance
+from mimverify.trial.decisions.event import Number
+from mimverify.trial.reference.oracle import Option, label_covariance
 from mimverify.trial.trainer.adapter import TrainerUnderTrial
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
+
+    from mimverify.trial.running.trial import Trial
 
 __all__ = [
     "DEVIATIONS",
@@ -38,12 +44,10 @@ __all__ = [
     "training_data",
 ]
 
-Array = NDArray[np.floating[Any]]
-
 #: Activations inside the theorem's assumptions, the theorem's own first.
 EVEN_ACTIVATIONS = ("log-cosh", "pseudo-huber", "quadratic")
-#: Losses inside the theorem's assumptions. A trainer that has none of them meets the claims on
-#: them with another, as `loss_used` says: their predictions are computed for the loss in use.
+#: Losses inside the theorem's assumptions. A trainer that has none of them is tested with
+#: another (`loss_used`), and the predictions are computed for the loss in use.
 LIPSCHITZ_LOSSES = ("huber", "pseudo-huber", "log-cosh")
 #: Links with r = 2, |λ_1/λ_2| ≤ 2 and no linear part.
 WELL_CONDITIONED = ("he2-mix", "z1z2", "quadratic:1,-0.8")
@@ -56,27 +60,29 @@ _TEST_SAMPLES = 4096
 
 
 @dataclass(frozen=True)
-class _Recipe:
+class _Used:
+    """What a trainer is asked to train with."""
+
     activation: str
     loss: str
     dtype: str
 
 
-def _recipe(
+def _used(
     trainer: TrainerUnderTrial,
     loss: str,
     activations: Sequence[str] = EVEN_ACTIVATIONS,
     *,
     only: bool = False,
-) -> _Recipe:
-    """The configuration's loss where the trainer has it, else (unless `only`) the nearest."""
+) -> _Used:
+    """The configuration's loss if the trainer has it, else (unless `only`) another."""
     losses = (loss,) if only else (loss, "huber", "pseudo-huber", "log-cosh", "squared")
-    return _Recipe(*next(iter(trainer.supported(activations, losses, ("float64", "float32")))))
+    return _Used(*next(iter(trainer.supported(activations, losses, ("float64", "float32")))))
 
 
 def loss_used(trainer: TrainerUnderTrial, loss: str) -> str:
-    """The loss that `first_layer` trains with when it is asked for `loss`."""
-    return _recipe(trainer, loss).loss
+    """The loss that `first_layer` trains with when asked for `loss`."""
+    return _used(trainer, loss).loss
 
 
 def first_layer(
@@ -88,50 +94,50 @@ def first_layer(
     steps: int,
     neurons: int,
     seed: int,
-    labels: Array | None = None,
+    labels: ArrayLike | None = None,
     activations: Sequence[str] = EVEN_ACTIVATIONS,
     only: bool = False,
     output_scale: float | None = None,
-) -> Array:
+) -> Float[FloatArray, "steps_1 m d"]:
     """The trajectory `(steps + 1, m, d)` of stage 1 from the symmetric start.
 
     Labels are centred by the loss's own M-estimate; β = 1/η and η |a| = 1/‖H‖, with H of
-    the very data handed over, so that the largest neuron neither grows nor shrinks.
+    the same data, so that the largest neuron neither grows nor shrinks.
 
     **Arguments**
 
     - `labels`: `(n,)`, to train on other labels than the model's (the null claims).
-    - `activations`: of which the first that the trainer has is used.
-    - `only`: take no other loss where the trainer lacks `loss`.
+    - `activations`: the first of them that the trainer has is used.
+    - `only`: use no other loss if the trainer lacks `loss`.
     - `output_scale`: |a_j|, 1/m by default.
 
-    **Raises** `NotApplicable` where the trainer has no such activation or loss.
+    **Raises** `NotApplicable` if the trainer has no such activation or loss.
     """
-    recipe = _recipe(trainer, loss, activations, only=only)
-    X, y = training_data(model, n, loss=recipe.loss, seed=seed, labels=labels)
+    used = _used(trainer, loss, activations, only=only)
+    X, y = training_data(model, n, loss=used.loss, seed=seed, labels=labels)
     rng = np.random.default_rng([seed, _START])
-    start = symmetric_start(neurons, model.dim, rng, output_scale=output_scale, dtype=recipe.dtype)
+    start = symmetric_start(neurons, model.dim, rng, output_scale=output_scale, dtype=used.dtype)
     # H is symmetric: its eigenvalues cost a fraction of a singular value decomposition.
-    largest = np.abs(np.linalg.eigvalsh(label_covariance(X, y, loss=recipe.loss))).max()
+    largest = np.abs(np.linalg.eigvalsh(label_covariance(X, y, loss=used.loss))).max()
     eta = float(1 / (np.abs(start.a).max() * largest))
     return trainer.features(
         start.W,
         start.a,
         start.b,
-        frozen(X.astype(recipe.dtype)),
-        frozen(y.astype(recipe.dtype)),
+        frozen(X.astype(used.dtype)),
+        frozen(y.astype(used.dtype)),
         steps=steps,
         eta=eta,
         beta=1 / eta,
-        activation=recipe.activation,
-        loss=recipe.loss,
+        activation=used.activation,
+        loss=used.loss,
     )
 
 
 def training_data(
-    model: MultiIndexModel, n: int, *, loss: str, seed: int, labels: Array | None = None
-) -> tuple[Array, Array]:
-    """Inputs `(n, d)` and centred labels `(n,)` as `first_layer` hands them over, in float64.
+    model: MultiIndexModel, n: int, *, loss: str, seed: int, labels: ArrayLike | None = None
+) -> tuple[Float64[FloatArray, "n d"], Float64[FloatArray, " n"]]:
+    """Inputs `(n, d)` and centred labels `(n,)` of `first_layer`, in float64.
 
     **Arguments**
 
@@ -142,32 +148,32 @@ def training_data(
     return data.X, y - fit_constant(get_loss(loss), y).constant
 
 
-def log_odds(W: Array, subspace: Array) -> float:
-    """log(A/(1 − A)) of the alignment of weights `(m, d)`.
+def log_odds(W: Float[FloatArray, "m d"], subspace: Float[FloatArray, "r d"]) -> float:
+    """log(A/(1 − A)) of the alignment of weights `(m, d)` with a subspace `(r, d)`.
 
-    Finite for A = 0 and 1 as well, which are far from any prediction all the same.
+    A is clipped so that A = 0 and 1 are finite, and still far from any prediction.
     """
     aligned = float(np.clip(alignment(W, subspace), 1e-300, 1 - 1e-16))
     return float(np.log(aligned / (1 - aligned)))
 
 
-def near_odds(odds: Any, expected: float, allowed: float) -> Observed:
+def near_odds(odds: Number, expected: float, allowed: float) -> Observed:
     """The event that log-odds are within `allowed` of what is expected, shown as alignments."""
     return _as_alignments(near(odds, expected, allowed))
 
 
-def odds_above(odds: Any, low: float) -> Observed:
+def odds_above(odds: Number, low: float) -> Observed:
     """The event that log-odds exceed `low`, shown as alignments."""
     return _as_alignments(above(odds, low))
 
 
-def odds_below(odds: Any, high: float) -> Observed:
+def odds_below(odds: Number, high: float) -> Observed:
     """The event that log-odds stay below `high`, shown as alignments."""
     return _as_alignments(below(odds, high))
 
 
 def _as_alignments(seen: Observed) -> Observed:
-    """Log-odds as alignments; the event is the one of the log-odds."""
+    """The same event, with its numbers shown as alignments."""
 
     def alignment_of(odds: float | None) -> float | None:
         return None if odds is None else float(expit(odds))
@@ -182,7 +188,7 @@ def _as_alignments(seen: Observed) -> Observed:
 
 
 def mean_log_odds(
-    trial: Any,
+    trial: Trial,
     link: Link | str,
     dim: int,
     n: int,
@@ -190,16 +196,15 @@ def mean_log_odds(
     seed: int,
     batch: int,
     noise: float = 0.0,
-    **options: Any,
-) -> Array:
+    **options: Option,
+) -> Float64[Float64Array, " steps_1"]:
     """Mean log-odds `(steps + 1,)` over `batch` independent runs, a fresh trainer for each.
 
     **Arguments**
 
-    - `trial`: a `Trial`.
     - `options`: those of `first_layer`.
     """
-    total: Any = 0.0
+    total: float | Float64Array = 0.0
     for k in range(batch):
         run = trial.seed_of(seed, dim, n, k)
         trial.trainer.fresh(run)
@@ -210,14 +215,13 @@ def mean_log_odds(
 
 
 def error_after_fit(
-    trial: Any, link: Link | str, dim: int, seed: int, *, shuffled: str = ""
+    trial: Trial, link: Link | str, dim: int, seed: int, *, shuffled: str = ""
 ) -> float:
     """Normalised test error after `fit` on both stages' data, stacked, d log² d rows each.
 
     **Arguments**
 
-    - `trial`: a `Trial`.
-    - `shuffled`: `"stage1"` or `"stage2"`: whose labels are shuffled apart from their rows.
+    - `shuffled`: `"stage1"` or `"stage2"`: the stage whose labels are permuted at random.
     """
     dtype = next(name for name in ("float64", "float32") if name in trial.trainer.dtypes)
     model = MultiIndexModel(link, dim, seed=seed)
@@ -233,8 +237,10 @@ def error_after_fit(
     return normalised_error(trial.trainer.predict(test.X), test.y)
 
 
-def readout_error(model: MultiIndexModel, W: Array, n: int, *, seed: int) -> float:
-    """Normalised test error of the reference stage 2 on frozen weights W, n fresh samples."""
+def readout_error(
+    model: MultiIndexModel, W: Float[FloatArray, "m d"], n: int, *, seed: int
+) -> float:
+    """Normalised test error of the reference stage 2 on weights W `(m, d)`, n fresh samples."""
     reduced, directions = reduce_model(model, W)
     fresh = reduced.sample(n, purpose="stage2", seed=seed)
     readout = train_readout(

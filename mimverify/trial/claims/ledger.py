@@ -1,4 +1,4 @@
-"""The error ledger: one false-alarm budget for a run, split over its decisions."""
+"""The ledger: the false-alarm budget of a run, divided among its decisions."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["Ledger"]
 class Ledger:
     """The false-alarm level of each decision (Bonferroni: their sum is the budget).
 
-    The split counts the declared statistical decisions of *all* claims, selected or not, so
-    that a claim decides the same alone and in company. `DeclaredDecisions` sees to it that a
-    claim decides these and no others.
+    The declared statistical decisions of *all* claims count, selected or not, so that a claim's
+    verdict does not depend on the selection. `DeclaredDecisions` enforces that a claim decides
+    these and no others.
     """
 
     level: float

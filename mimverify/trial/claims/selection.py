@@ -1,4 +1,4 @@
-"""Claims chosen by their ids, by a profile, or by an expression as pytest's `-k` chooses tests."""
+"""Claims selected by id, by profile, or by an expression like that of pytest's `-k`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _TOKEN = re.compile(r"\s*(\(|\)|[A-Za-z0-9_-]+)")
 
 
 def select_claims(ids: Iterable[str] | None, profile: str | None = None) -> dict[str, Claim]:
-    """The claims of these ids, in the suite's order; without any, all that a profile tries.
+    """The claims of these ids, in the suite's order; without any, all that a profile includes.
 
     **Arguments**
 
-    - `ids`: None or none for all.
-    - `profile`: name of the profile that is asked when there are no ids; None for the largest.
+    - `ids`: None or empty for all.
+    - `profile`: name of the profile that counts when there are no ids; None for the largest.
 
     **Raises** `InputError` for an unknown id or profile.
     """
@@ -37,22 +37,22 @@ def select_claims(ids: Iterable[str] | None, profile: str | None = None) -> dict
 
 
 def matching(expression: str, ids: Iterable[str]) -> list[str]:
-    """Those of `ids` that the expression holds for.
+    """Those of `ids` that match the expression.
 
-    A word holds for ids that contain it, whatever the case; `and`, `or`, `not` and
-    parentheses combine them: `"step and not error"`.
+    A word matches ids that contain it, in upper or lower case; `and`, `or`, `not` and
+    parentheses combine words: `"step and not error"`.
 
-    **Raises** `InputError` for an expression that is none, or one that holds for no id.
+    **Raises** `InputError` for an invalid expression, or one that matches no id.
     """
-    words = _words(expression)
-    found = [name for name in ids if _Parser(expression, words, name).value()]
+    tokens = _tokens(expression)
+    found = [name for name in ids if _Parser(expression, tokens, name).value()]
     if not found:
         raise InputError(f"-k {expression!r}: holds for no claim")
     return found
 
 
-def _words(expression: str) -> list[str]:
-    words, position, text = [], 0, expression.rstrip()
+def _tokens(expression: str) -> list[str]:
+    tokens, position, text = [], 0, expression.rstrip()
     while position < len(text):
         token = _TOKEN.match(text, position)
         if token is None:
@@ -60,53 +60,53 @@ def _words(expression: str) -> list[str]:
                 f"-k {expression!r}: {text[position:].strip()[0]!r} is not understood; expected "
                 "parts of ids, and, or, not and parentheses"
             )
-        words.append(token[1])
+        tokens.append(token[1])
         position = token.end()
-    return words
+    return tokens
 
 
 class _Parser:
     """Recursive descent; `and` binds tighter than `or`, `not` tighter than both."""
 
-    def __init__(self, expression: str, words: list[str], name: str) -> None:
-        self._expression, self._words, self._name = expression, list(reversed(words)), name
+    def __init__(self, expression: str, tokens: list[str], name: str) -> None:
+        self._expression, self._tokens, self._name = expression, list(reversed(tokens)), name
 
     def value(self) -> bool:
-        found = self._either()
-        if self._words:
-            raise self._refusal()
+        found = self._disjunction()
+        if self._tokens:
+            raise self._error()
         return found
 
-    def _either(self) -> bool:
-        found = self._both()
+    def _disjunction(self) -> bool:
+        found = self._conjunction()
         while self._take("or"):
-            found = self._both() or found  # read what follows in any case
+            found = self._conjunction() or found  # parse the rest in any case
         return found
 
-    def _both(self) -> bool:
-        found = self._single()
+    def _conjunction(self) -> bool:
+        found = self._negation()
         while self._take("and"):
-            found = self._single() and found
+            found = self._negation() and found
         return found
 
-    def _single(self) -> bool:
+    def _negation(self) -> bool:
         if self._take("not"):
-            return not self._single()
+            return not self._negation()
         if self._take("("):
-            found = self._either()
+            found = self._disjunction()
             if not self._take(")"):
-                raise self._refusal()
+                raise self._error()
             return found
-        if not self._words or self._words[-1].lower() in ("and", "or", ")"):
-            raise self._refusal()
-        return self._words.pop().lower() in self._name.lower()
+        if not self._tokens or self._tokens[-1].lower() in ("and", "or", ")"):
+            raise self._error()
+        return self._tokens.pop().lower() in self._name.lower()
 
     def _take(self, word: str) -> bool:
-        if self._words and self._words[-1].lower() == word:
-            self._words.pop()
+        if self._tokens and self._tokens[-1].lower() == word:
+            self._tokens.pop()
             return True
         return False
 
-    def _refusal(self) -> InputError:
-        at = f"unexpected {self._words[-1]!r}" if self._words else "it ends too early"
+    def _error(self) -> InputError:
+        at = f"unexpected {self._tokens[-1]!r}" if self._tokens else "it ends too early"
         return InputError(f"-k {self._expression!r}: {at}")

@@ -1,4 +1,4 @@
-"""Kinds of decision, one in each file: what is declared, how it falls, what it rests on."""
+"""Kinds of decision, one in each file: the declaration, the state, the record."""
 
 import importlib
 import pkgutil
@@ -55,6 +55,6 @@ __all__ = [
     "risk_text",
 ]
 
-# Every file of this folder is a kind, listed above or not: records of it can then be read.
+# Every file of this folder is imported, listed above or not, so that records of it can be read.
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

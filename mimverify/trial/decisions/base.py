@@ -1,13 +1,13 @@
 """What a claim decides, as data: one kind of decision in each file of this package.
 
 A `Decision` is declared with the claim. A *statistical* one is opened anew for every
-configuration at a false-alarm level, and observes one independent run after another until it
-has passed or failed, or its runs are spent. An *exact* one has no chance in it: it is opened
-once and gathers comparisons until one of them contradicts the claim.
+configuration at a false-alarm level, and observes independent runs until it has passed or
+failed, or its runs are spent. An *exact* one is deterministic: it is opened once and makes
+comparisons until one of them contradicts the claim.
 
-Each kind says what was found in a frozen record of its own, a `DecisionEvidence`. A new kind
-is one file: a decision, its state, its record. Kinds are found by subclassing, wherever they
-are defined.
+Each kind reports in a frozen record of its own, a `DecisionEvidence`. A new kind is one file:
+a decision, its state, its record. Kinds are registered by subclassing, wherever they are
+defined.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any, ClassVar, NoReturn, Self, get_type_hints
+from typing import ClassVar, NoReturn, Self, get_type_hints
 
 from mimverify.support.errors import InputError
-from mimverify.support.strict_json import jsonable
+from mimverify.support.strict_json import Json, jsonable
 from mimverify.support.validation import choice
 from mimverify.trial.outcomes import ClaimFailed
 from mimverify.trial.profile import Profile
@@ -37,7 +37,7 @@ __all__ = [
     "risk_text",
 ]
 
-#: On which side of what is claimed a trainer must deviate to fail.
+#: The direction in which a trainer must deviate from the claim to fail.
 DIRECTIONS = {
     "error": "only too large an error fails",
     "below": "only learning too little fails",
@@ -45,7 +45,7 @@ DIRECTIONS = {
     "both": "too little and too much fail",
 }
 
-#: With this probability a record's smallest detectable deviation would have been caught.
+#: With this probability a record's smallest detectable deviation would have failed.
 POWER = 0.95
 
 
@@ -54,7 +54,7 @@ def risk_text(probability: float) -> str:
     if not 0 < probability < 1:
         return f"{probability:.1g}"
     unit = 10.0 ** math.floor(math.log10(probability))
-    # What is a digit but for rounding stays that digit.
+    # An exact digit stays that digit despite rounding.
     return f"{math.ceil(probability / unit - 1e-9) * unit:.1g}"
 
 
@@ -64,11 +64,11 @@ class Decision(ABC):
 
     **Arguments**
 
-    - `name`: what is decided, distinct among the claim's decisions; messages begin with it.
+    - `name`: what is decided, unique among the claim's decisions; messages begin with it.
     - `direction`: a key of `DIRECTIONS`.
     """
 
-    #: What kind of decision it is, in a few words.
+    #: The kind of decision, in a few words.
     kind: ClassVar[str]
 
     name: str
@@ -80,17 +80,17 @@ class Decision(ABC):
             raise InputError(f"name={self.name!r}: expected what the decision is about")
         choice("direction", self.direction, DIRECTIONS)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Name, kind and direction."""
         return {"name": self.name, "kind": self.kind, "direction": self.direction}
 
 
-# -- what was found ----------------------------------------------------------------------------
+# -- records -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class DecisionEvidence(ABC):
-    """What one decision rests on: a record of plain numbers and texts.
+    """The record of one decision: plain numbers and texts.
 
     **Arguments**
 
@@ -106,12 +106,12 @@ class DecisionEvidence(ABC):
     case: str
     failed: bool
 
-    def __init_subclass__(cls, **options: Any) -> None:
-        super().__init_subclass__(**options)
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
         if "kind" not in vars(cls):
             return
         known = DecisionEvidence._kinds.get(cls.kind)
-        # Dataclasses and reloaded modules make a class again.
+        # Dataclasses and reloaded modules define a class again.
         if known is not None and known.__qualname__ != cls.__qualname__:
             raise InputError(f"kind={cls.kind!r}: is that of {known.__qualname__} already")
         DecisionEvidence._kinds[cls.kind] = cls
@@ -124,55 +124,56 @@ class DecisionEvidence(ABC):
     @property
     @abstractmethod
     def fraction_used(self) -> float | None:
-        """How much of what is allowed was used: 1 is the limit, or a law's usual value."""
+        """The statistic as a fraction of its limit; it ranks records of different kinds."""
 
     @property
     @abstractmethod
     def summary(self) -> str:
-        """What was measured, in the claim's own words: a part of a table's line."""
+        """What was measured, for the table of verdicts."""
 
     @property
     def details(self) -> str:
-        """Runs, risk and power, one line; empty where there is no chance."""
+        """Runs, risk and power, one line; empty for an exact decision."""
         return ""
 
     @property
     def legend(self) -> str:
-        """What `details` means for records of this kind, a sentence."""
+        """What `details` means for records of this kind, one sentence."""
         return ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """The fields in strict JSON's terms, with kind, statistic and summary."""
         content = {item.name: getattr(self, item.name) for item in fields(self)}
         derived = {"kind": self.kind, "statistic": self.statistic, "summary": self.summary}
-        record: dict[str, Any] = jsonable(content | derived)
+        record: Json = jsonable(content | derived)
         return record
 
-    def junit(self, prefix: str) -> Iterator[tuple[str, Any]]:
+    def junit(self, prefix: str) -> Iterator[tuple[str, object]]:
         """Names and single values for JUnit's properties."""
         for name, value in self.to_json().items():
             if name != "decision":
                 yield from _flat(f"{prefix}.{name}", value)
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> DecisionEvidence:
+    def from_json(cls, record: Json) -> DecisionEvidence:
         """The record that `to_json` wrote; `OtherEvidence` for a kind that is not loaded."""
         kind = cls._kinds.get(str(record.get("kind")), OtherEvidence)
         return kind._rebuilt(record)
 
     @classmethod
-    def _rebuilt(cls, record: Mapping[str, Any]) -> Self:
+    def _rebuilt(cls, record: Json) -> Self:
         hints = get_type_hints(cls)
-        return cls(
-            **{item.name: _value(record[item.name], hints[item.name]) for item in fields(cls)}
-        )
+        content: Json = {
+            item.name: _value(record[item.name], hints[item.name]) for item in fields(cls)
+        }
+        return cls(**content)
 
 
 @dataclass(frozen=True)
 class OtherEvidence(DecisionEvidence):
-    """A record of a kind that this process does not know: its JSON as it was read."""
+    """A record of a kind that is not loaded: its JSON as it was read."""
 
-    record: Mapping[str, Any]
+    record: Json
 
     @property
     def statistic(self) -> float | None:
@@ -186,11 +187,11 @@ class OtherEvidence(DecisionEvidence):
     def summary(self) -> str:
         return str(self.record.get("summary", ""))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         return dict(self.record)
 
     @classmethod
-    def _rebuilt(cls, record: Mapping[str, Any]) -> Self:
+    def _rebuilt(cls, record: Json) -> Self:
         return cls(
             str(record.get("decision")),
             str(record.get("case", "")),
@@ -199,8 +200,8 @@ class OtherEvidence(DecisionEvidence):
         )
 
 
-def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """Named single values: those of a mapping are `outer.inner`."""
+def _flat(name: str, value: object) -> Iterator[tuple[str, object]]:
+    """Names and single values; the names of a mapping's are `outer.inner`."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from _flat(f"{name}.{key}", item)
@@ -208,14 +209,14 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield name, value
 
 
-def _value(value: Any, hint: Any) -> Any:
-    """A field's value from JSON, which has neither tuples nor infinity."""
+def _value(value: object, hint: object) -> object:
+    """A field's value from JSON, which has neither tuples nor infinities."""
     if value is None and hint is float:
         return math.inf
     return tuple(_value(item, None) for item in value) if isinstance(value, list) else value
 
 
-# -- with chance -------------------------------------------------------------------------------
+# -- statistical decisions ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -224,17 +225,17 @@ class StatisticalDecision(Decision):
 
     @abstractmethod
     def open(self, alpha: float, profile: Profile) -> StatisticalState:
-        """The decision before its first run, at this false-alarm level."""
+        """The state before the first run, at this false-alarm level."""
 
-    def happened(self, observation: Any) -> bool | None:
-        """Whether an observation is of an event that should be usual; None: of no such event."""
+    def happened(self, observation: object) -> bool | None:
+        """Whether the claimed event happened; None for a decision that is not about an event."""
         return None
 
 
 class StatisticalState(ABC):
-    """A statistical decision under way; `passed` or `failed` becomes True, once."""
+    """A statistical decision under way; `passed` or `failed` becomes True at most once."""
 
-    #: Runs that were observed before it was decided.
+    #: Runs observed until it was decided.
     runs: int = 0
     passed: bool = False
     failed: bool = False
@@ -242,18 +243,18 @@ class StatisticalState(ABC):
     @property
     @abstractmethod
     def maximum_runs(self) -> int:
-        """Runs after which it is given up undecided."""
+        """Runs after which it stays undecided."""
 
     @property
     @abstractmethod
     def minimum_runs(self) -> int:
-        """Runs that a pass takes at least."""
+        """The fewest runs with which it can pass."""
 
     @abstractmethod
-    def observe(self, observation: Any) -> None:
-        """Count one independent run; nothing is counted once it is decided.
+    def observe(self, observation: object) -> None:
+        """Count one independent run; none once it is decided.
 
-        **Raises** `ClaimError` for what is no observation of this kind.
+        **Raises** `ClaimError` for an observation of another kind.
         """
 
     @abstractmethod
@@ -262,7 +263,7 @@ class StatisticalState(ABC):
 
     @abstractmethod
     def evidence(self, case: str) -> DecisionEvidence:
-        """What was found so far in this configuration."""
+        """The record so far, in this configuration."""
 
     @property
     def decided(self) -> bool:
@@ -270,37 +271,37 @@ class StatisticalState(ABC):
         return self.passed or self.failed
 
 
-# -- without chance ----------------------------------------------------------------------------
+# -- exact decisions ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class ExactDecision(Decision):
-    """A decision without chance."""
+    """A deterministic decision."""
 
     _: KW_ONLY
     direction: str = "error"
 
     @abstractmethod
     def open(self) -> ExactState:
-        """The decision before its first comparison."""
+        """The state before the first comparison."""
 
 
 class ExactState(ABC):
     """Comparisons of an exact decision over all configurations of a claim.
 
     A kind adds the method that compares. It calls `_compared`, keeps the worst comparison for
-    the record, and raises through `_refute` where the claim is contradicted.
+    the record, and raises through `_refute` if the claim is contradicted.
     """
 
     def __init__(self) -> None:
         self.comparisons = 0
         self.refuted = False
         #: The configuration under way, for messages and records.
-        self.case: Any = None
+        self.case: object = None
         #: Called with each comparison.
         self.on_compared: Callable[[], None] = lambda: None
-        #: Called where what was asked of the trainer so far is known to be right.
-        self.on_settled: Callable[[], None] = lambda: None
+        #: Called when a comparison has confirmed the trainer's calls so far.
+        self.on_passed: Callable[[], None] = lambda: None
 
     def _compared(self) -> None:
         self.comparisons += 1
@@ -312,4 +313,4 @@ class ExactState(ABC):
 
     @abstractmethod
     def evidence(self) -> DecisionEvidence | None:
-        """What was found so far; None before the first comparison."""
+        """The record so far; None before the first comparison."""

@@ -1,10 +1,10 @@
-"""A decision on how counted operations grow: seconds on a shared machine prove nothing."""
+"""A decision on how counted operations grow: times on a shared machine are no evidence."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,7 +15,7 @@ __all__ = ["CountedOperations", "CountedOperationsEvidence", "CountedOperationsS
 
 @dataclass(frozen=True)
 class CountedOperations(ExactDecision):
-    """The claim that a trainer's own counts grow with stated exponents, and no faster.
+    """The claim that a trainer's own counts grow at most with stated exponents.
 
     **Arguments**
 
@@ -32,7 +32,7 @@ class CountedOperations(ExactDecision):
 
 
 class CountedOperationsState(ExactState):
-    """The counts of a claim, of which the largest excess of an exponent is kept."""
+    """The largest excess of an exponent over the stated one, and the counts."""
 
     def __init__(self, decision: CountedOperations) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class CountedOperationsState(ExactState):
         self._counts: dict[str, float] = {}
 
     def at_least(self, name: str, count: int, least: int, where: str) -> None:
-        """No step can be taken with fewer operations. **Raises** `ClaimFailed`."""
+        """Compare a count with the fewest operations of any step. **Raises** `ClaimFailed`."""
         self._compared()
         if count < least:
             self._worst, self._worst_case = f"{name} {count}, needed {least}", repr(self.case)
@@ -52,7 +52,7 @@ class CountedOperationsState(ExactState):
             )
 
     def grows(self, name: str, counts: tuple[int, int], what: str, exponent: float) -> None:
-        """With twice the `what`, a count grows by 2^exponent, or by less.
+        """Compare a count's growth, when `what` doubles, with 2^exponent.
 
         **Raises** `ClaimFailed` for an exponent that exceeds it by `room` or more.
         """
@@ -69,7 +69,7 @@ class CountedOperationsState(ExactState):
             )
 
     def report(self, **counts: float) -> None:
-        """What the counts of this configuration are in units of the textbook's, by name."""
+        """Add this configuration's counts, relative to the textbook's, by name, to the record."""
         for name, count in counts.items():
             self._counts[name] = max(count, self._counts.get(name, count))
 
@@ -90,15 +90,16 @@ class CountedOperationsState(ExactState):
 
 @dataclass(frozen=True)
 class CountedOperationsEvidence(DecisionEvidence):
-    """The exponent that exceeds the theory's by most, and the counts.
+    """The largest excess of an exponent over the theory's, and the counts.
 
     **Arguments**
 
-    - `excess`: of an exponent over that of the theory, the largest; fails from `room` on. None:
-      no exponent was compared.
-    - `worst`: what that exponent is of, or the count that is too small.
-    - `comparisons`: that were made.
-    - `counts`: in units of the textbook's, by name, the largest of all configurations.
+    - `excess`: the largest excess of an exponent; fails from `room` on. None: no exponent was
+      compared.
+    - `room`: as in `CountedOperations`.
+    - `worst`: which count has that exponent, or which count is too small.
+    - `comparisons`: their number.
+    - `counts`: relative to the textbook's, by name, the largest over all configurations.
     """
 
     kind: ClassVar[str] = CountedOperations.kind
@@ -107,7 +108,7 @@ class CountedOperationsEvidence(DecisionEvidence):
     room: float
     worst: str
     comparisons: int
-    counts: Mapping[str, Any]
+    counts: Mapping[str, float]
 
     @property
     def statistic(self) -> float | None:
@@ -115,7 +116,7 @@ class CountedOperationsEvidence(DecisionEvidence):
 
     @property
     def fraction_used(self) -> float | None:
-        """1 and the excess: never near 0 by luck."""
+        """1 + excess: the excess itself may be near 0 by chance."""
         return None if self.excess is None else 1.0 + self.excess
 
     @property

@@ -1,8 +1,7 @@
-"""Whether a claim decides what it declares, no more and no less.
+"""Checks that a claim decides exactly what it declares.
 
-The false-alarm budget is divided by the declared decisions, so what is decided is counted
-against them: in each configuration every declared decision is made once, or omitted with a
-reason.
+The false-alarm budget is divided by the number of declared decisions. In each configuration
+every declared decision is therefore made once, or omitted with a reason.
 """
 
 from __future__ import annotations
@@ -10,8 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from mimverify.support.strict_json import Json
 from mimverify.trial.decisions import Decision, StatisticalDecision
 from mimverify.trial.outcomes import ClaimError
 
@@ -34,7 +33,7 @@ class RepeatedDecisionError(ClaimError):
 
 
 class MissingDecisionError(ClaimError):
-    """A claim leaves a declared decision out, without `trial.omit`."""
+    """A claim neither makes nor omits (`trial.omit`) a declared decision."""
 
 
 class UnbudgetedExampleError(ClaimError):
@@ -49,19 +48,19 @@ class Omission:
     reason: str
     times: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Strict JSON values."""
         return {"decision": self.decision, "reason": self.reason, "times": self.times}
 
 
 class DeclaredDecisions:
-    """The account of one claim's decisions.
+    """Counts the decisions of one claim.
 
     **Arguments**
 
     - `claim`: its id, for messages.
     - `declared`: its decisions.
-    - `examples`: most configurations with a statistical decision; None: any number.
+    - `examples`: the largest number of configurations; None: any number.
     """
 
     def __init__(
@@ -74,7 +73,7 @@ class DeclaredDecisions:
         self._reasons: Counter[tuple[str, str]] = Counter()
 
     def begin_example(self) -> None:
-        """A configuration begins. **Raises** `UnbudgetedExampleError`."""
+        """Begin a configuration. **Raises** `UnbudgetedExampleError`."""
         self._examples += 1
         if self._most is not None and self._examples > self._most:
             raise UnbudgetedExampleError(
@@ -89,10 +88,10 @@ class DeclaredDecisions:
         return [d for d in self._declared if not self._made[d] and not self._omitted[d]]
 
     def make(self, decision: Decision) -> None:
-        """A decision is made.
+        """Count a decision. The comparisons of an exact one are one decision.
 
         **Raises** `UndeclaredDecisionError`; `RepeatedDecisionError` for a statistical one that
-        was made or omitted before. Comparisons of an exact one are parts of one decision.
+        was made or omitted before.
         """
         self.check(decision)
         if isinstance(decision, StatisticalDecision):
@@ -108,7 +107,7 @@ class DeclaredDecisions:
         self._made[decision] += 1
 
     def omit(self, decision: Decision, reason: str) -> None:
-        """A decision cannot be made here. **Raises** as `make`."""
+        """Record that a decision cannot be made here. **Raises** as `make`."""
         self.check(decision)
         if isinstance(decision, StatisticalDecision) and self._made[decision]:
             raise RepeatedDecisionError(
@@ -117,7 +116,7 @@ class DeclaredDecisions:
         self._omitted[decision] += 1
         self._reasons[decision.name, reason] += 1
 
-    def check(self, decision: Any) -> None:
+    def check(self, decision: object) -> None:
         """**Raises** `UndeclaredDecisionError` unless it is declared."""
         if decision not in self._declared:
             name = getattr(decision, "name", decision)
@@ -127,8 +126,8 @@ class DeclaredDecisions:
                 f"decisions= (declared: {declared})"
             )
 
-    def check_observed(self, expected: Iterable[Decision], observed: Iterable[Any]) -> None:
-        """One run says something of each of the decisions that are being made, of no other.
+    def check_observed(self, expected: Iterable[Decision], observed: Iterable[Decision]) -> None:
+        """Check that one run has an observation for each decision being made, and for no other.
 
         **Raises** `UndeclaredDecisionError`, `MissingDecisionError`.
         """
@@ -147,7 +146,7 @@ class DeclaredDecisions:
                 )
 
     def end_example(self) -> None:
-        """The configuration is done. **Raises** `MissingDecisionError`."""
+        """End a configuration. **Raises** `MissingDecisionError`."""
         left = self.waiting()
         if left:
             raise MissingDecisionError(
@@ -157,7 +156,7 @@ class DeclaredDecisions:
 
     @property
     def omissions(self) -> tuple[Omission, ...]:
-        """What was omitted, over all configurations."""
+        """The omissions in all configurations."""
         return tuple(
             Omission(name, reason, times) for (name, reason), times in self._reasons.items()
         )

@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -31,6 +31,7 @@ __all__ = [
     "USUALLY",
     "Event",
     "EventEvidence",
+    "Number",
     "Observed",
     "above",
     "below",
@@ -38,10 +39,12 @@ __all__ = [
     "near",
 ]
 
-#: An event that should happen "nearly always" and one that happens "at most half the time":
-#: the two hypotheses of the test. The claims choose events whose probability, for a correct
-#: trainer, is far above `USUALLY` (tests/calibration/test_calibration.py measures it).
+#: The two hypotheses of the test: P ≤ `HALF` and P ≥ `USUALLY`. The claims choose events whose
+#: probability, for a correct trainer, is far above `USUALLY` (tests/calibration measures it).
 HALF, USUALLY = 0.5, 0.9
+
+#: A number of Python or NumPy.
+Number: TypeAlias = float | np.floating[Any]
 
 
 @dataclass(frozen=True)
@@ -51,10 +54,10 @@ class Observed:
     **Arguments**
 
     - `happened`: whether the event happened.
-    - `value`: what was measured, in the units of the decision's `quantity`.
-    - `low`, `high`: what the value has to exceed, or to stay below; None: no such bound.
-    - `expected`: what the theory says it is.
-    - `unmet`: of the event's further conditions, those that did not hold.
+    - `value`: what was measured: the decision's `quantity`.
+    - `low`, `high`: bounds on the value; None: no such bound.
+    - `expected`: the value that the theory predicts.
+    - `unmet`: further conditions of the event that did not hold.
     """
 
     happened: bool
@@ -64,37 +67,37 @@ class Observed:
     expected: float | None = None
     unmet: tuple[str, ...] = ()
 
-    def and_also(self, condition: Any, what: str) -> Observed:
-        """The same number; the event happens only where `condition` holds as well.
+    def and_also(self, condition: bool | np.bool_, what: str) -> Observed:
+        """The same number; the event happens only if `condition` holds as well.
 
         **Arguments**
 
-        - `what`: the condition, for the message where it does not hold.
+        - `what`: the condition, for messages.
         """
         if condition:
             return self
         return replace(self, happened=False, unmet=(*self.unmet, what))
 
 
-def above(value: Any, low: float) -> Observed:
+def above(value: Number, low: float) -> Observed:
     """The event that `value` exceeds `low`; NaN does not."""
     return Observed(bool(value > low), float(value), low=float(low))
 
 
-def below(value: Any, high: float) -> Observed:
+def below(value: Number, high: float) -> Observed:
     """The event that `value` stays below `high`; NaN does not."""
     return Observed(bool(value < high), float(value), high=float(high))
 
 
-def between(value: Any, low: float, high: float) -> Observed:
+def between(value: Number, low: float, high: float) -> Observed:
     """The event that `value` lies strictly between `low` and `high`."""
     return Observed(bool(low < value < high), float(value), low=float(low), high=float(high))
 
 
-def near(value: Any, expected: float, allowed: float) -> Observed:
+def near(value: Number, expected: float, allowed: float) -> Observed:
     """The event that `value` is within `allowed` of what is expected."""
     return Observed(
-        bool(abs(value - expected) <= allowed),
+        bool(np.abs(value - expected) <= allowed),
         float(value),
         low=float(expected - allowed),
         high=float(expected + allowed),
@@ -106,8 +109,8 @@ def near(value: Any, expected: float, allowed: float) -> Observed:
 class Event(StatisticalDecision):
     """The claim that an event of one run happens nearly always.
 
-    A run is observed as an `Observed` (`above`, `below`, `between`, `near` make them), or as
-    True or False.
+    A run is observed as an `Observed` (from `above`, `below`, `between` or `near`), or as True
+    or False.
 
     **Arguments**
 
@@ -123,11 +126,11 @@ class Event(StatisticalDecision):
     def open(self, alpha: float, profile: Profile) -> EventState:
         return EventState(self, alpha, profile)
 
-    def happened(self, observation: Any) -> bool:
+    def happened(self, observation: object) -> bool:
         return _observed(self.name, observation).happened
 
 
-def _observed(name: str, observation: Any) -> Observed:
+def _observed(name: str, observation: object) -> Observed:
     if isinstance(observation, Observed):
         return observation
     if isinstance(observation, (bool, np.bool_)):
@@ -139,7 +142,7 @@ def _observed(name: str, observation: Any) -> Observed:
 
 
 class _Mean:
-    """Of the finite ones among some numbers; None of none."""
+    """The mean of the finite numbers added; None before the first."""
 
     def __init__(self) -> None:
         self.total, self.count = 0.0, 0
@@ -181,7 +184,7 @@ class EventState(StatisticalState):
     def minimum_runs(self) -> int:
         return self.test.fewest
 
-    def observe(self, observation: Any) -> None:
+    def observe(self, observation: object) -> None:
         if self.decided:
             return
         seen = _observed(self.event.name, observation)
@@ -235,10 +238,10 @@ class EventEvidence(DecisionEvidence):
     - `quantity`: what its number is.
     - `value`, `low`, `high`, `expected`: as in `Observed`, means over the runs.
     - `unmet`: further conditions of the event, and in how many runs they did not hold.
-    - `happened`, `of`: runs with the event, all runs.
-    - `fails_at`: the largest number of events that would have failed; None: no number yet.
+    - `happened`, `of`: numbers of runs with the event, and of all runs.
+    - `fails_at`: the largest number of events with which it would have failed; None: none yet.
     - `log_likelihood_ratio`: of P = `USUALLY` against P = `HALF`.
-    - `passed`: whether it did; where it neither passed nor failed, it is undecided.
+    - `passed`: whether it passed; undecided if it neither passed nor failed.
     - `false_alarms`: probability of failing although P ≥ `USUALLY`, at most.
     - `false_pass`: probability of passing although P ≤ `HALF`, at most.
     - `detectable`: the largest P that fails with probability at least `POWER` within
@@ -270,18 +273,18 @@ class EventEvidence(DecisionEvidence):
 
     @property
     def fraction_used(self) -> float | None:
-        """1 and the fraction of runs in which it did not happen: never near 0 by luck."""
+        """1 + the fraction of runs without the event, which itself may be 0 by chance."""
         return None if self.statistic is None else 2.0 - self.statistic
 
     @property
     def measurement(self) -> str:
-        """The number beside what it is compared with; empty for a bare truth value."""
+        """The number and what it is compared with; empty for an event without a number."""
         if self.value is None:
             return ""
         text = f"{self.quantity or self.decision} {self.value:.3g}"
         if self.expected is not None:
             text += f", predicted {self.expected:.3g}"
-            # What is near its prediction needs no bounds beside it.
+            # Near its prediction in all runs: the bounds add nothing.
             return text if self.happened == self.of else text + self._bounds
         return text + self._bounds
 
@@ -295,7 +298,7 @@ class EventEvidence(DecisionEvidence):
 
     @property
     def conditions(self) -> list[str]:
-        """What else did not hold, and in how many runs."""
+        """The further conditions that did not hold, and in how many runs."""
         return [f"not {what} in {runs}" for what, runs in self.unmet.items()]
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,9 +25,9 @@ __all__ = ["Law", "LawEvidence"]
 class Law(StatisticalDecision):
     """The claim that a number has a known law, by the exact two-sided Kolmogorov–Smirnov test.
 
-    A run is observed as the law's distribution function at its number, in [0, 1]. The test
-    falls after the profile's `null_samples` runs; a correct trainer fails with probability at
-    most the level, exactly.
+    A run is observed as the law's distribution function at its number, in [0, 1]. The test is
+    made after the profile's `null_samples` runs; a correct trainer fails with probability at
+    most the level.
 
     **Arguments**
 
@@ -46,7 +46,7 @@ class Law(StatisticalDecision):
 
 @dataclass
 class LawState(StatisticalState):
-    """The values so far; the test once all are there."""
+    """The values so far; the test after the last."""
 
     decision: Law
     alpha: float
@@ -62,7 +62,7 @@ class LawState(StatisticalState):
     def minimum_runs(self) -> int:
         return self.maximum_runs
 
-    def observe(self, observation: Any) -> None:
+    def observe(self, observation: object) -> None:
         if self.decided:
             return
         if not isinstance(observation, (float, np.floating)) or not -1e-9 < observation < 1 + 1e-9:
@@ -102,13 +102,13 @@ class LawState(StatisticalState):
 
 @dataclass(frozen=True)
 class LawEvidence(DecisionEvidence):
-    """How far a sample is from a law.
+    """The distance of a sample from a law.
 
     **Arguments**
 
-    - `law`: it, in a few words.
+    - `law`: in a few words.
     - `distance`, `p_value`: of the Kolmogorov–Smirnov test; None before its last run.
-    - `runs`: in the sample.
+    - `runs`: the size of the sample.
     - `false_alarms`: probability of failing under the law, at most.
     - `detectable`: the distance between laws that fails with probability at least `POWER`.
     """
@@ -128,7 +128,7 @@ class LawEvidence(DecisionEvidence):
 
     @property
     def fraction_used(self) -> float | None:
-        """The distance as a fraction of what would have been caught."""
+        """The distance as a fraction of the detectable one."""
         if self.distance is None or self.detectable is None:
             return None
         return self.distance / self.detectable

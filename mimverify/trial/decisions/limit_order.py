@@ -1,10 +1,10 @@
-"""A decision on the order at which a gap vanishes: its slope in log-log scale."""
+"""A decision on the order with which a gap vanishes: its slope in log-log scale."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -19,8 +19,8 @@ __all__ = ["LimitOrder", "LimitOrderEvidence", "LimitOrderState"]
 class LimitOrder(ExactDecision):
     """The claim that a gap vanishes like a stated integer power of a size.
 
-    A claim compares only where exact arithmetic is near that power and rounding cannot move
-    the slope to another one, and omits the decision elsewhere.
+    A claim compares only at sizes where exact arithmetic is near that power and rounding cannot
+    move the slope to another one; elsewhere it omits the decision.
     """
 
     kind: ClassVar[str] = "order of a limit"
@@ -30,7 +30,7 @@ class LimitOrder(ExactDecision):
 
 
 class LimitOrderState(ExactState):
-    """The slopes of a claim, of which the one farthest from its order is kept."""
+    """The slope farthest from its order so far."""
 
     def __init__(self, decision: LimitOrder) -> None:
         super().__init__()
@@ -43,9 +43,9 @@ class LimitOrderState(ExactState):
         gaps: Sequence[float],
         sizes: Sequence[float],
         order: int,
-        **settings: Any,
+        **settings: object,
     ) -> None:
-        """The log-log slope of two gaps between two sizes rounds to `order`.
+        """Compare the log-log slope of two gaps between two sizes with `order`.
 
         **Arguments**
 
@@ -92,8 +92,8 @@ class LimitOrderEvidence(DecisionEvidence):
     **Arguments**
 
     - `distance`: of the slope from the order; fails from 1/2 on.
-    - `slope`, `order`: they.
-    - `sizes`, `gaps`: two each, that the slope is of.
+    - `slope`, `order`: the two numbers.
+    - `sizes`, `gaps`: two each, between which the slope was measured.
     - `settings`: activation, loss, η, β, … of that comparison.
     - `comparisons`: how many were made.
     """
@@ -105,7 +105,7 @@ class LimitOrderEvidence(DecisionEvidence):
     order: int
     sizes: tuple[float, ...]
     gaps: tuple[float, ...]
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
     comparisons: int
 
     @property
@@ -114,7 +114,7 @@ class LimitOrderEvidence(DecisionEvidence):
 
     @property
     def fraction_used(self) -> float | None:
-        """1 and the distance: never near 0 by luck."""
+        """1 + distance: the distance itself may be near 0 by chance."""
         return 1.0 + self.distance
 
     @property

@@ -1,14 +1,14 @@
-"""The loop that decides: runs are drawn one by one and fed to decisions until all are decided.
+"""The loop that draws runs one by one for statistical decisions until all are decided.
 
-A trial decides at one false-alarm level, a calibration at several on the very same runs. Both
-use this loop, so that what is calibrated is what decides.
+A trial decides at one false-alarm level, a calibration at several on the same runs. Both use
+this loop, so that the procedure that is calibrated is the one that decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TypeAlias
 
 from mimverify.trial.decisions import StatisticalDecision, StatisticalState
 from mimverify.trial.outcomes import ClaimFailed, Inconclusive, Status
@@ -16,9 +16,10 @@ from mimverify.trial.profile import Profile
 
 __all__ = ["DecidingLoop", "EventCount"]
 
-States = dict[StatisticalDecision, StatisticalState]
-#: Draws the run of this number, from 0: an observation for each decision.
-Draw = Callable[[int], Mapping[StatisticalDecision, Any]]
+States: TypeAlias = dict[StatisticalDecision, StatisticalState]
+Observations: TypeAlias = Mapping[StatisticalDecision, object]
+#: The observations in the run of this number, from 0.
+Draw: TypeAlias = Callable[[int], Observations]
 
 
 @dataclass(frozen=True)
@@ -32,20 +33,20 @@ class EventCount:
 
 
 class DecidingLoop:
-    """Feeds statistical decisions with runs, at one level or at several at once.
+    """Makes statistical decisions at one false-alarm level, or at several on the same runs.
 
-    A level is done with the claim where a trial at this level alone would have ended, failed or
-    undecided; the others go on, configuration after configuration.
+    A level has ended when a trial at this level alone would have, failed or undecided; the
+    others continue with the next configuration.
 
     **Arguments**
 
-    - `levels`: false-alarm probability of each single decision.
+    - `levels`: false-alarm probabilities of a single decision.
     - `profile`: how many runs a decision may take.
-    - `counted`: the first runs of a configuration, in which events are counted. These are made
-      whatever is decided, so that the counts do not depend on what they are of. None: as
-      many as a pass takes at least. 0: none, as in a trial.
+    - `counted`: number of first runs of a configuration in which events are counted. They are
+      drawn even after the decisions, so that the counts are not biased by stopping. None: the
+      fewest runs of a pass. 0: none, as in a trial.
 
-    `ended` holds the status of the levels that are done, by their place.
+    `ended` maps the index of each level that has ended to its status.
     """
 
     def __init__(
@@ -59,19 +60,19 @@ class DecidingLoop:
 
     @property
     def open_levels(self) -> list[int]:
-        """Places of the levels that are not done with the claim."""
+        """Indices of the levels that have not ended."""
         return [k for k in range(len(self.levels)) if k not in self.ended]
 
     @property
     def states(self) -> States:
-        """The decisions under way or decided last, at the strictest level among them."""
+        """The latest states of the decisions, at the strictest of the levels that took part."""
         strictest = min(self._states, key=lambda k: self.levels[k], default=None)
         return {} if strictest is None else self._states[strictest]
 
-    def run(self, decisions: Sequence[StatisticalDecision], draw: Draw, case: Any) -> None:
-        """Decide all of them in one configuration; returns while a level is open.
+    def run(self, decisions: Sequence[StatisticalDecision], draw: Draw, case: object) -> None:
+        """Make all decisions in one configuration; returns if a level is still open.
 
-        **Raises** `ClaimFailed` or `Inconclusive`, as the level that was the last to be done.
+        **Raises** `ClaimFailed` or `Inconclusive`: how the last open level ended.
         """
         text, profile = str(case), self.profile
         self._states = {
@@ -90,7 +91,7 @@ class DecidingLoop:
             if index < counted:
                 self._count(repr(case), decisions, seen)
             for k, states in list(under_way.items()):
-                end = self._look(k, states, seen, text) or end
+                end = self._observe(k, states, seen, text) or end
                 if k in self.ended or all(state.passed for state in states.values()):
                     del under_way[k]
         if not self.open_levels:
@@ -104,14 +105,8 @@ class DecidingLoop:
             return self._counted
         return max(state.minimum_runs for state in states)
 
-    def _look(
-        self,
-        k: int,
-        states: States,
-        seen: Mapping[StatisticalDecision, Any],
-        case: str,
-    ) -> Exception | None:
-        """One more run at this level: how the level ended, if it did."""
+    def _observe(self, k: int, states: States, seen: Observations, case: str) -> Exception | None:
+        """Observe a run at level k; how the level ended, if it did."""
         for decision, state in states.items():
             if not state.decided and state.runs < state.maximum_runs:
                 state.observe(seen[decision])
@@ -132,10 +127,7 @@ class DecidingLoop:
         return Inconclusive(f"{runs} runs did not decide: {'; '.join(spent)}")
 
     def _count(
-        self,
-        case: str,
-        decisions: Sequence[StatisticalDecision],
-        seen: Mapping[StatisticalDecision, Any],
+        self, case: str, decisions: Sequence[StatisticalDecision], seen: Observations
     ) -> None:
         for decision in decisions:
             happened = decision.happened(seen[decision])

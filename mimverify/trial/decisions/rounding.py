@@ -1,17 +1,20 @@
-"""A decision on whether arrays agree within a bound on what rounding can do."""
+"""A decision on whether arrays agree within a bound on rounding errors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mimverify.support.arrays import Float64Array, NumpyArray
 from mimverify.support.settings_text import settings_text
 from mimverify.support.strict_json import jsonable
 from mimverify.trial.decisions.base import DecisionEvidence, ExactDecision, ExactState
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64, Num
 
 __all__ = ["Rounding", "RoundingEvidence", "RoundingState"]
 
@@ -22,7 +25,7 @@ class Rounding(ExactDecision):
 
     **Arguments**
 
-    - `bound`: what the bound is, where it is no rigorous one.
+    - `bound`: what the bound is, if it is not a rigorous one.
     """
 
     kind: ClassVar[str] = "bound on rounding"
@@ -36,19 +39,19 @@ class Rounding(ExactDecision):
 
 @dataclass(frozen=True)
 class _Worst:
-    """The comparison that came nearest to its bound, or exceeded it."""
+    """The comparison with the largest error relative to its bound."""
 
     ratio: float
-    case: Any
+    case: object
     tensor: str = ""
     index: tuple[int, ...] = ()
     error: float = 0.0
     allowed: float = 0.0
-    settings: Mapping[str, Any] | None = None
+    settings: Mapping[str, object] | None = None
 
 
 class RoundingState(ExactState):
-    """The comparisons of a claim, of which the worst is kept."""
+    """The worst comparison of a claim so far."""
 
     def __init__(self, decision: Rounding) -> None:
         super().__init__()
@@ -58,17 +61,16 @@ class RoundingState(ExactState):
     def within(
         self,
         what: str,
-        got: NDArray[Any],
-        expected: NDArray[Any],
-        bound: NDArray[Any] | float,
-        **settings: Any,
+        got: Num[NumpyArray, "*shape"],
+        expected: Num[NumpyArray, "*shape"],
+        bound: NumpyArray | float,
+        **settings: object,
     ) -> None:
-        """|got − expected| ≤ bound, entry by entry.
+        """Compare |got − expected| with `bound`, entry by entry; arrays of any one shape.
 
         **Arguments**
 
-        - `what`: the tensor, for messages; the worst entry's index stands where it has `{}`, or
-          behind it.
+        - `what`: the tensor, for messages; the worst entry's index replaces `{}`, or is appended.
         - `bound`: broadcast to the shape of `got`.
         - `settings`: what the comparison was made with.
 
@@ -77,12 +79,12 @@ class RoundingState(ExactState):
         error = np.abs(np.asarray(got, dtype=np.float64) - expected)
         ratio = error / np.maximum(bound, np.finfo(np.float64).tiny)
         worst = float(np.max(ratio)) if np.size(ratio) else 0.0
-        worst = worst if worst == worst else np.inf  # NaN is as far from the bound as can be
+        worst = worst if worst == worst else np.inf  # NaN exceeds any bound
         self._compared()
         if not worst <= self._worst.ratio:
             self._worst = self._entry(what, worst, ratio, error, bound, settings)
         if worst <= 1:
-            self.on_settled()
+            self.on_passed()
             return
         found = self._entry(what, worst, ratio, error, bound, settings)
         place = ", ".join(str(k) for k in found.index)
@@ -96,10 +98,10 @@ class RoundingState(ExactState):
         self,
         what: str,
         worst: float,
-        ratio: NDArray[Any],
-        error: NDArray[Any],
-        bound: NDArray[Any] | float,
-        settings: Mapping[str, Any],
+        ratio: Float64[Float64Array, "*shape"],
+        error: Float64[Float64Array, "*shape"],
+        bound: NumpyArray | float,
+        settings: Mapping[str, object],
     ) -> _Worst:
         if not np.size(ratio):
             return _Worst(worst, self.case, what, settings=settings)
@@ -129,15 +131,15 @@ class RoundingState(ExactState):
 
 @dataclass(frozen=True)
 class RoundingEvidence(DecisionEvidence):
-    """The comparison nearest to its bound.
+    """The comparison with the largest error relative to its bound.
 
     **Arguments**
 
-    - `bound`: what it is.
-    - `ratio`: its largest error as a fraction of the bound; fails above 1.
-    - `comparisons`: how many were made.
-    - `tensor`, `index`: where.
-    - `error`, `allowed`: there.
+    - `bound`: what the bound is.
+    - `ratio`: the largest error as a fraction of the bound; fails above 1.
+    - `comparisons`: their number.
+    - `tensor`, `index`: where that error is.
+    - `error`, `allowed`: its size, and the bound there.
     - `settings`: activation, loss, η, β, dtype, … of that comparison.
     """
 
@@ -150,7 +152,7 @@ class RoundingEvidence(DecisionEvidence):
     index: tuple[int, ...]
     error: float
     allowed: float
-    settings: Mapping[str, Any]
+    settings: Mapping[str, object]
 
     @property
     def statistic(self) -> float | None:
@@ -165,8 +167,8 @@ class RoundingEvidence(DecisionEvidence):
         return f"{self.ratio:.2g} of {self.bound}, {self.comparisons} ×"
 
 
-def _precision_hint(worst: float, dtype: str | None) -> str:
-    """Advice where a float64 comparison fails by no more than float32 arithmetic would."""
+def _precision_hint(worst: float, dtype: object) -> str:
+    """Advice if a float64 comparison fails by no more than float32 arithmetic would."""
     if dtype == "float64" and worst < np.finfo(np.float32).eps / np.finfo(np.float64).eps:
         return "; float32 arithmetic would explain it: then declare dtypes = ('float32',)"
     return ""

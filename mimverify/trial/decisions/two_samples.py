@@ -1,14 +1,15 @@
-"""A decision on whether a trainer's numbers have the law of another source's, by pairs."""
+"""A decision on whether two samples of vectors, drawn in pairs, have one law."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from mimverify.statistics import SequentialTwoSample
+from mimverify.support.arrays import ArrayLike
 from mimverify.trial.decisions.base import (
     DecisionEvidence,
     StatisticalDecision,
@@ -22,11 +23,11 @@ __all__ = ["TwoSamples", "TwoSamplesEvidence"]
 
 @dataclass(frozen=True)
 class TwoSamples(StatisticalDecision):
-    """The claim that two ways to draw a vector have the same law, by betting on pairs.
+    """The claim that two sources of a vector have the same law: a test by betting on pairs.
 
     A run is observed as a pair (x, y) of vectors `(k,)`. Under one law it fails with
-    probability at most the level, whatever the number of looks; it passes once the profile's
-    `trials` pairs are spent.
+    probability at most the level, at any stopping time; it passes after the profile's
+    `maximum_runs` pairs.
 
     **Arguments**
 
@@ -50,7 +51,7 @@ class TwoSamples(StatisticalDecision):
 
 @dataclass
 class TwoSamplesState(StatisticalState):
-    """The bets, and means of both samples."""
+    """The test by betting, and the means of both samples."""
 
     decision: TwoSamples
     alpha: float
@@ -69,7 +70,7 @@ class TwoSamplesState(StatisticalState):
     def minimum_runs(self) -> int:
         return self.maximum_runs
 
-    def observe(self, observation: Any) -> None:
+    def observe(self, observation: ArrayLike) -> None:
         if self.decided:
             return
         x, y = (np.atleast_1d(np.asarray(v, dtype=np.float64)) for v in observation)
@@ -111,8 +112,8 @@ class TwoSamplesEvidence(DecisionEvidence):
 
     - `names`: of the entries.
     - `means`, `expected`: of the first and of the second sample, entry by entry.
-    - `pairs`: that were compared, of at most `most`.
-    - `log_e_value`: of the bets; fails from −log(`false_alarms`) on.
+    - `pairs`: how many were compared, of at most `most`.
+    - `log_e_value`: log of the test's e-value; fails from −log(`false_alarms`) on.
     - `false_alarms`: probability of failing under one law, at most.
     """
 
@@ -133,12 +134,12 @@ class TwoSamplesEvidence(DecisionEvidence):
 
     @property
     def fraction_used(self) -> float | None:
-        """1 and the part of the needed log e-value that was reached."""
+        """1 + the log e-value as a fraction of the one that fails."""
         return 1.0 + self.log_e_value / -math.log(self.false_alarms)
 
     @property
     def detectable(self) -> float:
-        """A mean difference in one ranked entry that about `most` pairs reveal.
+        """A mean difference in the ranks of one entry that about `most` pairs detect.
 
         From the growth of a bet of the best stake, 2 v/δ² · log(30 b/α) pairs with b = k and the
         second moment v ≤ 1 of a difference (see `SequentialTwoSample`).

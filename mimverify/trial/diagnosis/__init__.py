@@ -1,1 +1,1 @@
-"""Where a trainer leaves gradient descent, and which known wrong rule it follows."""
+"""Where a trainer departs from gradient descent, and which known wrong rule it follows."""

@@ -1,4 +1,4 @@
-"""Where a trainer first leaves gradient descent: step, neuron, and the rule it follows instead.
+"""Where a trainer first departs from gradient descent: step, neuron, and the rule it follows.
 
 Every call of `features` or `step` gives arrays and the weights after each step. Each step is
 compared with the oracle's from the trainer's own weights, so that errors do not accumulate.
@@ -8,22 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mimverify.support.arrays import Float64Array
+from mimverify.support.strict_json import Json
 from mimverify.support.validation import canonical
 from mimverify.trial.diagnosis.wrong_rules import Match, Step, match
-from mimverify.trial.reference.oracle import ORACLE_ACTIVATIONS, ORACLE_LOSSES
+from mimverify.trial.reference.oracle import ORACLE_ACTIVATIONS, ORACLE_LOSSES, Options
 from mimverify.trial.trainer.calls import Call
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 __all__ = ["Divergence", "localise"]
 
-Array = NDArray[np.float64]
-
-_LARGEST = 1 << 28  # multiplications of one trajectory; beyond, looking takes too long
-_LARGEST_RULES = 1 << 26  # multiplications of one step, which the rules take some sixty times
+_LARGEST = 1 << 28  # multiplications of one trajectory; larger ones would take too long
+_LARGEST_RULES = 1 << 26  # multiplications of one step, which the rules repeat some sixty times
 
 
 @dataclass(frozen=True)
@@ -32,11 +34,11 @@ class Divergence:
 
     **Arguments**
 
-    - `step`: counted from 1; 0 where the first weights returned are not those handed over.
-    - `neuron`, `coordinate`: of the entry that is farthest outside its envelope.
-    - `error`, `allowed`: there, and what rounding allows.
-    - `relative`: the error as a fraction of the right weight's size.
-    - `neurons`: how many of them have left their envelopes, of `of`.
+    - `step`: counted from 1; 0 if the first weights returned are not those handed over.
+    - `neuron`, `coordinate`: of the entry with the largest error in units of its envelope.
+    - `error`, `allowed`: of that entry, and its envelope.
+    - `relative`: the error as a fraction of the correct weight's size.
+    - `neurons`: how many of the `of` neurons are outside their envelopes.
     - `settings`: of the step: activation, loss, η, β, n, d, dtype.
     - `behaves_like`: the known wrong rule that the step follows, if one fits.
     """
@@ -49,7 +51,7 @@ class Divergence:
     relative: float
     neurons: int
     of: int
-    settings: dict[str, Any]
+    settings: Json
     behaves_like: Match | None
 
     @property
@@ -71,10 +73,8 @@ class Divergence:
         return text
 
     @classmethod
-    def from_json(
-        cls, record: Mapping[str, Any], behaves_like: Mapping[str, Any] | None
-    ) -> Divergence:
-        """The divergence that `to_json` wrote, and what `Match.to_json` wrote of its rule."""
+    def from_json(cls, record: Json, behaves_like: Json | None) -> Divergence:
+        """The divergence from the records of its own `to_json` and of `Match.to_json`."""
         own = ("step", "neuron", "coordinate", "error", "allowed", "relative_error")
         shown = (*own, "tensor", "index", "envelopes", "neurons_beyond", "neurons")
         return cls(
@@ -90,8 +90,8 @@ class Divergence:
             behaves_like=None if behaves_like is None else Match.from_json(behaves_like),
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """What `first_divergence` holds in a verdict's evidence."""
+    def to_json(self) -> Json:
+        """`first_divergence` of a verdict's evidence."""
         return {
             "tensor": f"W_{self.step}",
             "index": [self.neuron, self.coordinate],
@@ -109,38 +109,38 @@ class Divergence:
 
 
 def _number(value: float | None) -> float:
-    """JSON has no infinity."""
+    """The number from JSON, which has no infinity."""
     return float("inf") if value is None else value
 
 
 def localise(calls: Sequence[Call]) -> Divergence | None:
-    """The first divergent step of these calls, in order; None where every step is right.
+    """The first divergent step of these calls, in order; None if every step is correct.
 
-    Calls whose activation or loss the oracle does not know are left out, and so are problems
-    too large to look at in seconds.
+    Calls whose activation or loss the oracle does not know are skipped, and so are problems
+    that would take more than seconds.
     """
-    with np.errstate(all="ignore"):  # weights may be anything
-        for run in _runs(calls):
-            divergence = _first(run)
+    with np.errstate(all="ignore"):  # weights may be of any size
+        for trajectory in _trajectories(calls):
+            divergence = _first_divergence(trajectory)
             if divergence is not None:
                 return divergence
     return None
 
 
 @dataclass(frozen=True)
-class _Run:
-    """Weights `(steps + 1, m, d)` that a trainer went through on one set of arrays."""
+class _Trajectory:
+    """A trainer's weights `(steps + 1, m, d)` on one set of arrays, from `start` `(m, d)`."""
 
-    start: Array
-    weights: Array
-    arrays: Mapping[str, Any]
-    options: Mapping[str, Any]
+    start: Float64Array
+    weights: Float64Array
+    arrays: Mapping[str, Float64Array]
+    options: Options
     dtype: str
 
 
-def _runs(calls: Sequence[Call]) -> list[_Run]:
-    """Trajectories; calls of `step` that go on from one another are one."""
-    runs: list[_Run] = []
+def _trajectories(calls: Sequence[Call]) -> list[_Trajectory]:
+    """One for each call of `features`; consecutive calls of `step` are joined."""
+    found: list[_Trajectory] = []
     for call in calls:
         names = {"features": "W0", "step": "W"}
         if call.method not in names or call.result is None:
@@ -156,35 +156,36 @@ def _runs(calls: Sequence[Call]) -> list[_Run]:
         result = result.astype(np.float64)
         start = np.asarray(given, dtype=np.float64)
         weights = np.stack([start, result]) if call.method == "step" else result
-        run = _Run(start, weights, arrays, options, given.dtype.name)
-        if call.method == "step" and runs and _goes_on(runs[-1], run):
-            joined = np.concatenate([runs[-1].weights, result[None]])
-            runs[-1] = _Run(runs[-1].start, joined, arrays, options, run.dtype)
+        new = _Trajectory(start, weights, arrays, options, given.dtype.name)
+        if call.method == "step" and found and _continues(found[-1], new):
+            joined = np.concatenate([found[-1].weights, result[None]])
+            found[-1] = _Trajectory(found[-1].start, joined, arrays, options, new.dtype)
         else:
-            runs.append(run)
-    return [run for run in runs if run.start.size * len(run.arrays["y"]) <= _LARGEST]
+            found.append(new)
+    return [one for one in found if one.start.size * len(one.arrays["y"]) <= _LARGEST]
 
 
-def _canonical(options: Mapping[str, Any]) -> dict[str, Any] | None:
-    """η, β and the names in the oracle's spelling; None where it does not know them."""
-    found: dict[str, Any] = {key: float(options[key]) for key in ("eta", "beta")}
+def _canonical(options: Options) -> Options | None:
+    """η, β and the names in the oracle's spelling; None for names that it does not know."""
+    found: Options = {key: float(options[key]) for key in ("eta", "beta")}
     for key, known in (("activation", ORACLE_ACTIVATIONS), ("loss", ORACLE_LOSSES)):
         ours = {canonical(name): name for name in known}
-        if canonical(options[key]) not in ours:
+        name = canonical(options[key])
+        if name not in ours:
             return None
-        found[key] = ours[canonical(options[key])]
+        found[key] = ours[name]
     return found
 
 
-def _goes_on(run: _Run, later: _Run) -> bool:
+def _continues(earlier: _Trajectory, later: _Trajectory) -> bool:
     return (
-        run.options == later.options
-        and np.array_equal(run.weights[-1], later.start)
-        and all(np.array_equal(run.arrays[key], later.arrays[key]) for key in "abXy")
+        earlier.options == later.options
+        and np.array_equal(earlier.weights[-1], later.start)
+        and all(np.array_equal(earlier.arrays[key], later.arrays[key]) for key in "abXy")
     )
 
 
-def _first(run: _Run) -> Divergence | None:
+def _first_divergence(run: _Trajectory) -> Divergence | None:
     moved = np.abs(run.weights[0] - run.start)
     if moved.max() > 0:
         return _divergence(run, 0, moved, np.zeros_like(moved), run.start, None)
@@ -200,10 +201,14 @@ def _first(run: _Run) -> Divergence | None:
     return None
 
 
-def _step(run: _Run, t: int) -> Step:
+def _step(run: _Trajectory, t: int) -> Step:
+    arrays = run.arrays
     return Step(
         W=run.weights[t],
-        **run.arrays,
+        a=arrays["a"],
+        b=arrays["b"],
+        X=arrays["X"],
+        y=arrays["y"],
         got=run.weights[t + 1],
         **run.options,
         dtype=run.dtype,
@@ -212,7 +217,12 @@ def _step(run: _Run, t: int) -> Step:
 
 
 def _divergence(
-    run: _Run, step: int, error: Array, allowed: Array, right: Array, rule: Match | None
+    run: _Trajectory,
+    step: int,
+    error: Float64[Float64Array, "m d"],
+    allowed: Float64[Float64Array, "m d"],
+    right: Float64[Float64Array, "m d"],
+    rule: Match | None,
 ) -> Divergence:
     ratio = error / np.maximum(allowed, np.finfo(np.float64).tiny)
     neuron, coordinate = (int(k) for k in np.unravel_index(int(np.argmax(ratio)), ratio.shape))

@@ -1,35 +1,44 @@
-"""Known wrong update rules, and which of them a trainer's step is.
+"""Known wrong update rules, and which of them a trainer's step follows.
 
-Most rules are the exact step with something exchanged: a rate, the rows, the labels, the
+Most rules are the exact step with one argument replaced: a rate, the rows, the labels, the
 activation. Each predicts the weights after the step from the arrays that the trainer was
-given, in float64, and how far rounding can take a trainer that follows it. A rule is named
-only where the trainer's weights agree with its prediction within that envelope, while they are
-`CLEAR` envelopes or more away from the right ones: it is a finding, never a guess.
+given, in float64, and the rounding envelope of a trainer that follows it. A rule is named
+only if the trainer's weights agree with its prediction within that envelope, while they are
+`CLEAR` envelopes or more from the correct ones: chance agreement is excluded.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
+from mimverify.support.arrays import Float64Array
+from mimverify.support.strict_json import Json
 from mimverify.trial.reference.envelope import lipschitz, step_envelope, unit_roundoff
-from mimverify.trial.reference.oracle import ORACLE_ACTIVATIONS, ORACLE_LOSSES, exact_step
+from mimverify.trial.reference.oracle import (
+    ORACLE_ACTIVATIONS,
+    ORACLE_LOSSES,
+    Option,
+    Options,
+    exact_step,
+)
+
+if TYPE_CHECKING:
+    from jaxtyping import Float64
 
 __all__ = ["CLEAR", "Match", "Step", "match"]
 
-Array = NDArray[np.float64]
-
-#: A deviation of fewer envelopes is too small to tell its cause. Rules with a constant that is
-#: fitted must explain `CLEAR_FITTED` of them.
+#: A deviation of fewer envelopes is too small to identify its cause. Rules with a fitted
+#: constant must explain `CLEAR_FITTED` of them.
 CLEAR, CLEAR_FITTED = 8.0, 100.0
 _BLOCKS = (2048, 1024, 512, 500, 256, 200, 128, 100, 64, 50, 32, 16, 10, 8)  # rows
-_LATER = 3  # steps after the first on which a rule is tried as well
-_NAMES = 3  # rules that are named where they cannot be told apart
+_LATER = 3  # steps after the first on which a rule is tested as well
+_NAMES = 3  # rules that are named at most where they cannot be distinguished
 
 
 @dataclass(frozen=True)
@@ -45,33 +54,33 @@ class Step:
     - `previous`: the trainer's weights one step earlier, where there was one.
     """
 
-    W: Array
-    a: Array
-    b: Array
-    X: Array
-    y: Array
-    got: Array
+    W: Float64Array
+    a: Float64Array
+    b: Float64Array
+    X: Float64Array
+    y: Float64Array
+    got: Float64Array
     eta: float
     beta: float
     activation: str
     loss: str
     dtype: str
-    previous: Array | None = None
+    previous: Float64Array | None = None
 
     @property
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> Options:
         """Those of `exact_step`, by name."""
         names = ("W", "a", "b", "X", "y", "eta", "beta", "activation", "loss")
         return {name: getattr(self, name) for name in names}
 
     @cached_property
-    def right(self) -> Array:
-        """The weights of a correct step."""
+    def right(self) -> Float64[Float64Array, "m d"]:
+        """The weights `(m, d)` after a correct step."""
         return exact_step(**self.arguments)
 
     @cached_property
-    def envelope(self) -> Array:
-        """How far rounding can take a correct step, entry by entry."""
+    def envelope(self) -> Float64[Float64Array, "m d"]:
+        """The rounding envelope of a correct step, `(m, d)`."""
         return step_envelope(**self.arguments, dtype=self.dtype)
 
 
@@ -81,11 +90,11 @@ class Match:
 
     **Arguments**
 
-    - `rule`: its name; several joined by "or" where the arrays cannot tell them apart.
+    - `rule`: its name; several joined by "or" if the arrays cannot distinguish them.
     - `misfit`: distance of the trainer's weights from its prediction, in rounding envelopes.
-    - `deviation`: distance from the right weights, in rounding envelopes.
-    - `steps`: how many steps in a row follow it, of those that were tried.
-    - `tried`: how many were tried.
+    - `deviation`: distance from the correct weights, in rounding envelopes.
+    - `steps`: how many consecutive steps follow it, of those that were tested.
+    - `tried`: how many were tested.
     """
 
     rule: str
@@ -102,7 +111,7 @@ class Match:
         )
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Match:
+    def from_json(cls, record: Json) -> Match:
         """The match that `to_json` wrote."""
         return cls(
             rule=record["rule"],
@@ -112,8 +121,8 @@ class Match:
             tried=record["steps_tried"],
         )
 
-    def to_json(self) -> dict[str, Any]:
-        """What `behaves_like` holds in a verdict's evidence."""
+    def to_json(self) -> Json:
+        """`behaves_like` of a verdict's evidence."""
         return {
             "rule": self.rule,
             "misfit_envelopes": self.misfit,
@@ -125,18 +134,18 @@ class Match:
 
 @dataclass(frozen=True)
 class _Prediction:
-    """The weights that a rule gives, and how far rounding can take a trainer from them."""
+    """The weights that a rule gives, and their rounding envelope, computed when needed."""
 
     rule: str
-    weights: Callable[[], Array]
-    allowed: Callable[[], Array]
+    weights: Callable[[], Float64Array]
+    allowed: Callable[[], Float64Array]
 
 
 _Rules = Callable[[Step], Iterator[_Prediction]]
 
 
 def match(steps: Sequence[Step]) -> Match | None:
-    """The wrong rule that the first of `steps` follows, or None where no known one does.
+    """The wrong rule that the first of `steps` follows; None if no known one fits.
 
     **Arguments**
 
@@ -154,22 +163,22 @@ def _confirmed(
     steps: Sequence[Step], rules: _Rules, clear: float, found: dict[str, tuple[float, float]]
 ) -> Match:
     """The rules of `found` that hold for longest."""
-    alive, held = dict(found), 1
+    matching, held = dict(found), 1
     for step in steps[1:]:
-        later = _matches(step, rules, clear, only=alive)
+        later = _matches(step, rules, clear, only=matching)
         if not later:
             break
-        alive = {rule: both for rule, both in alive.items() if rule in later}
+        matching = {rule: both for rule, both in matching.items() if rule in later}
         held += 1
-    best = sorted(alive, key=lambda rule: alive[rule][0])[:_NAMES]
-    misfit, deviation = alive[best[0]]
+    best = sorted(matching, key=lambda rule: matching[rule][0])[:_NAMES]
+    misfit, deviation = matching[best[0]]
     return Match(" or ".join(best), misfit, deviation, held, len(steps))
 
 
 def _matches(
     step: Step, rules: _Rules, clear: float, only: Container[str] | None = None
 ) -> dict[str, tuple[float, float]]:
-    """Rule → distances in envelopes from its weights and from the right ones, where it fits."""
+    """Rules that fit → distances in envelopes from their weights and from the correct ones."""
     right, envelope = step.right, step.envelope
     deviation = _distance(step.got, right, envelope)
     if not deviation >= clear:
@@ -180,7 +189,7 @@ def _matches(
         if only is not None and prediction.rule not in only:
             continue
         weights = prediction.weights()
-        # The envelope costs as much as the step: look first whether it can matter.
+        # The envelope costs as much as the step: skip it where it cannot decide.
         if not np.abs(step.got - weights).max() <= apart / clear:
             continue
         misfit = _distance(step.got, weights, prediction.allowed())
@@ -189,7 +198,7 @@ def _matches(
     return found
 
 
-def _distance(got: Array, expected: Array, allowed: Array) -> float:
+def _distance(got: Float64Array, expected: Float64Array, allowed: Float64Array) -> float:
     """Largest |got − expected| in units of what is allowed."""
     return float((np.abs(got - expected) / np.maximum(allowed, np.finfo(np.float64).tiny)).max())
 
@@ -197,8 +206,8 @@ def _distance(got: Array, expected: Array, allowed: Array) -> float:
 # -- the rules ---------------------------------------------------------------------------------
 
 
-def _changed(step: Step, rule: str, **changes: Any) -> _Prediction:
-    """The exact step with some of its arguments exchanged."""
+def _changed(step: Step, rule: str, **changes: Option) -> _Prediction:
+    """The exact step with some of its arguments replaced."""
     given = step.arguments | changes
     bounded = given | {"eta": abs(given["eta"]), "beta": abs(given["beta"])}
     return _Prediction(
@@ -208,8 +217,8 @@ def _changed(step: Step, rule: str, **changes: Any) -> _Prediction:
     )
 
 
-def _scaled(step: Step, rule: str, *, keep: float, rate: float, **changes: Any) -> _Prediction:
-    """W' = keep W − rate G, G the gradient with some of its arguments exchanged."""
+def _scaled(step: Step, rule: str, *, keep: float, rate: float, **changes: Option) -> _Prediction:
+    """W' = keep W − rate G, G the gradient with some of its arguments replaced."""
     return _changed(step, rule, eta=rate, beta=(1 - keep) / rate, **changes)
 
 
@@ -327,7 +336,7 @@ def _weights(step: Step) -> Iterator[_Prediction]:
     yield _Prediction("weights not updated", lambda: step.W, partial(np.zeros_like, step.W))
     second = replace(step, W=step.right)
 
-    def two_steps() -> Array:
+    def two_steps() -> Float64Array:
         spread = lipschitz(**step.arguments) * float(np.linalg.norm(step.envelope))
         return np.asarray(second.envelope + spread)
 
@@ -359,8 +368,8 @@ def _weights(step: Step) -> Iterator[_Prediction]:
             )
 
 
-def _after_normalising(step: Step, factor: Array) -> Array:
-    """Each row by its factor: its own errors, and what they do to its length."""
+def _after_normalising(step: Step, factor: Float64Array) -> Float64Array:
+    """The envelope `(m, d)` after scaling each row: its own errors, and those of its length."""
     rows = np.linalg.norm(step.envelope, axis=1, keepdims=True)
     rounding = 16 * unit_roundoff(step.dtype) * np.abs(step.right)
     return np.asarray(factor * (step.envelope + rows + rounding))
@@ -405,18 +414,18 @@ def _fitted(step: Step) -> Iterator[_Prediction]:
             yield _Prediction(
                 rule.format(c),
                 partial(np.add, right, c * direction),
-                partial(_with_memory, step, before, c),
+                partial(_momentum_envelope, step, before, c),
             )
 
 
-def _with_memory(step: Step, before: Step, c: float) -> Array:
+def _momentum_envelope(step: Step, before: Step, c: float) -> Float64Array:
     u = unit_roundoff(step.dtype)
     sizes = np.abs(step.W) + np.abs(before.W)
     return np.asarray(step.envelope + abs(c) * (before.envelope + 8 * u * sizes))
 
 
-def _fit(deviation: Array, direction: Array) -> float | None:
-    """c that minimises ‖deviation − c direction‖; None where nothing is fitted."""
+def _fit(deviation: Float64Array, direction: Float64Array) -> float | None:
+    """c that minimises ‖deviation − c direction‖; None if it is 0 or undetermined."""
     square = float((direction**2).sum())
     if not square > 0 or deviation.size < 3:
         return None
@@ -425,8 +434,7 @@ def _fit(deviation: Array, direction: Array) -> float | None:
 
 
 def _precision(step: Step) -> Iterator[_Prediction]:
-    """Lower precision, where it can be told from the numbers themselves."""
-
+    """Lower precision, as far as the numbers themselves reveal it."""
     narrow = [name for name in _ROUNDINGS if step.dtype != name]
     for name in narrow:
         rounded = {key: _ROUNDINGS[name](getattr(step, key)) for key in ("X", "W", "a", "b", "y")}
@@ -456,27 +464,27 @@ def _precision(step: Step) -> Iterator[_Prediction]:
 _NEAR = 0.1  # of the largest weight
 
 
-def _sum(allowed: Callable[[], Array], step: Step) -> Array:
+def _sum(allowed: Callable[[], Float64Array], step: Step) -> Float64Array:
     return np.asarray(allowed() + step.envelope)
 
 
-def _shifted(weights: Callable[[], Array], by: Array) -> Array:
+def _shifted(weights: Callable[[], Float64Array], by: Float64Array) -> Float64Array:
     return np.asarray(weights() + by)
 
 
-def _bfloat16(values: Array) -> Array:
-    """To nearest, ties to even."""
+def _bfloat16(values: Float64Array) -> Float64Array:
+    """Rounded to nearest, ties to even."""
     bits = values.astype(np.float32).view(np.uint32)
     bits = bits + 0x7FFF + ((bits >> 16) & 1)
     return (bits & np.uint32(0xFFFF0000)).view(np.float32).astype(np.float64)
 
 
-def _through(dtype: Any) -> Callable[[Array], Array]:
+def _through(dtype: DTypeLike) -> Callable[[Float64Array], Float64Array]:
     return lambda values: values.astype(dtype).astype(np.float64)
 
 
 #: The shortest format first: what fits in one also fits in the longer ones.
-_ROUNDINGS: dict[str, Callable[[Array], Array]] = {
+_ROUNDINGS: dict[str, Callable[[Float64Array], Float64Array]] = {
     "bfloat16": _bfloat16,
     "float16": _through(np.float16),
     "float32": _through(np.float32),

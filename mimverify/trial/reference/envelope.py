@@ -1,4 +1,4 @@
-"""How far rounding alone can take a correct implementation of a step. [derived]
+"""The rounding envelope: how far rounding alone can move a correct step. [derived]
 
 For a step from weights that are given exactly, every operation of
 
@@ -20,21 +20,23 @@ R_{t+1} = κ_t R_t + ‖envelope_t‖_F (`lipschitz`, `accumulate`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
-from mimverify.trial.reference.oracle import ORACLE_ACTIVATIONS, ORACLE_LOSSES
+from mimverify.support.arrays import Float64Array, FloatArray
+from mimverify.trial.reference.oracle import ORACLE_ACTIVATIONS, ORACLE_LOSSES, Option
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
 
 #: Units of roundoff allowed for an elementary function, relative to max(1, |value|).
 FUNCTION_ULPS = 8
 
 
-def unit_roundoff(dtype: Any) -> float:
+def unit_roundoff(dtype: DTypeLike) -> float:
     """u of a floating dtype: 2⁻²⁴ for float32, 2⁻⁵³ for float64."""
     return float(np.finfo(dtype).eps) / 2
 
@@ -44,19 +46,19 @@ def _gamma(k: int, u: float) -> float:
 
 
 def step_envelope(
-    W: Any,
-    a: Any,
-    b: Any,
-    X: Any,
-    y: Any,
+    W: Float[FloatArray, "m d"],
+    a: Float[FloatArray, " m"],
+    b: Float[FloatArray, " m"],
+    X: Float[FloatArray, "n d"],
+    y: Float[FloatArray, " n"],
     *,
     eta: float,
     beta: float,
     activation: str,
     loss: str,
-    dtype: Any,
+    dtype: DTypeLike,
     reach: float = 0.0,
-) -> Array:
+) -> Float64[Float64Array, "m d"]:
     """Entrywise bound `(m, d)` on |computed W' − exact W'| for one step in `dtype`.
 
     **Arguments**
@@ -104,19 +106,22 @@ def step_envelope(
 
 
 def _variation(
-    function: Callable[[Array], Array], at: Array, centre: Array, radius: Array
-) -> Array:
+    function: Callable[[Float64Array], Float64Array],
+    at: Float64Array,
+    centre: Float64Array,
+    radius: Float64Array,
+) -> Float64Array:
     """Largest change of a locally monotone function from `centre` at `at`, within `radius`."""
     above, below = function(at + radius) - centre, function(at - radius) - centre
     return np.maximum(np.abs(above, out=above), np.abs(below, out=below), out=above)
 
 
 def lipschitz(
-    W: Any,
-    a: Any,
-    b: Any,
-    X: Any,
-    y: Any,
+    W: Float[FloatArray, "m d"],
+    a: Float[FloatArray, " m"],
+    b: Float[FloatArray, " m"],
+    X: Float[FloatArray, "n d"],
+    y: Float[FloatArray, " n"],
     *,
     eta: float,
     beta: float,
@@ -147,17 +152,25 @@ def lipschitz(
     )
 
 
-def _largest(moment: Array) -> float:
+def _largest(moment: Float64Array) -> float:
     """Largest eigenvalue of a matrix that is symmetric and positive semi-definite."""
     return float(np.linalg.eigvalsh(moment)[-1])
 
 
 def accumulate(
-    weights: Any, a: Any, b: Any, X: Any, y: Any, *, dtype: Any, **options: Any
-) -> Array:
-    """R_t for t = 0 … T: how far a correct trajectory can be from `weights` `(T + 1, m, d)`.
+    weights: FloatArray | Sequence[FloatArray],
+    a: Float[FloatArray, " m"],
+    b: Float[FloatArray, " m"],
+    X: Float[FloatArray, "n d"],
+    y: Float[FloatArray, " n"],
+    *,
+    dtype: DTypeLike,
+    **options: Option,
+) -> Float64[Float64Array, " steps_1"]:
+    """R_t `(T + 1,)`: how far a correct trajectory can be from `weights` `(T + 1, m, d)`.
 
-    `weights` is the exact trajectory; `options` are those of `step_envelope`.
+    `weights` is the exact trajectory; distances are Frobenius norms, `options` those of
+    `step_envelope`.
     """
     radius = [0.0]
     for W in np.asarray(weights, dtype=np.float64)[:-1]:

@@ -1,30 +1,35 @@
 """The independent float64 oracle of one gradient step.
 
 This is the second, deliberately separate implementation of theory.md §2 and §3: textbook
-formulas, no blocks, no backends, nothing imported from the trainer under `mimverify.training`
-or from `mimverify.network`. A trial compares a trainer with it; the tests compare it with
-automatic differentiation.
+formulas, no blocks, no backends, nothing imported from mimverify but names of types. A trial
+compares a trainer with it; the tests compare it with automatic differentiation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import erf, expit
 
-Array = NDArray[np.float64]
+from mimverify.support.arrays import Float64Array, FloatArray
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
+
+#: A keyword argument that is handed through: η or β, or the name of an activation or a loss.
+Option: TypeAlias = Any
+Options: TypeAlias = dict[str, Option]
 
 
 @dataclass(frozen=True)
 class OracleActivation:
     """σ, σ' and sup|σ''| (`curvature`, the kink of ReLU left out)."""
 
-    value: Callable[[Array], Array]
-    first: Callable[[Array], Array]
+    value: Callable[[Float64Array], Float64Array]
+    first: Callable[[Float64Array], Float64Array]
     curvature: float
     kink: bool = False
 
@@ -33,20 +38,20 @@ class OracleActivation:
 class OracleLoss:
     """ψ with l'(f, y) = ψ(f − y), non-decreasing, and sup ψ' (jumps left out)."""
 
-    derivative: Callable[[Array], Array]
+    derivative: Callable[[Float64Array], Float64Array]
     curvature: float
     jump: bool = False
 
 
-def _phi(z: Array) -> Array:
+def _phi(z: Float64Array) -> Float64Array:
     return np.asarray(np.exp(-z * z / 2) / np.sqrt(2 * np.pi))
 
 
-def _cdf(z: Array) -> Array:
+def _cdf(z: Float64Array) -> Float64Array:
     return np.asarray((1 + erf(z / np.sqrt(2))) / 2)
 
 
-def _log_cosh(z: Array) -> Array:
+def _log_cosh(z: Float64Array) -> Float64Array:
     return np.asarray(np.logaddexp(z, -z) - np.log(2))
 
 
@@ -79,20 +84,22 @@ ORACLE_LOSSES: dict[str, OracleLoss] = {
 
 
 def exact_step(
-    W: Any,
-    a: Any,
-    b: Any,
-    X: Any,
-    y: Any,
+    W: Float[FloatArray, "m d"],
+    a: Float[FloatArray, " m"],
+    b: Float[FloatArray, " m"],
+    X: Float[FloatArray, "n d"],
+    y: Float[FloatArray, " n"],
     *,
     eta: float,
     beta: float,
     activation: str,
     loss: str,
-) -> Array:
+) -> Float64[Float64Array, "m d"]:
     """W − η (∇_W L(W) + β W) in float64, shape `(m, d)`.
 
     L(W) = (1/n) Σ_i l(Σ_j a_j σ(w_j·x_i + b_j), y_i).
+
+    **Raises** `KeyError` for a name that is not in `ORACLE_ACTIVATIONS` or `ORACLE_LOSSES`.
     """
     W, a, b, X, y = (np.asarray(v, dtype=np.float64) for v in (W, a, b, X, y))
     sigma, psi = ORACLE_ACTIVATIONS[activation], ORACLE_LOSSES[loss]
@@ -103,17 +110,26 @@ def exact_step(
 
 
 def exact_trajectory(
-    W: Any, a: Any, b: Any, X: Any, y: Any, *, steps: int, **options: Any
-) -> Array:
-    """The weights `(steps + 1, m, d)` of `steps` exact steps from W."""
+    W: Float[FloatArray, "m d"],
+    a: Float[FloatArray, " m"],
+    b: Float[FloatArray, " m"],
+    X: Float[FloatArray, "n d"],
+    y: Float[FloatArray, " n"],
+    *,
+    steps: int,
+    **options: Option,
+) -> Float64[Float64Array, "steps_1 m d"]:
+    """The weights `(steps + 1, m, d)` of `steps` exact steps from W; options of `exact_step`."""
     weights = [np.asarray(W, dtype=np.float64)]
     for _ in range(steps):
         weights.append(exact_step(weights[-1], a, b, X, y, **options))
     return np.array(weights)
 
 
-def label_covariance(X: Any, y: Any, *, loss: str) -> Array:
+def label_covariance(
+    X: Float[FloatArray, "n d"], y: Float[FloatArray, " n"], *, loss: str
+) -> Float64[Float64Array, "d d"]:
     """H = (1/n) Σ_i T_i x_i x_iᵀ, shape `(d, d)`, with T_i = −l'(0, y_i)."""
-    X, y = np.asarray(X, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    T = -ORACLE_LOSSES[loss].derivative(-y)
+    X = np.asarray(X, dtype=np.float64)
+    T = -ORACLE_LOSSES[loss].derivative(-np.asarray(y, dtype=np.float64))
     return np.asarray((X.T * T) @ X / len(y))

@@ -1,1 +1,1 @@
-"""Trials: settings, sessions, processes, verdicts, reports, capsules."""
+"""Running trials: settings, sessions, processes, verdicts, reports, capsules."""

@@ -1,9 +1,9 @@
-"""Trials from Python: adopters' own pytest suites, notebooks and scripts."""
+"""Trials from Python: users' own pytest suites, notebooks and scripts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 from mimverify.support.errors import InputError, TrainerError
 from mimverify.support.threads import thread_limit
@@ -14,11 +14,14 @@ from mimverify.trial.running.runner import run_suite
 from mimverify.trial.running.session import Session
 from mimverify.trial.running.settings import TrialSettings, takes_settings
 
+if TYPE_CHECKING:
+    import pytest
+
 __all__ = ["BoundClaim", "check", "parametrize_with_claims"]
 
 
 @takes_settings
-def check(trainer: object, settings: TrialSettings | None = None, **given: Any) -> Report:
+def check(trainer: object, settings: TrialSettings | None = None, **given: object) -> Report:
     """Put a trainer on trial and return the report.
 
     **Arguments**
@@ -28,7 +31,7 @@ def check(trainer: object, settings: TrialSettings | None = None, **given: Any) 
       that is killed at the time limit. Only the latter can be shared by several `workers`.
     - `settings`: see `TrialSettings`; or its fields by name: `profile="standard"`, `seed=3`, …
 
-    **Raises** `TrainerError` where the trainer cannot be made, `InputError` for settings.
+    **Raises** `TrainerError` for a trainer that cannot be constructed, `InputError` for settings.
     """
     settings = _checked(settings, given)
     if settings.workers > 1:
@@ -51,8 +54,8 @@ def check(trainer: object, settings: TrialSettings | None = None, **given: Any) 
     return Report(settings, [outcome])
 
 
-def _checked(settings: TrialSettings | None, given: dict[str, Any]) -> TrialSettings:
-    """The settings. **Raises** `InputError` for an expected failure of no claim."""
+def _checked(settings: TrialSettings | None, given: Mapping[str, object]) -> TrialSettings:
+    """The settings. **Raises** `InputError` for an expected failure of an unknown claim."""
     made = TrialSettings.of(settings, **given)
     for name in made.unmatched:
         choice("expected_failures", name, load_claims())  # raises, with the nearest name
@@ -61,9 +64,9 @@ def _checked(settings: TrialSettings | None, given: dict[str, Any]) -> TrialSett
 
 
 class BoundClaim:
-    """A claim and the trainer it is about: call it inside a test.
+    """A claim and the session of a trainer: call it inside a test.
 
-    Calling it returns for a pass, and otherwise raises pytest's outcome: failed, skipped
+    A call returns if the claim passed, and otherwise raises pytest's outcome: failed, skipped
     (not applicable, inconclusive) or xfailed (an expected failure).
     """
 
@@ -85,16 +88,16 @@ class BoundClaim:
 
 @takes_settings
 def parametrize_with_claims(
-    trainer: object, settings: TrialSettings | None = None, **given: Any
-) -> Any:
-    """Parametrise a test with every claim, for adopters' own pytest suites:
+    trainer: object, settings: TrialSettings | None = None, **given: object
+) -> pytest.MarkDecorator:
+    """Parametrise a test with every claim, for users' own pytest suites:
 
         @mimverify.parametrize_with_claims("my_package:Trainer")
         def test_theorem(claim):
             claim()
 
-    Arguments as for `check`, but `workers`: pytest runs the claims. The trainer is made at the
-    first call, not at collection.
+    Arguments as for `check`, except `workers`: pytest runs the claims. The trainer is constructed
+    at the first call, not at collection.
     """
     import pytest  # a test suite has it
 

@@ -1,6 +1,6 @@
 """Replay capsules: everything about one failure in one file that is read without pickle.
 
-The arrays that were handed to the trainer and what came back are in the .npz as they were;
+The arrays that were handed to the trainer and that it returned are in the .npz unchanged;
 the JSON beside them holds the rest: claim, configuration, seeds, settings, verdict, versions.
 """
 
@@ -14,15 +14,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from threadpoolctl import threadpool_info
 
 from mimverify.support.archive import Archive
+from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError
-from mimverify.support.strict_json import jsonable
+from mimverify.support.strict_json import Json, jsonable
 from mimverify.support.versions import software_versions
 from mimverify.trial.claims import cases
 from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim
@@ -45,27 +44,27 @@ __all__ = [
 
 # 2: data sets come from another generator. 3: settings as one value, evidence as records.
 _FILE = Archive("replay capsule", version=3)
-_LARGEST = 1 << 26  # bytes of one array; of larger ones the capsule keeps the hash alone
+_LARGEST = 1 << 26  # bytes of one array; of larger ones only the hash is stored
 
 
 class CapsuleError(InputError):
-    """A capsule whose content cannot be used."""
+    """A capsule whose content is invalid."""
 
 
 @dataclass(frozen=True)
 class Capsule:
-    """One failure, and what it takes to repeat it.
+    """One failure, and everything that is needed to repeat it.
 
     **Arguments**
 
     - `claim`: its id.
-    - `claim_set`: version of the claims that decided.
-    - `trainer`: `"module:attribute"`, or None for an object that was in the process.
-    - `settings`, `ledger`: of the run; at which risk.
+    - `claim_set`: version of the set of claims.
+    - `trainer`: `"module:attribute"`, or None for an object of the process.
+    - `settings`, `ledger`: of the run.
     - `case`: the configuration, as `encode_case` writes it, and its `repr`.
     - `turn`: number of the example among all of the claim's, from 0.
     - `seeds`: random states of the trainers made for this example.
-    - `calls`: method, options and hashes of the arrays of the calls behind the decision.
+    - `calls`: method, options and array hashes of the calls on which the decision rests.
     - `verdict`: the recorded one.
     - `environment`: versions, thread pools, platform.
     """
@@ -76,11 +75,11 @@ class Capsule:
     settings: TrialSettings
     ledger: Ledger
     turn: int
-    case: dict[str, Any]
+    case: Json
     seeds: list[int | None]
-    calls: list[dict[str, Any]]
+    calls: list[Json]
     verdict: Verdict
-    environment: dict[str, Any]
+    environment: Json
 
     @property
     def message(self) -> str:
@@ -92,7 +91,7 @@ class Capsule:
 
 
 def capsule_folder(path: str | Path) -> Path:
-    """The folder for capsules, made if need be. **Raises** `InputError` where it cannot be."""
+    """The folder for capsules, created if missing. **Raises** `InputError` if that fails."""
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -119,24 +118,24 @@ def save_capsule(
 
     **Arguments**
 
-    - `verdict`, `trial`: what failed; the trial's calls are recorded.
+    - `verdict`, `trial`: of the failure; the trial has a record of calls.
     - `trainer`, `settings`: as in `Capsule`.
 
     **Raises** `InputError` for a path that cannot be written.
     """
     assert trial.record is not None
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NumpyArray] = {}
     calls = [_call_record(call, arrays) for call in trial.record.calls]
     case = trial.case
     description = {
         "claim": verdict.id,
         "claim_set": CLAIM_SET_VERSION,
         "trainer": trainer,
-        # The claim is named above; others of the run need not exist where this is read.
+        # The claim is named above; the run's others need not exist where this is read.
         "settings": dataclasses.replace(settings, claims=(), expression=None).to_json(),
         "ledger": dataclasses.asdict(trial.ledger),
         "turn": trial.turn,
-        # A claim that fails after its examples fails for no single one of them.
+        # A failure after the last example belongs to no single one.
         "case": {"repr": repr(case), "value": None if case is None else encode_case(case)},
         "seeds": trial.record.seeds,
         "calls": calls,
@@ -146,10 +145,10 @@ def save_capsule(
     _FILE.write(path, description, arrays)
 
 
-def _call_record(call: Call, stored: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """The call with hashes for arrays; arrays of a moderate size go to `stored`."""
+def _call_record(call: Call, stored: dict[str, NumpyArray]) -> Json:
+    """The call with hashes for arrays; those up to `_LARGEST` bytes are added to `stored`."""
 
-    def entry(array: NDArray[Any]) -> dict[str, Any]:
+    def entry(array: NumpyArray) -> Json:
         name = array_hash(array)
         if array.nbytes <= _LARGEST:
             stored[name] = array
@@ -163,14 +162,14 @@ def _call_record(call: Call, stored: dict[str, NDArray[Any]]) -> dict[str, Any]:
     }
 
 
-def array_hash(array: NDArray[Any]) -> str:
+def array_hash(array: NumpyArray) -> str:
     """SHA-256 of dtype, shape and entries."""
     total = hashlib.sha256(f"{array.dtype.str}:{array.shape}:".encode())
     total.update(np.ascontiguousarray(array).tobytes())
     return total.hexdigest()
 
 
-def environment() -> dict[str, Any]:
+def environment() -> Json:
     """Versions, thread pools and platform of this process."""
     versions = software_versions("numpy", "scipy", "hypothesis", if_imported=["torch"])
     pools = [
@@ -183,15 +182,15 @@ def environment() -> dict[str, Any]:
 # -- configurations ----------------------------------------------------------------------------
 
 
-def encode_case(case: Any) -> dict[str, Any] | None:
-    """A configuration in JSON's terms; None for one that is of no known form."""
+def encode_case(case: object) -> Json | None:
+    """A configuration in JSON's terms; None for one of unknown form."""
     try:
         return {"plain": _encode(case)}
     except TypeError:
         return None
 
 
-def _encode(value: Any) -> Any:
+def _encode(value: object) -> object:
     if is_dataclass(value) and not isinstance(value, type):
         items = {item.name: _encode(getattr(value, item.name)) for item in fields(value)}
         return {"class": type(value).__name__, "fields": items}
@@ -202,13 +201,13 @@ def _encode(value: Any) -> Any:
     raise TypeError(f"got {type(value).__name__}")
 
 
-def decode_case(case: Any, claim: Claim) -> Any:
+def decode_case(case: Json, claim: Claim) -> object:
     """The configuration that a capsule's `case` records.
 
     Classes are looked up by name among the dataclasses of `mimverify.trial.claims.cases` and of the
     claim's own module; nothing is evaluated.
 
-    **Raises** `CapsuleError` where it cannot be rebuilt as it was.
+    **Raises** `CapsuleError` if it cannot be rebuilt exactly.
     """
     try:
         text, value = case["repr"], case["value"]
@@ -223,16 +222,16 @@ def decode_case(case: Any, claim: Claim) -> Any:
 
 
 def _case_classes(claim: Claim) -> dict[str, type]:
-    """Defined in these two places: what they import is not for a file to construct."""
+    """Classes defined in these two modules: a file must not construct what they import."""
     return {
         name: value
-        for place in (cases, sys.modules.get(claim.procedure.__module__, cases))
-        for name, value in vars(place).items()
-        if isinstance(value, type) and is_dataclass(value) and value.__module__ == place.__name__
+        for module in (cases, sys.modules.get(claim.procedure.__module__, cases))
+        for name, value in vars(module).items()
+        if isinstance(value, type) and is_dataclass(value) and value.__module__ == module.__name__
     }
 
 
-def _decode(value: Any, classes: dict[str, type]) -> Any:
+def _decode(value: object, classes: dict[str, type]) -> object:
     if not isinstance(value, dict):
         if isinstance(value, list):
             raise TypeError("got a list")
@@ -249,11 +248,11 @@ def _decode(value: Any, classes: dict[str, type]) -> Any:
 # -- reading -----------------------------------------------------------------------------------
 
 
-def load_capsule(path: str | Path) -> tuple[Capsule, dict[str, NDArray[Any]]]:
+def load_capsule(path: str | Path) -> tuple[Capsule, dict[str, NumpyArray]]:
     """The capsule and its arrays by hash.
 
     **Raises** `InputError`, naming the path and the reason, for a file that cannot be read, is
-    something else, was cut off or changed, or comes from a later version.
+    not a capsule, was truncated or changed, or comes from a later version.
     """
     description, arrays = _FILE.read(path)
     try:
@@ -277,7 +276,7 @@ _KINDS: dict[str, type | tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def _check(content: dict[str, Any]) -> None:
+def _check(content: Json) -> None:
     for name, kind in _KINDS.items():
         if not isinstance(content[name], kind):
             raise TypeError(f"{name}={content[name]!r}")
@@ -288,10 +287,10 @@ def _check(content: dict[str, Any]) -> None:
         raise TypeError(f"verdict={content['verdict']!r}")
 
 
-def same_arrays(recorded: Sequence[dict[str, Any]], calls: Sequence[Call]) -> bool:
-    """Whether these calls got exactly the arrays that the capsule's calls got."""
+def same_arrays(recorded: Sequence[Json], calls: Sequence[Call]) -> bool:
+    """Whether these calls got exactly the arrays of the capsule's calls."""
 
-    def given(call: dict[str, Any]) -> dict[str, str]:
+    def given(call: Json) -> dict[str, str]:
         return {key: entry["sha256"] for key, entry in call["arrays"].items()}
 
     return [given(call) for call in recorded] == [

@@ -1,13 +1,12 @@
-"""What a verdict rests on: the records of a claim's decisions, and how they came about."""
+"""The evidence for a verdict: the records of a claim's decisions, and their circumstances."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from mimverify.support.strict_json import jsonable
+from mimverify.support.strict_json import Json, jsonable
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.decisions import DecisionEvidence
 from mimverify.trial.decisions.declared import Omission
@@ -18,19 +17,19 @@ __all__ = ["Evidence"]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was found while a claim was tried.
+    """What was found in the trial of a claim.
 
     **Arguments**
 
-    - `records`: of its decisions: of an exact one over all configurations, of a statistical
-      one for each.
-    - `examples`: configurations that were finished.
-    - `ledger`: at which risk statistical decisions were made; None: there are none.
+    - `records`: of its decisions: one for an exact decision, one for each configuration of a
+      statistical decision.
+    - `examples`: number of configurations that were finished.
+    - `ledger`: the level of its statistical decisions; None: there are none.
     - `omitted`: declared decisions that were not made, with reasons.
-    - `trained_with`: activation and loss of the last call that had any: the trainer may lack
+    - `trained_with`: activation and loss of the last call that had any, which may differ from
       the configuration's.
-    - `notes`: what else the claim says: names and values for each configuration that has any.
-    - `divergence`: the first wrong step among the last calls, where one was found.
+    - `notes`: the claim's own notes (`Trial.note`) of each configuration that has any.
+    - `divergence`: the first wrong step in the recorded calls, if one was found.
     - `trainer_error`: kind of the `TrainerError` that ended it, or "".
     - `no_capsule`: why a failure has no capsule although one was asked for, or "".
     """
@@ -40,14 +39,14 @@ class Evidence:
     ledger: Ledger | None = None
     omitted: tuple[Omission, ...] = ()
     trained_with: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[Mapping[str, object], ...] = ()
     divergence: Divergence | None = None
     trainer_error: str = ""
     no_capsule: str = ""
 
     @property
     def decisive(self) -> DecisionEvidence | None:
-        """The record that failed, or that came nearest to it; None: there is none."""
+        """The record that failed or came nearest to failing; None: there is none."""
         failed = [record for record in self.records if record.failed]
         if failed:
             return failed[0]
@@ -61,12 +60,12 @@ class Evidence:
 
     @property
     def fraction_used(self) -> float | None:
-        """How much of what is allowed was used, of the decisive record."""
+        """`DecisionEvidence.fraction_used` of the decisive record."""
         return None if self.decisive is None else self.decisive.fraction_used
 
     @property
     def worst_records(self) -> list[DecisionEvidence]:
-        """One record for each decision, of the configuration that came nearest to failing."""
+        """One record for each decision: the one that failed or came nearest to failing."""
         worst: dict[str, DecisionEvidence] = {}
         for record in self.records:
             before = worst.setdefault(record.decision, record)
@@ -79,7 +78,7 @@ class Evidence:
 
     @property
     def summaries(self) -> list[str]:
-        """What was measured, a line for each decision; of a failure only what failed."""
+        """What was measured, a line for each decision; if any failed, only for those."""
         failed = [record for record in self.worst_records if record.failed]
         lines = [record.summary for record in failed or self.worst_records]
         return lines + [f"{omission.decision}: omitted" for omission in self.omitted_decisions]
@@ -91,13 +90,13 @@ class Evidence:
 
     @property
     def omitted_decisions(self) -> list[Omission]:
-        """Those of decisions that were made nowhere."""
+        """Omissions of decisions that were made in no configuration."""
         made = {record.decision for record in self.records}
         return [omission for omission in self.omitted if omission.decision not in made]
 
-    def to_json(self) -> dict[str, Any]:
-        """Strict JSON values; what there is none of is left out."""
-        content: dict[str, Any] = {
+    def to_json(self) -> Json:
+        """Strict JSON values, without empty entries."""
+        content: Json = {
             "summary": self.summary,
             "examples": self.examples,
             "decisions": [record.to_json() for record in self.records],
@@ -117,20 +116,20 @@ class Evidence:
             if self.divergence.behaves_like is not None:
                 content["behaves_like"] = self.divergence.behaves_like.to_json()
         kept = ("summary", "examples", "decisions")
-        shown: dict[str, Any] = jsonable(
+        shown: Json = jsonable(
             {name: value for name, value in content.items() if value or name in kept}
         )
         return shown
 
     @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Evidence:
+    def from_json(cls, content: Json) -> Evidence:
         """The evidence that `to_json` wrote."""
-        share = content.get("false_alarm_level")
+        level = content.get("false_alarm_level")
         divergence = content.get("first_divergence")
         return cls(
             records=tuple(map(DecisionEvidence.from_json, content["decisions"])),
             examples=content["examples"],
-            ledger=None if share is None else Ledger(share, content["false_alarm_budget"]),
+            ledger=None if level is None else Ledger(level, content["false_alarm_budget"]),
             omitted=tuple(Omission(**omission) for omission in content.get("omitted", ())),
             trained_with=content.get("trained_with", {}),
             notes=tuple(content.get("notes", ())),
@@ -139,12 +138,12 @@ class Evidence:
             no_capsule=content.get("no_capsule", ""),
         )
 
-    def junit(self) -> Iterator[tuple[str, Any]]:
+    def junit(self) -> Iterator[tuple[str, object]]:
         """Names and single values for JUnit's properties."""
         names = Counter(record.decision for record in self.records)
         seen: Counter[str] = Counter()
         for record in self.records:
-            # One for each configuration: told apart by a number where there are several.
+            # One for each configuration, numbered if there are several.
             several = f".{seen[record.decision]}" if names[record.decision] > 1 else ""
             seen[record.decision] += 1
             yield from record.junit(f"{record.decision}{several}")

@@ -1,6 +1,6 @@
-"""Expected failures: a text file that lives with the adopter.
+"""Expected failures: a text file that the user keeps.
 
-One claim a line, `claim-id: reason`; blank lines and lines that begin with # are skipped.
+One claim per line, `claim-id: reason`; blank lines and lines that begin with # are skipped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["read_expected_failures"]
 
 
 def read_expected_failures(path: str | Path) -> dict[str, str]:
-    """Claim id → reason. **Raises** `InputError` naming file and line of what is wrong."""
+    """Claim id → reason. **Raises** `InputError` naming the file and the invalid line."""
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,7 +1,7 @@
 """The pytest plugin that runs the suite: `pytest properties --trainer my_pkg:trainer`.
 
-`mimverify check` runs the same suite through this plugin in a child process and reads the
-events that it writes.
+`mimverify check` runs the same suite through this plugin in child processes and reads the
+events that they write.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import pytest
 from threadpoolctl import threadpool_limits
 
 from mimverify.support.errors import InputError, MimverifyError, TrainerError
+from mimverify.support.strict_json import Json
 from mimverify.trial.claims.claim import Claim, claims_by_file, suite_path
 from mimverify.trial.outcomes import Status
 from mimverify.trial.running.report import print_verdicts
@@ -33,7 +34,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for spelling in spellings().values():
         if not spelling.pytest:
             continue
-        options: dict[str, Any] = {"help": spelling.help, "metavar": spelling.metavar}
+        options: Json = {"help": spelling.help, "metavar": spelling.metavar}
         if spelling.many:
             options |= {"action": "append"}
         else:
@@ -44,9 +45,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _settings(config: pytest.Config) -> TrialSettings:
-    """From the file that `mimverify check` wrote, or from the options.
+    """From the file that `mimverify check` wrote, or from pytest's options.
 
-    **Raises** `pytest.UsageError` for a setting that is wrong.
+    **Raises** `pytest.UsageError` for an invalid setting.
     """
     path = config.getoption("trial_settings")
     try:
@@ -63,7 +64,7 @@ def _settings(config: pytest.Config) -> TrialSettings:
 
 
 class _Run:
-    """One pytest session's trial."""
+    """The trial of one pytest session."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.settings = _settings(config)
@@ -72,30 +73,30 @@ class _Run:
         descriptor = config.getoption("trial_events")
         self.events: TextIO | None = None if descriptor is None else os.fdopen(descriptor, "w")
 
-    def tell(self, event: str, **record: Any) -> None:
-        """Write one event for the process that started this one."""
+    def report(self, event: str, **record: object) -> None:
+        """Write one event, as a line of JSON, for the process that started this one."""
         if self.events is not None:
             self.events.write(json.dumps({"event": event, **record}, allow_nan=False) + "\n")
             self.events.flush()
 
     def try_claim(self, trial: Trial) -> None:
-        """Try a claim and turn its verdict into an outcome of pytest's."""
+        """Try a claim and raise its verdict as an outcome of pytest."""
         assert self.session is not None
-        self.tell("start", claim=trial.claim.id)
+        self.report("start", claim=trial.claim.id)
         verdict = self.session.verdict(trial)
         self.verdicts.append(verdict)
-        self.tell("verdict", verdict=verdict.to_json())
+        self.report("verdict", verdict=verdict.to_json())
         conclude(verdict)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[_RUN] = _Run(config)
-    # The suite's own products are small. Its threads would wait in busy loops on the cores
-    # that the trainer needs, and the last bits of its oracles would depend on their number.
+    # The suite's own matrix products are small: its threads would spin on cores that the trainer
+    # needs, and the last bits of its oracle would depend on their number.
     threadpool_limits(1)
 
 
-# -- the suite's files hold claims, which pytest would not know for tests ----------------------
+# -- collection of claims, which pytest would not recognise as tests ---------------------------
 
 
 class ClaimTest(pytest.Function):
@@ -115,7 +116,7 @@ class ClaimFile(pytest.File):
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ClaimFile | None:
-    path = file_path.resolve()  # a folder may be linked to
+    path = file_path.resolve()  # the folder may be a symbolic link
     if path.parent == suite_path() and path in claims_by_file():
         made: ClaimFile = ClaimFile.from_parent(parent, path=path)
         return made
@@ -130,7 +131,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Meet the trainer once the claims are known; the default loop then runs them."""
+    """Open the trainer once the claims are selected; the default loop then runs them."""
     config = session.config
     planned = [item.claim.id for item in session.items if isinstance(item, ClaimTest)]
     if config.option.collectonly or not planned:
@@ -139,18 +140,18 @@ def pytest_runtestloop(session: pytest.Session) -> None:
     if config.getoption("trainer") is None:
         raise pytest.UsageError("name the trainer under trial: --trainer module:attribute")
     try:
-        # Those that are left share the time, whoever left the others out.
+        # The selected claims share the time, whichever option deselected the others.
         run.session = Session(config.getoption("trainer"), run.settings, claims=planned)
     except MimverifyError as error:
         kind = error.kind if isinstance(error, TrainerError) else "input"
-        run.tell("unusable", kind=kind, message=str(error))
+        run.report("unusable", kind=kind, message=str(error))
         raise pytest.UsageError(str(error)) from None
-    run.tell("begin", capabilities=run.session.handle.capabilities.to_json(), claims=planned)
+    run.report("begin", capabilities=run.session.handle.capabilities.to_json(), claims=planned)
 
 
 @pytest.fixture
 def trial(request: pytest.FixtureRequest) -> Trial:
-    """The trial of the claim that the test is about, within its share of the time."""
+    """The trial of the test's claim, within the claim's share of the time."""
     session = request.config.stash[_RUN].session
     assert session is not None
     assert isinstance(request.node, ClaimTest)
@@ -158,12 +159,12 @@ def trial(request: pytest.FixtureRequest) -> Trial:
 
 
 def try_claim(trial: Trial, pytestconfig: pytest.Config) -> None:
-    """What each claim's test calls."""
+    """The body of each claim's test."""
     pytestconfig.stash[_RUN].try_claim(trial)
 
 
 def conclude(verdict: Verdict) -> None:
-    """Raise the pytest outcome of a verdict; return for a pass."""
+    """Raise the pytest outcome of a verdict; return if it passed."""
     if verdict.status is Status.PASSED:
         return
     text = f"{verdict.id}: {verdict.status}: {verdict.message}"
@@ -175,7 +176,9 @@ def conclude(verdict: Verdict) -> None:
     pytest.skip(text)
 
 
-def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
     run = config.stash[_RUN]
     if run.verdicts and run.events is None:
         terminalreporter.section("trial")

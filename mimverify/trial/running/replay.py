@@ -1,12 +1,12 @@
-"""A recorded failure repeated: its one configuration, without Hypothesis."""
+"""Replay of a recorded failure: its one configuration, without Hypothesis."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any
 
 from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
 from mimverify.trial.claims.claim import CLAIM_SET_VERSION, load_claims
 from mimverify.trial.outcomes import Status
 from mimverify.trial.running.capsule import Capsule, decode_case, environment, same_arrays
@@ -21,13 +21,13 @@ __all__ = ["Replay", "replay"]
 
 @dataclass(frozen=True)
 class Replay:
-    """What came of it.
+    """The result of a replay.
 
     **Arguments**
 
     - `verdict`: the new one.
     - `recorded`: the message of the recorded one.
-    - `differences`: what is not as it was: claims, arrays, versions.
+    - `differences`: from the recorded run: claims, arrays, versions.
     """
 
     verdict: Verdict
@@ -36,15 +36,15 @@ class Replay:
 
     @property
     def same(self) -> bool:
-        """Whether it fails as it did."""
+        """Whether it fails with the recorded message."""
         return self.verdict.status is Status.FAILED and self.verdict.message == self.recorded
 
     @property
     def exit_code(self) -> int:
-        """1 where it still fails, or where the trainer cannot be used."""
+        """1 if it still fails, or if the trainer cannot be used."""
         return int(self.verdict.status.bad)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Everything, in strict JSON's terms."""
         return {
             "verdict": self.verdict.to_json(),
@@ -57,16 +57,17 @@ class Replay:
 def replay(capsule: Capsule, trainer: object = None, *, threads: int | None = None) -> Replay:
     """Try the claim on the recorded configuration, with the recorded seeds, and decide again.
 
-    A statistical decision repeats the recorded runs until it falls, or until the profile's
-    number of runs is spent. Time is not limited, but that of one call is.
+    A statistical decision repeats the recorded runs until it is made, or until the profile's
+    number of runs is spent. Only the time of a single call is limited.
 
     **Arguments**
 
     - `trainer`: as for `Session`; the capsule's by default.
     - `threads`: of the trainer's libraries; the capsule's by default.
 
-    **Raises** `InputError` for a claim that is no longer there, a configuration that cannot be
-    rebuilt, or a capsule without a trainer's name; `TrainerError` for one that cannot be made.
+    **Raises** `InputError` for a claim that no longer exists, a configuration that cannot be
+    rebuilt, or a capsule without a trainer's name; `TrainerError` for a trainer that cannot be
+    constructed.
     """
     claims = load_claims()
     if capsule.claim not in claims:

@@ -1,4 +1,4 @@
-"""Reports: verdicts as a table for people, as JSON and as JUnit XML for machines."""
+"""Reports: verdicts as a printed table, as JSON and as JUnit XML."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from xml.etree import ElementTree
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mimverify.support.strict_json import Json
 from mimverify.support.versions import software_versions
 from mimverify.trial.claims.claim import CLAIM_SET_VERSION
 from mimverify.trial.decisions import USUALLY, risk_text
@@ -40,15 +40,17 @@ class TrainerReport:
 
     - `trainer`: its name.
     - `verdicts`: of the claims that were finished, in order.
-    - `capabilities`: what it offers, None if it could not be used.
-    - `problem`: why the trial could not begin or was cut short, else "".
-    - `bad_input`: the problem is the caller's: exit code 2.
-    - `unfinished`: claims that were planned and not reached.
+    - `capabilities`: what it offers, None if it could not be constructed.
+    - `problem`: why the trial could not begin or ended early, else "".
+    - `bad_input`: whether the problem is an input error: exit code 2.
+    - `unfinished`: selected claims that were not reached.
+    - `unmatched`: expected failures of claims that do not exist.
+    - `seconds`: time spent.
     """
 
     trainer: str
     verdicts: list[Verdict] = field(default_factory=list)
-    capabilities: dict[str, Any] | None = None
+    capabilities: Json | None = None
     problem: str = ""
     bad_input: bool = False
     unfinished: list[str] = field(default_factory=list)
@@ -68,7 +70,8 @@ class TrainerReport:
             return 2
         return int(bool(self.problem) or any(verdict.status.bad for verdict in self.verdicts))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
+        """Everything, in strict JSON's terms."""
         return {
             "trainer": self.trainer,
             "capabilities": self.capabilities,
@@ -83,7 +86,7 @@ class TrainerReport:
 
 @dataclass
 class Report:
-    """A whole run: its settings and every trainer's verdicts."""
+    """A run: its settings and every trainer's verdicts."""
 
     settings: TrialSettings
     trainers: list[TrainerReport] = field(default_factory=list)
@@ -94,7 +97,7 @@ class Report:
         """The worst of the trainers' exit codes."""
         return max((trainer.exit_code for trainer in self.trainers), default=0)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Everything, in strict JSON's terms."""
         return run_record(self.settings, interrupted=self.interrupted) | {
             "trainers": [trainer.to_json() for trainer in self.trainers],
@@ -109,8 +112,8 @@ class Report:
         return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
 
 
-def run_record(settings: TrialSettings, *, interrupted: bool) -> dict[str, Any]:
-    """What every record of trials says of its run: claims, settings, versions."""
+def run_record(settings: TrialSettings, *, interrupted: bool) -> Json:
+    """The entries that every report has: claim set, settings, versions."""
     return {
         "claim_set": CLAIM_SET_VERSION,
         "profile": settings.profile.name,
@@ -171,7 +174,7 @@ def print_verdicts(
     console: Console | None = None,
     verbose: bool = False,
 ) -> None:
-    """The verdict table, and a line for all that did not pass.
+    """Print the table of verdicts, and the messages of those that did not pass.
 
     `verbose` adds each decision's risk and power.
     """
@@ -216,7 +219,7 @@ def _print_message(verdict: Verdict, console: Console) -> None:
 
 
 def _measured(verdict: Verdict) -> str:
-    """What was found, in the claim's own words."""
+    """The cell of the table that says what was measured."""
     if verdict.status is Status.NOT_APPLICABLE:
         return verdict.message
     return "\n".join(verdict.evidence.summaries) or "–"
@@ -246,7 +249,7 @@ def _print_details(verdicts: Sequence[Verdict], console: Console) -> None:
         names = Counter(record.decision for record in verdict.evidence.records)
         for record in verdict.evidence.records:
             if record.details:
-                # One for each configuration, which is told where there are several.
+                # One for each configuration, which is shown if there are several.
                 case = f" ({record.case})" if names[record.decision] > 1 else ""
                 table.add_row(verdict.id, Text(record.decision), Text(record.details + case))
                 legends.setdefault(record.kind, record.legend)

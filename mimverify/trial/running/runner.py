@@ -1,11 +1,11 @@
-"""Runs the suite against named trainers: child processes of pytest, watched by events.
+"""Runs the suite against named trainers in child processes of pytest, which report events.
 
-One child for a trainer, or several that share its claims. They need not know of one another:
-risk and seeds belong to a claim, whoever tries it, and each child has the profile's time for
-its part, since they run side by side.
+One child for a trainer, or several that share its claims. They are independent: levels and
+seeds belong to a claim, in whichever process it is tried, and each child has the profile's
+time, since they run in parallel.
 
-A child has its own configuration (the suite's pytest.ini) and is blind to the user's:
-no plugin autoloading, no PYTEST_ADDOPTS, no rootdir or conftest but the suite's.
+A child has its own configuration (the suite's pytest.ini) and ignores the user's: no plugin
+autoloading, no PYTEST_ADDOPTS, no rootdir or conftest but the suite's.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, TypeAlias
 
+from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_environment
 from mimverify.trial.claims.claim import Claim, suite_path
 from mimverify.trial.running.capsule import capsule_folder
@@ -33,11 +34,11 @@ from mimverify.trial.running.verdict import Verdict
 
 __all__ = ["run_suite"]
 
-_PATIENCE = 5.0  # s; for the children to end their workers after an interrupt
-_PIECE = 1 << 16  # bytes read at once
+_GRACE_PERIOD = 5.0  # s; for the children to end their workers after an interrupt
+_CHUNK = 1 << 16  # bytes read at once
 
 #: Called with the kind of an event and its record: "begin", "start", "verdict", "unusable".
-OnEvent = Callable[[str, dict[str, Any]], None]
+OnEvent: TypeAlias = Callable[[str, Json], None]
 
 
 def run_suite(
@@ -48,25 +49,25 @@ def run_suite(
     The settings' `workers` is the number of children, which share the claims.
 
     **Raises** `InputError` for a folder of capsules that cannot be used.
-    On `KeyboardInterrupt` the children are ended, and the exception carries the report of
-    what was finished as its argument.
+    On `KeyboardInterrupt` the children are ended, and the exception's argument is the report of
+    the claims that were finished.
     """
     claims = settings.selected()
     report = TrainerReport(trainer)
     report.unfinished = list(claims)
     report.unmatched = settings.unmatched
     if settings.capsules is not None:
-        capsule_folder(settings.capsules)  # refused before the work rather than after
+        capsule_folder(settings.capsules)  # refused before the work, not after
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="mimverify-") as scratch:
         children: list[_Child] = []
         try:
-            for index, part in enumerate(_shared_out(claims, settings.workers)):
+            for index, part in enumerate(_balanced_parts(claims, settings.workers)):
                 folder = Path(scratch) / str(index)
                 folder.mkdir()
                 own = replace(settings, claims=tuple(part), expression=None, workers=1)
                 children.append(_Child(trainer, own, part, folder))
-            _Watch(children, report, on_event).until_the_end()
+            _Collector(children, report, on_event).run()
         except KeyboardInterrupt:
             _end(children)
             raise KeyboardInterrupt(_finished(report, claims, started)) from None
@@ -80,7 +81,7 @@ def run_suite(
 
 
 def _finished(report: TrainerReport, claims: Mapping[str, Claim], started: float) -> TrainerReport:
-    """The report with its verdicts in the suite's order, whoever was done first."""
+    """The report with its verdicts in the suite's order, not that of completion."""
     order = {name: index for index, name in enumerate(claims)}
     report.verdicts.sort(key=lambda verdict: order.get(verdict.id, len(order)))
     report.unfinished.sort(key=lambda name: order.get(name, len(order)))
@@ -88,8 +89,8 @@ def _finished(report: TrainerReport, claims: Mapping[str, Claim], started: float
     return report
 
 
-def _shared_out(claims: Mapping[str, Claim], workers: int) -> list[list[str]]:
-    """The claims in at most that many parts of about one cost, each in the suite's order."""
+def _balanced_parts(claims: Mapping[str, Claim], workers: int) -> list[list[str]]:
+    """The claims in at most `workers` parts of about equal cost, each in the suite's order."""
     parts: list[list[str]] = [[] for _ in range(min(workers, len(claims)))]
     costs = [0.0] * len(parts)
     for claim in sorted(claims.values(), key=lambda claim: -claim.cost):
@@ -132,18 +133,18 @@ class _Child:
         """Of the pipe that events come through."""
         return self._events
 
-    def read(self) -> list[dict[str, Any]] | None:
-        """The events that have come, at least a part of one; None at the end."""
-        piece = os.read(self._events, _PIECE)
-        if not piece:
+    def read(self) -> list[Json] | None:
+        """The events that are complete so far, perhaps none; None at the end."""
+        chunk = os.read(self._events, _CHUNK)
+        if not chunk:
             return None
-        *lines, self._rest = (self._rest + piece).split(b"\n")
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
         return [json.loads(line) for line in lines]
 
     def problem(self) -> str:
         """Once it has ended: why its claims have no verdict, or ""."""
         code = self.process.wait()
-        # 0: all passed; 1: some failed; anything else never got as far as a verdict.
+        # 0: all passed; 1: some failed; anything else: pytest itself failed.
         if code not in (0, 1):
             return f"the suite ended with code {code}: {_last_line(self._output)}"
         return f"the suite ended early: {_last_line(self._output)}" if self.waiting else ""
@@ -153,8 +154,8 @@ class _Child:
         self._output.close()
 
 
-class _Watch:
-    """Takes the children's events down in one report."""
+class _Collector:
+    """Collects the children's events in one report."""
 
     def __init__(
         self, children: Sequence[_Child], report: TrainerReport, on_event: OnEvent | None
@@ -163,7 +164,8 @@ class _Watch:
         self._on_event = on_event or (lambda kind, event: None)
         self._begun = False
 
-    def until_the_end(self) -> None:
+    def run(self) -> None:
+        """Until all children have ended."""
         with selectors.DefaultSelector() as selector:
             for each in self._children:
                 selector.register(each, selectors.EVENT_READ, each)
@@ -176,12 +178,12 @@ class _Watch:
                         problem = child.problem()  # waits for it in any case
                         self._report.problem = self._report.problem or problem
                     for event in events or ():
-                        self._note(event, child)
+                        self._collect(event, child)
 
-    def _note(self, event: dict[str, Any], child: _Child) -> None:
+    def _collect(self, event: Json, child: _Child) -> None:
         kind, report = event["event"], self._report
         if kind == "begin":
-            if self._begun:  # the others tell the same
+            if self._begun:  # all children report the same
                 return
             self._begun = True
             report.capabilities = event["capabilities"]
@@ -210,7 +212,7 @@ def _command(trainer: str, settings: Path, events: int) -> list[str]:
 
 def _environment(scratch: Path) -> dict[str, str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
-    # One thread for the suite itself (see the plugin); the trainer's are set by `threads`.
+    # One thread for the suite itself (see the plugin); `threads` sets the trainer's.
     return (
         environment
         | thread_environment(1)
@@ -223,11 +225,11 @@ def _environment(scratch: Path) -> dict[str, str]:
 
 
 def _end(children: Sequence[_Child]) -> None:
-    """Interrupt the children, give them time to end their workers, then end their groups."""
+    """Interrupt the children, wait while they end their workers, then kill their groups."""
     for child in children:
         with contextlib.suppress(ProcessLookupError):
             child.process.send_signal(signal.SIGINT)
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + _GRACE_PERIOD
     for child in children:
         with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
             child.process.wait(max(deadline - time.monotonic(), 0))
@@ -236,7 +238,7 @@ def _end(children: Sequence[_Child]) -> None:
         child.process.wait()
 
 
-def _last_line(output: Any) -> str:
+def _last_line(output: BinaryIO) -> str:
     output.seek(0)
     lines = [line for line in output.read().decode(errors="replace").splitlines() if line.strip()]
     return lines[-1][:300] if lines else "no output"

@@ -1,17 +1,17 @@
-"""All claims on trial against one trainer: time, risk and expectations shared out."""
+"""The trial of one trainer: all its claims, with their time, levels and expected failures."""
 
 from __future__ import annotations
 
 import shlex
 import time
 from dataclasses import replace
-from typing import Any
 
 from mimverify.handles import InProcessTrainer, TrainerHandle
 from mimverify.handles.isolated import SpawnedTrainer
 from mimverify.support.closing import Closing
 from mimverify.support.errors import InputError, MimverifyError, TrainerError
 from mimverify.support.importing import summarise
+from mimverify.support.strict_json import Json
 from mimverify.trial.claims.claim import Claim, load_claims
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.diagnosis.localisation import localise
@@ -33,7 +33,7 @@ __all__ = ["REFERENCE_TRAINERS", "Session", "open_trainer", "try_claim"]
 
 _GENEROSITY = 3  # parts of the time that one claim may take before it is cut off
 
-#: Short names of the trainers that mimverify brings along.
+#: Short names of mimverify's own trainers.
 REFERENCE_TRAINERS = {
     "numpy": "mimverify:numpy_trainer",
     "torch": "mimverify:torch_trainer",
@@ -43,9 +43,9 @@ REFERENCE_TRAINERS = {
 def open_trainer(
     trainer: object, *, call_seconds: float, threads: int | None = None
 ) -> TrainerHandle:
-    """A handle on a trainer: a name runs in a process of its own, an object in this one.
+    """A handle on a trainer: one given by name runs in a worker process, an object in this one.
 
-    **Raises** `TrainerError` where it cannot be imported or constructed.
+    **Raises** `TrainerError` if it cannot be imported or constructed.
     """
     if isinstance(trainer, str):
         spec = REFERENCE_TRAINERS.get(trainer, trainer)
@@ -54,22 +54,22 @@ def open_trainer(
 
 
 class Session(Closing):
-    """Tries claims against one trainer and returns verdicts; never raises for the trainer's sake.
+    """Tries claims against one trainer; its errors become verdicts, not exceptions.
 
     **Arguments**
 
     - `trainer`: `"module:attribute"`, `"numpy"`, `"torch"`: run in a worker process, killed
       when a call outlasts its limit. Or an instance, class or zero-argument factory: run in
       this process, where nothing can stop a call that hangs.
-    - `settings`: see `TrialSettings`; or its fields by name, on top of it. The claims that it
-      selects share the profile's time. Its workers are not for one session.
+    - `settings`: see `TrialSettings`; its fields may also be given by name, and then replace
+      those of `settings`. The selected claims share the profile's time. `workers` is ignored.
 
     **Raises** `TrainerError` (import, construction), `InputError` (settings).
     """
 
     @takes_settings
     def __init__(
-        self, trainer: object, settings: TrialSettings | None = None, **given: Any
+        self, trainer: object, settings: TrialSettings | None = None, **given: object
     ) -> None:
         self.settings = TrialSettings.of(settings, **given)
         self.profile = self.settings.profile
@@ -85,7 +85,7 @@ class Session(Closing):
         self._trainer = TrainerUnderTrial(self._record)
         self._spec = trainer if isinstance(trainer, str) else None
         self._spent = time.monotonic() - started
-        # Claims that do not apply take no time, and are to leave theirs to the others.
+        # Claims that do not apply take no time: it goes to the others.
         self._waiting = {
             name: claim.cost
             for name, claim in self.claims.items()
@@ -93,12 +93,12 @@ class Session(Closing):
         }
 
     def trial(self, claim: Claim) -> Trial:
-        """The trial of one claim, from now on within its share of the time."""
+        """The trial of one claim; its share of the time begins now."""
         started = time.monotonic()
         left = max(self.profile.seconds - self._spent, 0.0)
         deadline = started + self._share(claim, left)
-        # A single call may outlast the claim's share, so that one that hangs is told from a
-        # trainer that is slow, but not the whole run's time.
+        # A single call may outlast the claim's share, so that a call that hangs is distinguished
+        # from a slow trainer, but not the whole run's time.
         self.handle.deadline = started + left
         self._trainer.deadline = deadline
         self._record.begin()
@@ -129,7 +129,7 @@ class Session(Closing):
         return verdict
 
     def _with_capsule(self, verdict: Verdict, trial: Trial) -> Verdict:
-        """The verdict with its capsule written; a disk that is full does not cost the verdict."""
+        """The verdict with its capsule; an error in writing it is noted in the evidence."""
         assert self._capsules is not None
         path = self._capsules / capsule_name(
             self._spec or self.handle.name, verdict.id, self.profile.name, self.settings.seed
@@ -141,10 +141,10 @@ class Session(Closing):
         return replace(verdict, capsule=str(path))
 
     def _share(self, claim: Claim, left: float) -> float:
-        """This claim's seconds: a generous part of those left, by cost among claims to come.
+        """This claim's seconds: several times its share of those left, which is by cost.
 
-        Most claims decide long before their part is spent, so each may take several parts;
-        together they cannot take more than there is.
+        Most claims decide long before their share is spent, so each may take a multiple of it,
+        up to all the time that is left.
         """
         waiting = sum(self._waiting.values())
         cost = self._waiting.pop(claim.id, claim.cost)
@@ -159,14 +159,14 @@ class Session(Closing):
         return shlex.join(["mimverify", "check", trainer, "--claim", claim.id, *others])
 
     def close(self) -> None:
-        """Let the trainer go."""
+        """End the trainer's process, if it has one."""
         self.handle.close()
 
 
 def try_claim(trial: Trial) -> Verdict:
-    """Try a claim: its status, one line that says why where it did not pass, the evidence."""
+    """Try a claim: its status, one line that says why it did not pass, the evidence."""
     status, message = Status.PASSED, ""
-    changes: dict[str, Any] = {}
+    changes: Json = {}
     try:
         trial.run()
     except ClaimFailed as error:
@@ -187,7 +187,7 @@ def try_claim(trial: Trial) -> Verdict:
         status, message = Status.ERROR, f"the claim itself is at fault: {error}"
     except MimverifyError as error:  # what the trainer returned cannot be measured
         status, message = Status.ERROR, str(error)
-    except Exception as error:  # a fault of the suite must not pass for the trainer's
+    except Exception as error:  # a fault of the suite must not be blamed on the trainer
         status, message = Status.ERROR, f"mimverify itself failed: {summarise(error)}"
     return Verdict(trial.claim.id, status, message, replace(trial.evidence, **changes))
 

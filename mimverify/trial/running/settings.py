@@ -1,21 +1,23 @@
-"""The settings of a trial: one frozen value, whoever asks for the trial.
+"""The settings of a trial: one frozen value, for every way to start one.
 
 The command line, `mimverify.check`, `mimverify.parametrize_with_claims`, pytest's options, the
-child processes that run the suite, reports and capsules all make or read a `TrialSettings`.
-A field says here how it is checked and how command lines spell it; nothing else lists them.
+child processes that run the suite, reports and capsules all construct or read a
+`TrialSettings`. Each field's metadata say how it is checked and how command lines spell it;
+nothing else lists the settings.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable, Collection, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeGuard, TypeVar
 
 from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
 from mimverify.support.validation import choice, integer, number, shortest
 from mimverify.trial.claims.claim import Claim
 from mimverify.trial.claims.selection import matching, select_claims
@@ -26,7 +28,7 @@ __all__ = ["Spelling", "TrialSettings", "spellings", "takes_settings"]
 
 _LARGEST_SEED = 2**32 - 1  # of NumPy's legacy generator, which trainers may use
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+Function = TypeVar("Function", bound=Callable[..., object])
 
 
 @dataclass(frozen=True)
@@ -35,12 +37,12 @@ class Spelling:
 
     **Arguments**
 
-    - `flags`: of `mimverify`; none for a setting that it does not offer.
-    - `pytest`: option of the suite under pytest; "" where pytest has its own.
+    - `flags`: options of `mimverify`.
+    - `pytest`: option of the suite under pytest; "" if pytest has its own.
     - `help`: one sentence.
     - `type`: of the value.
-    - `choices`, `metavar`: as usual; `many`: may be repeated.
-    - `limits`: least and largest value, or None.
+    - `choices`, `metavar`: as for `argparse`; `many`: may be repeated.
+    - `limits`: smallest and largest value, or None.
     """
 
     flags: tuple[str, ...]
@@ -56,10 +58,10 @@ class Spelling:
 # -- one check for each setting ----------------------------------------------------------------
 
 
-def _profile(name: str, value: Any) -> Profile:
+def _profile(name: str, value: object) -> Profile:
     if isinstance(value, Profile):
         return value
-    if isinstance(value, Mapping):  # one that is not in the list, from JSON
+    if isinstance(value, Mapping):  # not a named one, from JSON
         wanted = [item.name for item in fields(Profile)]
         if sorted(value) != sorted(wanted):
             raise InputError(f"{name}={dict(value)!r}: expected {', '.join(wanted)}")
@@ -67,28 +69,30 @@ def _profile(name: str, value: Any) -> Profile:
     return PROFILES[choice(name, value, PROFILES)]
 
 
-def _seed(name: str, value: Any) -> int:
+def _seed(name: str, value: object) -> int:
     return integer(name, value, minimum=0, maximum=_LARGEST_SEED)
 
 
-def _budget(name: str, value: Any) -> float:
-    if number(name, value, minimum=0, exclusive=True) >= 1:
+def _budget(name: str, value: object) -> float:
+    budget = number(name, value, minimum=0, exclusive=True)
+    if budget >= 1:
         raise InputError(f"{name}={value!r}: expected a probability below 1")
-    return float(value)
+    return budget
 
 
-def _claims(name: str, value: Any) -> tuple[str, ...]:
-    ids = [value] if isinstance(value, str) else list(value) if _is_listed(value) else [value]
-    if not all(isinstance(one, str) for one in ids):
+def _claims(name: str, value: object) -> tuple[str, ...]:
+    given = list(value) if _is_listed(value) else [value]
+    ids = [one for one in given if isinstance(one, str)]
+    if len(ids) < len(given):
         raise InputError(f"{name}={value!r}: expected ids of claims")
     return tuple(select_claims(ids)) if ids else ()
 
 
-def _is_listed(value: Any) -> bool:
-    return isinstance(value, (Sequence, Set)) and not isinstance(value, bytes)
+def _is_listed(value: object) -> TypeGuard[Iterable[object]]:
+    return isinstance(value, (Sequence, Set)) and not isinstance(value, (str, bytes))
 
 
-def _expression(name: str, value: Any) -> str | None:
+def _expression(name: str, value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
@@ -97,19 +101,19 @@ def _expression(name: str, value: Any) -> str | None:
     return value
 
 
-def _count(name: str, value: Any) -> int:
+def _count(name: str, value: object) -> int:
     return integer(name, value, minimum=1)
 
 
-def _threads(name: str, value: Any) -> int | None:
+def _threads(name: str, value: object) -> int | None:
     return None if value is None else _count(name, value)
 
 
-def _seconds(name: str, value: Any) -> float | None:
+def _seconds(name: str, value: object) -> float | None:
     return None if value is None else number(name, value, minimum=0, exclusive=True)
 
 
-def _expected(name: str, value: Any) -> Mapping[str, str]:
+def _expected(name: str, value: object) -> Mapping[str, str]:
     if isinstance(value, (str, Path)):
         value = read_expected_failures(value)
     if value is not None and not isinstance(value, Mapping):
@@ -117,7 +121,7 @@ def _expected(name: str, value: Any) -> Mapping[str, str]:
     return MappingProxyType({str(claim): str(reason) for claim, reason in (value or {}).items()})
 
 
-def _folder(name: str, value: Any) -> str | None:
+def _folder(name: str, value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, (str, Path)) or not str(value):
@@ -125,30 +129,30 @@ def _folder(name: str, value: Any) -> str | None:
     return str(value)
 
 
-def _how(check: Callable[[str, Any], Any], spelling: Spelling) -> dict[str, Any]:
-    """A field's metadata."""
+def _how(check: Callable[[str, object], object], spelling: Spelling) -> dict[str, object]:
+    """The metadata of a field."""
     return {"check": check, "spelling": spelling}
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialSettings:
-    """How a trainer is tried, checked where it is made.
+    """The settings of a trial, checked at construction.
 
     **Arguments**
 
-    - `profile`: how thoroughly: "quick", "standard", "deep", or a `Profile`.
-    - `seed`: everything random derives from it.
+    - `profile`: "quick", "standard", "deep", or a `Profile`.
+    - `seed`: all random numbers derive from it.
     - `budget`: total false-alarm probability for a trainer.
-    - `claims`: ids to try; none for all that the profile tries.
-    - `expression`: only claims whose ids it holds for, as pytest's `-k`.
+    - `claims`: ids to try; none for all that the profile includes.
+    - `expression`: only claims whose ids match it, as pytest's `-k`.
     - `workers`: processes that share the claims of a trainer named "module:attribute".
     - `time_limit`: seconds of one call of the trainer; None for the profile's.
-    - `threads`: of the trainer's libraries, and of this process's where it runs the suite itself;
-      a trial's problems are too small for more than one. None leaves them alone.
+    - `threads`: of the trainer's libraries, and of this process's if it runs the suite itself; a
+      trial's problems are too small for more than one. None: as the libraries decide.
     - `expected_failures`: claim id → reason, or a file of such lines.
     - `capsules`: folder for a replay capsule of each failure; None for none.
 
-    **Raises** `InputError` naming the setting that is wrong.
+    **Raises** `InputError` naming the invalid setting.
     """
 
     profile: Profile = field(
@@ -275,26 +279,26 @@ class TrialSettings:
         for item in fields(self):
             checked = item.metadata["check"](item.name, getattr(self, item.name))
             object.__setattr__(self, item.name, checked)
-        # What no claim is left for is refused here, before any work.
+        # A selection without claims is refused here, before any work.
         self.selected()
 
     @classmethod
-    def of(cls, settings: TrialSettings | None = None, /, **given: Any) -> TrialSettings:
-        """Settings from names and plain values, on top of others where there are any."""
+    def of(cls, settings: TrialSettings | None = None, /, **given: object) -> TrialSettings:
+        """Settings from names and plain values; those not given are as in `settings`, if any."""
         if settings is not None and not isinstance(settings, TrialSettings):
             raise InputError(
                 f"settings={settings!r}: expected TrialSettings; a setting is given by its name, "
                 "such as profile='standard'"
             )
         names = [item.name for item in fields(cls)]
-        given = {choice("setting", name, names): value for name, value in given.items()}
-        return cls(**given) if settings is None else dataclasses.replace(settings, **given)
+        known: Json = {choice("setting", name, names): value for name, value in given.items()}
+        return cls(**known) if settings is None else dataclasses.replace(settings, **known)
 
     def selected(self) -> dict[str, Claim]:
-        """The claims that are tried, by id, in the suite's order."""
+        """The claims to try, by id, in the suite's order."""
         if self.expression is None:
             return select_claims(self.claims, self.profile.name)
-        # An expression chooses among all claims, whatever their profile.
+        # An expression selects among all claims, whatever their profile.
         return select_claims(matching(self.expression, self.claims or select_claims(None)))
 
     @property
@@ -308,15 +312,15 @@ class TrialSettings:
         return sorted(set(self.expected_failures) - set(select_claims(None)))
 
     def arguments(self, *always: str, without: Collection[str] = ()) -> list[str]:
-        """Words of a command line for what is not as usual, and for the fields `always` named.
+        """Command-line arguments for the fields that differ from the default, or are in `always`.
 
-        Left out is what a command line cannot say: expected failures, of whose file the name is
-        forgotten, "leave threads alone", and in what a profile differs from the one of its name.
+        Left out is what a command line cannot express: expected failures, whose file name is not
+        kept, `threads=None`, and a profile's differences from the named one.
         """
-        usual, words = TrialSettings(), []
+        default, words = TrialSettings(), []
         for item in fields(self):
             value = getattr(self, item.name)
-            asked = item.name in always or value != getattr(usual, item.name)
+            asked = item.name in always or value != getattr(default, item.name)
             if not asked or item.name in without or value is None or isinstance(value, Mapping):
                 continue
             several = value if isinstance(value, tuple) else (value,)
@@ -325,8 +329,8 @@ class TrialSettings:
                 words += [item.metadata["spelling"].flags[-1], getattr(single, "name", text)]
         return words
 
-    def to_json(self) -> dict[str, Any]:
-        """One JSON value; `from_json` undoes it."""
+    def to_json(self) -> Json:
+        """A JSON object; `from_json` is its inverse."""
         record = {item.name: getattr(self, item.name) for item in fields(self)}
         named = PROFILES.get(self.profile.name) == self.profile
         record["profile"] = self.profile.name if named else dataclasses.asdict(self.profile)
@@ -335,7 +339,7 @@ class TrialSettings:
         return record
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> TrialSettings:
+    def from_json(cls, record: Json) -> TrialSettings:
         """The settings that `to_json` wrote. **Raises** `InputError` for anything else."""
         if not isinstance(record, Mapping):
             raise InputError(f"settings={record!r}: expected names and values")
@@ -348,7 +352,7 @@ def spellings() -> dict[str, Spelling]:
 
 
 def takes_settings(function: Function) -> Function:
-    """Show every setting in the signature of a function that takes them as `**given`."""
+    """Add every setting to the signature of a function that takes them as `**given`."""
     own = inspect.signature(function)
     kept = [p for p in own.parameters.values() if p.kind is not inspect.Parameter.VAR_KEYWORD]
     shown = [

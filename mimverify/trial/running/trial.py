@@ -1,4 +1,4 @@
-"""One claim on trial against one trainer."""
+"""The trial of one claim against one trainer."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import hypothesis
-from numpy.typing import NDArray
 
+from mimverify.support.arrays import NumpyArray
 from mimverify.trial.claims.claim import CAPABILITIES, Claim
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.decisions import (
@@ -28,7 +28,7 @@ from mimverify.trial.decisions import (
 from mimverify.trial.decisions.counted_operations import CountedOperationsState
 from mimverify.trial.decisions.declared import DeclaredDecisions, UndeclaredDecisionError
 from mimverify.trial.decisions.limit_order import LimitOrderState
-from mimverify.trial.decisions.loop import DecidingLoop
+from mimverify.trial.decisions.loop import DecidingLoop, Observations
 from mimverify.trial.decisions.rounding import RoundingState
 from mimverify.trial.outcomes import (
     ClaimError,
@@ -42,28 +42,32 @@ from mimverify.trial.running.evidence import Evidence
 from mimverify.trial.trainer.adapter import TrainerUnderTrial
 from mimverify.trial.trainer.calls import RecordedTrainer
 
+if TYPE_CHECKING:
+    from jaxtyping import Num
+
 __all__ = ["Replayed", "Trial"]
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """The one example that a replay tries: `case`, and its number among all of the claim's."""
+    """The one example that a replay tries: `case`, and its number among the claim's examples."""
 
-    case: Any
+    case: object
     turn: int
 
 
 class Trial:
-    """What a claim's procedure works with.
+    """The trial of one claim: its procedure is called with it, and decides through it.
 
     **Arguments**
 
-    - `claim`, `trainer`, `profile`, `ledger`: who, what, how thoroughly, at which risk.
+    - `claim`, `trainer`: the claim, and the trainer that it is tested on.
+    - `profile`, `ledger`: sample sizes and time limits; the level of each decision.
     - `seed`: the run's seed; every example's seed derives from it, the claim and the example.
-    - `deadline`: `time.monotonic()` after which the rest is inconclusive, or None.
-    - `record`: of the calls of `trainer`, where they are recorded.
+    - `deadline`: `time.monotonic()` after which the claim is inconclusive, or None.
+    - `record`: of the calls of `trainer`, if they are recorded.
     - `replayed`: try this example instead of those that Hypothesis draws.
-    - `loop`: decides; by default at the ledger's share alone.
+    - `loop`: makes the statistical decisions; by default at the ledger's level.
 
     `case` is the configuration under way, `turn` its number from 0, `run_index` the number of
     the run under way in `decide`.
@@ -86,7 +90,7 @@ class Trial:
         self.seed, self.deadline = seed, deadline
         self.record, self._replayed = record, replayed
         self.loop = loop or DecidingLoop((ledger.level,), profile)
-        self.case: Any = None
+        self.case: object = None
         self.turn = -1 if replayed is None else replayed.turn - 1
         self.run_index = -1
         self._declared = DeclaredDecisions(
@@ -96,19 +100,19 @@ class Trial:
         )
         self._exact: dict[ExactDecision, ExactState] = {}
         self._finished: list[DecisionEvidence] = []  # of statistical decisions
-        self._under_way = False  # whether the loop's decisions are not among them
+        self._under_way = False  # whether the loop's decisions are not in `_finished` yet
         self._examples = 0
         self._trained_with: dict[str, str] = {}
-        self._notes: list[dict[str, Any]] = []  # of each configuration
+        self._notes: list[dict[str, object]] = []  # of each configuration
 
     # -- running ---------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Try the claim. Returns if it passed.
+        """Try the claim; returns if it passed.
 
         **Raises** `ClaimFailed`, `Inconclusive`, `NotApplicable`, the `TrainerError` of a
-        trainer that cannot be used, or the `ClaimError` of a claim that does not decide what it
-        declares.
+        trainer that cannot be used, or the `ClaimError` of a claim that does not decide exactly
+        what it declares.
         """
         if self.claim.needs not in self.trainer.capabilities:
             raise NotApplicable(f"needs {CAPABILITIES[self.claim.needs]}")
@@ -130,16 +134,16 @@ class Trial:
             raise Inconclusive(f"nothing was decided: {reasons or 'no configuration was tried'}")
 
     def _has_failed(self) -> bool:
-        """Whether a declared decision has."""
+        """Whether a declared decision has failed."""
         refuted = any(state.refuted for state in self._exact.values())
         return refuted or Status.FAILED in self.loop.ended.values()
 
     def _try_drawn(self) -> None:
         """Configurations that Hypothesis draws, a fresh trainer for each.
 
-        The strata share the profile's number of examples, and each has at least one. The draws
+        The strata share the profile's number of examples; each has at least one. The draws
         depend on the claim, the run's seed and the profile alone. The first failure ends the
-        claim; it is not shrunk, so that seeds cannot be hunted for.
+        claim. It is not shrunk, since shrinking would select for unlucky seeds.
         """
         exact = self.claim.exact
         strata = self.claim.strata(self.trainer)
@@ -149,14 +153,14 @@ class Trial:
                 "statistical claim"
             )
         examples = self.profile.exact_examples if exact else self.profile.statistical_examples
-        seen: list[Any] = []
+        seen: list[object] = []
         failure: Exception | None = None
 
-        def body(case: Any) -> None:
+        def body(case: object) -> None:
             nonlocal failure
-            if failure is not None:  # Hypothesis repeats a failing example; we know the outcome
+            if failure is not None:  # Hypothesis repeats a failing example: same outcome
                 raise failure
-            if case in seen:  # other Booleans, the same configuration, hence the same seeds
+            if case in seen:  # drawn from other Booleans; its seeds would be the same
                 hypothesis.reject()
             if not self.claim.admits(case):  # outside the claim's assumptions
                 hypothesis.reject()
@@ -182,8 +186,8 @@ class Trial:
             seeded = hypothesis.seed(self.seed_of("hypothesis", index))
             seeded(settings(hypothesis.given(stratum)(body)))()
 
-    def _try(self, case: Any) -> None:
-        """One configuration."""
+    def _try(self, case: object) -> None:
+        """Try one configuration."""
         self.case = case
         self.turn += 1
         self.check_time()
@@ -204,9 +208,9 @@ class Trial:
     def combinations(
         self, activations: Sequence[str], losses: Sequence[str], dtypes: Sequence[str]
     ) -> list[tuple[str, str, str]]:
-        """Combinations that the trainer has: in each example one in `Profile.rotation`.
+        """Combinations that the trainer supports: in each example one in `Profile.rotation`.
 
-        **Raises** `NotApplicable` where it has none.
+        **Raises** `NotApplicable` if it supports none.
         """
         supported = list(self.trainer.supported(activations, losses, dtypes))
         every = min(self.profile.rotation, len(supported))
@@ -217,25 +221,25 @@ class Trial:
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise Inconclusive("its share of the profile's time was spent before a decision")
 
-    def seed_of(self, *what: Any) -> int:
-        """A 32-bit seed from the run's seed, the claim and `what` (a case, an index, …)."""
+    def seed_of(self, *what: object) -> int:
+        """A 32-bit seed: a hash of the run's seed, the claim and `what` (a case, an index, …)."""
         text = repr((self.seed, self.claim.id, *what))
         return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
 
     # -- deciding --------------------------------------------------------------------------
 
-    def decide(self, draw: Callable[[int], Any], *decisions: StatisticalDecision) -> None:
+    def decide(self, draw: Callable[[int], object], *decisions: StatisticalDecision) -> None:
         """Make statistical decisions on the same independent runs.
 
         **Arguments**
 
-        - `draw`: called with a seed, a fresh trainer in place, until all are decided or their
-          runs are spent. Returns a mapping from decisions to observations of their kinds, or,
-          for a single decision, the observation.
-        - `decisions`: which; by default all that wait.
+        - `draw`: called with a seed, after the trainer was constructed anew, until all are
+          decided or their runs are spent. Returns a mapping from decisions to observations of
+          their kinds, or, for a single decision, the observation.
+        - `decisions`: by default all that were neither made nor omitted yet.
 
         **Raises** `ClaimFailed`, `Inconclusive`, and `ClaimError` for a decision that was not
-        declared, is made twice, or of which a run says nothing.
+        declared, is made twice, or is missing from a run's observations.
         """
         waiting = [d for d in self._declared.waiting() if isinstance(d, StatisticalDecision)]
         chosen = list(decisions) or waiting or list(self.claim.statistical)
@@ -252,16 +256,14 @@ class Trial:
         self._under_way = False
 
     def _draw(
-        self, index: int, draw: Callable[[int], Any], chosen: Sequence[StatisticalDecision]
-    ) -> Mapping[StatisticalDecision, Any]:
+        self, index: int, draw: Callable[[int], object], chosen: Sequence[StatisticalDecision]
+    ) -> Observations:
         self.check_time()
         self.run_index = index
         seed = self.seed_of(self.case, index)
         self.trainer.fresh(seed)
         drawn = draw(seed)
-        seen: Mapping[StatisticalDecision, Any] = (
-            drawn if isinstance(drawn, Mapping) else {chosen[0]: drawn}
-        )
+        seen: Observations = drawn if isinstance(drawn, Mapping) else {chosen[0]: drawn}
         self._declared.check_observed(chosen, seen)
         self._trained_with = self._options_used()
         return seen
@@ -273,9 +275,9 @@ class Trial:
     @overload
     def on(self, decision: CountedOperations) -> CountedOperationsState: ...
     @overload
-    def on(self, decision: ExactDecision) -> Any: ...
-    def on(self, decision: ExactDecision) -> Any:
-        """The state of an exact decision, whose methods compare.
+    def on(self, decision: ExactDecision) -> Any: ...  # another kind: a state with its own methods
+    def on(self, decision: ExactDecision) -> ExactState:
+        """The state of an exact decision, whose methods make comparisons.
 
         **Raises** `ClaimError` for a decision that was not declared.
         """
@@ -286,21 +288,21 @@ class Trial:
             state = self._exact[decision] = decision.open()
             state.on_compared = partial(self._declared.make, decision)
             if self.record is not None:
-                state.on_settled = self.record.settle
+                state.on_passed = self.record.mark_passed
         state.case = self.case
         return state
 
     def within(
         self,
         what: str,
-        got: NDArray[Any],
-        expected: NDArray[Any],
-        bound: NDArray[Any] | float,
-        **settings: Any,
+        got: Num[NumpyArray, "*shape"],
+        expected: Num[NumpyArray, "*shape"],
+        bound: NumpyArray | float,
+        **settings: object,
     ) -> None:
-        """`RoundingState.within` of the claim's decision on rounding, where it has only one.
+        """`RoundingState.within` of the claim's only decision on rounding.
 
-        **Raises** `ClaimFailed`, and `ClaimError` where it has none, or several.
+        **Raises** `ClaimFailed`, and `ClaimError` if it has none, or several.
         """
         declared = [d for d in self.claim.decisions if isinstance(d, Rounding)]
         if len(declared) != 1:
@@ -310,7 +312,7 @@ class Trial:
             )
         self.on(declared[0]).within(what, got, expected, bound, **settings)
 
-    def _check_class(self, decision: Any, kind: type[Decision], other: str) -> None:
+    def _check_class(self, decision: object, kind: type[Decision], other: str) -> None:
         if not isinstance(decision, kind):
             name = getattr(decision, "name", decision)
             raise ClaimError(
@@ -318,21 +320,21 @@ class Trial:
             )
 
     def omit(self, decision: Decision, reason: str) -> None:
-        """A declared decision cannot be made in this configuration; the report says why.
+        """Omit a declared decision in this configuration, for the reason that the report shows.
 
         **Raises** `ClaimError` for one that was not declared, or was made before.
         """
         self._declared.omit(decision, reason)
 
-    def note(self, **facts: Any) -> None:
-        """Facts about this configuration for the report, in JSON's terms, by name."""
+    def note(self, **facts: object) -> None:
+        """Add facts about this configuration, in JSON's terms, to the report."""
         self._notes[-1] |= facts
 
-    # -- what was found --------------------------------------------------------------------
+    # -- evidence --------------------------------------------------------------------------
 
     @property
     def evidence(self) -> Evidence:
-        """What was found so far."""
+        """The evidence so far."""
         exact = [state.evidence() for state in self._exact.values()]
         return Evidence(
             records=(

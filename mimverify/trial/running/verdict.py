@@ -1,11 +1,10 @@
-"""Verdicts: what a claim's trial came to, and why."""
+"""Verdicts: the outcome of a claim's trial, and its evidence."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
-from mimverify.support.strict_json import jsonable
+from mimverify.support.strict_json import Json, jsonable
 from mimverify.trial.outcomes import Status
 from mimverify.trial.running.evidence import Evidence
 
@@ -20,11 +19,11 @@ class Verdict:
 
     - `id`: the claim.
     - `status`: see `Status`.
-    - `message`: one line; empty where the status says it all.
-    - `evidence`: what it rests on.
+    - `message`: one line; empty for a pass.
+    - `evidence`: the records of its decisions.
     - `seconds`: time spent.
-    - `reproduce`: one command that repeats the trial of this claim.
-    - `capsule`: file that repeats this failure alone, where one was asked for.
+    - `reproduce`: a command that repeats the trial of this claim.
+    - `capsule`: path of the file that repeats this failure alone, if one was written.
     """
 
     id: str
@@ -37,12 +36,12 @@ class Verdict:
 
     @property
     def statistic(self) -> float | None:
-        """The number that it rests on, None where there is none."""
+        """The statistic of the decisive record; None: there is none."""
         return self.evidence.statistic
 
-    def to_json(self) -> dict[str, Any]:
-        """A dictionary of strict JSON values."""
-        record: dict[str, Any] = jsonable(
+    def to_json(self) -> Json:
+        """Strict JSON values."""
+        record: Json = jsonable(
             {
                 "id": self.id,
                 "status": str(self.status),
@@ -57,7 +56,7 @@ class Verdict:
         return record
 
     @classmethod
-    def from_json(cls, record: dict[str, Any]) -> Verdict:
+    def from_json(cls, record: Json) -> Verdict:
         """The verdict that `to_json` wrote."""
         content = {name: value for name, value in record.items() if name != "statistic"}
         content["status"] = Status(record["status"])

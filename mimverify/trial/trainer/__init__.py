@@ -1,1 +1,1 @@
-"""The trainer under trial, as claims see it, and a record of its calls."""
+"""The adapter through which claims call the trainer under trial, and a record of its calls."""

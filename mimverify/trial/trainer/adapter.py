@@ -1,39 +1,40 @@
-"""A trainer's capabilities, as the claims use them."""
+"""The trainer under trial: the methods that claims call, whichever of them it offers."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.handles import TrainerHandle
 from mimverify.handles.methods import OPERATION_COUNTS
 from mimverify.network import ACTIVATIONS, LOSSES
+from mimverify.support.arrays import FloatArray, NumpyArray
 from mimverify.support.validation import canonical
 from mimverify.trial.outcomes import Inconclusive, NotApplicable
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 __all__ = ["STANDARD_ACTIVATIONS", "STANDARD_DTYPES", "STANDARD_LOSSES", "TrainerUnderTrial"]
 
-#: What a trainer that declares nothing is asked to do.
+#: What a trainer that declares nothing is tested with.
 STANDARD_ACTIVATIONS = (
     "log-cosh", "quadratic", "pseudo-huber", "relu", "softplus", "gelu", "tanh"
 )  # fmt: skip
 STANDARD_LOSSES = ("squared", "l1", "huber", "pseudo-huber", "log-cosh")
 STANDARD_DTYPES = ("float64", "float32")
 
-Array = NDArray[np.floating[Any]]
-
 
 class TrainerUnderTrial:
-    """Methods of a trainer behind its handle, one derived from another where possible."""
+    """A trainer behind its handle: `step` and `features` are derived from one another."""
 
     def __init__(self, handle: TrainerHandle) -> None:
         self.handle = handle
         self.methods = handle.capabilities.methods
-        #: Time of `time.monotonic()` after which no call is begun, or None.
+        #: `time.monotonic()` after which no call is begun, or None.
         self.deadline: float | None = None
         declared = handle.capabilities
         # A trainer is called with its own spelling of a name ("logcosh"), the oracle with ours.
@@ -95,29 +96,53 @@ class TrainerUnderTrial:
         """A new trainer whose `random_state`, if it has one, is `seed`."""
         self.handle.fresh(seed)
 
-    def step(self, W: Array, a: Array, b: Array, X: Array, y: Array, **options: Any) -> Array:
+    def step(
+        self,
+        W: Float[FloatArray, "m d"],
+        a: Float[FloatArray, " m"],
+        b: Float[FloatArray, " m"],
+        X: Float[FloatArray, "n d"],
+        y: Float[FloatArray, " n"],
+        **options: object,
+    ) -> Float[FloatArray, "m d"]:
         """One step from W `(m, d)`: by `step`, or as the first of `features`."""
         if "step" in self.methods:
             return self._result("step", {"W": W, "a": a, "b": b, "X": X, "y": y}, options)
         return np.asarray(self.features(W, a, b, X, y, steps=1, **options)[1])
 
     def features(
-        self, W: Array, a: Array, b: Array, X: Array, y: Array, *, steps: int, **options: Any
-    ) -> Array:
+        self,
+        W: Float[FloatArray, "m d"],
+        a: Float[FloatArray, " m"],
+        b: Float[FloatArray, " m"],
+        X: Float[FloatArray, "n d"],
+        y: Float[FloatArray, " n"],
+        *,
+        steps: int,
+        **options: object,
+    ) -> Float[FloatArray, "steps_1 m d"]:
         """The weights `(steps + 1, m, d)` from W: by `features`, or step by step."""
         if "features" in self.methods:
             arrays = {"X": X, "y": y, "W0": W, "a": a, "b": b}
             return self._result("features", arrays, {"steps": steps, **options})
         weights = [np.array(W)]
         for _ in range(steps):
-            # A trainer may return a wider dtype; the trajectory stays in the one asked for.
+            # A trainer may return a wider dtype; the trajectory keeps that of W.
             weights.append(self.step(weights[-1], a, b, X, y, **options).astype(W.dtype))
         return np.array(weights)
 
     def counted_features(
-        self, W: Array, a: Array, b: Array, X: Array, y: Array, *, steps: int, **options: Any
+        self,
+        W: Float[FloatArray, "m d"],
+        a: Float[FloatArray, " m"],
+        b: Float[FloatArray, " m"],
+        X: Float[FloatArray, "n d"],
+        y: Float[FloatArray, " n"],
+        *,
+        steps: int,
+        **options: object,
     ) -> dict[str, int]:
-        """`OPERATION_COUNTS` of so many steps from W, by the trainer's own `operation_counts`."""
+        """`OPERATION_COUNTS` of `steps` steps from W, by the trainer's own `operation_counts`."""
         if "features" in self.methods:
             self.features(W, a, b, X, y, steps=steps, **options)
             return self._operation_counts()
@@ -131,20 +156,24 @@ class TrainerUnderTrial:
         counts = self._result("operation_counts", {}, {})
         return {name: int(k) for name, k in zip(OPERATION_COUNTS, counts, strict=True)}
 
-    def fit(self, X: Array, y: Array) -> None:
-        """Train on the data of both stages, stacked."""
+    def fit(self, X: Float[FloatArray, "n d"], y: Float[FloatArray, " n"]) -> None:
+        """Train on the data of both stages, stacked: X `(n, d)`, y `(n,)`."""
         self._call("fit", {"X": X, "y": y}, {})
 
-    def predict(self, X: Array) -> Array:
-        """Predictions `(n,)`."""
+    def predict(self, X: Float[FloatArray, "n d"]) -> Float[FloatArray, " n"]:
+        """Predictions `(n,)` for X `(n, d)`."""
         return self._result("predict", {"X": X}, {})
 
-    def _result(self, method: str, arrays: dict[str, Array], options: dict[str, Any]) -> Array:
+    def _result(
+        self, method: str, arrays: dict[str, FloatArray], options: dict[str, object]
+    ) -> NumpyArray:
         result = self._call(method, arrays, options)
         assert result is not None  # only fit returns nothing
         return result
 
-    def _call(self, method: str, arrays: dict[str, Array], options: dict[str, Any]) -> Array | None:
+    def _call(
+        self, method: str, arrays: dict[str, FloatArray], options: dict[str, object]
+    ) -> NumpyArray | None:
         if self.deadline is not None and time.monotonic() > self.deadline:
             raise Inconclusive("its share of the profile's time was spent before a decision")
         spelled = {

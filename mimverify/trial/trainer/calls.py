@@ -1,22 +1,20 @@
-"""What was asked of the trainer last, and what came back: the evidence behind a failure."""
+"""The trainer's last calls and their results: the evidence for a failure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.handles import Capabilities, TrainerHandle
+from mimverify.support.arrays import NumpyArray
 from mimverify.support.closing import Closing
+from mimverify.trial.reference.oracle import Options
 
 __all__ = ["Call", "RecordedTrainer"]
 
-Array = NDArray[Any]
-
-_KEEP = 1 << 28  # bytes of arrays kept; older calls are forgotten beyond
+_KEEP = 1 << 28  # bytes of arrays kept; beyond, the oldest calls are dropped
 
 
 @dataclass(frozen=True)
@@ -24,35 +22,35 @@ class Call:
     """One finished call of a trainer's method; `result` is None for `fit`."""
 
     method: str
-    arrays: Mapping[str, Array]
-    options: Mapping[str, Any]
-    result: Array | None
+    arrays: Mapping[str, NumpyArray]
+    options: Options
+    result: NumpyArray | None
 
 
 class RecordedTrainer(Closing):
-    """A `TrainerHandle` that remembers the calls behind the decision to come.
+    """A `TrainerHandle` that records the calls on which the next decision rests.
 
-    `calls` are those of the trainer now in use, since the comparison that passed last;
-    `seeds` are the random states of all trainers of the example so far.
+    `calls` are those of the current trainer since the last comparison that passed; `seeds` are
+    the random states of all trainers of the example so far.
 
     **Arguments**
 
-    - `handle`: what is called.
+    - `handle`: of the trainer.
     """
 
     def __init__(self, handle: TrainerHandle) -> None:
         self._handle = handle
-        self._settled = False
+        self._passed = False
         self.calls: list[Call] = []
         self.seeds: list[int | None] = []
 
     def begin(self) -> None:
-        """A new example: forget the last one."""
-        self.calls, self.seeds, self._settled = [], [], False
+        """Clear the record for a new example."""
+        self.calls, self.seeds, self._passed = [], [], False
 
-    def settle(self) -> None:
-        """What was called so far passed: the next call begins a new record."""
-        self._settled = True
+    def mark_passed(self) -> None:
+        """The calls so far passed a comparison: the next call begins a new record."""
+        self._passed = True
 
     @property
     def deadline(self) -> float | None:
@@ -72,18 +70,18 @@ class RecordedTrainer(Closing):
         return self._handle.capabilities
 
     def fresh(self, random_state: int | None) -> None:
-        self.calls, self._settled = [], False
+        self.calls, self._passed = [], False
         self.seeds.append(random_state)
         self._handle.fresh(random_state)
 
     def call(
-        self, method: str, arrays: Mapping[str, Array], options: Mapping[str, Any]
-    ) -> Array | None:
-        # Copied before the call, which could not change them, since a claim may do so later.
+        self, method: str, arrays: Mapping[str, NumpyArray], options: Mapping[str, object]
+    ) -> NumpyArray | None:
+        # Copied, since the claim may change them later.
         kept = {name: _kept(array) for name, array in arrays.items()}
         result = self._handle.call(method, arrays, options)
-        if self._settled:
-            self.calls, self._settled = [], False
+        if self._passed:
+            self.calls, self._passed = [], False
         self.calls.append(
             Call(method, kept, dict(options), None if result is None else np.array(result))
         )
@@ -95,8 +93,8 @@ class RecordedTrainer(Closing):
         self._handle.close()
 
 
-def _kept(array: Array) -> Array:
-    """The array itself where nobody can change it, as it is handed over again and again."""
+def _kept(array: NumpyArray) -> NumpyArray:
+    """A copy; the array itself if it is read-only, since such are passed many times."""
     return array.copy() if array.flags.writeable else array
 
 
