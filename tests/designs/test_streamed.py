@@ -29,7 +29,7 @@ from mimverify.designs import (
     parquet_labels,
     streamed,
 )
-from mimverify.designs.base import blocks_apart
+from mimverify.designs.base import block_per_thread
 from mimverify.problems import MultiIndexModel
 from mimverify.support.errors import InputError
 from mimverify.training import LayerwiseTrainer
@@ -79,7 +79,7 @@ def test_passes_are_those_of_the_stored_design_bit_for_bit(
     model, backend = MultiIndexModel("cos2z", d, seed=3), get_backend(library, dtype)
     stored = StoredDesign(model.sample(n, dtype=dtype).X, backend)
     design = StreamedDesign(ModelRows(model, n), backend, threads=3)
-    assert design._work_in_threads == (in_threads or blocks_apart(backend))
+    assert design._work_in_threads == (in_threads or block_per_thread(backend))
     assert (design.n_samples, design.dim) == (n, d)
     V = backend.asarray(numbers(7, d))
 
@@ -103,11 +103,11 @@ def test_blocks_taller_than_what_a_thread_reads(
     """As on a device: several threads fill one block."""
     monkeypatch.setattr(base, "_CACHE_BYTES", 1 << 23)
     monkeypatch.setattr(base, "_MAX_ROWS", 1 << 20)
-    monkeypatch.setattr(streamed, "_PIECE_BYTES", 1 << 12)
+    monkeypatch.setattr(streamed, "_CHUNK_BYTES", 1 << 12)
     model, backend = MultiIndexModel("cos2z", 100, seed=1), get_backend(library, dtype)
     stored = StoredDesign(model.sample(20_001, dtype=dtype).X, backend)
     design = StreamedDesign(ModelRows(model, 20_001), backend, threads=3)
-    assert design._cut.span == design._rows > design._cut.piece
+    assert design._chunking.buffer == design._rows > design._chunking.chunk
     V = backend.asarray(numbers(4, 100))
     expected, result = (
         backend.to_numpy(X.one_pass(V, lambda P, _: P * P)) for X in (stored, design)
@@ -430,7 +430,7 @@ def test_what_a_reader_raises_ends_the_pass(error: BaseException) -> None:
     with pytest.raises(type(error)):
         design.one_pass(np.ones((1, 4)), lambda P, _: P)
     assert reading_threads() == []
-    assert len(source.asked) * design._cut.span < source.n_rows  # the rest was given up
+    assert len(source.asked) * design._chunking.buffer < source.n_rows  # the rest was given up
 
 
 @pytest.mark.parametrize("in_threads", [True, False])
@@ -522,7 +522,7 @@ def test_memory_does_not_grow_with_the_rows(kind: str, tmp_path: Path) -> None:
         tracemalloc.start()
         try:
             design.one_pass(V, lambda P, _: P)
-            return tracemalloc.get_traced_memory()[1], design._cut.span * d * 8
+            return tracemalloc.get_traced_memory()[1], design._chunking.buffer * d * 8
         finally:
             tracemalloc.stop()
 
