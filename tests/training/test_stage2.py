@@ -15,7 +15,7 @@ from mimverify.network import get_activation
 from mimverify.support.errors import InputError
 from mimverify.support.scratch import Scratch
 from mimverify.training import Readout, stage2, train_readout
-from mimverify.training import features as features_room
+from mimverify.training import features as features_module
 
 Array = NDArray[Any]
 N, D, P = 250, 6, 12
@@ -84,12 +84,12 @@ def tolerance(phi: Array, y: Array, ridge: float) -> float:
 def test_closed_form_is_the_ridge_solution(
     clear: float, ridge: float, rows: int, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one strip of rows, and in seven uneven ones, of which three make a piece."""
-    monkeypatch.setattr(stage2, "_CLEAR", clear)
+    """In one block of rows, and in seven uneven ones, three to a chunk."""
+    monkeypatch.setattr(stage2, "_DEFINITE", clear)
     # Nothing falls back on the other method unseen.
     monkeypatch.delattr(stage2, "eigh" if clear == 0 else "cho_factor")
-    monkeypatch.setattr(features_room, "FEATURE_STRIP", rows)
-    monkeypatch.setattr(features_room, "FEATURE_PIECE", 2 * rows + 1)
+    monkeypatch.setattr(features_module, "FEATURE_BLOCK_ROWS", rows)
+    monkeypatch.setattr(features_module, "FEATURE_CHUNK_ROWS", 2 * rows + 1)
     X, y, W = problem()
     readout = fit(X, y, W, library, ridge=ridge)
     phi = features(X, W)
@@ -242,7 +242,7 @@ def test_projections_are_all_that_prediction_needs(library: str) -> None:
         rows = readout.directions if linear is None else np.vstack([readout.directions, theta])
         np.testing.assert_array_equal(readout.predict_projected(X @ rows.T), readout.predict(X))
     blocks = readout.predict(np.concatenate([X] * 40))  # more rows than one strip holds
-    assert len(blocks) == 40 * N > features_room.FEATURE_STRIP
+    assert len(blocks) == 40 * N > features_module.FEATURE_BLOCK_ROWS
     # Another number of rows may change the order of summation in the product: d + p roundings.
     size = np.abs(readout.weights).sum() * 20 + 100
     assert np.abs(blocks.reshape(40, N) - readout.predict(X)).max() <= 4 * (D + P) * 2.0**-53 * size
@@ -305,7 +305,7 @@ def test_features_are_what_they_are_called(rows: int, dtype: str) -> None:
     P, biases = rng.standard_normal((rows, 3)).astype(dtype), rng.standard_normal(8)
     for name in ("log-cosh", "quadratic", "softplus"):
         activation = get_activation(name)
-        made = features_room.Features(3, biases, activation)
+        made = features_module.Features(3, biases, activation)
         expected = activation.value(P.astype(np.float64)[:, np.arange(8) % 3] + biases)
         scratch = Scratch()
         for _ in range(2):  # memory is used again
@@ -321,8 +321,8 @@ def test_whole_numbers_as_projections_leave_the_biases_whole() -> None:
     readout = fit(X, y, W)
     P = np.rint(X @ readout.directions.T)
     expected = readout.predict_projected(P)
-    alike: list[Any] = [P.astype(np.int64), P.tolist(), P.astype(np.float16)]
-    for same in alike:
+    accepted: list[Any] = [P.astype(np.int64), P.tolist(), P.astype(np.float16)]
+    for same in accepted:
         np.testing.assert_array_equal(readout.predict_projected(same), expected)
 
 

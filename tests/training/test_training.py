@@ -705,7 +705,7 @@ def test_fit_uses_one_half_for_each_stage(library: str) -> None:
 
 
 @pytest.mark.parametrize("remove", [False, True])
-def test_fit_follows_the_recipe(remove: bool, library: str) -> None:
+def test_fit_is_its_documented_parts(remove: bool, library: str) -> None:
     """Stage 1 of `fit` is `train_first_layer` with the documented parts, bit for bit."""
     X, y = sample(link="relu-sum")
     start = Network(*general_network())

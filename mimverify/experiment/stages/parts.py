@@ -11,7 +11,7 @@ from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.problems.model import STRIP, blocks_at_once
 from mimverify.problems.streams import BLOCK_ROWS
 from mimverify.support.threads import current_threads
-from mimverify.training.features import FEATURE_PIECE, FEATURE_STRIP
+from mimverify.training.features import FEATURE_CHUNK_ROWS, FEATURE_BLOCK_ROWS
 
 # Directions that `oracle_readout` gives its features.
 _ORACLE = 64
@@ -47,9 +47,9 @@ def projections(config: ResolvedConfig, dim: int) -> Part:
     """
     backend = get_backend(config.backend, config.dtype, config.device)
     rows = min(rows_per_block(dim, backend), config.samples)
-    gathered = min(rows + FEATURE_PIECE, config.samples)
+    gathered = min(rows + FEATURE_CHUNK_ROWS, config.samples)
     directions = max(config.neurons, _ORACLE if config.baselines else 0)
-    strip = min(rows, FEATURE_STRIP)
+    strip = min(rows, FEATURE_BLOCK_ROWS)
     features = 8 * 2 * strip * config.readout_neurons * current_threads()
     held = max(2 * rows, gathered) * directions * itemsize(config)
     return Part("projections", held + features)
