@@ -16,7 +16,7 @@ import numpy as np
 from mimverify.designs.base import Design
 from mimverify.network.activations import Activation
 from mimverify.problems.streams import cut_rows
-from mimverify.support.arrays import Float64Array, FloatArray
+from mimverify.support.arrays import Float64Array, FloatArray, NumpyArray
 from mimverify.support.scratch import Pool, Scratch
 from mimverify.support.threads import (
     current_threads,
@@ -26,7 +26,7 @@ from mimverify.support.threads import (
 )
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float64
+    from jaxtyping import Float64, Real
 
 _Block = tuple[FloatArray, Float64Array]  # projections (k, q) and labels (k,)
 
@@ -56,7 +56,7 @@ class Features:
     def __len__(self) -> int:
         return len(self.biases)
 
-    def of(self, P: Float[FloatArray, "n k"], scratch: Scratch) -> Float64[Float64Array, "n p"]:
+    def of(self, P: Real[NumpyArray, "n k"], scratch: Scratch) -> Float64[Float64Array, "n p"]:
         """φ `(n, p)`, float64, of projections `(n, k)` or wider; overwritten by the next call.
 
         Computed in float32 if the projections are: their rounding dominates.

@@ -21,14 +21,14 @@ from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
 from mimverify.designs.base import Design
 from mimverify.network.activations import Activation
-from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray
+from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray, NumpyArray
 from mimverify.support.errors import DivergenceError, InputError
 from mimverify.support.threads import single_threaded_libraries
 from mimverify.support.validation import choice, integer, number
 from mimverify.training.features import Features, feature_moments
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float64
+    from jaxtyping import Float, Float64, Real
 
 READOUTS = ("closed-form", "gradient-descent")
 
@@ -58,7 +58,7 @@ class Readout:
     linear: Float64Array | None = None
     iterations: int | None = None
 
-    def predict(self, X: Float[FloatArray, "n d"]) -> Float64[Float64Array, " n"]:
+    def predict(self, X: Real[NumpyArray, "n d"]) -> Float64[Float64Array, " n"]:
         """Predictions `(n,)` for inputs `(n, d)`."""
         V = self.directions if self.linear is None else np.vstack([self.directions, self.linear])
         directions = V.T.astype(X.dtype)
