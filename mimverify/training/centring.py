@@ -11,6 +11,7 @@ import numpy as np
 from scipy.optimize import brentq
 
 from mimverify.network.losses import Loss
+from mimverify.problems.streams import cut_rows
 from mimverify.support.arrays import Float64Array, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.threads import map_in_order
@@ -91,14 +92,12 @@ def _mean_derivative(
 ) -> float:
     """mean l'(c, y_i), in blocks that fit in the cache."""
 
-    def block_sum(start: int) -> float:
-        labels = y[start : start + _BLOCK_LABELS]
+    def block_sum(rows: slice) -> float:
+        labels = y[rows]
         slope = loss.derivative(np.full_like(labels, c), labels)
-        return float(
-            np.sum(slope) if weights is None else slope @ weights[start : start + _BLOCK_LABELS]
-        )
+        return float(np.sum(slope) if weights is None else slope @ weights[rows])
 
-    total: float = sum(map_in_order(block_sum, range(0, len(y), _BLOCK_LABELS)))
+    total = sum(map_in_order(block_sum, list(cut_rows(slice(0, len(y)), _BLOCK_LABELS))))
     return total / (len(y) if weights is None else float(np.sum(weights)))
 
 

@@ -67,9 +67,8 @@ class Features:
         (work,) = scratch.blocks((2, _CACHE_ROWS, len(self)), biases)
         z, value = work
         which = np.arange(len(self)) % self.directions
-        for start in range(0, len(P), _CACHE_ROWS):
-            rows = slice(start, min(start + _CACHE_ROWS, len(P)))
-            height = rows.stop - start
+        for rows in cut_rows(slice(0, len(P)), _CACHE_ROWS):
+            height = rows.stop - rows.start
             # Any mode but "raise", which allocates another array.
             np.take(P[rows], which, axis=1, out=z[:height], mode="clip")
             z[:height] += biases

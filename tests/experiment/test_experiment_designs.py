@@ -460,7 +460,7 @@ def test_streamed_and_lazy_need_less_than_the_inputs() -> None:
 def test_announcement_adds_up_and_refuses(design: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = small(design=design)
     need = memory_need(config.resolved())
-    assert need.total == sum(part.size for part in need.parts)
+    assert need.total == sum(item.size for item in need.items)
     monkeypatch.setattr(memory, "physical_memory", lambda: 10**9)
     experiment = Experiment(config)
     assert experiment.announcement.startswith("memory: ")

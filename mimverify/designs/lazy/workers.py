@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from mimverify.backends import Backend
 from mimverify.support.arrays import Float64Array
 from mimverify.support.threads import current_threads, map_in_order
 from mimverify.support.validation import integer
+
+_Result = TypeVar("_Result")
 
 #: What a task contributes to sums: float64 arrays of fixed shapes.
 Sums = Sequence[Float64Array]
@@ -37,7 +39,7 @@ class Workers:
         if backend.device != "cpu":
             self.threads = 1
 
-    def run(self, task: Callable[[int], Any], blocks: Sequence[int]) -> list[Any]:
+    def run(self, task: Callable[[int], _Result], blocks: Sequence[int]) -> list[_Result]:
         """The results of task(i) for each block i, in order. What a task raises is raised."""
         if self.threads == 1 or len(blocks) < 2:
             return [task(i) for i in blocks]
