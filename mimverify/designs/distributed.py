@@ -47,7 +47,7 @@ class Communicator:
         self.device = device
 
     def sum_(self, x: Array) -> Array:
-        """The sum over processes, bit for bit the same on each, in own where possible."""
+        """The sum over processes, bit for bit the same on each, in place where possible."""
         return x
 
     def gather(self, x: Array) -> list[Array]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from types import ModuleType
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from mimverify.support.arrays import Array
 __all__ = ["Pool", "Scratch", "library"]
 
 
-def library(array: Array) -> Array:
+def library(array: Array) -> ModuleType:
     """The array's library, NumPy or Torch: its functions take `out`, unlike the array API's."""
     if isinstance(array, np.ndarray):
         return np
@@ -38,7 +39,7 @@ class Scratch(threading.local):
         """`count` arrays with the library, dtype, shape `(k, m)` and memory order of `block`."""
         k, m = block.shape
         if _by_columns(block):
-            return [blocks.T for blocks in self.blocks((m, k), block, count)]
+            return [block.T for block in self.blocks((m, k), block, count)]
         return self.blocks((k, m), block, count)
 
     def blocks(self, shape: Sequence[int], like: Array, count: int = 1) -> list[Array]:

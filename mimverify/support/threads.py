@@ -169,7 +169,7 @@ def map_in_order(
     # With a context for each: NumPy's error state of the caller applies to them too.
     others = [_helpers().submit(copy_context().run, help_out) for _ in range(count - 1)]
     try:
-        work()  # this thread takes term, in case the helpers are busy elsewhere
+        work()  # this thread takes part, in case the helpers are busy elsewhere
     except BaseException:
         stop.set()  # also where this thread is interrupted
         raise

@@ -26,7 +26,7 @@ from mimverify.support.threads import (
 )
 
 if TYPE_CHECKING:
-    from jaxtyping import Float64, Real
+    from jaxtyping import Float, Float64, Real
 
 _Block = tuple[FloatArray, Float64Array]  # projections (k, q) and labels (k,)
 
@@ -110,7 +110,12 @@ class Moments:
     intercept: float
 
 
-def feature_moments(design: Design, y: FloatArray, V: Float64Array, features: Features) -> Moments:
+def feature_moments(
+    design: Design,
+    y: Float[FloatArray, " n"],
+    V: Float64[Float64Array, "rows d"],
+    features: Features,
+) -> Moments:
     """The moments over all rows of a design, in one pass.
 
     **Arguments**
