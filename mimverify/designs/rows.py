@@ -155,7 +155,7 @@ class IterableRows(SequentialRows):
 
     **Arguments**
 
-    - `blocks`: a function that returns a fresh iterator of row blocks `(k, d)`, or an
+    - `blocks`: a function that returns a new iterator of row blocks `(k, d)`, or an
       iterable such as a list, whose iterators start over. Heights may differ.
     - `n_rows`, `dim`: n and d; without n, one pass counts the rows.
 

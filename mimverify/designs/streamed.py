@@ -47,8 +47,8 @@ _AHEAD_BYTES = 1 << 30
 class StreamedDesign(Design):
     """Row blocks of a source, read ahead by threads while earlier ones are processed.
 
-    The results are those of the `StoredDesign` of the same rows bit for bit (for short rows, if
-    both compute with the same BLAS threads); memory does not depend on n.
+    The results are those of the `StoredDesign` of the same rows bit for bit; memory does not depend
+    on n.
 
     **Arguments**
 

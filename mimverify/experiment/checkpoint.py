@@ -95,17 +95,17 @@ def check_resumable(
     **Raises** `InputError` naming the first field that differs, and both values.
     """
     # As read from a file: tuples are lists, NumPy's numbers are Python's.
-    asked = json.loads(json_text("configuration", dict(configuration)))
+    requested = json.loads(json_text("configuration", dict(configuration)))
     saved = json.loads(json_text("configuration", checkpoint.configuration))
-    for field in [*asked, *(field for field in saved if field not in asked)]:
+    for field in [*requested, *(field for field in saved if field not in requested)]:
         if field in may_differ:
             continue
-        if field not in saved or field not in asked:
+        if field not in saved or field not in requested:
             side = "the new one" if field in saved else "the checkpoint's"
             raise InputError(f"{field}: expected in both configurations, missing in {side}")
-        if asked[field] != saved[field]:
+        if requested[field] != saved[field]:
             raise InputError(
-                f"{field}={asked[field]!r}: the run of the checkpoint had {saved[field]!r}; "
+                f"{field}={requested[field]!r}: the run of the checkpoint had {saved[field]!r}; "
                 "expected the same"
             )
 

@@ -198,7 +198,7 @@ def sum_in_order(
 ) -> Array:
     """Σ task(item), added in order, whichever thread is done first; at least one item.
 
-    What task returns are arrays that nobody else keeps: the first becomes the sum. Few of
+    The results of task are arrays that nothing else refers to: the first becomes the sum. Few of
     them exist at a time; `release` is called with each that has been added.
     """
     lock = threading.Lock()

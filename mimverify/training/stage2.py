@@ -101,7 +101,7 @@ def train_readout(
     tolerance: float = 1e-6,
     linear: Float64Array | None = None,
 ) -> Readout:
-    """Fit the output weights on a *fresh* data set.
+    """Fit the output weights on a data set that stage 1 did not use.
 
     **Arguments**
 

@@ -202,7 +202,7 @@ def test_a_broken_design_fails(broken: type[LazyGaussianDesign], check: str) -> 
 
 # --- training --------------------------------------------------------------------------------
 
-RECIPES: dict[str, dict[str, Any]] = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "default": {},
     "eight-steps": {"steps": 8},
     "l1-gelu": {"activation": "gelu", "loss": "l1"},
@@ -221,12 +221,12 @@ RECIPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_training_is_that_on_a_completion(recipe: str, library: str, dtype: str) -> None:
+@pytest.mark.parametrize("name", OPTIONS)
+def test_training_is_that_on_a_completion(name: str, library: str, dtype: str) -> None:
     """At every step, labels included, also beyond what was reserved."""
     design = lazy(400, 50, library=library, dtype=dtype, seed=3, right=4, left=4)
     model = MultiIndexModel("tanh3", 50, seed=1, noise=0.0)
-    assert retraining_error(design, model, **RECIPES[recipe]) <= 1
+    assert retraining_error(design, model, **OPTIONS[name]) <= 1
     assert orthonormality(design) <= 1
     assert consistency(design) <= 1
 

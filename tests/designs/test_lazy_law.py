@@ -29,7 +29,7 @@ BACKEND = get_backend("numpy", "float64")
 
 @dataclass(frozen=True, eq=False)
 class Configuration:
-    """A problem and a recipe to train on it."""
+    """A problem and the options to train on it."""
 
     link: str
     n: int

@@ -301,7 +301,7 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 # -- going on ----------------------------------------------------------------------------------
 
 
-def test_the_same_configuration_can_go_on(tmp_path: Path) -> None:
+def test_the_same_configuration_can_resume(tmp_path: Path) -> None:
     check_resumable(example(), CONFIGURATION)
     check_resumable(example(), CONFIGURATION | {"threads": 8}, may_differ=("threads",))
     check_resumable(example(), CONFIGURATION | {"noise": np.float64(0.1)})

@@ -64,7 +64,7 @@ class Stages(ABC):
         """
 
     def test(self, predictors: dict[str, Predictor]) -> dict[str, float]:
-        """Normalised errors on fresh inputs. **Raises** as `test_errors`."""
+        """Normalised errors on new inputs. **Raises** as `test_errors`."""
         samples, tested = self.config.test_samples, 0
         trained = predictors["trainer"]
 
