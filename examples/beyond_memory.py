@@ -1,8 +1,8 @@
-"""Train on a Gaussian matrix that is never stored, and see what that costs.
+"""Train on a Gaussian matrix that is never stored, and measure the cost.
 
     python examples/beyond_memory.py [d [n [backend]]]
 
-The same trainer as always, m = 8 neurons, two steps; by default d = 10⁵ and n = 10⁶, a matrix
+The reference trainer, m = 8 neurons, two steps; by default d = 10⁵ and n = 10⁶, a matrix
 of 400 GB. The whole run (labels, centring, both steps) is compared with drawing as many
 normals with the backend's own generator, in the same process; "the rest" is start, link,
 centring, copies and waiting. For d = 10⁶:
@@ -39,10 +39,10 @@ class Run:
 
 def train(dim: int, samples: int, backend: str) -> Run:
     start = time.perf_counter()
-    place = get_backend(backend, DTYPE)
+    arrays = get_backend(backend, DTYPE)
     model = MultiIndexModel("cos2z", dim)
-    design = LazyGaussianDesign(samples, dim, place, right=9, left=8)
-    z = place.to_numpy(design.project(place.asarray(model.subspace)))
+    design = LazyGaussianDesign(samples, dim, arrays, right=9, left=8)
+    z = arrays.to_numpy(design.project(arrays.asarray(model.subspace)))
     y = model.labels(z, dtype=DTYPE)
     trainer = LayerwiseTrainer(backend=backend, dtype=DTYPE, neurons=NEURONS, steps=STEPS)
     trainer.fit_first_layer(design, y)
@@ -68,12 +68,12 @@ def main() -> None:
     backends = sys.argv[3:] or ["numpy", "torch"]
     print(f"d = {dim}, n = {samples}: X would take {4 * dim * samples / 1e9:,.0f} GB")
     for backend in backends:
-        train(1000, 1000, backend)  # what is paid once: imports, thread pools
+        train(1000, 1000, backend)  # warm-up: imports, thread pools
         report(dim, samples, backend)
 
 
 def report(dim: int, samples: int, backend: str) -> None:
-    """Run and draw in turn, three times; shown is the round with the middle ratio."""
+    """Run and draw alternately, three times; the round with the median ratio is shown."""
     rounds = []
     for _ in range(3):
         run = train(dim, samples, backend)

@@ -24,7 +24,7 @@ LOSSES: dict[str, Function] = {"squared": lambda u: u, "huber": lambda u: np.cli
 
 
 class Trainer:
-    activations = tuple(ACTIVATIONS)  # what it declares is what it is asked for
+    activations = tuple(ACTIVATIONS)  # the trial uses only what is declared
     losses = tuple(LOSSES)
     random_state = 0  # the trial sets it: another seed for every fit
 

@@ -1,7 +1,7 @@
-"""scikit-learn's MLPRegressor as a trainer: a black box with `fit` and `predict`.
+"""scikit-learn's MLPRegressor as a trainer with `fit` and `predict` alone.
 
-An estimator is a trainer as it is. With no first layer to look into, it answers for its test
-error alone; claims about gradient steps do not apply. To try it:
+An estimator is a trainer without changes. Only claims about its test error apply, none about its
+first layer or gradient steps. To try it:
 
     mimverify check sklearn_trainer:trainer --profile quick
 """

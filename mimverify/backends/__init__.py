@@ -1,4 +1,4 @@
-"""Array backends: where the numbers live while a network trains, one in each file."""
+"""Array backends: the library, device and dtype that a network is trained in."""
 
 from mimverify.backends.base import Backend
 from mimverify.backends.numpy_backend import NumpyBackend

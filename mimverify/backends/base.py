@@ -1,25 +1,27 @@
-"""Array backends: where the numbers live while a network trains.
+"""Array backends: the library, device and dtype that a network is trained in.
 
-One trainer code runs on NumPy and Torch; a backend only places arrays (library, device,
-dtype) and brings them back. The arithmetic itself is written with operators and the
-array API namespace.
+The same code runs on NumPy and Torch: a backend only converts arrays to its library, device and
+dtype, and back. The arithmetic is written with operators and the array API namespace.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.validation import dtype_name
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Real
 
 __all__ = ["Backend"]
 
 
 class Backend(ABC):
-    """Places arrays of one dtype on one device.
+    """Arrays of one dtype on one device.
 
     **Arguments**
 
@@ -34,16 +36,16 @@ class Backend(ABC):
         self.device = device
 
     @abstractmethod
-    def asarray(self, x: Any) -> Any:
+    def asarray(self, x: Real[Array, "*shape"]) -> Float[Array, "*shape"]:
         """`x` (a NumPy array) as an array of this backend; copies only if it must."""
 
     @abstractmethod
-    def to_numpy(self, x: Any) -> NDArray[np.floating[Any]]:
-        """A NumPy copy of `x`, safe to keep while training goes on."""
+    def to_numpy(self, x: Float[Array, "*shape"]) -> Float[FloatArray, "*shape"]:
+        """A NumPy copy of `x`."""
 
     @abstractmethod
-    def empty(self, shape: tuple[int, ...]) -> Any:
-        """An array of this shape whose entries are yet to be written."""
+    def empty(self, shape: tuple[int, ...]) -> Array:
+        """An uninitialised array of this shape."""
 
     @property
     def unit_roundoff(self) -> float:

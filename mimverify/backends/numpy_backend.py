@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.backends.base import Backend
+from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError
 
 __all__ = ["NumpyBackend"]
@@ -23,11 +21,11 @@ class NumpyBackend(Backend):
             raise InputError(f"device={device!r}: the numpy backend has only 'cpu'")
         super().__init__(dtype, device)
 
-    def asarray(self, x: Any) -> NDArray[np.floating[Any]]:
+    def asarray(self, x: Array) -> FloatArray:
         return np.ascontiguousarray(x, dtype=self.dtype)
 
-    def to_numpy(self, x: Any) -> NDArray[np.floating[Any]]:
+    def to_numpy(self, x: Array) -> FloatArray:
         return np.array(x)
 
-    def empty(self, shape: tuple[int, ...]) -> NDArray[np.floating[Any]]:
+    def empty(self, shape: tuple[int, ...]) -> FloatArray:
         return np.empty(shape, dtype=self.dtype)

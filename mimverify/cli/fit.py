@@ -33,7 +33,7 @@ from mimverify.training import LayerwiseTrainer
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-#: Directions whose shares the table shows.
+#: Columns of the table of shares.
 _SHOWN = 6
 
 _EPILOG = f"""
@@ -118,7 +118,7 @@ def fit(
     json_path: str | None,
     save_path: str | None,
     quiet: bool,
-    **recipe: Any,
+    **options: Any,
 ) -> None:
     """Train a two-layer network, layer by layer, on data that need not fit in memory.
 
@@ -139,19 +139,19 @@ def fit(
     with _progress(quiet) as progress:
 
         def on_step(recorder: SpectrumRecorder) -> None:
-            # Not before the first one: until then the trainer may still refuse its arguments.
+            # Only after the first one: until then the trainer may refuse its arguments.
             if len(recorder.singular_values) == 1 and not quiet and json_path != "-":
                 progress.stop()
                 click.echo(run.announcement)
                 progress.start()
 
         with _arguments_as_typed():
-            run = FileFit(inputs, labels, on_step=on_step, on_pass=_Passes(progress), **recipe)
+            run = FileFit(inputs, labels, on_step=on_step, on_pass=_Passes(progress), **options)
         try:
             result = run.run()
         except (KeyboardInterrupt, MimverifyError) as error:
             result = run.result(stopped_by=error)
-            if result.singular_values:  # else the error says it all
+            if result.singular_values:  # else the error message suffices
                 progress.stop()
                 _report(result, json_path, quiet)
             raise
@@ -162,7 +162,7 @@ def fit(
 
 @contextmanager
 def _arguments_as_typed() -> Iterator[None]:
-    """Errors call `inputs` and `labels` what they are called on the command line."""
+    """Errors name `inputs` and `labels` as on the command line."""
     try:
         yield
     except InputError as error:
@@ -177,7 +177,7 @@ def _report(result: FitResult, json_path: str | None, quiet: bool) -> None:
     deliver(json_path, result.to_json, lambda: [] if quiet else _page(result))
 
 
-# -- what is shown -----------------------------------------------------------------------------
+# -- output ------------------------------------------------------------------------------------
 
 
 def _progress(quiet: bool) -> Progress:
@@ -195,7 +195,7 @@ def _progress(quiet: bool) -> Progress:
 
 @dataclass
 class _Passes:
-    """Shows the rows of the pass that goes on, one task for each stage."""
+    """Shows the rows of the current pass, one task for each stage."""
 
     progress: Progress
     _stage: str = ""
@@ -209,7 +209,7 @@ class _Passes:
                 self.progress.remove_task(self._task)
             self._stage = stage
             self._task = self.progress.add_task(description, total=None)
-        if done:  # a stage that has only begun shows no length
+        if done:  # a stage that has just begun shows no length
             self.progress.update(self._task, description=description, completed=done, total=rows)
 
 
@@ -219,8 +219,8 @@ def _page(result: FitResult) -> list[RenderableType]:
         "for the test, {neurons} neurons, loss {loss}, activation {activation}, {schedule} "
         "schedule, {backend} {dtype} on {device}, seed {seed}"
     )
-    parts: list[RenderableType] = [Text(text.format(**result.configuration), style="bold")]
-    parts += [
+    blocks: list[RenderableType] = [Text(text.format(**result.configuration), style="bold")]
+    blocks += [
         _shares_table(result),
         "share k: of the weights' squared norm, in their k-th direction.",
     ]
@@ -230,15 +230,15 @@ def _page(result: FitResult) -> list[RenderableType]:
         table.add_column("test error", justify="right")
         table.add_row("this network", f"{result.test_error:.4f}", style="bold")
         table.add_row("predicting the mean", f"{result.baselines['mean']:.4f}")
-        parts += [
+        blocks += [
             table,
             f"Mean squared error on the last {result.configuration['test_rows']} rows over the "
             "variance of their labels.",
         ]
     elif result.interrupted:
         planned = result.configuration["steps"]
-        parts.append(f"Interrupted after step {result.steps} of {planned}; no test error.")
-    return parts
+        blocks.append(f"Interrupted after step {result.steps} of {planned}; no test error.")
+    return blocks
 
 
 def _shares_table(result: FitResult) -> Table:

@@ -11,12 +11,12 @@ from typing import Any
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console, RenderableType
 
+from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError
 from mimverify.support.files import atomic_write, is_special
-from mimverify.support.strict_json import jsonable
+from mimverify.support.strict_json import Json, jsonable
 
 json_option = click.option(
     "--json",
@@ -46,43 +46,43 @@ class PipedConsole(Console):
             self.width = _NARROWEST
 
     def on_broken_pipe(self) -> None:
-        """rich would exit with 1 here."""
+        """Instead of rich's exit with 1."""
         raise BrokenPipeError
 
 
 def deliver(
     json_path: str | None,
-    record: Callable[[], dict[str, Any]],
+    record: Callable[[], Json],
     page: Callable[[], Iterable[RenderableType]],
 ) -> None:
-    """Write the record where `--json` says, and print the page unless that is '-'."""
+    """Write the record to the file of `--json`, and print the page unless that is '-'."""
     if json_path is not None:
         write_json(json_path, record())
     if json_path != "-":
         console = PipedConsole()
-        for part in page():
-            console.print(part, markup=False, highlight=False)
+        for block in page():
+            console.print(block, markup=False, highlight=False)
 
 
-def write_json(path: str, record: dict[str, Any]) -> None:
-    """Write strict JSON (null, never NaN) to a file, whole or not at all, or to '-'."""
+def write_json(path: str, record: Json) -> None:
+    """Write strict JSON (null, never NaN) atomically to a file, or to '-'."""
     write_text(
         path, json.dumps(jsonable(record), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
     )
 
 
 def write_text(path: str, text: str) -> None:
-    """Write a text to a file, whole or not at all, or to '-'."""
+    """Write a text atomically to a file, or to '-'."""
     if path == "-":
         click.echo(text, nl=False)
         return
     atomic_write(Path(path), text.encode())
 
 
-def write_arrays(path: str, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write arrays to an .npz file, whole or not at all."""
+def write_arrays(path: str, arrays: Mapping[str, NumpyArray]) -> None:
+    """Write arrays atomically to an .npz file."""
     buffer = io.BytesIO()
-    named: dict[str, Any] = dict(arrays)  # savez has options of its own, of other types
+    named: dict[str, Any] = dict(arrays)  # savez has keywords of other types
     np.savez(buffer, **named)
     atomic_write(Path(path), buffer.getvalue())
 

@@ -34,6 +34,7 @@ from mimverify.measure import Recorder
 from mimverify.network import ACTIVATIONS, LOSSES, get_activation, get_loss
 from mimverify.problems import LINKS
 from mimverify.support.errors import InputError, MimverifyError
+from mimverify.support.strict_json import Json
 from mimverify.training import LayerwiseTrainer
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -65,7 +66,7 @@ after Ctrl-C and SIGTERM. The steps finished so far are reported in any case.
 """
 
 
-def _recipe(name: str, *declarations: str, **settings: Any) -> Callable[[_Command], _Command]:
+def _field_option(name: str, *declarations: str, **settings: Any) -> Callable[[_Command], _Command]:
     """An option that sets the field `name` of `ExperimentConfig`, with the field's default."""
     default = next(field.default for field in fields(ExperimentConfig) if field.name == name)
     if default is not None:
@@ -75,59 +76,65 @@ def _recipe(name: str, *declarations: str, **settings: Any) -> Callable[[_Comman
 
 @click.command(epilog=_EPILOG)
 @click.argument("link")
-@_recipe("dim", "--dim", type=int, metavar="D", help="Input dimension d.")
-@_recipe(
+@_field_option("dim", "--dim", type=int, metavar="D", help="Input dimension d.")
+@_field_option(
     "samples", "--samples", type=int, metavar="N",
     help="Samples of each stage: stage 1 trains on N, stage 2 on N fresh ones, and the test set "
     "is fresh as well (default: d log² d).",
 )  # fmt: skip
-@_recipe(
+@_field_option(
     "steps", "--steps", type=int, metavar="T",
     help="Steps of stage 1 (default: ceil(log d / log(N/d)) + 2, which needs N > d).",
 )  # fmt: skip
-@_recipe("neurons", "--neurons", type=int, metavar="M", help="Neurons m, an even number.")
-@_recipe("loss", "--loss", metavar="L", help="Loss of stage 1; see below.")
-@_recipe("activation", "--activation", metavar="A", help="Activation; see below.")
-@_recipe("noise", "--noise", type=float, help="Standard deviation of the label noise.")
-@_recipe("rank", "--rank", type=int, help="Rank of a link 'module:function' that has none.")
-@_recipe("backend", "--backend", metavar="numpy|torch", help="Array library.")
-@_recipe("device", "--device", help="Torch device, such as 'cuda'.")
-@_recipe("dtype", "--dtype", metavar="F", help="float32 or float64.")
-@_recipe(
+@_field_option("neurons", "--neurons", type=int, metavar="M", help="Neurons m, an even number.")
+@_field_option("loss", "--loss", metavar="L", help="Loss of stage 1; see below.")
+@_field_option("activation", "--activation", metavar="A", help="Activation; see below.")
+@_field_option("noise", "--noise", type=float, help="Standard deviation of the label noise.")
+@_field_option("rank", "--rank", type=int, help="Rank of a link 'module:function' that has none.")
+@_field_option("backend", "--backend", metavar="numpy|torch", help="Array library.")
+@_field_option("device", "--device", help="Torch device, such as 'cuda'.")
+@_field_option("dtype", "--dtype", metavar="F", help="float32 or float64.")
+@_field_option(
     "schedule", "--schedule", metavar="scale-free|constant",
     help="Step sizes: beta = 1/eta with eta such that the largest neuron keeps its norm, or "
     "the eta and beta given.",
 )  # fmt: skip
-@_recipe("eta", "--eta", type=float, help="Learning rate of the constant schedule.")
-@_recipe("beta", "--beta", type=float, help="Weight decay of the constant schedule (default: 0).")
-@_recipe("init_norm", "--init-norm", type=float, help="Norm of each neuron at the start.")
-@_recipe(
+@_field_option("eta", "--eta", type=float, help="Learning rate of the constant schedule.")
+@_field_option(
+    "beta", "--beta", type=float, help="Weight decay of the constant schedule (default: 0)."
+)
+@_field_option("init_norm", "--init-norm", type=float, help="Norm of each neuron at the start.")
+@_field_option(
     "remove_linear_part", "--remove-linear-part/--keep-linear-part",
     help="First regress the labels on the inputs, with the same loss; for activations with a "
     "slope at zero.",
 )  # fmt: skip
-@_recipe(
+@_field_option(
     "centre", "--centre/--no-centre", help="First fit the constant output, with the same loss."
 )
-@_recipe("ridge", "--ridge", type=float, help="Penalty of stage 2, per unit feature variance.")
-@_recipe("readout", "--readout", metavar="closed-form|gradient-descent", help="Solver of stage 2.")
-@_recipe("readout_neurons", "--readout-neurons", type=int, help="Random features of stage 2.")
-@_recipe("test_samples", "--test-samples", type=int, help="Samples of the test set.")
-@_recipe(
+@_field_option(
+    "ridge", "--ridge", type=float, help="Penalty of stage 2, per unit feature variance."
+)
+@_field_option(
+    "readout", "--readout", metavar="closed-form|gradient-descent", help="Solver of stage 2."
+)
+@_field_option("readout_neurons", "--readout-neurons", type=int, help="Random features of stage 2.")
+@_field_option("test_samples", "--test-samples", type=int, help="Samples of the test set.")
+@_field_option(
     "design", "--design", metavar="|".join(DESIGNS),
     help="How the inputs are held: in memory; drawn anew at every pass (the same numbers); drawn "
     "only as far as training looks at them (the same law); rows divided over torchrun's "
     "processes.",
 )  # fmt: skip
-@_recipe(
+@_field_option(
     "baselines", "--baselines/--no-baselines",
     help="Also fit the baselines of the test error.",
 )  # fmt: skip
-@_recipe(
+@_field_option(
     "checkpoint", "--checkpoint", metavar="FILE.npz",
     help="Keep the run as of its last step in this file.",
 )  # fmt: skip
-@_recipe("resume", "--resume", is_flag=True, help="Go on from the checkpoint.")
+@_field_option("resume", "--resume", is_flag=True, help="Go on from the checkpoint.")
 @seed_option
 @threads_option
 @click.option(
@@ -145,7 +152,7 @@ def train(
     save_path: str | None,
     quiet: bool,
     predicted: bool,
-    **recipe: Any,
+    **options: Any,
 ) -> None:
     """Train a two-layer network on the multi-index model LINK, layer by layer.
 
@@ -156,9 +163,11 @@ def train(
     """
     check_writable("--json", json_path)
     _check_save(save_path)
-    check_writable("--checkpoint", recipe["checkpoint"])
-    check_distinct({"--json": json_path, "--save": save_path, "--checkpoint": recipe["checkpoint"]})
-    config = ExperimentConfig(**recipe)
+    check_writable("--checkpoint", options["checkpoint"])
+    check_distinct(
+        {"--json": json_path, "--save": save_path, "--checkpoint": options["checkpoint"]}
+    )
+    config = ExperimentConfig(**options)
     output = _Output(json_path, save_path, quiet, predicted)
     design = config.resolved().design
     if design != "sharded":
@@ -175,7 +184,7 @@ def train(
 
 @dataclass(frozen=True)
 class _Output:
-    """What is to come out of a run."""
+    """The outputs of a run."""
 
     json_path: str | None = None
     save_path: str | None = None
@@ -223,7 +232,7 @@ def _report(
     json_path, save_path = output.json_path, output.save_path
     stopped = result.interrupted or result.error is not None
     if result.error is not None and not result.alignment:
-        return  # the error says it all
+        return  # the error message suffices
     if json_path is not None:
         record = result.to_json()
         if expected is not None:
@@ -237,7 +246,7 @@ def _report(
         view.show([f"{save_path} holds the start and the {_plural(result.steps)} taken."])
 
 
-# -- what is shown -----------------------------------------------------------------------------
+# -- output ------------------------------------------------------------------------------------
 
 
 class _View:
@@ -245,7 +254,7 @@ class _View:
 
     **Arguments**
 
-    - `out`: whether standard output is for people.
+    - `out`: whether tables go to standard output.
     - `progress`: whether progress may be shown at all.
     """
 
@@ -263,7 +272,7 @@ class _View:
         self._progress = Progress(*columns)
         self._task = self._progress.add_task("", total=None, count="")
         self._live: Live | None = None
-        # Asked of the streams themselves: FORCE_COLOR makes rich take any file for a terminal.
+        # Not rich's own check: FORCE_COLOR makes it treat any file as a terminal.
         terminals = [out and sys.stdout.isatty(), sys.stderr.isatty()]
         if progress and any(terminals):
             self._console = Console(stderr=not terminals[0])
@@ -305,26 +314,26 @@ class _View:
         self._progress.reset(
             self._task, completed=done, total=total, description=phase, count=count
         )
-        self._live.refresh()  # a phase without an end in sight may be one long call
+        self._live.refresh()  # a phase without a total may be one long call
 
-    def show(self, parts: Sequence[RenderableType]) -> None:
-        """Print on standard output, if that is for people."""
+    def show(self, blocks: Sequence[RenderableType]) -> None:
+        """Print on standard output, if tables go there."""
         if not self._out:
             return
         console = Console(force_terminal=None if sys.stdout.isatty() else False, highlight=False)
-        with console.capture() as capture:  # click's echo leaves a closed pipe to `main`
-            for part in parts:
-                console.print(part, markup=False)
+        with console.capture() as capture:  # click's echo passes a closed pipe on to `main`
+            for block in blocks:
+                console.print(block, markup=False)
         for line in capture.get().splitlines():
             click.echo(line.rstrip())  # rich pads lines to the width of their table
 
     def _render(self) -> RenderableType:
-        """The last steps that fit on the screen, above what is going on."""
+        """The last steps that fit on the screen, above the progress."""
         line = self._progress.get_renderable()
         if self._recorder is None:
             return line
-        room = max(self._console.height - 8, 1)
-        return Group(_steps_table(_Columns.of(self._recorder), last=room), line)
+        height = max(self._console.height - 8, 1)
+        return Group(_steps_table(_Columns.of(self._recorder), last=height), line)
 
 
 class _Columns:
@@ -358,20 +367,20 @@ def _steps_table(
 
 
 def _tables(result: ExperimentResult, expected: Forecast | None) -> list[RenderableType]:
-    parts: list[RenderableType] = [_headline(result.configuration)]
-    parts += [Text(note, style="yellow") for note in _notes(result.trainer)]
+    blocks: list[RenderableType] = [_headline(result.configuration)]
+    blocks += [Text(note, style="yellow") for note in _notes(result.trainer)]
     if result.alignment:
         table = _steps_table(_Columns.of(result), expected=expected)
-        parts += [table, _legend(result.configuration)]
+        blocks += [table, _legend(result.configuration)]
     if result.test_error is not None:
-        parts += [_errors_table(result), _explanation(result.configuration), "", _times(result)]
+        blocks += [_errors_table(result), _explanation(result.configuration), "", _times(result)]
     elif result.interrupted:
         planned = result.configuration["steps"]
-        parts.append(f"Interrupted after {result.steps} of {_plural(planned)}; no test error.")
-    return parts
+        blocks.append(f"Interrupted after {result.steps} of {_plural(planned)}; no test error.")
+    return blocks
 
 
-def _headline(configuration: dict[str, Any]) -> Text:
+def _headline(configuration: Json) -> Text:
     text = (
         "{link}: rank {rank}, d = {dim}, {samples} samples per stage, {neurons} neurons, loss "
         "{loss}, activation {activation}, {schedule} schedule, {backend} {dtype} on {device}, "
@@ -381,7 +390,7 @@ def _headline(configuration: dict[str, Any]) -> Text:
 
 
 def _notes(trainer: LayerwiseTrainer) -> list[str]:
-    """Which of the theorem's assumptions do not hold, and what to do about it."""
+    """Which of the theorem's assumptions do not hold, and the remedy."""
     activation, loss = get_activation(trainer.activation), get_loss(trainer.loss)
     missing = [name for name, holds in activation.assumptions.items() if not holds]
     if missing:
@@ -397,7 +406,7 @@ def _notes(trainer: LayerwiseTrainer) -> list[str]:
     return notes
 
 
-def _legend(configuration: dict[str, Any]) -> str:
+def _legend(configuration: Json) -> str:
     chance = configuration["rank"] / configuration["dim"]
     return (
         f"alignment: share of the weights inside the hidden subspace (by chance {chance:.2g}, at "
@@ -420,12 +429,12 @@ def _errors_table(result: ExperimentResult) -> Table:
     table.add_row("this network", f"{result.test_error:.4f}", style="bold")
     for name, label in _LABELS.items():
         error = result.baselines[name]
-        if error is not None:  # not asked for, or this design has no way to it
+        if error is not None:  # not requested, or not available for this design
             table.add_row(label, f"{error:.4f}")
     return table
 
 
-def _explanation(configuration: dict[str, Any]) -> str:
+def _explanation(configuration: Json) -> str:
     text = (
         f"Mean squared error on {configuration['test_samples']} fresh samples over the variance of "
         "their labels: 1 is no better than predicting the mean."
@@ -440,8 +449,8 @@ def _explanation(configuration: dict[str, Any]) -> str:
 
 def _times(result: ExperimentResult) -> str:
     total = sum(result.phases.values())
-    parts = [f"{name} {seconds / total:.0%}" for name, seconds in result.phases.items()]
-    return f"Time: {_duration(total)}, of which {'; '.join(parts)}.".replace("%", " %")
+    blocks = [f"{name} {seconds / total:.0%}" for name, seconds in result.phases.items()]
+    return f"Time: {_duration(total)}, of which {'; '.join(blocks)}.".replace("%", " %")
 
 
 def _duration(seconds: float) -> str:

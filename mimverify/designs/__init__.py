@@ -1,4 +1,4 @@
-"""Design matrices behind the one-pass seam (theory.md E5)."""
+"""Design matrices behind the one-pass interface (`Design`)."""
 
 from mimverify.designs.base import Design, RowFunction
 from mimverify.designs.counted import CountedDesign, OperationCounts

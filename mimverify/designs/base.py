@@ -1,41 +1,43 @@
-"""The seam between training and data: a design matrix known only through passes.
+"""The interface between training and data: a design matrix used only through passes.
 
-A step of gradient descent touches X `(n, d)` only through X Vᵀ and Xᵀ R with R computed
-row by row (theory.md E5). Whatever offers that pass can be trained on: a stored array, a
-stream of row blocks, a Gaussian matrix that is revealed lazily, shards on many processes.
+A step of gradient descent uses X `(n, d)` only through X Vᵀ and Xᵀ R with R computed row by row
+(theory.md E5). Whatever implements that pass can be trained on: a stored array, a stream of row
+blocks, a Gaussian matrix sampled lazily, shards on many processes.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from array_api_compat import array_namespace
-from numpy.typing import NDArray
 
 from mimverify.backends import Backend
+from mimverify.support.arrays import Array, Float64Array
 from mimverify.support.threads import single_threaded_libraries
 
-#: Maps projections `(k, q)` of some rows, and their range, to residuals `(k, p)`. It has no
-#: side effects but on the projections, which it may write over: a design may call it from several
-#: threads, for blocks in any order.
-RowFunction = Callable[[Any, slice], Any]
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
 
-# A block should stay in cache between its two products, be tall enough for the products and for
-# what happens between them to run at full speed, and leave room for the projections' blocks.
+#: Maps projections `(k, q)` of some rows, and their range, to residuals `(k, p)`. It has no
+#: side effects but on the projections, which it may overwrite: a design may call it from several
+#: threads, for blocks in any order.
+RowFunction = Callable[[Array, slice], Array]
+
+# A block should stay in cache between its two products, beside its projections, and be tall
+# enough for the products and the elementwise work between them to run at full speed.
 _CACHE_BYTES = 1 << 21
 _MIN_ROWS, _MAX_ROWS = 128, 1024
-# A device without such a cache between its cores is better served by few tall blocks.
+# A GPU is faster with few tall blocks.
 _DEVICE_BYTES = 1 << 28
 
 
 def rows_per_block(dim: int, backend: Backend) -> int:
     """How many rows a pass takes at a time: a power of two, the same for every design.
 
-    The order of summation depends on it, so designs that hold the same numbers agree bit
-    for bit only if they divide them alike.
+    The order of summation depends on it: designs of the same numbers agree bit for bit only if
+    their blocks are the same.
     """
     itemsize = 4 if backend.dtype == "float32" else 8
     if backend.device == "cpu":
@@ -45,18 +47,20 @@ def rows_per_block(dim: int, backend: Backend) -> int:
     return 1 << (fitting.bit_length() - 1)
 
 
-def blocks_apart(backend: Backend) -> bool:
+def block_per_thread(backend: Backend) -> bool:
     """Whether each thread works on blocks of its own, with one thread in every library.
 
-    What happens between the products is then shared out as well, and no result depends on how
-    many threads there are. A device shares out its work itself.
+    The elementwise work between the products is then parallel as well, and no result depends on
+    the number of threads. Devices other than CPUs parallelise by themselves.
     """
     return backend.device == "cpu"
 
 
-def project_block(block: Any, directions: Any, backend: Backend) -> Any:
+def project_block(
+    block: Float[Array, "k d"], directions: Float[Array, "d q"], backend: Backend
+) -> Float[Array, "k q"]:
     """X_b Vᵀ `(k, q)` of a block `(k, d)` and Vᵀ `(d, q)`, as a pass of any design computes it."""
-    if not blocks_apart(backend):
+    if not block_per_thread(backend):
         return block @ directions
     with single_threaded_libraries():
         return block @ directions
@@ -66,7 +70,7 @@ class Design(ABC):
     """A design matrix X of `n_samples` rows and `dim` columns, behind its passes.
 
     Rows are counted over the whole data set, also where this process holds only some of
-    them: `one_pass` and `project` then speak for all processes, `projections` for one.
+    them: `one_pass` and `project` then cover those of all processes, `projections` of one.
     """
 
     n_samples: int
@@ -74,7 +78,7 @@ class Design(ABC):
     backend: Backend
 
     @abstractmethod
-    def one_pass(self, V: Any, rho: RowFunction) -> Any:
+    def one_pass(self, V: Float[Array, "q d"], rho: RowFunction) -> Float[Array, "p d"]:
         """Σ over row blocks of ρ(X_b Vᵀ, rows_b)ᵀ X_b, shape `(p, d)`.
 
         **Arguments**
@@ -85,14 +89,14 @@ class Design(ABC):
         """
 
     @abstractmethod
-    def projections(self, V: Any) -> Iterator[tuple[slice, Any]]:
+    def projections(self, V: Float[Array, "q d"]) -> Iterator[tuple[slice, Float[Array, "k q"]]]:
         """X_b Vᵀ, shape `(k, q)`, for the row blocks that this process holds, in order."""
 
-    def project(self, V: Any) -> Any:
+    def project(self, V: Float[Array, "q d"]) -> Float[Array, "n q"]:
         """X Vᵀ, shape `(n, q)`, an array of the backend."""
-        parts = [part for _, part in self.projections(V)]
-        return array_namespace(V).concat(parts) if len(parts) > 1 else parts[0]
+        blocks = [block for _, block in self.projections(V)]
+        return array_namespace(V).concat(blocks) if len(blocks) > 1 else blocks[0]
 
-    def reduce(self, partial: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The sum over processes of what each computed from its own rows."""
+    def reduce(self, partial: Float64[Float64Array, "*shape"]) -> Float64[Float64Array, "*shape"]:
+        """The sum over processes of an array of any shape that each computed from its rows."""
         return partial

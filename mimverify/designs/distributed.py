@@ -1,8 +1,8 @@
 """The processes of one run, over torch.distributed: gloo on the CPU, NCCL between GPUs.
 
-`process_group` reads what torchrun tells each process in its environment. A process that
-dies takes its connections along, and one that hangs lets the time limit pass: either way the
-others leave the call they are in with a `LostProcessError`.
+`process_group` reads the environment variables that torchrun sets. If a process dies, its
+connections close; if it hangs, the time limit expires: either way the calls of the others raise
+`LostProcessError`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from mimverify.support.arrays import Array
 from mimverify.support.errors import InputError, LostProcessError
 from mimverify.support.validation import number
 
@@ -28,7 +29,7 @@ _LONGEST = 30 * 86_400.0
 
 
 class Communicator:
-    """What the processes of one run exchange; by itself, a run of one process.
+    """Communication between the processes of one run; this base class: of a run of one process.
 
     Every method but the constructor is a collective: all processes call it, in the same order.
     Arrays are NumPy's, or Torch's on the CPU or on `device`. **Raises** `LostProcessError`
@@ -45,16 +46,16 @@ class Communicator:
     def __init__(self, device: str = "cpu") -> None:
         self.device = device
 
-    def sum_(self, x: Any) -> Any:
-        """The sum over processes, bit for bit the same on each, in the memory of `x` if it can."""
+    def sum_(self, x: Array) -> Array:
+        """The sum over processes, bit for bit the same on each, in place where possible."""
         return x
 
-    def gather(self, x: Any) -> list[Any]:
+    def gather(self, x: Array) -> list[Array]:
         """`x` of every process, by rank; they are of one shape and dtype."""
         return [x]
 
     def barrier(self) -> None:
-        """Wait until every process is here."""
+        """Wait for all processes."""
         self.sum_(np.zeros(1))
 
     def check_same(self, argument: str, value: str) -> None:
@@ -81,21 +82,21 @@ class _TorchCommunicator(Communicator):
         self.rank = torch.distributed.get_rank()
         self.ranks = torch.distributed.get_world_size()
 
-    def sum_(self, x: Any) -> Any:
+    def sum_(self, x: Array) -> Array:
         tensor = self._tensor(x)
         with self._waiting():
             self._torch.distributed.all_reduce(tensor)
         return _like(x, tensor)
 
-    def gather(self, x: Any) -> list[Any]:
+    def gather(self, x: Array) -> list[Array]:
         tensor = self._tensor(x)
-        parts = [self._torch.empty_like(tensor) for _ in range(self.ranks)]
+        gathered = [self._torch.empty_like(tensor) for _ in range(self.ranks)]
         with self._waiting():
-            self._torch.distributed.all_gather(parts, tensor)
-        return [_like(x, part) for part in parts]
+            self._torch.distributed.all_gather(gathered, tensor)
+        return [_like(x, shard) for shard in gathered]
 
-    def _tensor(self, x: Any) -> Any:
-        """`x` as a dense tensor, on its own memory unless that is read-only or has gaps."""
+    def _tensor(self, x: Array) -> Array:
+        """`x` as a contiguous tensor, a view unless `x` is read-only or strided."""
         if isinstance(x, np.ndarray):
             x = np.ascontiguousarray(x)
             return self._torch.from_numpy(x if x.flags.writeable else x.copy())
@@ -112,7 +113,7 @@ class _TorchCommunicator(Communicator):
             ) from error
 
 
-def _like(x: Any, tensor: Any) -> Any:
+def _like(x: Array, tensor: Array) -> Array:
     return tensor.numpy() if isinstance(x, np.ndarray) else tensor
 
 
@@ -121,7 +122,7 @@ def process_group(device: str = "cpu", timeout: float = TIMEOUT) -> Iterator[Com
     """The communicator of this process, as torchrun's environment variables describe the run.
 
     RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT, and for GPUs LOCAL_RANK. Without RANK and
-    WORLD_SIZE it is a run of one process, and torch.distributed stays out of it.
+    WORLD_SIZE it is a run of one process, and torch.distributed is not used.
 
     **Arguments**
 
@@ -129,27 +130,27 @@ def process_group(device: str = "cpu", timeout: float = TIMEOUT) -> Iterator[Com
     - `timeout`: seconds, at least 1, that a process waits for the others: for their start, and
       in each collective.
 
-    **Raises** `InputError` for a bad time limit, variables that make no sense, a device that
+    **Raises** `InputError` for a bad time limit, variables out of range, a device that
     this process cannot have, or a Torch without torch.distributed; `LostProcessError` if the
     processes do not find one another.
     """
-    timeout = number("timeout", timeout, minimum=1)  # gloo takes 0 ms for no limit at all
+    timeout = number("timeout", timeout, minimum=1)  # to gloo 0 ms means no limit
     if timeout > _LONGEST:
         raise InputError(f"timeout={timeout:g}: expected at most {_LONGEST:g} seconds")
-    place = _Place.read(os.environ)
-    if place is None:
+    own = _Rank.read(os.environ)
+    if own is None:
         yield Communicator(device)
         return
     distributed = _torch_distributed()
-    backend, device = _backend(device, place)
+    backend, device = _backend(device, own)
     if backend != "gloo":
-        # Otherwise a lost process shows as an abort from a thread, not as an exception here.
+        # Otherwise a lost process aborts from a thread instead of raising here.
         os.environ.setdefault("TORCH_NCCL_BLOCKING_WAIT", "1")
     try:
         distributed.init_process_group(backend, timeout=timedelta(seconds=timeout))
     except (RuntimeError, ValueError, OSError) as error:
         raise LostProcessError(
-            f"the {place.ranks} processes of the run did not meet at {place.address} within "
+            f"the {own.ranks} processes of the run did not meet at {own.address} within "
             f"{timeout:g} s ({_reason(error)})"
         ) from error
     complete = False
@@ -157,8 +158,8 @@ def process_group(device: str = "cpu", timeout: float = TIMEOUT) -> Iterator[Com
         yield _TorchCommunicator(device, timeout)
         complete = True
     finally:
-        # NCCL's tear-down waits for the others, which may be gone; the end of the process,
-        # which is near after an error, cuts its connections without.
+        # NCCL's tear-down waits for the others, which may be gone. After an error it is skipped:
+        # the end of the process closes the connections.
         if complete or backend == "gloo":
             distributed.destroy_process_group()
 
@@ -167,8 +168,8 @@ def process_group(device: str = "cpu", timeout: float = TIMEOUT) -> Iterator[Com
 
 
 @dataclass(frozen=True)
-class _Place:
-    """Where this process stands in its run."""
+class _Rank:
+    """This process's rank, and how it reaches the others."""
 
     rank: int
     ranks: int
@@ -176,7 +177,7 @@ class _Place:
     address: str
 
     @classmethod
-    def read(cls, environment: Mapping[str, str]) -> _Place | None:
+    def read(cls, environment: Mapping[str, str]) -> _Rank | None:
         """None for a run of one process. **Raises** `InputError` naming the variable."""
         if "RANK" not in environment and "WORLD_SIZE" not in environment:
             return None
@@ -216,7 +217,7 @@ def _torch_distributed() -> Any:
     return torch.distributed
 
 
-def _backend(device: str, place: _Place) -> tuple[str, str]:
+def _backend(device: str, own: _Rank) -> tuple[str, str]:
     """torch.distributed's backend, and the device of this process."""
     if device == "cpu":
         return "gloo", device
@@ -229,18 +230,18 @@ def _backend(device: str, place: _Place) -> tuple[str, str]:
 
     if not torch.cuda.is_available() or not torch.distributed.is_nccl_available():
         raise InputError("device='cuda': this Torch has no GPU, or no NCCL")
-    if place.local_rank is None:
+    if own.local_rank is None:
         raise InputError("LOCAL_RANK is not set in the environment: torchrun sets it")
-    if place.local_rank >= torch.cuda.device_count():
+    if own.local_rank >= torch.cuda.device_count():
         raise InputError(
-            f"LOCAL_RANK={place.local_rank} in the environment: this machine has "
+            f"LOCAL_RANK={own.local_rank} in the environment: this machine has "
             f"{torch.cuda.device_count()} GPUs, and each process needs one of its own"
         )
-    torch.cuda.set_device(place.local_rank)
-    return "cpu:gloo,cuda:nccl", f"cuda:{place.local_rank}"
+    torch.cuda.set_device(own.local_rank)
+    return "cpu:gloo,cuda:nccl", f"cuda:{own.local_rank}"
 
 
 def _reason(error: BaseException) -> str:
-    """The first sentence of what Torch says, without its source file's name."""
+    """The first sentence of Torch's message, without its source file's name."""
     text = str(error).strip() or type(error).__name__
     return re.sub(r"^\[[^\]]*\] *", "", text.splitlines()[0]).partition(". ")[0].rstrip(".")

@@ -1,4 +1,4 @@
-"""A user's rows and labels on disk: .npy and Parquet files, never all in memory."""
+"""Rows and labels on disk: .npy and Parquet files, read block by block."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mimverify.designs.rows import Array, Fill, RowSource, SequentialRows, put_rows
+from mimverify.designs.rows import Fill, RowSource, SequentialRows, copy_rows
 from mimverify.problems.streams import BLOCK_ROWS
+from mimverify.support.arrays import Array, ArrayLike, FloatArray, NumpyArray
 from mimverify.support.errors import InputError
 from mimverify.support.validation import array
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class NpyRows(RowSource):
@@ -42,9 +45,9 @@ class NpyRows(RowSource):
         return self._fill
 
     def _fill(self, rows: slice, out: Array) -> None:
-        # A map per block: pages of one that stayed would count as this process's memory.
+        # A new map for each block: pages of a permanent one would count as this process's memory.
         self._stamp.check(self.path)
-        put_rows(_map(self.path)[rows], out, self.name, rows.start)
+        copy_rows(_map(self.path)[rows], out, self.name, rows.start)
 
 
 class ParquetRows(SequentialRows):
@@ -52,7 +55,7 @@ class ParquetRows(SequentialRows):
 
     **Arguments**
 
-    - `columns`: their names, in order; None: all columns of the file but `exclude`.
+    - `columns`: their names, in order; None: all columns of the file except `exclude`.
     - `exclude`: the name of a column that is none of the inputs, such as the labels.
 
     **Raises** `InputError` without pyarrow (the extra `mimverify[parquet]`), for a file that is
@@ -89,20 +92,20 @@ class ParquetRows(SequentialRows):
                 "at least one of each"
             )
 
-    def chunks(self, start: int) -> tuple[int, Iterator[Any]]:
+    def chunks(self, start: int) -> tuple[int, Iterator[ArrayLike]]:
         self._stamp.check(self.path)
         group = int(np.searchsorted(self._groups, start, side="right")) - 1
         return int(self._groups[group]), self._batches(group)
 
-    def _batches(self, group: int) -> Iterator[NDArray[Any]]:
+    def _batches(self, group: int) -> Iterator[NumpyArray]:
         with _parquet(self.path) as file:
             groups = range(group, file.num_row_groups)
             for batch in file.iter_batches(
                 BLOCK_ROWS, row_groups=list(groups), columns=self.columns
             ):
-                yield self._numbers(batch.select(self.columns))  # the file may order them otherwise
+                yield self._numbers(batch.select(self.columns))  # the file's order may differ
 
-    def _numbers(self, batch: Any) -> NDArray[Any]:
+    def _numbers(self, batch: Any) -> NumpyArray:
         """A batch `(k, d)` in one dtype; a missing value becomes NaN."""
         arrow, _ = _arrow()
         if len({field.type for field in batch.schema}) > 1:
@@ -111,7 +114,7 @@ class ParquetRows(SequentialRows):
         return np.asarray(batch.to_tensor(null_to_nan=True).to_numpy())
 
 
-def npy_labels(path: str | os.PathLike[str]) -> Array:
+def npy_labels(path: str | os.PathLike[str]) -> Float[FloatArray, " n"]:
     """Labels `(n,)` from a .npy file. **Raises** `InputError` as `NpyRows`."""
     _Stamp.of(Path(path))
     y = _map(Path(path))
@@ -119,7 +122,7 @@ def npy_labels(path: str | os.PathLike[str]) -> Array:
     return array(str(path), np.array(y), (None,))
 
 
-def parquet_labels(path: str | os.PathLike[str], column: str) -> Array:
+def parquet_labels(path: str | os.PathLike[str], column: str) -> Float[FloatArray, " n"]:
     """Labels `(n,)` from a column of a Parquet file. **Raises** `InputError` as `ParquetRows`."""
     _Stamp.of(Path(path))
     with _parquet(Path(path)) as file:
@@ -128,12 +131,12 @@ def parquet_labels(path: str | os.PathLike[str], column: str) -> Array:
     return array(f"{path}, column {column!r}", values, (None,))
 
 
-# -- what the file system says ---------------------------------------------------------------
+# -- changes of a file --------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class _Stamp:
-    """Size and time of change: a file that changes while it is read makes no data set."""
+    """Size and modification time: every pass must read the same data."""
 
     size: int
     changed: int
@@ -158,10 +161,10 @@ class _Stamp:
 # -- .npy ----------------------------------------------------------------------------------------
 
 
-def _map(path: Path) -> NDArray[Any]:
+def _map(path: Path) -> NumpyArray:
     """The array in a .npy file, memory-mapped."""
     try:
-        return np.lib.format.open_memmap(path, mode="r")  # never runs what a pickle holds
+        return np.lib.format.open_memmap(path, mode="r")  # never loads pickled objects
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
     except (ValueError, EOFError) as error:
@@ -211,10 +214,10 @@ def _arrow() -> tuple[ModuleType, ModuleType]:
 
 @contextmanager
 def _parquet(path: Path) -> Iterator[Any]:
-    """The open file; whatever Arrow says against it becomes an `InputError`."""
+    """The open file; errors of Arrow become `InputError`."""
     arrow, parquet = _arrow()
     try:
-        # Without pre-buffering, which would fetch all row groups ahead of their use.
+        # Without pre-buffering, which would read all row groups ahead.
         with parquet.ParquetFile(path, pre_buffer=False) as file:
             yield file
     except (arrow.ArrowException, OSError) as error:

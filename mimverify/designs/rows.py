@@ -1,49 +1,50 @@
-"""Sources of rows that are read anew at every pass: regenerated, or a user's own.
+"""Sources of rows that are read anew at every pass: regenerated, or supplied by the user.
 
-A pass asks a source for consecutive ranges of rows and gives it the array `(k, d)` to put
-them into, so that memory is the pass's to bound and the dtype its choice.
+A pass requests consecutive ranges of rows and supplies the array `(k, d)` that they are written
+to, so that the pass bounds the memory and chooses the dtype.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
 from mimverify.problems.model import PURPOSES, MultiIndexModel
 from mimverify.problems.streams import BLOCK_ROWS, block_parts, row_blocks
+from mimverify.support.arrays import ArrayLike, FloatArray, NumpyArray
 from mimverify.support.errors import InputError
 from mimverify.support.threads import available_cores, map_in_order, single_threaded_libraries
 from mimverify.support.validation import choice, dtype_name, integer
 
-Array = NDArray[np.floating[Any]]
+if TYPE_CHECKING:
+    from jaxtyping import Float, Shaped
 
-#: Puts those rows of the source into an array `(k, d)` of float32 or float64.
-Fill = Callable[[slice, Array], None]
+#: Writes those rows of the source into an array `(k, d)` of float32 or float64.
+Fill = Callable[[slice, FloatArray], None]
 
 
 class RowSource(ABC):
     """`n_rows` rows of `dim` finite real numbers that can be read any number of times.
 
-    `name` says in errors where the rows come from. `source[start:stop]` is the source of
-    those rows alone.
+    `name` is the source's name in errors. `source[start:stop]` is a source of those rows alone.
     """
 
     n_rows: int
     dim: int
     name: str
-    #: Whether a pass must ask for its rows in order and one range at a time; otherwise
-    #: several threads may ask at once.
+    #: Whether a pass must read its rows in order and one range at a time; otherwise several
+    #: threads may read at once.
     in_order: bool = False
-    #: Rows that are read together at the least, a power of two: what fewer would cost as much.
+    #: The smallest number of rows worth reading at once, a power of two: fewer cost as much.
     least_rows: int = 1
 
     @abstractmethod
     def begin(self, start: int) -> Fill:
-        """A new pass that asks for rows from `start` on.
+        """A new pass over the rows from `start` on.
 
         **Raises** `InputError`, also from the `Fill`, for rows that are missing, too many, of
         the wrong width or dtype, or not finite.
@@ -56,7 +57,7 @@ class RowSource(ABC):
 class RowsOf(RowSource):
     """A contiguous range of another source's rows.
 
-    Errors name rows as the other source counts them. **Raises** `InputError` for a range
+    Row numbers in errors are those of the other source. **Raises** `InputError` for a range
     that is empty or has a step.
     """
 
@@ -75,7 +76,7 @@ class RowsOf(RowSource):
     def begin(self, start: int) -> Fill:
         fill = self.source.begin(self._start + start)
 
-        def shifted(rows: slice, out: Array) -> None:
+        def shifted(rows: slice, out: FloatArray) -> None:
             fill(slice(self._start + rows.start, self._start + rows.stop), out)
 
         return shifted
@@ -107,16 +108,20 @@ class ModelRows(RowSource):
     def begin(self, start: int) -> Fill:
         return self._fill
 
-    def _fill(self, rows: slice, out: Array) -> None:
-        for index, skip, part in block_parts(rows):
-            self.model.fill_block(out[part], index, skip=skip, purpose=self.purpose, seed=self.seed)
+    def _fill(self, rows: slice, out: FloatArray) -> None:
+        for index, skip, place in block_parts(rows):
+            self.model.fill_block(
+                out[place], index, skip=skip, purpose=self.purpose, seed=self.seed
+            )
 
-    def labels(self, dtype: Any = "float64", *, threads: int | None = None) -> Array:
+    def labels(
+        self, dtype: DTypeLike = "float64", *, threads: int | None = None
+    ) -> Float[FloatArray, " n"]:
         """The labels `(n,)`, by one pass over the blocks.
 
         **Arguments**
 
-        - `threads`: that draw; None: one for each core.
+        - `threads`: threads that draw; None: one for each core.
         """
         threads = available_cores() if threads is None else integer("threads", threads, minimum=1)
         y = np.empty(self.n_rows, dtype=dtype_name("dtype", dtype))
@@ -138,19 +143,19 @@ class SequentialRows(RowSource):
     in_order = True
 
     @abstractmethod
-    def chunks(self, start: int) -> tuple[int, Iterator[Any]]:
+    def chunks(self, start: int) -> tuple[int, Iterator[ArrayLike]]:
         """Row blocks `(k, d)` to the end of the source, and the row `≤ start` they begin at."""
 
     def begin(self, start: int) -> Fill:
-        return _Rechunked(self, start).fill
+        return _SequentialPass(self, start).fill
 
 
 class IterableRows(SequentialRows):
-    """Row blocks of a user's own iterable.
+    """Row blocks of the user's iterable.
 
     **Arguments**
 
-    - `blocks`: a function that returns a fresh iterator of row blocks `(k, d)`, or an
+    - `blocks`: a function that returns a new iterator of row blocks `(k, d)`, or an
       iterable such as a list, whose iterators start over. Heights may differ.
     - `n_rows`, `dim`: n and d; without n, one pass counts the rows.
 
@@ -160,7 +165,7 @@ class IterableRows(SequentialRows):
 
     def __init__(
         self,
-        blocks: Callable[[], Iterable[Any]] | Iterable[Any],
+        blocks: Callable[[], Iterable[ArrayLike]] | Iterable[ArrayLike],
         *,
         n_rows: int | None = None,
         dim: int | None = None,
@@ -182,14 +187,14 @@ class IterableRows(SequentialRows):
             first = next(self.chunks(0)[1], None)
             if first is None:
                 raise InputError(f"{self.name}: ended after 0 rows: expected at least one")
-            self.dim = int(_rectangle(first, self.name, 0, None).shape[1])
+            self.dim = int(_as_block(first, self.name, 0, None).shape[1])
         if n_rows is None:
             for chunk in self.chunks(0)[1]:
-                self.n_rows += len(_rectangle(chunk, self.name, self.n_rows, self.dim))
+                self.n_rows += len(_as_block(chunk, self.name, self.n_rows, self.dim))
             if self.n_rows == 0:
                 raise InputError(f"{self.name}: ended after 0 rows: expected at least one")
 
-    def chunks(self, start: int) -> tuple[int, Iterator[Any]]:
+    def chunks(self, start: int) -> tuple[int, Iterator[ArrayLike]]:
         blocks = self._blocks() if callable(self._blocks) else self._blocks
         if not isinstance(blocks, Iterable):
             raise InputError(
@@ -198,25 +203,25 @@ class IterableRows(SequentialRows):
         return 0, iter(blocks)
 
 
-class _Rechunked:
-    """One pass over blocks of any heights, cut to the ranges asked for."""
+class _SequentialPass:
+    """One pass over blocks of any heights, recut to the requested ranges."""
 
     def __init__(self, source: SequentialRows, start: int) -> None:
         self._source = source
-        self._row, self._chunks = source.chunks(start)  # first row of what is to come
-        self._rest: NDArray[Any] = np.empty((0, source.dim))
+        self._row, self._chunks = source.chunks(start)  # first row not yet taken
+        self._rest: NumpyArray = np.empty((0, source.dim))
         self._skip(start)
 
     def _more(self) -> bool:
-        """Whether there are rows to come, with some of them in `_rest`."""
+        """Whether rows remain; if so, `_rest` holds some of them."""
         while len(self._rest) == 0:
             chunk = next(self._chunks, None)
             if chunk is None:
                 return False
-            self._rest = _rectangle(chunk, self._source.name, self._row, self._source.dim)
+            self._rest = _as_block(chunk, self._source.name, self._row, self._source.dim)
         return True
 
-    def _take(self, most: int) -> NDArray[Any]:
+    def _take(self, most: int) -> NumpyArray:
         """At least one row, from `_row` on."""
         if not self._more():
             raise InputError(
@@ -231,13 +236,13 @@ class _Rechunked:
         while self._row < start:
             self._take(start - self._row)
 
-    def fill(self, rows: slice, out: Array) -> None:
+    def fill(self, rows: slice, out: FloatArray) -> None:
         self._skip(rows.start)
         while self._row < rows.stop:
             first = self._row
-            part = self._take(rows.stop - first)
+            block = self._take(rows.stop - first)
             place = slice(first - rows.start, self._row - rows.start)
-            put_rows(part, out[place], self._source.name, first)
+            copy_rows(block, out[place], self._source.name, first)
         if rows.stop == self._source.n_rows and self._more():
             raise InputError(
                 f"{self._source.name}: goes on after row {rows.stop - 1}: expected "
@@ -245,8 +250,10 @@ class _Rechunked:
             )
 
 
-def put_rows(block: NDArray[Any], out: Array, name: str, first: int) -> None:
-    """Put a user's rows `(k, d)`, the first of which is row `first`, into `out`.
+def copy_rows(
+    block: Shaped[NumpyArray, "k d"], out: Float[FloatArray, "k d"], name: str, first: int
+) -> None:
+    """Copy the user's rows `(k, d)`, the first of which is row `first`, into `out`.
 
     **Raises** `InputError` naming source, range, row and column of what is not a finite real
     number in the dtype of `out`.
@@ -254,7 +261,7 @@ def put_rows(block: NDArray[Any], out: Array, name: str, first: int) -> None:
     rows = f"in rows {first} to {first + len(block) - 1}"
     if block.dtype.kind not in "fiu":
         raise InputError(f"{name}: dtype {block.dtype} {rows}: expected real numbers")
-    with np.errstate(over="ignore", invalid="ignore"):  # what does not fit is reported below
+    with np.errstate(over="ignore", invalid="ignore"):  # overflow is reported below
         out[...] = block
     finite = np.isfinite(out)
     if not finite.all():
@@ -265,7 +272,7 @@ def put_rows(block: NDArray[Any], out: Array, name: str, first: int) -> None:
         )
 
 
-def _rectangle(chunk: Any, name: str, first: int, dim: int | None) -> NDArray[Any]:
+def _as_block(chunk: ArrayLike, name: str, first: int, dim: int | None) -> NumpyArray:
     """A row block `(k, d)` as an array. **Raises** `InputError` for anything else."""
     if hasattr(chunk, "detach"):  # a torch tensor, possibly on a device or with a graph
         chunk = chunk.detach().cpu()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -12,8 +12,12 @@ from numpy.typing import NDArray
 
 from mimverify.designs.base import Design, RowFunction
 from mimverify.designs.distributed import Communicator
+from mimverify.support.arrays import Array, Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import DTYPES, integer
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
 
 
 def shard_rows(n: int, rank: int, ranks: int) -> slice:
@@ -27,7 +31,7 @@ def shard_rows(n: int, rank: int, ranks: int) -> slice:
 
 
 class ShardedDesign(Design):
-    """The rows of one process behind passes over those of all.
+    """The rows of one process, with passes over those of all processes.
 
     A pass is the local one, then one sum over processes of the `(p, d)` result; a step of
     gradient descent thus costs one all-reduce of the gradient. All processes take part in
@@ -64,40 +68,40 @@ class ShardedDesign(Design):
         self.rows = slice(start, stop)
         self._sizes = [int(shard[2]) for shard in shards]
 
-    def one_pass(self, V: Any, rho: RowFunction) -> Any:
+    def one_pass(self, V: Float[Array, "q d"], rho: RowFunction) -> Float[Array, "p d"]:
         if self.local.n_samples:
             first = self.rows.start
 
-            def shifted(P: Any, rows: slice) -> Any:
+            def shifted(P: Array, rows: slice) -> Array:
                 return rho(P, slice(rows.start + first, rows.stop + first))
 
             partial = self.local.one_pass(V, shifted)
-        else:  # the same formula on no rows: only ρ knows how many columns it returns
+        else:  # the same formula on no rows: ρ determines the number of columns
             partial = rho(_no_rows(V), self.rows).T @ V[:0]
         return self._communicator.sum_(partial)
 
-    def projections(self, V: Any) -> Iterator[tuple[slice, Any]]:
+    def projections(self, V: Float[Array, "q d"]) -> Iterator[tuple[slice, Float[Array, "k q"]]]:
         if not self.local.n_samples:
             return
         first = self.rows.start
         for rows, projected in self.local.projections(V):
             yield slice(rows.start + first, rows.stop + first), projected
 
-    def project(self, V: Any) -> Any:
+    def project(self, V: Float[Array, "q d"]) -> Float[Array, "n q"]:
         """X Vᵀ, shape `(n, q)`: every row on every process."""
         xp = array_namespace(V)
-        # Collectives want one shape: shards are filled up to the longest.
-        missing = max(self._sizes) - self.local.n_samples
-        filling = xp.zeros((missing, V.shape[0]), dtype=V.dtype, device=device_of(V))
-        parts = [projected for _, projected in self.projections(V)]
-        filled = self._communicator.gather(xp.concat([*parts, filling]))
-        return xp.concat([part[:size] for part, size in zip(filled, self._sizes, strict=True)])
+        # Collectives need one shape: shards are padded to the longest.
+        shortage = max(self._sizes) - self.local.n_samples
+        padding = xp.zeros((shortage, V.shape[0]), dtype=V.dtype, device=device_of(V))
+        blocks = [projected for _, projected in self.projections(V)]
+        padded = self._communicator.gather(xp.concat([*blocks, padding]))
+        return xp.concat([shard[:size] for shard, size in zip(padded, self._sizes, strict=True)])
 
-    def reduce(self, partial: NDArray[np.float64]) -> NDArray[np.float64]:
+    def reduce(self, partial: Float64[Float64Array, "*shape"]) -> Float64[Float64Array, "*shape"]:
         return np.asarray(self._communicator.sum_(partial.copy()))
 
 
-def _no_rows(V: Any) -> Any:
+def _no_rows(V: Array) -> Array:
     """Projections `(0, q)` on V `(q, d)`."""
     return V[:, :0].T
 

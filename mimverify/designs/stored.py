@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mimverify.backends import Backend
-from mimverify.designs.base import Design, RowFunction, blocks_apart, project_block, rows_per_block
+from mimverify.designs.base import (
+    Design,
+    RowFunction,
+    block_per_thread,
+    project_block,
+    rows_per_block,
+)
 from mimverify.problems.streams import cut_rows
+from mimverify.support.arrays import Array
 from mimverify.support.scratch import Pool, Scratch, library
 from mimverify.support.threads import (
     current_threads,
@@ -17,7 +24,10 @@ from mimverify.support.threads import (
     sum_in_order,
 )
 
-# Multiply-adds of a block's product that are done before another thread has been woken.
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+# Multiply-adds of a block's product that take as long as waking another thread.
 _SMALL = 1 << 19
 
 
@@ -30,7 +40,7 @@ class StoredDesign(Design):
     - `backend`: where to hold it.
     """
 
-    def __init__(self, X: Any, backend: Backend) -> None:
+    def __init__(self, X: Float[Array, "n d"], backend: Backend) -> None:
         self.backend = backend
         self.X = backend.asarray(X)
         self.n_samples, self.dim = (int(k) for k in self.X.shape)
@@ -39,12 +49,12 @@ class StoredDesign(Design):
     def _blocks(self) -> Iterator[slice]:
         return cut_rows(slice(0, self.n_samples), self._rows)
 
-    def one_pass(self, V: Any, rho: RowFunction) -> Any:
+    def one_pass(self, V: Float[Array, "q d"], rho: RowFunction) -> Float[Array, "p d"]:
         directions = V.T
         projected, products = Scratch(), Pool()
         matmul = library(V).matmul
 
-        def part(rows: slice) -> Any:
+        def of_block(rows: slice) -> Array:
             block = self.X[rows]
             (P,) = projected.blocks((len(block), len(V)), like=V)
             residuals = rho(matmul(block, directions, out=P), rows)
@@ -54,22 +64,22 @@ class StoredDesign(Design):
 
         blocks = list(self._blocks())
         threads = self._threads(len(V))
-        with single_threaded_libraries() if blocks_apart(self.backend) else nullcontext():
-            return sum_in_order(part, blocks, threads, release=products.give)
+        with single_threaded_libraries() if block_per_thread(self.backend) else nullcontext():
+            return sum_in_order(of_block, blocks, threads, release=products.give)
 
-    def projections(self, V: Any) -> Iterator[tuple[slice, Any]]:
+    def projections(self, V: Float[Array, "q d"]) -> Iterator[tuple[slice, Float[Array, "k q"]]]:
         directions = V.T
 
-        def part(rows: slice) -> Any:
+        def of_block(rows: slice) -> Array:
             return project_block(self.X[rows], directions, self.backend)
 
         blocks, threads = list(self._blocks()), self._threads(len(V))
         for start in range(0, len(blocks), 2 * threads):
-            some = blocks[start : start + 2 * threads]
-            yield from zip(some, map_in_order(part, some, threads), strict=True)
+            batch = blocks[start : start + 2 * threads]
+            yield from zip(batch, map_in_order(of_block, batch, threads), strict=True)
 
     def _threads(self, directions: int) -> int:
-        """How many threads are worth it; no result depends on it."""
-        if not blocks_apart(self.backend) or self._rows * self.dim * directions < _SMALL:
+        """How many threads to use; no result depends on it."""
+        if not block_per_thread(self.backend) or self._rows * self.dim * directions < _SMALL:
             return 1
         return current_threads()

@@ -9,52 +9,60 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from contextvars import copy_context
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.backends import Backend
-from mimverify.designs.base import Design, RowFunction, blocks_apart, project_block, rows_per_block
+from mimverify.designs.base import (
+    Design,
+    RowFunction,
+    block_per_thread,
+    project_block,
+    rows_per_block,
+)
 from mimverify.designs.rows import RowSource
 from mimverify.problems.streams import BLOCK_ROWS, cut_rows
+from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.threads import available_cores, current_threads, single_threaded_libraries
 from mimverify.support.validation import integer
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 #: Called after each block of a pass with the rows that are done, and all rows.
 OnRows = Callable[[int, int], None]
 
-# What becomes of a block `(k, d)` and its rows.
-_Work = Callable[[Any, slice], Any]
+# Maps a block `(k, d)` and its rows to a result.
+_Work = Callable[[Array, slice], Array]
 
-_Memory = NDArray[np.floating[Any]]
 
-# What one thread fills at a time, unless `BLOCK_ROWS` rows take more.
-_PIECE_BYTES = 1 << 20
-# All blocks that are being read, wait for their turn or are worked on, and their results.
+# What one thread reads at a time, unless `BLOCK_ROWS` rows take more.
+_CHUNK_BYTES = 1 << 20
+# All buffers that are being read, queued or processed, and their results.
 _AHEAD_BYTES = 1 << 30
 
 
 class StreamedDesign(Design):
-    """Row blocks of a source, read ahead by threads while earlier ones are worked on.
+    """Row blocks of a source, read ahead by threads while earlier ones are processed.
 
-    The results are those of the `StoredDesign` of the same rows bit for bit (for short rows,
-    as long as both compute with the same BLAS threads); memory does not depend on n.
+    The results are those of the `StoredDesign` of the same rows bit for bit; memory does not depend
+    on n.
 
     **Arguments**
 
     - `source`: the rows.
-    - `backend`: what the passes compute with.
-    - `threads`: that read, or draw, rows; None: one for each core. Sources that must be
+    - `backend`: of the arithmetic.
+    - `threads`: threads that read, or draw, rows; None: one for each core. Sources that must be
       read in order get one.
     - `on_progress`: called after each block with the rows done in this pass, and n.
 
-    On a CPU (`blocks_apart`), or where BLAS has one thread (`thread_limit(1)`), the
-    threads that read also do the arithmetic of what they have read. That is the fastest way
-    where drawing takes longest; BLAS threads would compete with those that draw.
+    On a CPU (`block_per_thread`), or where BLAS has one thread (`thread_limit(1)`), the
+    threads that read also do the arithmetic of their rows. That is fastest where drawing takes
+    longest; BLAS threads would compete with those that draw.
 
-    What goes wrong in the source is raised by the pass, after which no thread is left.
+    Errors of the source are raised by the pass, which ends its threads first.
     """
 
     def __init__(
@@ -75,158 +83,159 @@ class StreamedDesign(Design):
         self.n_samples, self.dim = source.n_rows, source.dim
         self._on_progress = on_progress
         self._threads = 1 if source.in_order else threads
-        self._cut = _Cut(self.dim, backend, source.least_rows)
-        self._rows = self._cut.rows
-        self._apart = blocks_apart(backend)
-        # Correct in any case; with BLAS threads of its own each would wait for the others.
+        self._chunking = _Chunking(self.dim, backend, source.least_rows)
+        self._rows = self._chunking.rows
+        self._block_per_thread = block_per_thread(backend)
+        # Correct in any case; with several BLAS threads they would compete for the cores.
         self._work_in_threads = (
             self._threads > 1
-            and self._rows <= self._cut.piece
-            and (self._apart or current_threads() == 1)
+            and self._rows <= self._chunking.chunk
+            and (self._block_per_thread or current_threads() == 1)
         )
 
-    def one_pass(self, V: Any, rho: RowFunction) -> Any:
+    def one_pass(self, V: Float[Array, "q d"], rho: RowFunction) -> Float[Array, "p d"]:
         total = None
         directions = V.T
 
-        def work(block: Any, rows: slice) -> Any:
+        def work(block: Array, rows: slice) -> Array:
             return rho(block @ directions, rows).T @ block
 
-        alone = single_threaded_libraries() if self._apart else nullcontext()
-        with alone, closing(self._each(work, self._work_in_threads, held=len(V))) as parts:
-            for _, part in parts:
-                total = part if total is None else total + part
+        alone = single_threaded_libraries() if self._block_per_thread else nullcontext()
+        with alone, closing(self._each(work, self._work_in_threads, result_rows=len(V))) as results:
+            for _, term in results:
+                total = term if total is None else total + term
         return total
 
-    def projections(self, V: Any) -> Generator[tuple[slice, Any], None, None]:
+    def projections(
+        self, V: Float[Array, "q d"]
+    ) -> Generator[tuple[slice, Float[Array, "k q"]], None, None]:
         directions = V.T
 
-        def work(block: Any, _: slice) -> Any:
+        def work(block: Array, _: slice) -> Array:
             return project_block(block, directions, self.backend)
 
-        # Not by several threads: they would share what `project_block` sets for a while.
-        with closing(self._each(work, in_threads=not self._apart and self._work_in_threads)) as (
-            parts
-        ):
-            yield from parts
+        in_threads = not self._block_per_thread and self._work_in_threads
+        # Not by several threads: `project_block` sets the libraries' threads for all of them.
+        with closing(self._each(work, in_threads=in_threads)) as results:
+            yield from results
 
-    def blocks(self) -> Generator[tuple[slice, Any], None, None]:
+    def blocks(self) -> Generator[tuple[slice, Float[Array, "k d"]], None, None]:
         """The row blocks `(k, d)` of one pass, in order, arrays of the backend.
 
-        A block is valid until the next one is asked for: its memory is used again.
+        A block is valid until the next one is requested: its memory is reused.
         """
-        with closing(self._each(lambda block, _: block, in_threads=False)) as parts:
-            yield from parts
+        with closing(self._each(lambda block, _: block, in_threads=False)) as results:
+            yield from results
 
     def _each(
-        self, work: _Work, in_threads: bool, held: int = 0
-    ) -> Generator[tuple[slice, Any], None, None]:
-        """What `work` makes of the blocks of one pass, in order.
+        self, work: _Work, in_threads: bool, result_rows: int = 0
+    ) -> Generator[tuple[slice, Array], None, None]:
+        """The results of `work` on the blocks of one pass, in order.
 
         **Arguments**
 
-        - `in_threads`: whether those that read do the work.
-        - `held`: rows of d numbers that the result of one block takes.
+        - `in_threads`: whether the threads that read also do the work.
+        - `result_rows`: rows of d numbers that the result of one block takes.
         """
-        with closing(self._read(work if in_threads else None, held)) as spans:
-            for span, memory, results in spans:
-                for index, rows in enumerate(cut_rows(span, self._rows)):
+        with closing(self._read(work if in_threads else None, result_rows)) as buffers:
+            for buffer, data, results in buffers:
+                for index, rows in enumerate(cut_rows(buffer, self._rows)):
                     if in_threads:
                         result = results[index]
                     else:
-                        result = self._worked(work, rows, memory, span.start)
+                        result = self._result(work, rows, data, buffer.start)
                     yield rows, result
                     if self._on_progress is not None:
                         self._on_progress(rows.stop, self.n_samples)
 
-    def _worked(self, work: _Work, rows: slice, memory: _Memory, first: int) -> Any:
-        block = memory[rows.start - first : rows.stop - first]
+    def _result(self, work: _Work, rows: slice, data: FloatArray, first: int) -> Array:
+        block = data[rows.start - first : rows.stop - first]
         return work(self.backend.asarray(block), rows)
 
     def _read(
-        self, work: _Work | None, held: int
-    ) -> Generator[tuple[slice, _Memory, list[Any]], None, None]:
-        """Spans of rows in order, each in memory that is used again after it.
+        self, work: _Work | None, result_rows: int
+    ) -> Generator[tuple[slice, FloatArray, list[Array]], None, None]:
+        """Buffers of rows in order, each of them reused later.
 
-        With them come the results of `work`, if it is given, for each block.
+        With each come the results of `work` on its blocks, if `work` is given.
         """
-        n, size, piece_rows = self.n_samples, self._cut.span, self._cut.piece
-        spans = cut_rows(slice(0, n), size)
-        waiting: deque[tuple[slice, _Memory, list[Future[list[Any]]]]] = deque()
+        n, size, chunk_rows = self.n_samples, self._chunking.buffer, self._chunking.chunk
+        buffers = cut_rows(slice(0, n), size)
+        waiting: deque[tuple[slice, FloatArray, list[Future[list[Array]]]]] = deque()
         fill = self.source.begin(0)
         pool = ThreadPoolExecutor(self._threads, "mimverify-rows", initializer=_prepare_thread)
 
-        def read(rows: slice, memory: _Memory, first: int) -> list[Any]:
-            fill(rows, memory[rows.start - first : rows.stop - first])
+        def read(rows: slice, data: FloatArray, first: int) -> list[Array]:
+            fill(rows, data[rows.start - first : rows.stop - first])
             if work is None:
                 return []
-            return [self._worked(work, part, memory, first) for part in cut_rows(rows, self._rows)]
+            return [self._result(work, block, data, first) for block in cut_rows(rows, self._rows)]
 
-        def order(span: slice, memory: _Memory) -> None:
-            # With a context for each: NumPy's error state in the caller holds for its work too.
-            pieces = [
-                pool.submit(copy_context().run, read, rows, memory, span.start)
-                for rows in cut_rows(span, piece_rows)
+        def submit(buffer: slice, data: FloatArray) -> None:
+            # With a context for each: NumPy's error state of the caller applies to its work too.
+            chunks = [
+                pool.submit(copy_context().run, read, rows, data, buffer.start)
+                for rows in cut_rows(buffer, chunk_rows)
             ]
-            waiting.append((span, memory, pieces))
+            waiting.append((buffer, data, chunks))
 
         try:
-            for span in islice(spans, self._cut.spans_ahead(self._threads, held)):
-                order(span, np.empty((min(size, n), self.dim), dtype=self.backend.dtype))
+            for buffer in islice(buffers, self._chunking.buffers_ahead(self._threads, result_rows)):
+                submit(buffer, np.empty((min(size, n), self.dim), dtype=self.backend.dtype))
             while waiting:
-                span, memory, pieces = waiting.popleft()
-                yield span, memory, [result for piece in pieces for result in piece.result()]
-                for later in islice(spans, 1):
-                    order(later, memory)
+                buffer, data, chunks = waiting.popleft()
+                yield buffer, data, [result for chunk in chunks for result in chunk.result()]
+                for later in islice(buffers, 1):
+                    submit(later, data)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-class _Cut:
-    """How the rows of a pass are divided, all in powers of two: each divides the larger.
+class _Chunking:
+    """How the rows of a pass are divided; sizes are powers of two, and each divides the next.
 
-    - `rows`: that one block of the pass has.
-    - `piece`: that one thread reads at a time, as many as the source wants or more.
-    - `span`: that lie side by side in memory.
+    - `rows`: of one block of the pass.
+    - `chunk`: rows that one thread reads at a time, at least the source's `least_rows`.
+    - `buffer`: rows that are contiguous in memory.
     """
 
     def __init__(self, dim: int, backend: Backend, least: int) -> None:
         self.row_bytes = dim * np.dtype(backend.dtype).itemsize
         self.rows = rows_per_block(dim, backend)
-        fitting = max(_PIECE_BYTES // self.row_bytes, 1)
+        fitting = max(_CHUNK_BYTES // self.row_bytes, 1)
         few = min(self.rows, 1 << (fitting.bit_length() - 1))
-        self.piece = max(least, few) if least > 1 else self.rows
-        self.span = max(self.piece, self.rows)
+        self.chunk = max(least, few) if least > 1 else self.rows
+        self.buffer = max(self.chunk, self.rows)
 
-    def spans_ahead(self, threads: int, held: int) -> int:
-        """A piece for each thread and one that waits, beside the span that is worked on.
+    def buffers_ahead(self, threads: int, result_rows: int) -> int:
+        """A chunk for each thread and one in the queue, beside the buffer that is being processed.
 
-        `held` rows of d numbers come out of the work on one block.
+        The result of one block has `result_rows` rows of d numbers.
         """
-        wanted = 1 + -(-(threads + 1) * self.piece // self.span)
-        return max(2, min(wanted, _AHEAD_BYTES // self._span_bytes(held)))
+        wanted = 1 + -(-(threads + 1) * self.chunk // self.buffer)
+        return max(2, min(wanted, _AHEAD_BYTES // self._buffer_bytes(result_rows)))
 
-    def _span_bytes(self, held: int) -> int:
-        return (self.span + held * -(-self.span // self.rows)) * self.row_bytes
+    def _buffer_bytes(self, result_rows: int) -> int:
+        return (self.buffer + result_rows * -(-self.buffer // self.rows)) * self.row_bytes
 
-    def size(self, threads: int, held: int) -> int:
-        """Bytes of all spans, with what came out of them where the threads do the work too."""
-        ahead = self.spans_ahead(threads, held)
-        return ahead * self._span_bytes(held if threads > 1 else 0)
+    def size(self, threads: int, result_rows: int) -> int:
+        """Bytes of all buffers, with the results of those that threads have processed."""
+        ahead = self.buffers_ahead(threads, result_rows)
+        return ahead * self._buffer_bytes(result_rows if threads > 1 else 0)
 
 
 def streamed_bytes(
-    dim: int, backend: Backend, threads: int, held: int, *, least: int = BLOCK_ROWS
+    dim: int, backend: Backend, threads: int, result_rows: int, *, least: int = BLOCK_ROWS
 ) -> int:
-    """Bytes that a streamed design holds in a pass whose result has `held` rows.
+    """Bytes that a streamed design takes in a pass whose result has `result_rows` rows.
 
     **Arguments**
 
     - `least`: the source's `least_rows`.
     """
-    return _Cut(dim, backend, least).size(threads, held)
+    return _Chunking(dim, backend, least).size(threads, result_rows)
 
 
 def _prepare_thread() -> None:
-    if "torch" in sys.modules:  # asked in a new thread, it applies the number set in another
+    if "torch" in sys.modules:  # the call applies the number set in another thread to this one
         sys.modules["torch"].get_num_threads()

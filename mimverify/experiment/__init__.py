@@ -1,13 +1,13 @@
 """Experiments: draw a multi-index model, train on it, measure what was learned.
 
 `run_experiment` is what `mimverify train` runs. `Experiment` is the same run as an object
-that can be asked at any time what it has so far, for callers that may have to stop early.
+that reports at any time what it has so far, for callers that may stop early.
 
 resolved → config, result → memory, checks → stages (one class for each design) → resumption → run.
 """
 
 from mimverify.experiment.config import ExperimentConfig
-from mimverify.experiment.memory_need import MemoryNeed, Part
+from mimverify.experiment.memory_need import MemoryItem, MemoryNeed
 from mimverify.experiment.progress import OnProgress, OnStep
 from mimverify.experiment.resolved import DESIGNS, ResolvedConfig
 from mimverify.experiment.result import BASELINES, ExperimentResult
@@ -20,10 +20,10 @@ __all__ = [
     "Experiment",
     "ExperimentConfig",
     "ExperimentResult",
+    "MemoryItem",
     "MemoryNeed",
     "OnProgress",
     "OnStep",
-    "Part",
     "ResolvedConfig",
     "memory_need",
     "memory_needed",

@@ -1,8 +1,8 @@
-"""Checkpoints of a run: the state of stage 1 and what was recorded until then, in one file.
+"""Checkpoints of a run: the state of stage 1 and the record up to it, in one file.
 
 The file is an `Archive`, read without pickle: the weights, the linear part if there is one,
-and a JSON text with everything else. JSON keeps every float64 to the bit, so that a run that
-goes on from a checkpoint is the run that was never stopped.
+and a JSON text with everything else. JSON keeps every float64 to the bit, so that a resumed run
+gives the results of an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.support.archive import Archive, json_text
+from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
 from mimverify.support.validation import DTYPES
 from mimverify.training.centring import Centring
 from mimverify.training.stage1 import FirstLayerState
 
-# 2: data sets come from another generator; a run of format 1 would go on with other data.
+# 2: data sets come from another generator; a run of format 1 would continue with other data.
 _FILE = Archive("checkpoint", version=2)
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where a run stands.
+    """The state of a run.
 
     **Arguments**
 
@@ -38,7 +39,7 @@ class Checkpoint:
     - `record`: what was measured so far, one list for each quantity.
     """
 
-    configuration: dict[str, Any]
+    configuration: Json
     state: FirstLayerState
     record: dict[str, list[Any]]
 
@@ -57,7 +58,7 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         "configuration": checkpoint.configuration,
         "record": checkpoint.record,
     }
-    arrays: dict[str, Any] = {"W": state.W}
+    arrays: Json = {"W": state.W}
     if state.linear_part is not None:
         arrays["linear_part"] = state.linear_part
     text = json_text(_FILE.noun, description)
@@ -82,29 +83,29 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
 
 
 def check_resumable(
-    checkpoint: Checkpoint, configuration: Mapping[str, Any], *, free: Collection[str] = ()
+    checkpoint: Checkpoint, configuration: Mapping[str, object], *, may_differ: Collection[str] = ()
 ) -> None:
-    """Refuse to go on with another run than the one that was stopped.
+    """Refuse to resume a run with another configuration.
 
     **Arguments**
 
-    - `configuration`: of the run that is to go on, compared field by field, in its order.
-    - `free`: fields that may differ, such as the number of threads.
+    - `configuration`: of the run to resume, compared field by field, in its order.
+    - `may_differ`: fields that may differ, such as the number of threads.
 
     **Raises** `InputError` naming the first field that differs, and both values.
     """
-    # As a file would give it back: tuples are lists, NumPy's numbers are Python's.
-    asked = json.loads(json_text("configuration", dict(configuration)))
+    # As read from a file: tuples are lists, NumPy's numbers are Python's.
+    requested = json.loads(json_text("configuration", dict(configuration)))
     saved = json.loads(json_text("configuration", checkpoint.configuration))
-    for field in [*asked, *(field for field in saved if field not in asked)]:
-        if field in free:
+    for field in [*requested, *(field for field in saved if field not in requested)]:
+        if field in may_differ:
             continue
-        if field not in saved or field not in asked:
+        if field not in saved or field not in requested:
             side = "the new one" if field in saved else "the checkpoint's"
             raise InputError(f"{field}: expected in both configurations, missing in {side}")
-        if asked[field] != saved[field]:
+        if requested[field] != saved[field]:
             raise InputError(
-                f"{field}={asked[field]!r}: the run of the checkpoint had {saved[field]!r}; "
+                f"{field}={requested[field]!r}: the run of the checkpoint had {saved[field]!r}; "
                 "expected the same"
             )
 
@@ -112,8 +113,8 @@ def check_resumable(
 # -- the file ----------------------------------------------------------------------------------
 
 
-def _checkpoint(description: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> Checkpoint:
-    """**Raises** `ValueError`, `KeyError` or `TypeError` where a part is missing or is not it."""
+def _checkpoint(description: Json, arrays: dict[str, NumpyArray]) -> Checkpoint:
+    """**Raises** `ValueError`, `KeyError` or `TypeError` where an entry is missing or invalid."""
     W, linear = arrays["W"], arrays.get("linear_part")
     step, configuration, record = (description[k] for k in ("step", "configuration", "record"))
     centring = Centring(*(float(description["centring"][k]) for k in ("constant", "offset")))

@@ -1,17 +1,18 @@
-"""Refusals before the work: what can be known to fail before any data is drawn."""
+"""Checks that refuse a run before any data is drawn."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.backends import get_backend
 from mimverify.experiment.reference_trainer import trainer_for
 from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.problems.model import MultiIndexModel
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError, MimverifyError
+from mimverify.support.importing import summarise
 from mimverify.training.trainer import LayerwiseTrainer
 
 _PROBE_ROWS = 16
@@ -49,7 +50,7 @@ def _check_checkpoint(config: ResolvedConfig) -> None:
 
 
 def _check_removal(config: ResolvedConfig) -> None:
-    """What the regression would refuse, before the data is drawn. Raises `InputError`."""
+    """The conditions of the regression, before the data is drawn. Raises `InputError`."""
     if not config.remove_linear_part:
         return
     if not config.centre:
@@ -70,7 +71,7 @@ def _check_removal(config: ResolvedConfig) -> None:
 
 
 def rehearse(config: ResolvedConfig, model: MultiIndexModel) -> LayerwiseTrainer:
-    """Zero steps on a few rows: whatever is wrong shows before the data is drawn.
+    """Zero steps on a few rows: errors show before the data is drawn.
 
     Returns the trainer at its start, `network_`. **Raises** `InputError`, also for a
     user's link or loss that raises.
@@ -80,27 +81,21 @@ def rehearse(config: ResolvedConfig, model: MultiIndexModel) -> LayerwiseTrainer
     except MimverifyError:
         raise
     except Exception as error:
-        raise InputError(f"link {model.link.name}: raised {first_line(error)}") from error
+        raise InputError(f"link {model.link.name}: raised {summarise(error)}") from error
     y = np.linspace(-1.0, 1.0, len(X))
     _probe_loss(config, y)
     rehearsal = trainer_for(config).set_params(steps=0, centre=False, remove_linear_part=False)
     return rehearsal.fit_first_layer(X, y)
 
 
-def _probe_loss(config: ResolvedConfig, y: NDArray[np.float64]) -> None:
+def _probe_loss(config: ResolvedConfig, y: Float64Array) -> None:
     loss = config.loss
     labels = get_backend(config.backend, config.dtype, config.device).asarray(y)
     try:
         shape = tuple(loss.derivative(0 * labels, labels).shape)
     except Exception as error:
-        raise InputError(f"loss {loss.name}: raised {first_line(error)}") from error
+        raise InputError(f"loss {loss.name}: raised {summarise(error)}") from error
     if shape != y.shape:
         raise InputError(
             f"loss {loss.name}: l'(f, y) returned shape {shape} for f and y of shape {y.shape}"
         )
-
-
-def first_line(error: BaseException) -> str:
-    """An exception as one line: its type, and the first line of its message."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

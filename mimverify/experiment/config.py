@@ -1,19 +1,19 @@
-"""What an experiment runs: its configuration, with names and defaults of `mimverify train`."""
+"""The configuration of an experiment, with names and defaults of `mimverify train`."""
 
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any
 
 from mimverify.experiment.resolved import ResolvedConfig, fields_by_name
 from mimverify.network.activations import Activation
 from mimverify.network.losses import Loss
 from mimverify.problems.links import Link
+from mimverify.support.strict_json import Json
 
 
 @dataclass(frozen=True)
 class ExperimentConfig:
-    """What is run. Names and defaults are those of `mimverify train`.
+    """The configuration of a run. Names and defaults are those of `mimverify train`.
 
     **Arguments**
 
@@ -26,12 +26,12 @@ class ExperimentConfig:
     - `test_samples`: rows of the test set.
     - `threads`: of every library's pool; None leaves them as they are.
     - `design`: how the inputs are held: `"stored"`; `"streamed"`, drawn anew at every pass
-      (the same numbers); `"lazy"`, drawn only as far as training looks at them (the same law,
+      (the same numbers); `"lazy"`, drawn only as far as training queries them (the same law,
       theory.md §8); `"sharded"`, rows divided over the processes of `torchrun`.
-    - `baselines`: also fit what the test error is compared with.
+    - `baselines`: also fit the baselines of the test error.
     - `checkpoint`: a file `.npz` that holds the run as of its last step.
-    - `resume`: go on from that file.
-    - the others: as for `MultiIndexModel` and `LayerwiseTrainer`.
+    - `resume`: continue from that file.
+    - the other fields: as for `MultiIndexModel` and `LayerwiseTrainer`.
 
     Nothing is checked before `resolved`.
     """
@@ -74,6 +74,6 @@ class ExperimentConfig:
         """
         return ResolvedConfig.of(self)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """The fields by name; links, losses and activations as their specifications."""
         return fields_by_name(self)

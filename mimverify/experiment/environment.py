@@ -1,4 +1,4 @@
-"""What a record tells about the software that made it."""
+"""The software versions that a record states."""
 
 from __future__ import annotations
 

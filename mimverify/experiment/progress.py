@@ -1,4 +1,4 @@
-"""What a run tells while it is under way, and how long each of its phases took."""
+"""What a run reports while it is under way, and how long each of its phases took."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ OnProgress = Callable[[str, int, int | None], None]
 
 
 def no_progress(phase: str, done: int, total: int | None) -> None:
-    """Tells nobody."""
+    """Reports nothing."""
 
 
 class PhaseClock:
-    """Passes progress on and adds up the time between the first word of a phase and the next's.
+    """Forwards progress, and adds up the time from the first report of a phase to that of the next.
 
     **Arguments**
 
-    - `tell`: is told everything; what it takes belongs to the phase.
+    - `report`: called with every report; its own time counts for the phase.
 
     `seconds`: by phase, in the order in which they began.
     """
 
-    def __init__(self, tell: OnProgress = no_progress) -> None:
+    def __init__(self, report: OnProgress = no_progress) -> None:
         self.seconds: dict[str, float] = {}
-        self._tell = tell
+        self._report = report
         self._phase: str | None = None
         self._since = 0.0
 
@@ -38,7 +38,7 @@ class PhaseClock:
         if phase != self._phase:
             self.stop()
             self._phase = phase
-        self._tell(phase, done, total)
+        self._report(phase, done, total)
 
     def stop(self) -> None:
         """The phase under way is over; nothing is added until the next one begins."""

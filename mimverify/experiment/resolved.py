@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mimverify.backends import BACKENDS
 from mimverify.network.activations import Activation, get_activation
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
 from mimverify.support.validation import choice, dtype_name, integer, number, size
 from mimverify.training.schedules import default_samples, default_steps
 from mimverify.training.stage2 import READOUTS
 from mimverify.training.trainer import SCHEDULES
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 #: How stage 1 holds its inputs.
 DESIGNS = ("stored", "streamed", "lazy", "sharded")
@@ -21,11 +25,11 @@ DESIGNS = ("stored", "streamed", "lazy", "sharded")
 
 @dataclass(frozen=True)
 class ResolvedConfig:
-    """What `ExperimentConfig.resolved` gives, and all that follows is written for.
+    """What `ExperimentConfig.resolved` returns, and all other modules take.
 
-    The fields, in their order, and what they mean are those of `ExperimentConfig`. What is
-    still None stands for no default: `eta` and `beta` that the schedule sets itself, `threads`
-    left as they are, no `checkpoint`.
+    The fields are those of `ExperimentConfig`, in their order. None remains where it is no
+    default: `eta` and `beta` that the schedule sets itself, `threads` left as they are, no
+    `checkpoint`.
     """
 
     link: Link
@@ -60,10 +64,9 @@ class ResolvedConfig:
 
     @classmethod
     def of(cls, config: Any) -> ResolvedConfig:
-        """The resolved form of what has these fields, with values that are not checked yet.
+        """The resolved form of an object of any class with these fields, whose values it checks.
 
-        Of any class: `ExperimentConfig` knows this one, and not the other way round. **Raises**
-        as `ExperimentConfig.resolved`.
+        **Raises** as `ExperimentConfig.resolved`.
         """
         link = get_link(config.link, rank=config.rank)
         dim = size("dim", config.dim)
@@ -86,7 +89,7 @@ class ResolvedConfig:
             backend=choice("backend", config.backend, BACKENDS),
             device=config.device,
             dtype=dtype_name("dtype", config.dtype),
-            # Larger seeds would share random streams with smaller ones.
+            # Larger seeds would have the random streams of smaller ones.
             seed=integer("seed", config.seed, minimum=0, maximum=2**32 - 1),
             noise=number("noise", config.noise, minimum=0.0),
             schedule=schedule,
@@ -110,12 +113,12 @@ class ResolvedConfig:
         """An equal one, checked again: `dataclasses.replace` takes any value."""
         return ResolvedConfig.of(self)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """The fields by name; links, losses and activations as their specifications."""
         return fields_by_name(self)
 
 
-def fields_by_name(config: Any) -> dict[str, Any]:
+def fields_by_name(config: DataclassInstance) -> Json:
     """A configuration in JSON's terms, in the order of its fields."""
     values = {field.name: getattr(config, field.name) for field in fields(config)}
     return {name: getattr(value, "name", value) for name, value in values.items()}

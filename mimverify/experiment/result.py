@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mimverify.support.arrays import Float64Array, FloatArray
 from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
 from mimverify.training.trainer import LayerwiseTrainer
 
 #: Names of the baselines, as in `baseline_predictors`.
@@ -23,8 +23,8 @@ class ExperimentResult:
 
     - `configuration`: the resolved configuration, with the threads of the largest pool in
       force, the centring that was fitted (None where stage 1 did not end), and versions.
-    - `alignment`, `span_recovery`, `seconds`: over t = 0 … `steps`; a step's time leaves
-      measuring out and is 0 at t = 0.
+    - `alignment`, `span_recovery`, `seconds`: over t = 0 … `steps`; a step's time excludes
+      measuring and is 0 at t = 0.
     - `overlaps`, `principal_cosines`: `(steps + 1, r)`.
     - `phases`: seconds that each phase of the run took, measuring included, in their order; one
       that was cut short is left out.
@@ -36,7 +36,7 @@ class ExperimentResult:
     - `trainer`: fitted as far as the run came.
     """
 
-    configuration: dict[str, Any]
+    configuration: Json
     alignment: list[float]
     span_recovery: list[float]
     overlaps: list[list[float]]
@@ -47,10 +47,10 @@ class ExperimentResult:
     baselines: dict[str, float | None]
     interrupted: bool
     error: str | None
-    subspace: NDArray[np.float64]
-    a: NDArray[np.floating[Any]]
-    b: NDArray[np.floating[Any]]
-    weights: NDArray[np.floating[Any]] | None
+    subspace: Float64Array
+    a: FloatArray
+    b: FloatArray
+    weights: FloatArray | None
     trainer: LayerwiseTrainer
 
     @property
@@ -58,7 +58,7 @@ class ExperimentResult:
         """Steps that were taken: `configuration["steps"]` unless the run was cut short."""
         return max(len(self.alignment) - 1, 0)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Everything but the arrays, as a dictionary of numbers, strings and lists."""
         return {
             "alignment": self.alignment,
@@ -75,7 +75,7 @@ class ExperimentResult:
             "configuration": self.configuration,
         }
 
-    def arrays(self) -> dict[str, NDArray[np.floating[Any]]]:
+    def arrays(self) -> dict[str, FloatArray]:
         """The trajectory, as `--save` keeps it. **Raises** `InputError` if it was not kept."""
         if self.weights is None:
             raise InputError("the weights were not kept; run with keep_weights=True")

@@ -1,11 +1,10 @@
-"""Stopping a run and going on from where it stood: the recorder's side of a checkpoint."""
+"""Writing and resuming from a run's checkpoint: the recorder's side."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.experiment.checkpoint import (
     Checkpoint,
@@ -15,13 +14,17 @@ from mimverify.experiment.checkpoint import (
 )
 from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.measure.recorder import Recorder
+from mimverify.support.arrays import FloatArray
 from mimverify.support.errors import InputError
 from mimverify.training.stage1 import FirstLayerState
 from mimverify.training.trainer import LayerwiseTrainer
 
-#: What a run that goes on may do differently: how far stage 1 goes, and all that follows it.
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+#: Fields that a resumed run may change: the number of steps, and all that concerns later stages.
 #: Other threads may round differently.
-FREE = (
+MAY_DIFFER = (
     "steps", "baselines", "ridge", "readout", "readout_neurons", "test_samples",
     "threads", "checkpoint", "resume",
 )  # fmt: skip
@@ -35,7 +38,7 @@ def keep_step(
     recorder: Recorder,
     trainer: LayerwiseTrainer,
     step: int,
-    W: NDArray[np.floating[Any]],
+    W: Float[FloatArray, "m d"],
 ) -> None:
     """Write the run's checkpoint after a step. **Raises** as `save_checkpoint`."""
     state = FirstLayerState(step, W, trainer.centring_, trainer.linear_part_)
@@ -44,13 +47,13 @@ def keep_step(
 
 
 def resume_run(path: str, config: ResolvedConfig, recorder: Recorder) -> FirstLayerState:
-    """Fill the recorder with the checkpoint's record, and return the state to go on from.
+    """Fill the recorder with the checkpoint's record, and return the state to continue from.
 
     **Raises** `InputError` for a file that is no checkpoint of this run: one of another
     configuration, or of more steps than are to be taken.
     """
     checkpoint = load_checkpoint(path)
-    check_resumable(checkpoint, config.to_json(), free=FREE)
+    check_resumable(checkpoint, config.to_json(), may_differ=MAY_DIFFER)
     state, record = checkpoint.state, checkpoint.record
     if any(len(record.get(column, ())) != state.step + 1 for column in _COLUMNS):
         raise InputError(f"{path}: its record is not that of {state.step} steps")

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sized
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.designs.distributed import Communicator, process_group
-from mimverify.experiment.checks import check_combinations, first_line, rehearse
+from mimverify.experiment.checks import check_combinations, rehearse
 from mimverify.experiment.config import ExperimentConfig
 from mimverify.experiment.environment import library_versions
-from mimverify.experiment.memory_need import (
-    MemoryNeed,
-    Part,
-    announcement,
-    check_memory,
-)
+from mimverify.experiment.memory_need import MemoryItem, MemoryNeed, announcement
 from mimverify.experiment.progress import OnProgress, OnStep, PhaseClock, no_progress
 from mimverify.experiment.reference_trainer import trainer_for
 from mimverify.experiment.resolved import ResolvedConfig
@@ -27,8 +20,11 @@ from mimverify.experiment.resumption import keep_step, resume_run
 from mimverify.experiment.stages import stages_for
 from mimverify.measure.recorder import Recorder
 from mimverify.problems.model import MultiIndexModel
+from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError, MimverifyError
-from mimverify.support.memory import available_memory
+from mimverify.support.importing import summarise
+from mimverify.support.memory import available_memory, check_fits
+from mimverify.support.strict_json import Json
 from mimverify.support.threads import current_threads, thread_limit
 from mimverify.training.stage1 import FirstLayerState
 
@@ -47,8 +43,8 @@ def run_experiment(
 
     **Arguments**
 
-    - `on_step`: sees the recorder after each step of stage 1, t = 0 included.
-    - `on_progress`: is told the phase of the run and how far it is.
+    - `on_step`: called with the recorder after each step of stage 1, t = 0 included.
+    - `on_progress`: called with the phase of the run, how much of it is done, and its total.
     - `keep_weights`: keep the trajectory `(steps + 1, m, d)`.
 
     **Raises** `InputError` for a configuration that cannot be run, before any work is done
@@ -72,14 +68,14 @@ def run_experiment(
 
 
 class Experiment:
-    """One run that can be stopped: `result` tells at any time what there is so far.
+    """One run that can be stopped: `result` returns at any time what there is so far.
 
     Arguments and exceptions as for `run_experiment`; the constructor makes all checks that
     need no data, and a rehearsal of zero steps.
 
     - `communicator`: of a sharded run; None is a run of one process.
 
-    `memory` is what the run will take at its peak; `announcement` says so in a line.
+    `memory` is the estimate of the run's peak; `announcement` states it in a line.
     """
 
     def __init__(
@@ -121,15 +117,15 @@ class Experiment:
 
     @property
     def announcement(self) -> str:
-        """What memory the run will take, and of how much, in one line."""
+        """The memory that the run will take, and how much there is, in one line."""
         return announcement(self.memory, self._available, processes=self._processes)
 
     def run(self) -> ExperimentResult:
         """Both stages and the test. **Raises** as `run_experiment`."""
         try:
-            # Of a run that goes on, all processes must also have read the same checkpoint.
-            alike = (self.config.to_json(), self.recorder.alignment)
-            self.communicator.check_same("configuration or checkpoint", repr(alike))
+            # The processes of a resumed run must also have read the same checkpoint.
+            state = (self.config.to_json(), self.recorder.alignment)
+            self.communicator.check_same("configuration or checkpoint", repr(state))
             with thread_limit(self.config.threads):
                 self._train_first_layer()
                 predictors = self._stages.second_layer(self.trainer)
@@ -137,12 +133,12 @@ class Experiment:
             self._progress.stop()
         except Exception as error:
             if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-                raise InputError(f"out of memory: {first_line(error)}") from error
+                raise InputError(f"out of memory: {summarise(error)}") from error
             raise
         return self.result()
 
     def result(self, stopped_by: BaseException | None = None) -> ExperimentResult:
-        """What has been recorded so far; `stopped_by` says why it is not more."""
+        """What has been recorded so far; `stopped_by`: the exception that ended the run early."""
         recorder = self.recorder
         columns: tuple[Sized, ...] = (
             recorder.alignment,
@@ -152,14 +148,14 @@ class Experiment:
             recorder.seconds,
             *([recorder.weights] if recorder.keep_weights else []),
         )
-        whole = min(len(column) for column in columns)  # a signal may come amid a recording
+        complete = min(len(column) for column in columns)  # a signal may interrupt a recording
         return ExperimentResult(
             configuration=self._configuration(),
-            alignment=recorder.alignment[:whole],
-            span_recovery=recorder.span_recovery[:whole],
-            overlaps=[values.tolist() for values in recorder.overlaps[:whole]],
-            principal_cosines=[values.tolist() for values in recorder.cosines[:whole]],
-            seconds=recorder.seconds[:whole],
+            alignment=recorder.alignment[:complete],
+            span_recovery=recorder.span_recovery[:complete],
+            overlaps=[values.tolist() for values in recorder.overlaps[:complete]],
+            principal_cosines=[values.tolist() for values in recorder.cosines[:complete]],
+            seconds=recorder.seconds[:complete],
             phases=dict(self._progress.seconds),
             test_error=self._errors.get("trainer"),
             baselines={name: self._errors.get(name) for name in BASELINES},
@@ -168,7 +164,7 @@ class Experiment:
             subspace=self.model.subspace,
             a=self._a,
             b=self._b,
-            weights=self._weights(whole),
+            weights=self._weights(complete),
             trainer=self.trainer,
         )
 
@@ -185,7 +181,7 @@ class Experiment:
         steps = self.config.steps
         checkpoint = self.config.checkpoint if self.communicator.rank == 0 else None
 
-        def observe(t: int, W: Any) -> None:
+        def observe(t: int, W: Array) -> None:
             self.recorder(t, W)
             if checkpoint is not None:
                 W = design.backend.to_numpy(W)
@@ -199,7 +195,7 @@ class Experiment:
 
     # -- the record ------------------------------------------------------------------------
 
-    def _configuration(self) -> dict[str, Any]:
+    def _configuration(self) -> Json:
         centring = getattr(self.trainer, "centring_", None)
         return {
             **self.config.to_json(),
@@ -210,12 +206,12 @@ class Experiment:
             "versions": library_versions(self.config.backend),
         }
 
-    def _weights(self, whole: int) -> NDArray[np.floating[Any]] | None:
+    def _weights(self, complete: int) -> FloatArray | None:
         if not self.recorder.keep_weights:
             return None
-        if whole == 0:
+        if complete == 0:
             return np.empty((0, len(self._a), self.config.dim), dtype=self._dtype)
-        return np.stack(self.recorder.weights[:whole])
+        return np.stack(self.recorder.weights[:complete])
 
     # -- memory ----------------------------------------------------------------------------
 
@@ -232,26 +228,29 @@ class Experiment:
             f"dim={config.dim}, samples={config.samples}, neurons={config.neurons}, "
             f"readout_neurons={config.readout_neurons}, design={config.design!r}"
         )
-        check_memory(
-            self.memory,
-            self._available,
+        strategy = stages_for(config.design)
+        check_fits(
+            self._processes * self.memory.total,
             sizes,
-            processes=self._processes,
-            advice=stages_for(config.design).advice,
+            self.communicator.device,
+            on_host=strategy.on_host,
+            advice=strategy.advice,
         )
 
 
 def memory_need(
     config: ResolvedConfig, *, keep_weights: bool = False, ranks: int = 1
 ) -> MemoryNeed:
-    """What a configuration takes at its peak, in each of `ranks` processes."""
+    """The memory of a run at its peak, in each of `ranks` processes."""
     need = stages_for(config.design).memory(config, ranks=ranks)
     if not keep_weights:
         return need
     size = np.dtype(config.dtype).itemsize
     kept = (config.steps + 1) * config.neurons * config.dim * size
     # Once in the recorder, and once more as the result's one array.
-    return need.plus(Part("trajectory", 2 * kept, f"weights of {config.steps + 1} steps, twice"))
+    return need.plus(
+        MemoryItem("trajectory", 2 * kept, f"weights of {config.steps + 1} steps, twice")
+    )
 
 
 def memory_needed(config: ResolvedConfig, *, keep_weights: bool = False, ranks: int = 1) -> int:

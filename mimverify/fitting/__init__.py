@@ -1,7 +1,7 @@
-"""The reference trainer on a user's own files, read again at every pass.
+"""The reference trainer on the user's files, read again at every pass.
 
-`fit_files` is what `mimverify fit` runs. `FileFit` is the same run as an object that can be
-asked at any time what it has so far, for callers that may have to stop early.
+`fit_files` is what `mimverify fit` runs. `FileFit` is the same run as an object that reports at
+any time what it has so far, for callers that may stop early.
 
 sources, split, progress, recorder, result → run.
 """

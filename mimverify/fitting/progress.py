@@ -1,4 +1,4 @@
-"""What a run on files tells while it is under way: the pass of each stage, and its rows."""
+"""What a run on files reports while it is under way: the pass of each stage, and its rows."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ OnPass = Callable[[str, int, int, int], None]
 
 
 def no_passes(stage: str, number: int, done: int, rows: int) -> None:
-    """Tells nobody."""
+    """Reports nothing."""
 
 
-def count_passes(stage: str, rows: int, tell: OnPass) -> OnRows:
-    """What a stage's design is to call after each block. That the stage begins is told at once."""
+def count_passes(stage: str, rows: int, report: OnPass) -> OnRows:
+    """The callback of a stage's design after each block; reports the start of the stage at once."""
     number = 1
-    tell(stage, number, 0, rows)
+    report(stage, number, 0, rows)
 
     def on_rows(done: int, rows: int) -> None:
         nonlocal number
-        tell(stage, number, done, rows)
+        report(stage, number, done, rows)
         if done == rows:
             number += 1
 

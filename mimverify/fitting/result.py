@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mimverify.support.arrays import Float64Array, FloatArray
 from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
 from mimverify.training.trainer import LayerwiseTrainer
 
 
@@ -19,9 +19,9 @@ class FitResult:
     **Arguments**
 
     - `configuration`: what was run, with figures for defaults, the rows of each part, the
-      memory announced, and versions.
+      memory estimate, and versions.
     - `singular_values`: of W, `(min(m, d),)` at each of t = 0 … `steps`, largest first.
-    - `seconds`: of each step, measuring left out; 0 at t = 0.
+    - `seconds`: of each step, without measuring; 0 at t = 0.
     - `test_error`: normalised, 1 = predicting the mean; None without a test or where it was
       not reached.
     - `baselines`: the same for `"mean"`, the mean of stage 2's labels.
@@ -29,8 +29,8 @@ class FitResult:
     - `trainer`: fitted as far as the run came; `trainer.predict(X)` of a complete one.
     """
 
-    configuration: dict[str, Any]
-    singular_values: list[NDArray[np.float64]]
+    configuration: Json
+    singular_values: list[Float64Array]
     seconds: list[float]
     test_error: float | None
     baselines: dict[str, float | None]
@@ -44,14 +44,14 @@ class FitResult:
         return max(len(self.singular_values) - 1, 0)
 
     @property
-    def shares(self) -> list[NDArray[np.float64]]:
-        """Shares of ‖W‖² in W's singular directions, largest first, at t = 0, 1, …"""
+    def shares(self) -> list[Float64Array]:
+        """Fractions of ‖W‖² in W's singular directions, largest first, at t = 0, 1, …"""
         squares = [
             (values / max(values[0], np.finfo(float).tiny)) ** 2 for values in self.singular_values
         ]
         return [values / values.sum() for values in squares]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> Json:
         """Everything but the network, as a dictionary of numbers, strings and lists."""
         return {
             "singular_values": [values.tolist() for values in self.singular_values],
@@ -65,7 +65,7 @@ class FitResult:
             "configuration": self.configuration,
         }
 
-    def arrays(self) -> dict[str, NDArray[np.floating[Any]]]:
+    def arrays(self) -> dict[str, FloatArray]:
         """The trained network, as `--save` keeps it.
 
         W `(m, d)`, a and b `(m,)` of stage 1; of stage 2 the unit rows `directions` `(k, d)` that
@@ -77,7 +77,7 @@ class FitResult:
         if not hasattr(self.trainer, "readout_"):
             raise InputError("arrays: stage 2 was not reached; there are no output weights")
         network, readout = self.trainer.network_, self.trainer.readout_
-        arrays: dict[str, NDArray[np.floating[Any]]] = {
+        arrays: dict[str, FloatArray] = {
             "W": network.W,
             "a": network.a,
             "b": network.b,

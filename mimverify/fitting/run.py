@@ -58,12 +58,12 @@ def fit_files(
     - `inputs`: X, a .npy file `(n, d)` or a Parquet file, read again at every pass.
     - `labels`: y, a .npy file `(n,)`, or the name of a column of the Parquet file `inputs`,
       whose other columns are then X. They are held in memory.
-    - `test_fraction`: share of the rows, the last ones, kept for the test; 0: none.
+    - `test_fraction`: fraction of the rows, the last ones, kept for the test; 0: none.
     - `dtype`: `"float32"` or `"float64"`, which the rows are computed in.
     - `seed`: of the start and of stage 2's biases.
-    - `threads`: that read and compute; None: one for each core.
-    - `on_step`: sees the recorder after each step of stage 1, t = 0 included.
-    - `on_pass`: is told the stage, the number of the pass, the rows done and all rows.
+    - `threads`: threads that read and compute; None: one for each core.
+    - `on_step`: called with the recorder after each step of stage 1, t = 0 included.
+    - `on_pass`: called with the stage, the number of the pass, the rows done and all rows.
     - `parameters`: those of `PARAMETERS`, as for `LayerwiseTrainer`, with its defaults.
 
     **Raises** `InputError` for a file that is missing, damaged, of another shape or changed
@@ -85,12 +85,12 @@ def fit_files(
 
 
 class FileFit:
-    """One run on files that can be stopped: `result` tells at any time what there is so far.
+    """One run on files that can be stopped: `result` returns at any time what there is so far.
 
     Arguments and exceptions as for `fit_files`; the constructor opens the files and checks
-    all but what is in their rows and what the trainer checks before its first pass over them.
+    all but the rows and what the trainer checks before its first pass over them.
 
-    `memory` is what the run will take at its peak, in bytes; `announcement` says so in a line.
+    `memory` is the estimate of the run's peak in bytes; `announcement` states it in a line.
     """
 
     def __init__(
@@ -159,24 +159,24 @@ class FileFit:
 
     @property
     def announcement(self) -> str:
-        """What memory the run will take, in one line."""
+        """The memory that the run will take, in one line."""
         return f"memory: {bytes_text(self.memory)}"
 
     def run(self) -> FitResult:
         """Both stages and the test. **Raises** as `fit_files`."""
-        # Threads that read do the arithmetic as well, where there can be several.
+        # Threads that read also do the arithmetic, where there can be several.
         with thread_limit(self._threads if self._rows.in_order else 1):
             self._train()
         return self.result()
 
     def result(self, stopped_by: BaseException | None = None) -> FitResult:
-        """What has been measured so far; `stopped_by` says why it is not more."""
+        """What has been measured so far; `stopped_by`: the exception that ended the run early."""
         recorder = self.recorder
-        whole = len(recorder.singular_values)  # a signal may come amid a recording
+        complete = len(recorder.singular_values)  # a signal may interrupt a recording
         return FitResult(
             configuration=self._configuration,
-            singular_values=recorder.singular_values[:whole],
-            seconds=recorder.seconds[:whole],
+            singular_values=recorder.singular_values[:complete],
+            seconds=recorder.seconds[:complete],
             test_error=self._test_error,
             baselines=self._baselines,
             interrupted=isinstance(stopped_by, KeyboardInterrupt),
@@ -184,13 +184,13 @@ class FileFit:
             trainer=self.trainer,
         )
 
-    # -- parts -----------------------------------------------------------------------------
+    # -- stages ----------------------------------------------------------------------------
 
     def _train(self) -> None:
         split, y = self._split, self._labels
-        for part in (split.first, split.second, split.test):
-            if part is not None:
-                not_constant(y[part])
+        for rows in (split.first, split.second, split.test):
+            if rows is not None:
+                not_constant(y[rows])
         self.trainer.fit_first_layer(
             self._design(split.first, "stage 1"), y[split.first], observe=self.recorder
         )
@@ -201,8 +201,8 @@ class FileFit:
     def _test(self, rows: slice, mean: float) -> None:
         y = self._labels[rows]
         prediction = np.empty(len(y))
-        for part, block in self._design(rows, "test").blocks():
-            prediction[part] = self.trainer.predict(self._backend.to_numpy(block))
+        for block_rows, block in self._design(rows, "test").blocks():
+            prediction[block_rows] = self.trainer.predict(self._backend.to_numpy(block))
         error = normalised_error(prediction, y)
         self._baselines = {"mean": normalised_error(np.full(len(y), mean), y)}
         self._test_error = error
@@ -225,7 +225,7 @@ class FileFit:
 
 
 def _with_defaults(given: dict[str, Any]) -> dict[str, Any]:
-    """All of `PARAMETERS`. **Raises** `InputError` for a name that is none of them."""
+    """All of `PARAMETERS`. **Raises** `InputError` for any other name."""
     known = {choice("parameter", name, PARAMETERS): value for name, value in given.items()}
     defaults = inspect.signature(LayerwiseTrainer).parameters
     missing = (name for name in PARAMETERS if name not in known)

@@ -1,28 +1,29 @@
-"""A user's inputs and labels, by the names of their files."""
+"""The user's inputs and labels, by the names of their files."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from mimverify.designs.files import NpyRows, ParquetRows, npy_labels, parquet_labels
 from mimverify.designs.rows import RowSource
+from mimverify.support.arrays import FloatArray
 from mimverify.support.errors import InputError
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-def file_name(argument: str, value: Any) -> str:
-    """The name that a path stands for. **Raises** `InputError` for anything else."""
+
+def file_name(argument: str, value: object) -> str:
+    """A path as a string. **Raises** `InputError` for anything else."""
     name = os.fspath(value) if isinstance(value, str | os.PathLike) else None
     if not isinstance(name, str):
         raise InputError(f"{argument}={type(value).__name__}: expected the path of a file")
     return name
 
 
-def open_files(inputs: str, labels: str) -> tuple[RowSource, NDArray[np.floating[Any]]]:
+def open_files(inputs: str, labels: str) -> tuple[RowSource, Float[FloatArray, " n"]]:
     """The rows of X, which stay on disk, and all labels `(n,)`.
 
     **Arguments**

@@ -1,4 +1,4 @@
-"""Which rows are for what."""
+"""The division of the rows into stages and test set."""
 
 from __future__ import annotations
 
@@ -35,5 +35,5 @@ class Split:
 
 
 def row_count(rows: slice | None) -> int:
-    """How many rows a part of a split has."""
+    """The number of rows of a range; 0 for None."""
     return 0 if rows is None else rows.stop - rows.start

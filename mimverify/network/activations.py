@@ -10,16 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import scipy.special
 from array_api_compat import array_namespace, is_numpy_array
 
 from mimverify.network.fused import LOG_COSH, PSEUDO_HUBER, QUADRATIC, Fused
+from mimverify.support.arrays import Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import choice
 
-_Function = Callable[[Any], Any]
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+_Function = Callable[[Array], Array]
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,13 @@ class Activation:
 
     **Arguments**
 
-    - `name`, `formula`: for people and for command lines.
+    - `name`, `formula`: for messages and command lines.
     - `value`, `first`, `second`: σ, σ', σ'' elementwise, shape and dtype kept, without side
       effects: several threads may call them at once.
     - `parity`: `"even"`, `"odd"` or `"none"`.
     - `smooth`: σ is infinitely differentiable.
     - `slope_at_zero`, `curvature_at_zero`: σ'(0), σ''(0) (ReLU's slope: the mean of both sides).
-    - `curvature_bound`: sup |σ''| (0 for piecewise linear functions, whose kink is apart).
+    - `curvature_bound`: sup |σ''| (0 for piecewise linear functions, without the kink).
     - `gap_order`: order in ε0 to which gradient descent follows power iteration
       (theory.md E3); `inf` where the two coincide, `None` where E3 does not apply.
     - `fused`: kernels for training, if there are faster ones than `value` and `first`.
@@ -53,19 +57,21 @@ class Activation:
     gap_order: float | None
     fused: Fused | None = None
 
-    def to_first(self, z: Any) -> None:
-        """σ'(z) in place of a block z."""
+    def to_first(self, z: Float[Array, "k m"]) -> None:
+        """Replace a block z by σ'(z)."""
         if self.fused is None:
             z[...] = self.first(z)
         else:
             self.fused.first(z)
 
-    def to_both(self, z: Any, value: Any, spare: Any) -> Any:
-        """σ'(z) in place of a block z, and σ(z), which is returned: `value`, or a new block.
+    def to_both(
+        self, z: Float[Array, "k m"], value: Float[Array, "k m"], spare: Float[Array, "k m"]
+    ) -> Float[Array, "k m"]:
+        """Replace a block z by σ'(z) and return σ(z): in `value`, or in a new block.
 
         **Arguments**
 
-        - `value`, `spare`: blocks like z, to be written over.
+        - `value`, `spare`: blocks like z, which are overwritten.
         """
         if self.fused is None:
             result = self.value(z)
@@ -74,8 +80,8 @@ class Activation:
         self.fused.both(z, value, spare)
         return value
 
-    def to_value(self, z: Any, value: Any) -> None:
-        """σ(z) of a block z, which is lost, in place of `value`, a block like z."""
+    def to_value(self, z: Float[Array, "k m"], value: Float[Array, "k m"]) -> None:
+        """Write σ(z) to `value`, a block like z; z is overwritten."""
         if self.fused is None:
             value[...] = self.value(z)
         else:
@@ -101,67 +107,67 @@ class Activation:
         return all(self.assumptions.values())
 
 
-def _log_cosh(z: Any) -> Any:
+def _log_cosh(z: Array) -> Array:
     xp = array_namespace(z)
     size = xp.abs(z)
-    # log cosh z = log(1 + 2 sinh²(z/2)) has no cancellation near 0 but overflows far out.
+    # log cosh z = log(1 + 2 sinh²(z/2)) has no cancellation near 0 but overflows for large |z|.
     near = xp.log1p(2 * xp.sinh(xp.where(size < 1, size, 0 * size) / 2) ** 2)
     return xp.where(size < 1, near, size + xp.log1p(xp.exp(-2 * size)) - math.log(2))
 
 
-def _tanh(z: Any) -> Any:
+def _tanh(z: Array) -> Array:
     return array_namespace(z).tanh(z)
 
 
-def _sech2(z: Any) -> Any:
+def _sech2(z: Array) -> Array:
     xp = array_namespace(z)
     decay = xp.exp(-2 * xp.abs(z))
     return 4 * decay / (1 + decay) ** 2
 
 
-def _identity(z: Any) -> Any:
+def _identity(z: Array) -> Array:
     return 1 * z
 
 
-def _ones(z: Any) -> Any:
+def _ones(z: Array) -> Array:
     return array_namespace(z).ones_like(z)
 
 
-def _zeros(z: Any) -> Any:
+def _zeros(z: Array) -> Array:
     return array_namespace(z).zeros_like(z)
 
 
-def _pseudo_huber(z: Any) -> Any:
+def _pseudo_huber(z: Array) -> Array:
     return z**2 / (1 + array_namespace(z).sqrt(1 + z**2))  # √(1+z²) − 1 without cancellation
 
 
-def _pseudo_huber_first(z: Any) -> Any:
+def _pseudo_huber_first(z: Array) -> Array:
     return z / array_namespace(z).sqrt(1 + z**2)
 
 
-def _pseudo_huber_second(z: Any) -> Any:
+def _pseudo_huber_second(z: Array) -> Array:
     return (1 + z**2) ** -1.5
 
 
-def _relu(z: Any) -> Any:
+def _relu(z: Array) -> Array:
     return array_namespace(z).where(z > 0, z, 0 * z)
 
 
-def _step(z: Any) -> Any:
+def _step(z: Array) -> Array:
     xp = array_namespace(z)
     return xp.where(z > 0, xp.ones_like(z), xp.zeros_like(z))
 
 
-def _softplus(z: Any) -> Any:
+def _softplus(z: Array) -> Array:
     xp = array_namespace(z)
     return _relu(z) + xp.log1p(xp.exp(-xp.abs(z)))
 
 
-def _sigmoid(z: Any) -> Any:
+def _sigmoid(z: Array) -> Array:
     return (1 + array_namespace(z).tanh(z / 2)) / 2
 
 
-def _normal_cdf(z: Any) -> Any:
+def _normal_cdf(z: Array) -> Array:
     if is_numpy_array(z):
         return scipy.special.ndtr(z)
     import torch  # only reached with a Torch tensor in hand
@@ -169,7 +175,7 @@ def _normal_cdf(z: Any) -> Any:
     return torch.special.ndtr(z)
 
 
-def _erf(z: Any) -> Any:
+def _erf(z: Array) -> Array:
     if is_numpy_array(z):
         return scipy.special.erf(z)
     import torch  # only reached with a Torch tensor in hand
@@ -177,11 +183,11 @@ def _erf(z: Any) -> Any:
     return torch.special.erf(z)
 
 
-def _normal_pdf(z: Any) -> Any:
+def _normal_pdf(z: Array) -> Array:
     return array_namespace(z).exp(-(z**2) / 2) / math.sqrt(2 * math.pi)
 
 
-def _expm1_minus(z: Any) -> Any:
+def _expm1_minus(z: Array) -> Array:
     # e^z − 1 − z; near zero the series, since expm1(z) − z cancels.
     xp = array_namespace(z)
     near = xp.abs(z) < 0.5
@@ -192,19 +198,19 @@ def _expm1_minus(z: Any) -> Any:
     return xp.where(near, small**2 / 2 * series, xp.expm1(z) - z)
 
 
-def _sech2_half(z: Any) -> Any:
+def _sech2_half(z: Array) -> Array:
     return _sech2(z / 2) / 4
 
 
-def _tanh_second(z: Any) -> Any:
+def _tanh_second(z: Array) -> Array:
     return -2 * _tanh(z) * _sech2(z)
 
 
-def _gelu_first(z: Any) -> Any:
+def _gelu_first(z: Array) -> Array:
     return _normal_cdf(z) + z * _normal_pdf(z)
 
 
-def _gelu_second(z: Any) -> Any:
+def _gelu_second(z: Array) -> Array:
     return (2 - z**2) * _normal_pdf(z)
 
 

@@ -1,8 +1,8 @@
-"""σ and σ' of a block of preactivations together, in memory that is used again.
+"""σ and σ' of a block of preactivations together, in reused memory.
 
-Between its two products a pass of training spends its time here. Each kernel goes over the block as
-few times as it can, creates no array, and computes what both derivatives share only once. Written
-with functions that NumPy and Torch have alike, `out` included.
+Between its two products a pass of training spends its time here. Each kernel reads the block few
+times, allocates no array, and computes common terms of σ and σ' once. It uses functions that NumPy
+and Torch share, `out` included.
 
 Values of σ have the absolute accuracy that training needs, a few u max(1, |σ|), as f − y is rounded
 to u |y| anyway; σ' keeps its relative accuracy near zero, where stage 1 operates. Source: theory.md
@@ -15,10 +15,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from mimverify.support.arrays import Array
 from mimverify.support.scratch import library
 
 __all__ = ["LOG_COSH", "PSEUDO_HUBER", "QUADRATIC", "Fused"]
@@ -26,7 +26,7 @@ __all__ = ["LOG_COSH", "PSEUDO_HUBER", "QUADRATIC", "Fused"]
 
 @dataclass(frozen=True)
 class Fused:
-    """Kernels for blocks `(k, m)` of one library, which may differ in nothing but their dtype.
+    """Kernels for blocks `(k, m)` of either library and dtype.
 
     **Arguments**
 
@@ -36,16 +36,16 @@ class Fused:
     - `value`: called with z and `value` of one shape: `value` becomes σ(z), and z anything.
     """
 
-    first: Callable[[Any], None]
-    both: Callable[[Any, Any, Any], None]
-    value: Callable[[Any, Any], None]
+    first: Callable[[Array], None]
+    both: Callable[[Array, Array, Array], None]
+    value: Callable[[Array, Array], None]
 
 
-def _log_cosh_first(z: Any) -> None:
+def _log_cosh_first(z: Array) -> None:
     library(z).tanh(z, out=z)
 
 
-def _log_cosh(z: Any, value: Any, spare: Any) -> None:
+def _log_cosh(z: Array, value: Array, spare: Array) -> None:
     xp = library(z)
     xp.abs(z, out=value)
     xp.tanh(z, out=z)
@@ -58,7 +58,7 @@ def _log_cosh(z: Any, value: Any, spare: Any) -> None:
     value -= spare
 
 
-def _log_cosh_value(z: Any, value: Any) -> None:
+def _log_cosh_value(z: Array, value: Array) -> None:
     # |z| + log(1 + e^(−2|z|)) − log 2: without σ', exp is twice as fast as tanh
     xp = library(z)
     xp.abs(z, out=z)
@@ -73,27 +73,27 @@ def _log_cosh_value(z: Any, value: Any) -> None:
     value -= math.log(2)
 
 
-def _quadratic_first(z: Any) -> None:
+def _quadratic_first(z: Array) -> None:
     pass  # σ'(z) = z
 
 
-def _quadratic(z: Any, value: Any, spare: Any) -> None:
+def _quadratic(z: Array, value: Array, spare: Array) -> None:
     _quadratic_value(z, value)
 
 
-def _quadratic_value(z: Any, value: Any) -> None:
+def _quadratic_value(z: Array, value: Array) -> None:
     library(z).multiply(z, z, out=value)
     value *= 0.5
 
 
-def _pseudo_huber_first(z: Any) -> None:
+def _pseudo_huber_first(z: Array) -> None:
     xp = library(z)
     root = z * z
     root += 1
     z /= xp.sqrt(root, out=root)
 
 
-def _pseudo_huber(z: Any, value: Any, spare: Any) -> None:
+def _pseudo_huber(z: Array, value: Array, spare: Array) -> None:
     xp = library(z)
     xp.multiply(z, z, out=value)
     xp.add(value, 1, out=spare)
@@ -103,7 +103,7 @@ def _pseudo_huber(z: Any, value: Any, spare: Any) -> None:
     value /= spare  # √(1 + z²) − 1 without cancellation
 
 
-def _pseudo_huber_value(z: Any, value: Any) -> None:
+def _pseudo_huber_value(z: Array, value: Array) -> None:
     xp = library(z)
     z *= z
     xp.add(z, 1, out=value)

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from mimverify.support.arrays import ArrayLike, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.validation import array, integer, number
-
-Array = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Network:
     """f(x) = Σ_j a_j σ(w_j·x + b_j): `W` of shape `(m, d)`, `a` and `b` of shape `(m,)`."""
 
-    W: Array
-    a: Array
-    b: Array
+    W: FloatArray
+    a: FloatArray
+    b: FloatArray
 
     @classmethod
-    def check(cls, W: Any, a: Any, b: Any, *, dim: int, dtype: str | None = None) -> Network:
-        """A network from whatever numpy takes, refused on wrong shapes or NaN (`InputError`)."""
+    def check(
+        cls, W: ArrayLike, a: ArrayLike, b: ArrayLike, *, dim: int, dtype: str | None = None
+    ) -> Network:
+        """A network from array-likes. **Raises** `InputError` for wrong shapes or NaN."""
         W = array("W", W, (None, dim), dtype=dtype)
         shape, dtype = (W.shape[0],), W.dtype.name
         return cls(W, array("a", a, shape, dtype=dtype), array("b", b, shape, dtype=dtype))

@@ -15,11 +15,12 @@ from typing import Any
 
 from array_api_compat import array_namespace
 
+from mimverify.support.arrays import Array
 from mimverify.support.errors import InputError
 from mimverify.support.importing import load_attribute
 from mimverify.support.validation import canonical, choice, number, shortest
 
-_TwoArrays = Callable[[Any, Any], Any]
+_TwoArrays = Callable[[Array, Array], Array]
 
 
 @dataclass(frozen=True)
@@ -44,15 +45,15 @@ class Loss:
     lipschitz: bool = False
     smooth: bool = True
 
-    def label_transform(self, y: Any, constant: float = 0.0) -> Any:
+    def label_transform(self, y: Array, constant: float = 0.0) -> Array:
         """T(y) = −l'(c, y), not yet centred, same shape as y (theory.md §1)."""
         return -self.derivative(constant + 0 * y, y)
 
 
 def _difference(
     name: str,
-    value: Callable[[Any], Any],
-    derivative: Callable[[Any], Any],
+    value: Callable[[Array], Array],
+    derivative: Callable[[Array], Array],
     **properties: Any,
 ) -> Loss:
     return Loss(
@@ -82,7 +83,7 @@ def huber(delta: float = 1.0) -> Loss:
     """u²/2 for |u| ≤ δ, δ|u| − δ²/2 beyond."""
     delta = number("delta", delta, minimum=0.0, exclusive=True)
 
-    def clip(u: Any) -> Any:
+    def clip(u: Array) -> Array:
         return u.clip(-delta, delta)  # both libraries have it; the namespace's is far slower
 
     return _difference(
@@ -98,7 +99,7 @@ def pseudo_huber(delta: float = 1.0) -> Loss:
     """δ² (√(1 + (u/δ)²) − 1)."""
     delta = number("delta", delta, minimum=0.0, exclusive=True)
 
-    def root(u: Any) -> Any:
+    def root(u: Array) -> Array:
         return array_namespace(u).sqrt(1 + (u / delta) ** 2)
 
     return _difference(
@@ -111,7 +112,7 @@ def pseudo_huber(delta: float = 1.0) -> Loss:
 
 
 def _log_cosh() -> Loss:
-    def value(u: Any) -> Any:
+    def value(u: Array) -> Array:
         xp = array_namespace(u)
         return xp.abs(u) + xp.log1p(xp.exp(-2 * xp.abs(u))) - math.log(2)
 
@@ -172,7 +173,7 @@ def get_loss(loss: Loss | str) -> Loss:
 
 @lru_cache(maxsize=128)
 def _build(name: str, parameter: str, spec: str) -> Loss:
-    # One object for one specification: what is computed for a loss is remembered by it.
+    # One object for one specification: caches are keyed by it.
     if not parameter:
         return LOSSES[name]()
     if name not in _WITH_DELTA:
@@ -185,7 +186,7 @@ def _build(name: str, parameter: str, spec: str) -> Loss:
 
 def _import_loss(spec: str) -> Loss:
     try:
-        target: Any = load_attribute("loss", spec)
+        target = load_attribute("loss", spec)
     except InputError as error:
         raise InputError(f"loss={spec!r}: neither a named loss nor importable ({error})") from None
     if isinstance(target, Loss):

@@ -1,7 +1,7 @@
-"""Arrays and a JSON text with everything else in one file that is read without pickle.
+"""Arrays and a JSON text in one file that is read without pickle.
 
-An .npz of plain arrays: those of the content, the JSON text, and the SHA-256 of them all.
-What is stored, and how it is checked, is the business of those who write and read it.
+An .npz of plain arrays: those of the content, the JSON text, and the SHA-256 of them all. The
+callers define the content and check it.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError
 from mimverify.support.files import atomic_write
+from mimverify.support.strict_json import Json
 
 __all__ = ["Archive", "digest", "json_text"]
 
@@ -32,7 +33,7 @@ class Archive:
 
     **Arguments**
 
-    - `noun`: what messages call it, and, after "mimverify", what the file says it is.
+    - `noun`: its name in messages and, after "mimverify", in the file.
     - `version`: of its content.
     """
 
@@ -41,11 +42,11 @@ class Archive:
 
     @property
     def format(self) -> str:
-        """What the file says it is."""
+        """The format's name, as the file states it."""
         return f"mimverify {self.noun}"
 
     def write(
-        self, path: str | Path, description: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
+        self, path: str | Path, description: Mapping[str, object], arrays: Mapping[str, NumpyArray]
     ) -> None:
         """Write the file in one step: an interruption leaves the last one as it was.
 
@@ -59,7 +60,7 @@ class Archive:
         np.savez(buffer, **content)  # type: ignore[arg-type]
         atomic_write(Path(path), buffer.getvalue())
 
-    def read(self, path: str | Path) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def read(self, path: str | Path) -> tuple[Json, dict[str, NumpyArray]]:
         """The description and the arrays that `write` was given, to the bit.
 
         **Raises** `InputError`, naming the path and the reason, for a file that cannot be
@@ -87,22 +88,22 @@ class Archive:
             )
         return description, arrays
 
-    def _arrays(self, path: str | Path) -> dict[str, NDArray[Any]]:
+    def _arrays(self, path: str | Path) -> dict[str, NumpyArray]:
         try:
             content = Path(path).read_bytes()
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-        if not zipfile.is_zipfile(io.BytesIO(content)):  # NumPy would speak of pickle
+        if not zipfile.is_zipfile(io.BytesIO(content)):  # NumPy's message would be about pickle
             raise InputError(f"{path}: no {self.noun}, or a damaged one (not an .npz file)")
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as archive:
                 return {name: np.asarray(archive[name]) for name in archive.files}
-        except Exception as error:  # what a broken archive raises depends on where it is broken
+        except Exception as error:  # the type depends on where the archive is damaged
             lines = str(error).splitlines() or [type(error).__name__]
             raise InputError(f"{path}: no {self.noun}, or a damaged one ({lines[0]})") from None
 
 
-def digest(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
+def digest(arrays: Mapping[str, NumpyArray]) -> NDArray[np.uint8]:
     """SHA-256 of names, dtypes, shapes and entries, in the order of the names."""
     total = hashlib.sha256()
     for name in sorted(arrays):
@@ -112,7 +113,7 @@ def digest(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
     return np.frombuffer(total.digest(), dtype=np.uint8)
 
 
-def json_text(argument: str, value: Any) -> str:
+def json_text(argument: str, value: object) -> str:
     """JSON that keeps NaN and infinities, which a record may hold. Raises `InputError`."""
     try:
         return json.dumps(value, default=_plain)
@@ -120,7 +121,7 @@ def json_text(argument: str, value: Any) -> str:
         raise InputError(f"{argument}: expected values that JSON can hold ({error})") from None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
     raise TypeError(f"got {type(value).__name__}")

@@ -1,4 +1,4 @@
-"""What holds something that has to be let go of."""
+"""Objects that hold a resource."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["Closing"]
 
 
 class Closing(ABC):
-    """A context manager that closes itself at the end, whatever happened."""
+    """A context manager that closes itself at exit, also after an exception."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of it. May be called again."""
+        """Release the resource. May be called again."""
 
     def __enter__(self) -> Self:
         return self

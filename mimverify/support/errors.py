@@ -33,7 +33,7 @@ class DivergenceError(MimverifyError, ArithmeticError):
 
 
 class LostProcessError(MimverifyError):
-    """Another process of the run died, hung, or never came."""
+    """Another process of the run died, hung, or never started."""
 
 
 class TrainerError(MimverifyError):
@@ -41,8 +41,8 @@ class TrainerError(MimverifyError):
 
     **Arguments**
 
-    - `kind`: one of `KINDS`: what went wrong, for scripts.
-    - `message`: one line for people.
+    - `kind`: one of `KINDS`, for scripts.
+    - `message`: one line of text.
     """
 
     KINDS = (

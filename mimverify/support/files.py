@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written atomically."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ def atomic_write(path: Path, content: bytes) -> None:
 
 
 def is_special(path: Path) -> bool:
-    """Whether there is something that is no ordinary file, such as /dev/null or a pipe."""
+    """Whether the path exists and is no regular file or folder, such as /dev/null or a pipe."""
     return path.exists() and not path.is_file() and not path.is_dir()

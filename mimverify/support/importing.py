@@ -17,7 +17,7 @@ def summarise(error: BaseException) -> str:
     name = type(error).__name__
     try:
         lines = str(error).strip().splitlines()
-    except Exception:  # somebody else's __str__ is somebody else's code
+    except Exception:  # __str__ may be the user's code
         lines = []
     return f"{name}: {lines[0][:300]}" if lines else name
 
@@ -29,7 +29,7 @@ def load_attribute(argument: str, spec: str) -> object:
 
     - `argument`: what the user gave it for, for messages.
     - `spec`: `"module:attribute"`; both may be dotted. The current directory is importable,
-      as under `python -m`, and stays so: a module may import its neighbours late.
+      as under `python -m`, and stays so: a module may import others from it later.
 
     **Raises** `InputError`: the form is wrong, a module is missing (the message names the
     one that is), the module raises, or it has no such attribute.
@@ -44,8 +44,8 @@ def load_attribute(argument: str, spec: str) -> object:
     except (Exception, SystemExit) as error:
         raise InputError(f"importing {module_name!r} raised {summarise(error)}") from error
     path = module_name
-    for part in attribute.split("."):
-        found, path = _attribute(found, part, path), f"{path}.{part}"
+    for name in attribute.split("."):
+        found, path = _attribute(found, name, path), f"{path}.{name}"
     return found
 
 

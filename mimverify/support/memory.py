@@ -8,7 +8,7 @@ from mimverify.support.errors import InputError
 
 
 def physical_memory() -> int | None:
-    """Bytes of memory that this process can have at most; None where that is not told."""
+    """Bytes of memory that this process can have at most; None where unknown."""
     try:
         limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     except (AttributeError, ValueError, OSError):  # not a POSIX system
@@ -22,16 +22,16 @@ def physical_memory() -> int | None:
 
 
 def available_memory(device: str, *, on_host: bool = True) -> int | None:
-    """Bytes that a run can have at most; None where that is not told.
+    """Bytes that a run can have at most; None where unknown.
 
     **Arguments**
 
-    - `device`: a name that Torch knows; all but CUDA's have the machine's memory.
+    - `device`: a name of Torch's; all but CUDA's have the machine's memory.
     - `on_host`: whether a run on another device fills the machine's memory as well.
     """
     if not device.startswith("cuda"):
         return physical_memory()
-    import torch  # only where its user asks for it
+    import torch  # not at the top: importing it takes a second
 
     own = int(torch.cuda.get_device_properties(device).total_memory)
     host = physical_memory() if on_host else None
@@ -39,17 +39,28 @@ def available_memory(device: str, *, on_host: bool = True) -> int | None:
 
 
 def bytes_text(count: int) -> str:
-    """A number of bytes for people: three digits and a unit."""
+    """A number of bytes for messages: three digits and a unit."""
     units = ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB", "YB")
     power = min((len(str(count)) - 1) // 3, len(units) - 1)
     return f"{count / 1000**power:.3g} {units[power]}"
 
 
-def check_fits(needed: int, what: str, device: str = "cpu") -> None:
-    """Refuse what needs more memory than a device has, with the figures. Raises `InputError`."""
-    available = available_memory(device, on_host=False)
+def check_fits(
+    needed: int, what: str, device: str = "cpu", *, on_host: bool = False, advice: str = ""
+) -> None:
+    """Refuse what needs more memory than there is; nothing where that is unknown.
+
+    **Arguments**
+
+    - `needed`: bytes.
+    - `what`: what needs them, for the message; `advice` ends it.
+    - `device`, `on_host`: as for `available_memory`.
+
+    **Raises** `InputError` with the figures.
+    """
+    available = available_memory(device, on_host=on_host)
     if available is not None and needed > available:
         raise InputError(
             f"{what}: needs about {bytes_text(needed)} of memory, this machine has "
-            f"{bytes_text(available)}"
+            f"{bytes_text(available)}{advice}"
         )

@@ -1,78 +1,80 @@
-"""Memory that a pass uses again and again, for arrays of either library.
+"""Memory that passes reuse, for arrays of either library.
 
-A fresh block costs more than the arithmetic on it: large ones come from the system page by page,
-and threads wait for one another where it is asked for and given back.
+Allocating a block costs more than the arithmetic on it: large ones are mapped by the system page
+by page, and threads wait for one another in the allocator.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from types import ModuleType
 
 import numpy as np
+
+from mimverify.support.arrays import Array
 
 __all__ = ["Pool", "Scratch", "library"]
 
 
-def library(array: Any) -> Any:
-    """NumPy or Torch, whose array it is: their functions take `out`, unlike the array API's."""
+def library(array: Array) -> ModuleType:
+    """The array's library, NumPy or Torch: its functions take `out`, unlike the array API's."""
     if isinstance(array, np.ndarray):
         return np
-    import torch  # only reached with a Torch tensor in hand
+    import torch  # only reached with a Torch tensor
 
     return torch
 
 
 class Scratch(threading.local):
-    """Hands out the same blocks for every request of one shape, to each thread its own.
+    """Returns the same blocks for every request of one shape; each thread has its own.
 
-    What they held is lost at the next request of the same thread.
+    The next request of the same thread overwrites them.
     """
 
     def __init__(self) -> None:
-        self._blocks: dict[tuple[Any, ...], list[Any]] = {}
+        self._blocks: dict[tuple[object, ...], list[Array]] = {}
 
-    def like(self, block: Any, count: int) -> list[Any]:
+    def like(self, block: Array, count: int) -> list[Array]:
         """`count` arrays with the library, dtype, shape `(k, m)` and memory order of `block`."""
         k, m = block.shape
         if _by_columns(block):
-            return [held.T for held in self.blocks((m, k), block, count)]
+            return [block.T for block in self.blocks((m, k), block, count)]
         return self.blocks((k, m), block, count)
 
-    def blocks(self, shape: Sequence[int], like: Any, count: int = 1) -> list[Any]:
+    def blocks(self, shape: Sequence[int], like: Array, count: int = 1) -> list[Array]:
         """`count` arrays of this shape, rows contiguous, with the library and dtype of `like`."""
-        held = self._blocks.setdefault((*shape, like.dtype), [])
-        while len(held) < count:
-            held.append(_empty(shape, like))
-        return held[:count]
+        blocks = self._blocks.setdefault((*shape, like.dtype), [])
+        while len(blocks) < count:
+            blocks.append(_empty(shape, like))
+        return blocks[:count]
 
 
 class Pool:
-    """Arrays of one shape that pass from thread to thread: taken, and given back after use."""
+    """Arrays of one shape that threads take, and give back after use."""
 
     def __init__(self) -> None:
-        self._free: list[Any] = []
+        self._free: list[Array] = []
 
-    def take(self, shape: Sequence[int], like: Any) -> Any:
-        """One that is free, or a new one with the library and dtype of `like`."""
+    def take(self, shape: Sequence[int], like: Array) -> Array:
+        """A free array, or a new one with the library and dtype of `like`."""
         try:
             return self._free.pop()
         except IndexError:
             return _empty(shape, like)
 
-    def give(self, array: Any) -> None:
-        """Whoever took it needs it no more."""
+    def give(self, array: Array) -> None:
+        """Return an array to the pool."""
         self._free.append(array)
 
 
-def _by_columns(block: Any) -> bool:
+def _by_columns(block: Array) -> bool:
     if isinstance(block, np.ndarray):
         return block.flags.f_contiguous and not block.flags.c_contiguous
     return bool(block.T.is_contiguous() and not block.is_contiguous())
 
 
-def _empty(shape: Sequence[int], like: Any) -> Any:
+def _empty(shape: Sequence[int], like: Array) -> Array:
     if isinstance(like, np.ndarray):
         return np.empty(tuple(shape), dtype=like.dtype)
     return like.new_empty(tuple(shape))

@@ -1,4 +1,4 @@
-"""Values in strict JSON's terms."""
+"""Conversion to strict JSON."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 Json: TypeAlias = dict[str, Any]
 
 
-def jsonable(value: Any) -> Any:
-    """`value` in strict JSON's terms: numpy scalars unwrapped, NaN and infinities as null."""
+def jsonable(value: object) -> Any:
+    """`value` as strict JSON: NumPy scalars as numbers, NaN and infinities as null, else text."""
     if isinstance(value, dict):
         return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set, frozenset, np.ndarray)):

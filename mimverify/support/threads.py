@@ -10,17 +10,20 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import copy_context
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 from threadpoolctl import OpenBLASController, ThreadpoolController, threadpool_limits
 
-_Item = TypeVar("_Item")
+from mimverify.support.arrays import Array
 
-_holding = threading.Lock()
-_holders = 0
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+_lock = threading.Lock()
+_users = 0
 _release: Callable[[], None] | None = None
 
-_MOST_HELPERS = 32
+_MAX_HELPERS = 32
 
 _VARIABLES = (
     "OMP_NUM_THREADS",
@@ -54,27 +57,27 @@ def thread_limit(threads: int | None) -> Iterator[None]:
 
 @contextmanager
 def single_threaded_libraries() -> Iterator[None]:
-    """One thread in every pool of this process, for work that is divided among threads of ours.
+    """One thread in every pool of this process, for work that our own threads divide.
 
     Faster to enter than `thread_limit`, and without effect on processes started meanwhile.
     """
-    global _holders, _release  # noqa: PLW0603 - the pools belong to the whole process
-    with _holding:  # of several threads the first sets the limit, and the last takes it back
-        if _holders == 0:
+    global _users, _release  # noqa: PLW0603 - the pools belong to the whole process
+    with _lock:  # of several threads the first sets the limit, and the last removes it
+        if _users == 0:
             _release = _limit_pools()
-        _holders += 1
+        _users += 1
     try:
         with _torch_limit(1):  # Torch keeps a number for each thread
             yield
     finally:
-        with _holding:
-            _holders -= 1
-            if _holders == 0 and _release is not None:
+        with _lock:
+            _users -= 1
+            if _users == 0 and _release is not None:
                 _release()
 
 
 def _limit_pools() -> Callable[[], None]:
-    """Limit the pools to one thread. What is returned undoes it, in whichever thread."""
+    """Limit the pools to one thread. The returned function undoes it, from any thread."""
     _disown_openblas()
     limiter = _pools("torch" in sys.modules).limit(limits=1)
     _disown_openblas()
@@ -88,8 +91,8 @@ def _limit_pools() -> Callable[[], None]:
 
 
 def _disown_openblas() -> None:
-    # Later versions of threadpoolctl let only that thread change OpenBLAS's number that changed it
-    # before, and ignore all others.
+    # Later versions of threadpoolctl let only the thread that changed OpenBLAS's number before
+    # change it again, and ignore all others.
     disown = getattr(OpenBLASController, "clear_controlling_thread", None)
     if disown is not None:
         disown(force=True)
@@ -97,7 +100,7 @@ def _disown_openblas() -> None:
 
 @contextmanager
 def _torch_limit(threads: int) -> Iterator[None]:
-    torch = sys.modules.get("torch")  # loaded later, it reads the environment
+    torch = sys.modules.get("torch")  # if loaded later, it reads the environment
     if torch is None:
         yield
         return
@@ -111,7 +114,7 @@ def _torch_limit(threads: int) -> Iterator[None]:
 
 @lru_cache(maxsize=2)
 def _pools(_torch_loaded: bool) -> ThreadpoolController:
-    # Looking for the pools takes longer than a small step of training. Torch brings its own.
+    # Finding the pools takes longer than a small step of training. Torch has its own.
     return ThreadpoolController()
 
 
@@ -130,21 +133,21 @@ def current_threads() -> int:
 
 
 def map_in_order(
-    task: Callable[[_Item], Any], items: Sequence[_Item], threads: int | None = None
-) -> list[Any]:
-    """The results of task(item), in order, from several threads; None: as many as are in force.
+    task: Callable[[_Item], _Result], items: Sequence[_Item], threads: int | None = None
+) -> list[_Result]:
+    """The results of task(item), in order, from several threads; None: `current_threads()`.
 
-    For tasks that spend their time in libraries which let other threads run meanwhile. What
-    a task raises is raised, and the rest is dropped.
+    For tasks that spend their time in libraries that release the interpreter's lock. An
+    exception of a task is raised, and the remaining items are dropped.
     """
     if len(items) < 2 or threads == 1:
         return [task(item) for item in items]
-    results: list[Any] = [None] * len(items)
+    results = cast("list[_Result]", [None] * len(items))
     indices = iter(range(len(items)))
     stop = threading.Event()
 
     def work() -> None:
-        # A loop for each thread: a future for each item costs more than many a task.
+        # A loop for each thread: a future for each item can cost more than its task.
         for index in indices:
             if stop.is_set():
                 return
@@ -159,54 +162,54 @@ def map_in_order(
     torch_threads = None if torch is None else torch.get_num_threads()
 
     def help_out() -> None:
-        if torch is not None:  # a thread keeps the number that held when it was last told
+        if torch is not None:  # a thread keeps the number that it was last set to
             torch.set_num_threads(torch_threads)
         work()
 
-    # With a context for each: NumPy's error state in the caller holds in them too.
+    # With a context for each: NumPy's error state of the caller applies to them too.
     others = [_helpers().submit(copy_context().run, help_out) for _ in range(count - 1)]
     try:
-        work()  # this thread takes part: nobody waits for helpers that are busy elsewhere
+        work()  # this thread takes part, in case the helpers are busy elsewhere
     except BaseException:
         stop.set()  # also where this thread is interrupted
         raise
     finally:
-        begun = [future for future in others if not future.cancel()]
-        wait(begun)
-    for future in begun:
+        started = [future for future in others if not future.cancel()]
+        wait(started)
+    for future in started:
         future.result()
     return results
 
 
 @lru_cache(maxsize=1)
 def _helpers() -> ThreadPoolExecutor:
-    # Kept: to start threads takes as long as a small step of training. They start on demand.
-    return ThreadPoolExecutor(max(_MOST_HELPERS, available_cores()), "mimverify")
+    # Kept: starting threads takes as long as a small step of training. They start on demand.
+    return ThreadPoolExecutor(max(_MAX_HELPERS, available_cores()), "mimverify")
 
 
 os.register_at_fork(after_in_child=_helpers.cache_clear)  # a child has none of its parent's threads
 
 
 def sum_in_order(
-    task: Callable[[_Item], Any],
+    task: Callable[[_Item], Array],
     items: Sequence[_Item],
     threads: int | None = None,
-    release: Callable[[Any], None] | None = None,
-) -> Any:
+    release: Callable[[Array], None] | None = None,
+) -> Array:
     """Σ task(item), added in order, whichever thread is done first; at least one item.
 
-    What task returns are arrays that nobody else keeps: the first becomes the sum. Few of
+    The results of task are arrays that nothing else refers to: the first becomes the sum. Few of
     them exist at a time; `release` is called with each that has been added.
     """
     lock = threading.Lock()
-    waiting: dict[int, Any] = {}
+    waiting: dict[int, Array] = {}
     added, total = 0, None
 
     def work(index: int) -> None:
         nonlocal added, total
-        part = task(items[index])
+        term = task(items[index])
         with lock:
-            waiting[index] = part
+            waiting[index] = term
             while added in waiting:
                 ready = waiting.pop(added)
                 if total is None:

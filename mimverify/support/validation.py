@@ -11,11 +11,11 @@ import difflib
 import math
 import re
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike
 
+from mimverify.support.arrays import ArrayLike, FloatArray
 from mimverify.support.errors import InputError
 
 DTYPES = ("float32", "float64")
@@ -28,7 +28,7 @@ def canonical(name: str) -> str:
     return re.sub(r"[^a-z0-9]", "", name.lower())
 
 
-def choice(argument: str, value: Any, allowed: Iterable[str]) -> str:
+def choice(argument: str, value: object, allowed: Iterable[str]) -> str:
     """The member of `allowed` that `value` spells.
 
     **Raises** `InputError` with the nearest name and what is allowed: all of it, or how many names
@@ -49,7 +49,7 @@ def choice(argument: str, value: Any, allowed: Iterable[str]) -> str:
     raise InputError(f"{argument}={value!r}: expected one of {these}{hint}")
 
 
-def integer(argument: str, value: Any, *, minimum: int, maximum: int | None = None) -> int:
+def integer(argument: str, value: object, *, minimum: int, maximum: int | None = None) -> int:
     """A true integer in [minimum, maximum]; booleans and floats are refused."""
     upper = "" if maximum is None else f" and at most {maximum}"
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
@@ -59,8 +59,8 @@ def integer(argument: str, value: Any, *, minimum: int, maximum: int | None = No
     return int(value)
 
 
-def size(argument: str, value: Any, *, minimum: int = 1) -> int:
-    """A count, small enough to be computed with."""
+def size(argument: str, value: object, *, minimum: int = 1) -> int:
+    """A count of at most 10¹⁵."""
     count = integer(argument, value, minimum=minimum)
     if count > 10**15:
         raise InputError(f"{argument}={count}: too large for any machine")
@@ -68,7 +68,7 @@ def size(argument: str, value: Any, *, minimum: int = 1) -> int:
 
 
 def number(
-    argument: str, value: Any, *, minimum: float = -math.inf, exclusive: bool = False
+    argument: str, value: object, *, minimum: float = -math.inf, exclusive: bool = False
 ) -> float:
     """A finite real number, at least (or, `exclusive`, above) `minimum`."""
     bound = (
@@ -88,7 +88,7 @@ def shortest(value: float) -> str:
     return text if float(text := f"{value:g}") == value else repr(float(value))
 
 
-def dtype_name(argument: str, value: Any) -> str:
+def dtype_name(argument: str, value: DTypeLike) -> str:
     """`"float32"` or `"float64"`, from a name or anything that `numpy.dtype` takes."""
     try:
         name = str(np.dtype(value).name)
@@ -101,11 +101,11 @@ def dtype_name(argument: str, value: Any) -> str:
 
 def array(
     argument: str,
-    value: Any,
+    value: ArrayLike,
     shape: tuple[int | None, ...],
     *,
     dtype: str | None = None,
-) -> NDArray[np.floating[Any]]:
+) -> FloatArray:
     """A finite real array of the given shape (`None` leaves an axis free).
 
     Without `dtype`, float32 stays float32 and everything else becomes float64. Raises
@@ -128,7 +128,7 @@ def array(
         raise InputError(f"{argument} has shape {result.shape}: expected at least one entry")
     if dtype is None:
         dtype = "float32" if result.dtype == np.float32 else "float64"
-    with np.errstate(over="ignore"):  # what does not fit is reported below
+    with np.errstate(over="ignore"):  # overflow is reported below
         result = result.astype(dtype, copy=False)
     if not np.isfinite(result).all():
         where = tuple(int(k) for k in np.argwhere(~np.isfinite(result))[0])
@@ -139,15 +139,13 @@ def array(
     return result
 
 
-def data(
-    X: Any, y: Any, *, dtype: str | None = None
-) -> tuple[NDArray[np.floating[Any]], NDArray[np.floating[Any]]]:
+def data(X: ArrayLike, y: ArrayLike, *, dtype: str | None = None) -> tuple[FloatArray, FloatArray]:
     """Inputs `(n, d)` and labels `(n,)` in one dtype, that of X unless given."""
     X = array("X", X, (None, None), dtype=dtype)
     return X, array("y", y, (X.shape[0],), dtype=X.dtype.name)
 
 
-def not_constant(y: NDArray[np.floating[Any]]) -> None:
-    """Refuse labels that carry no information: their transform vanishes identically."""
+def not_constant(y: FloatArray) -> None:
+    """**Raises** `InputError` for constant labels: their transform vanishes identically."""
     if np.ptp(y) == 0:
         raise InputError(f"y is constant ({y.flat[0]:g}): expected labels that vary")

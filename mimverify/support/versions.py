@@ -1,4 +1,4 @@
-"""Versions of the software at work, for records of what it computed."""
+"""Versions of the software, for records of results."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from mimverify.support.version import __version__
 
 
 def software_versions(*packages: str, if_imported: Iterable[str] = ()) -> dict[str, str]:
-    """Versions by name: of mimverify and Python, then of the packages asked for.
+    """Versions by name: of mimverify and Python, then of the given packages.
 
     **Arguments**
 
     - `packages`: names to import, `"sklearn"` rather than `"scikit-learn"`. Each is imported, if
-      it is not yet; `"unknown"` is the version of one that does not tell.
-    - `if_imported`: told only where something else has imported them already, left out
-      otherwise: a record must not take the second that importing Torch does.
+      it is not yet; `"unknown"` is the version of one that has none.
+    - `if_imported`: packages that are left out unless they are imported already: importing
+      Torch takes a second.
 
     **Raises** `ImportError` for one of `packages` that is not installed.
     """
-    told = [*packages, *(name for name in if_imported if name in sys.modules)]
+    names = [*packages, *(name for name in if_imported if name in sys.modules)]
     return {
         "mimverify": __version__,
         "python": platform.python_version(),
-        **{name: str(getattr(import_module(name), "__version__", "unknown")) for name in told},
+        **{name: str(getattr(import_module(name), "__version__", "unknown")) for name in names},
     }

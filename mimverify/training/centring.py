@@ -5,30 +5,34 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import brentq
 
 from mimverify.network.losses import Loss
+from mimverify.problems.streams import cut_rows
+from mimverify.support.arrays import Float64Array, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.threads import map_in_order
 from mimverify.support.validation import not_constant
 
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
+
 # How often the interval of the labels is doubled in search of a root.
 _DOUBLINGS = 20
 
-# Labels that a thread works on at a time.
-_BLOCK = 1 << 18
-# From so many labels on, a part of them is asked first.
-_MANY = 1 << 19
-_PART = 1 << 15
+# Labels of one block, a thread's unit of work.
+_BLOCK_LABELS = 1 << 18
+# From so many labels on, a subsample brackets the root first.
+_SUBSAMPLED_FROM = 1 << 19
+_SUBSAMPLE = 1 << 15
 
 
 @dataclass(frozen=True)
 class Centring:
-    """`constant` c, and the mean of l'(c, y) that no c could remove (`offset`)."""
+    """`constant` c, and the mean of l'(c, y) that remains at it (`offset`)."""
 
     constant: float = 0.0
     offset: float = 0.0
@@ -36,28 +40,27 @@ class Centring:
 
 def fit_constant(
     loss: Loss,
-    y: NDArray[np.floating[Any]],
-    weights: NDArray[np.float64] | None = None,
+    y: Float[FloatArray, " n"],
+    weights: Float64[Float64Array, " n"] | None = None,
 ) -> Centring:
     """The M-estimate: the root c of mean l'(c, y_i) = 0, in float64.
 
     Squared: the mean; l1: the median; otherwise the root, which for any convex loss with its
     minimum at f = y lies between the smallest and the largest label. For a loss with its
-    minimum elsewhere, such as the square of f − T(y), it is looked for beyond them as well.
+    minimum elsewhere, such as the square of f − T(y), the search goes beyond them as well.
     Where l' jumps over zero (l1 and labels with atoms) the remaining mean is the
     `offset`, to be subtracted from l' itself.
 
     **Arguments**
 
-    - `weights`: positive, with sum 1, one for each label: means over a law instead of a
-      sample.
+    - `weights`: positive, with sum 1, `(n,)`: means over a distribution instead of a sample.
 
     **Raises** `InputError` for constant labels, or a user's loss without a root.
     """
     y = np.asarray(y, dtype=np.float64)
     not_constant(y)
 
-    @cache  # a bracket's ends, and the root, are asked for twice
+    @cache  # a bracket's ends, and the root, are evaluated twice
     def mean(c: float) -> float:
         return _mean_derivative(loss, y, c, weights)
 
@@ -70,11 +73,11 @@ def fit_constant(
             else np.quantile(y, 0.5, weights=weights, method="inverted_cdf")
         )
     else:
-        low, high = _near(loss, y, mean) if weights is None else (None, None)
+        low, high = _subsample_bracket(loss, y, mean) if weights is None else (None, None)
         if low is None or high is None:
             low, high = _bracket(loss, mean, float(y.min()), float(y.max()))
-        # Where l' jumps at a label that is 0 no relative tolerance is ever met: the absolute
-        # one ends the bisection, far below what tells labels of this range apart.
+        # Where l' jumps at a label that is 0 no relative tolerance is ever met: the absolute one
+        # ends the bisection, far below the spacing of labels of this range.
         eps = float(np.finfo(float).eps)
         xtol = max(eps**2 * (high - low), float(np.finfo(float).tiny))
         constant = float(brentq(mean, low, high, xtol=xtol, rtol=4 * eps, maxiter=10_000))
@@ -83,38 +86,38 @@ def fit_constant(
 
 def _mean_derivative(
     loss: Loss,
-    y: NDArray[np.floating[Any]],
+    y: FloatArray,
     c: float,
-    weights: NDArray[np.float64] | None,
+    weights: Float64Array | None,
 ) -> float:
-    """mean l'(c, y_i), block by block: what is in the cache is not fetched again."""
+    """mean l'(c, y_i), in blocks that fit in the cache."""
 
-    def part(start: int) -> float:
-        labels = y[start : start + _BLOCK]
+    def block_sum(rows: slice) -> float:
+        labels = y[rows]
         slope = loss.derivative(np.full_like(labels, c), labels)
-        return float(np.sum(slope) if weights is None else slope @ weights[start : start + _BLOCK])
+        return float(np.sum(slope) if weights is None else slope @ weights[rows])
 
-    total: float = sum(map_in_order(part, range(0, len(y), _BLOCK)))
+    total = sum(map_in_order(block_sum, list(cut_rows(slice(0, len(y)), _BLOCK_LABELS))))
     return total / (len(y) if weights is None else float(np.sum(weights)))
 
 
-def _near(
-    loss: Loss, y: NDArray[np.floating[Any]], mean: Callable[[float], float]
+def _subsample_bracket(
+    loss: Loss, y: FloatArray, mean: Callable[[float], float]
 ) -> tuple[float, float] | tuple[None, None]:
-    """A short interval with the root in it, from the root of a part of many labels.
+    """A short interval that contains the root, from the root of a subsample of many labels.
 
-    The last steps towards a root are few from there, and only they see all labels.
+    The search needs few evaluations over all labels from there.
     """
-    if len(y) < _MANY:
+    if len(y) < _SUBSAMPLED_FROM:
         return None, None
-    part = y[:: len(y) // _PART]
-    if np.ptp(part) == 0:
+    sample = y[:: len(y) // _SUBSAMPLE]
+    if np.ptp(sample) == 0:
         return None, None
-    centre = fit_constant(loss, part).constant
-    slope = np.asarray(loss.derivative(np.full_like(part, centre), part))
-    # How far the root of the part may be from that of all: some standard errors, the
-    # spread of the labels standing for the curvature that is not known.
-    reach = 8 * max(float(np.std(slope)), float(np.std(part))) / np.sqrt(len(part))
+    centre = fit_constant(loss, sample).constant
+    slope = np.asarray(loss.derivative(np.full_like(sample, centre), sample))
+    # A bound on the distance of the two roots: some standard errors, with the spread of the
+    # labels in place of the unknown curvature.
+    reach = 8 * max(float(np.std(slope)), float(np.std(sample))) / np.sqrt(len(sample))
     low, high = centre - reach, centre + reach
     return (low, high) if mean(low) < 0 < mean(high) else (None, None)
 

@@ -7,15 +7,19 @@ theory.md §2 (stage 1), §3 (E5).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from array_api_compat import array_namespace
 
 from mimverify.designs.base import Design
 from mimverify.network.activations import Activation
 from mimverify.network.losses import Loss
+from mimverify.support.arrays import Array
 from mimverify.support.scratch import Scratch
 from mimverify.training.symmetry import mirror_sign
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True)
@@ -26,53 +30,60 @@ class Objective:
 
     - `loss`: l.
     - `y`: labels `(n,)`, an array of the backend.
-    - `constant`, `offset`: c, and the part of l' that c cannot remove (`Centring`).
+    - `constant`, `offset`: c, and the mean of l' that remains (`Centring`).
     - `linear`: θ `(d,)` of a linear part that the network need not learn, or None.
     """
 
     loss: Loss
-    y: Any
+    y: Array
     constant: float = 0.0
     offset: float = 0.0
-    linear: Any | None = None
+    linear: Array | None = None
 
 
 def first_layer_gradient(
-    design: Design, objective: Objective, W: Any, a: Any, b: Any, activation: Activation
-) -> Any:
+    design: Design,
+    objective: Objective,
+    W: Float[Array, "m d"],
+    a: Float[Array, " m"],
+    b: Float[Array, " m"],
+    activation: Activation,
+) -> Float[Array, "m d"]:
     """∇_W L, shape `(m, d)`, without weight decay."""
     sign = mirror_sign(W, a, b, activation)
     if sign is not None:
         half = W.shape[0] // 2
-        upper = _gradient(design, objective, W[:half], a[:half], b[:half], activation, silent=True)
+        upper = _gradient(
+            design, objective, W[:half], a[:half], b[:half], activation, cancelling=True
+        )
         return array_namespace(W).concat([upper, -sign * upper])
-    return _gradient(design, objective, W, a, b, activation, silent=False)
+    return _gradient(design, objective, W, a, b, activation, cancelling=False)
 
 
 def _gradient(
     design: Design,
     objective: Objective,
-    W: Any,
-    a: Any,
-    b: Any,
+    W: Array,
+    a: Array,
+    b: Array,
     activation: Activation,
     *,
-    silent: bool,
-) -> Any:
-    """The gradient of these neurons; `silent`: they stand for pairs whose outputs cancel."""
+    cancelling: bool,
+) -> Array:
+    """The gradient of these neurons; `cancelling`: of pairs whose outputs cancel."""
     neurons = W.shape[0]
     scratch = Scratch()
     biased = bool((b != 0).any())
     V = W
-    if objective.linear is not None:  # θ·x comes out of the same pass as one more row
+    if objective.linear is not None:  # θ·x is one more projection of the same pass
         V = array_namespace(W).concat([W, objective.linear[None, :]])
 
-    def residual(P: Any, rows: slice) -> Any:
+    def residual(P: Array, rows: slice) -> Array:
         Z = P[:, :neurons]
         if biased:
             Z += b
         y = objective.y[rows]
-        if silent:
+        if cancelling:
             activation.to_first(Z)
             output = 0 * y + objective.constant
         else:
@@ -84,7 +95,7 @@ def _gradient(
         Z *= slope[:, None]
         return Z
 
-    # a_j is a factor of all that neuron j sums up: once for the sum, not for each row.
+    # a_j is a factor of the whole sum of neuron j: applied once, not for each row.
     G = design.one_pass(V, residual)
     G *= a[:, None] / design.n_samples
     return G

@@ -1,6 +1,6 @@
 """Removing the linear part of the labels by regression with the training loss itself.
 
-With σ'(0) ≠ 0 every step adds a multiple of (1/n) Σ T_i x_i to every neuron and swamps a
+With σ'(0) ≠ 0 every step adds a multiple of (1/n) Σ T_i x_i to every neuron, which dominates a
 small w; after this regression that vector vanishes (theory.md N3). Least squares by
 conjugate gradients for the squared loss, iteratively reweighted for the others, in
 O(nd) a pass.
@@ -9,24 +9,26 @@ O(nd) a pass.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, cg
 
 from mimverify.designs.base import Design
 from mimverify.network.losses import Loss
+from mimverify.support.arrays import Array, Float64Array, FloatArray
 from mimverify.support.errors import InputError, MimverifyError
 
-Vector = NDArray[np.float64]
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
+
 
 _MAX_REWEIGHTINGS = 200
 
 
 def fit_linear_part(
-    design: Design, y: NDArray[np.floating[Any]], loss: Loss
-) -> tuple[float, NDArray[np.float64]]:
+    design: Design, y: Float[FloatArray, " n"], loss: Loss
+) -> tuple[float, Float64[Float64Array, " d"]]:
     """The constant c and θ `(d,)` with Σ_i l'(c + θ·x_i, y_i) (1, x_i) = 0.
 
     **Arguments**
@@ -49,12 +51,12 @@ def fit_linear_part(
             "use a smooth loss such as 'huber'"
         )
     y = np.asarray(y, dtype=np.float64)
-    centre = float(y.mean())  # a large common part would cost digits in every pass
+    centre = float(y.mean())  # a large mean would cost digits in every pass
     y = y - centre
     regression = _Regression(design)
     solution = np.zeros(design.dim + 1)
-    # What rounding leaves of a vector whose terms have the size of l', or of the labels in
-    # the predictions; the passes cannot do better than a few units of their dtype.
+    # The rounding error of a vector whose terms have the magnitude of l', and of the labels in
+    # the predictions: a few unit roundoffs of the passes' dtype.
     unit = 8 * design.backend.unit_roundoff * np.sqrt(design.dim)
     floor = unit * float(np.sqrt(np.mean(y**2)))
     for _ in range(_MAX_REWEIGHTINGS):
@@ -66,7 +68,7 @@ def fit_linear_part(
         # l'(u)/u, continued by its limit l''(0) ≤ curvature bound at u = 0.
         small = np.abs(residual) < 1e-12
         weights = np.where(small, 1.0, slope / np.where(small, 1.0, residual))
-        # A correction, so that the accuracy is relative to what is left to remove.
+        # A correction, so that the accuracy is relative to the remainder.
         solution = solution - regression.solve(weights, vector)
     raise MimverifyError(
         f"the regression with loss {loss.name!r} did not converge in {_MAX_REWEIGHTINGS} "
@@ -80,29 +82,29 @@ class _Regression:
     def __init__(self, design: Design) -> None:
         self.design = design
 
-    def predict(self, v: Vector) -> Vector:
+    def predict(self, v: Float64Array) -> Float64Array:
         """v_0 + X v_1.. of shape `(n,)`."""
         directions = self.design.backend.asarray(v[None, 1:])
         projected = self.design.backend.to_numpy(self.design.project(directions))
         return np.asarray(v[0] + projected[:, 0].astype(np.float64))
 
-    def adjoint(self, u: Vector) -> Vector:
+    def adjoint(self, u: Float64Array) -> Float64Array:
         """(1/n) (Σ u_i, Xᵀ u), shape `(d + 1,)`."""
         backend = self.design.backend
         column = backend.asarray(u[:, None])
-        nowhere = backend.asarray(np.zeros((1, self.design.dim)))
-        product = backend.to_numpy(self.design.one_pass(nowhere, lambda _, rows: column[rows]))
+        zero = backend.asarray(np.zeros((1, self.design.dim)))
+        product = backend.to_numpy(self.design.one_pass(zero, lambda _, rows: column[rows]))
         return np.concatenate([[u.mean()], product[0].astype(np.float64) / len(u)])
 
-    def _normal(self, weights: Vector) -> Callable[[Vector], Vector]:
+    def _normal(self, weights: Float64Array) -> Callable[[Float64Array], Float64Array]:
         backend = self.design.backend
         column = backend.asarray(weights[:, None])
         first = self.adjoint(weights)  # (1/n) Σ weights_i (1, x_i): the intercept's row
 
-        def apply(v: Vector) -> Vector:
+        def apply(v: Float64Array) -> Float64Array:
             v = np.asarray(v, dtype=np.float64).ravel()
 
-            def rho(P: Any, rows: slice) -> Any:
+            def rho(P: Array, rows: slice) -> Array:
                 return P * column[rows]
 
             product = self.design.one_pass(backend.asarray(v[None, 1:]), rho)
@@ -112,7 +114,7 @@ class _Regression:
 
         return apply
 
-    def solve(self, weights: Vector, right: Vector) -> Vector:
+    def solve(self, weights: Float64Array, right: Float64Array) -> Float64Array:
         """v with (1/n) Σ weights_i (1, x_i) (v_0 + v_1..·x_i) ≈ `right`, by conjugate gradients."""
         size = self.design.dim + 1
         operator = LinearOperator((size, size), matvec=self._normal(weights), dtype=np.float64)

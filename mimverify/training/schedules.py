@@ -5,19 +5,23 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 from array_api_compat import array_namespace
 
+from mimverify.support.arrays import Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import number
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 class Schedule(ABC):
     """Maps weights and gradient to the next weights: W − η (G + β W)."""
 
     @abstractmethod
-    def update(self, W: Any, G: Any) -> Any:
+    def update(self, W: Float[Array, "m d"], G: Float[Array, "m d"]) -> Float[Array, "m d"]:
         """The next weights `(m, d)`."""
 
 
@@ -35,7 +39,7 @@ class ConstantRate(Schedule):
         number("eta", self.eta, minimum=0.0)
         number("beta", self.beta, minimum=0.0)
 
-    def update(self, W: Any, G: Any) -> Any:
+    def update(self, W: Float[Array, "m d"], G: Float[Array, "m d"]) -> Float[Array, "m d"]:
         return (1.0 - self.eta * self.beta) * W - self.eta * G
 
 
@@ -52,7 +56,7 @@ class ScaleFree(Schedule):
     def __post_init__(self) -> None:
         number("norm", self.norm, minimum=0.0, exclusive=True)
 
-    def update(self, W: Any, G: Any) -> Any:
+    def update(self, W: Float[Array, "m d"], G: Float[Array, "m d"]) -> Float[Array, "m d"]:
         xp = array_namespace(G)
         # Divide by the largest entry first: squares of tiny gradients would underflow.
         scale = float(xp.max(xp.abs(G)))

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from array_api_compat import array_namespace
-from numpy.typing import NDArray
 
 from mimverify.designs.base import Design
 from mimverify.network.activations import Activation
+from mimverify.support.arrays import Array, Float64Array, FloatArray
 from mimverify.support.errors import DivergenceError
 from mimverify.training.centring import Centring
 from mimverify.training.gradient import Objective, first_layer_gradient
 from mimverify.training.schedules import Schedule
 
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
 #: Called after every step with the step's number (0: the start) and the weights.
-Observer = Callable[[int, Any], None]
+Observer = Callable[[int, Array], None]
 
 
 @dataclass(frozen=True)
 class FirstLayerState:
-    """All that the next step depends on: what a run needs to go on where another stopped.
+    """The state of stage 1: all that the next step depends on.
 
     **Arguments**
 
@@ -33,17 +36,17 @@ class FirstLayerState:
     """
 
     step: int
-    W: NDArray[np.floating[Any]]
+    W: FloatArray
     centring: Centring
-    linear_part: NDArray[np.float64] | None = None
+    linear_part: Float64Array | None = None
 
 
 def train_first_layer(
     design: Design,
     objective: Objective,
-    W: Any,
-    a: Any,
-    b: Any,
+    W: Float[Array, "m d"],
+    a: Float[Array, " m"],
+    b: Float[Array, " m"],
     *,
     activation: Activation,
     schedule: Schedule,
@@ -51,17 +54,17 @@ def train_first_layer(
     first_step: int = 0,
     observe: Observer | None = None,
     zero_allowed: bool = False,
-) -> Any:
+) -> Float[Array, "m d"]:
     """W after `steps` steps of W ← W − η (∇_W L(W) + β W), shape `(m, d)`.
 
     **Arguments**
 
     - `design`, `objective`: inputs, and labels with loss, centring and linear part.
     - `W`, `a`, `b`: `(m, d)`, `(m,)`, `(m,)`, arrays of the design's backend.
-    - `first_step`: steps that W has behind it already; `observe` then sees the later ones only.
-    - `observe`: sees the weights at t = 0 … steps; it must not change them.
-    - `zero_allowed`: weights that vanish altogether are a result like any other, as plain
-      gradient descent can reach them (β = 1/η and no gradient); to a fit they are useless.
+    - `first_step`: steps that led to W; `observe` is called after the later ones only.
+    - `observe`: called with the weights at t = 0 … steps; it must not change them.
+    - `zero_allowed`: accept weights that are all zero. Plain gradient descent can reach them
+      (β = 1/η and no gradient); to a fit they are useless.
 
     **Raises** `DivergenceError` at the first step whose weights are not finite, or vanish
     where that is not allowed.
@@ -79,7 +82,7 @@ def train_first_layer(
     return W
 
 
-def _check(step: int, W: Any, G: Any, updated: Any, zero_allowed: bool) -> None:
+def _check(step: int, W: Array, G: Array, updated: Array, zero_allowed: bool) -> None:
     xp = array_namespace(updated)
     largest = float(xp.max(xp.abs(updated)))
     if np.isfinite(largest) and (largest > 0 or zero_allowed):

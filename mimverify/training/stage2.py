@@ -14,26 +14,27 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
 from mimverify.designs.base import Design
 from mimverify.network.activations import Activation
+from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray, NumpyArray
 from mimverify.support.errors import DivergenceError, InputError
 from mimverify.support.threads import single_threaded_libraries
 from mimverify.support.validation import choice, integer, number
 from mimverify.training.features import Features, feature_moments
 
-Array = NDArray[np.float64]
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64, Real
 
 READOUTS = ("closed-form", "gradient-descent")
 
-# A penalty of more than this part of the trace, which no eigenvalue exceeds, stands out above
-# rounding, and Cholesky's method, ten times as fast, is as good.
-_CLEAR = math.sqrt(np.finfo(np.float64).eps)
+# With a penalty above this multiple of the trace, which bounds the eigenvalues, rounding leaves
+# the matrix definite, and Cholesky's method, ten times as fast, is as accurate.
+_DEFINITE = math.sqrt(np.finfo(np.float64).eps)
 
 
 @dataclass(frozen=True)
@@ -49,32 +50,35 @@ class Readout:
     - `iterations`: gradient-descent steps taken, None for the closed form.
     """
 
-    directions: Array
-    biases: Array
-    weights: Array
+    directions: Float64Array
+    biases: Float64Array
+    weights: Float64Array
     constant: float
     activation: Activation
-    linear: Array | None = None
+    linear: Float64Array | None = None
     iterations: int | None = None
 
-    def predict(self, X: NDArray[np.floating[Any]]) -> Array:
+    def predict(self, X: Real[NumpyArray, "n d"]) -> Float64[Float64Array, " n"]:
         """Predictions `(n,)` for inputs `(n, d)`."""
         V = self.directions if self.linear is None else np.vstack([self.directions, self.linear])
         directions = V.T.astype(X.dtype)
         return self._predicted(len(X), lambda rows: X[rows] @ directions)
 
-    def predict_projected(self, P: NDArray[np.floating[Any]]) -> Array:
+    def predict_projected(self, P: ArrayLike) -> Float64[Float64Array, " n"]:
         """Predictions from projections on the directions (and then θ): `(n, k)` or `(n, k + 1)`."""
         P = np.asarray(P)
         return self._predicted(len(P), lambda rows: P[rows])
 
-    def _predicted(self, n: int, project: Callable[[slice], NDArray[np.floating[Any]]]) -> Array:
+    def _predicted(self, n: int, project: Callable[[slice], FloatArray]) -> Float64Array:
         features = Features(self.directions.shape[0], self.biases, self.activation)
         return features.combined(n, project, self.weights) + self.constant
 
 
-def unit_rows(W: NDArray[np.floating[Any]]) -> Array:
-    """Rows of W at unit length, float64; a neuron that vanished is dropped."""
+def unit_rows(W: Float[FloatArray, "m d"]) -> Float64[Float64Array, "k d"]:
+    """Rows of W `(m, d)` at unit length, `(k, d)`: zero rows are dropped.
+
+    **Raises** `InputError` for W = 0.
+    """
     W = np.asarray(W, dtype=np.float64)
     largest = np.abs(W).max(axis=1)
     if not largest.any():
@@ -85,8 +89,8 @@ def unit_rows(W: NDArray[np.floating[Any]]) -> Array:
 
 def train_readout(
     design: Design,
-    y: NDArray[np.floating[Any]],
-    W: NDArray[np.floating[Any]],
+    y: Float[FloatArray, " n"],
+    W: Float[FloatArray, "m d"],
     *,
     activation: Activation,
     neurons: int,
@@ -95,9 +99,9 @@ def train_readout(
     method: str = "closed-form",
     max_iterations: int = 100_000,
     tolerance: float = 1e-6,
-    linear: Array | None = None,
+    linear: Float64Array | None = None,
 ) -> Readout:
-    """Fit the output weights on a *fresh* data set.
+    """Fit the output weights on a data set that stage 1 did not use.
 
     **Arguments**
 
@@ -119,14 +123,14 @@ def train_readout(
     V = directions if linear is None else np.vstack([directions, linear])
     moments = feature_moments(design, y, V, Features(len(directions), biases, activation))
     gram, cross = moments.gram, moments.cross
-    # A common scale makes the ridge relative: features of unit mean variance. One that is all
-    # rounding of constant features would fit them to noise.
+    # A common scale makes the ridge relative: features of unit mean variance. Its lower bound is
+    # the rounding of constant features, which would otherwise be fitted to noise.
     rounding = np.finfo(float).eps * float(np.mean(moments.mean**2))
     scale = max(float(np.trace(gram)) / neurons, rounding, np.finfo(float).tiny)
     penalty = ridge * scale
     iterations: int | None = None
     if method == "closed-form":
-        with single_threaded_libraries():  # small, and done before threads have been woken
+        with single_threaded_libraries():  # too small for threads
             weights = _ridge_solution(gram, cross, penalty)
     else:
         weights, iterations = _descend(gram, cross, penalty, max_iterations, tolerance)
@@ -134,11 +138,11 @@ def train_readout(
     return Readout(directions, biases, weights, constant, activation, linear, iterations)
 
 
-def _ridge_solution(gram: Array, cross: Array, penalty: float) -> Array:
+def _ridge_solution(gram: Float64Array, cross: Float64Array, penalty: float) -> Float64Array:
     """(gram + penalty)⁻¹ cross for a Gram matrix that rounding may have made indefinite."""
     trace = float(np.trace(gram))
-    if trace > 0 and penalty > _CLEAR * trace:
-        with suppress(LinAlgError):  # of features that are nothing but rounding
+    if trace > 0 and penalty > _DEFINITE * trace:
+        with suppress(LinAlgError):  # of features that are rounding errors only
             factor = cho_factor(gram + penalty * np.eye(len(cross)), check_finite=False)
             return np.asarray(cho_solve(factor, cross, check_finite=False))
     values, vectors = eigh(gram)
@@ -146,8 +150,8 @@ def _ridge_solution(gram: Array, cross: Array, penalty: float) -> Array:
 
 
 def _descend(
-    gram: Array, cross: Array, penalty: float, max_iterations: int, tolerance: float
-) -> tuple[Array, int]:
+    gram: Float64Array, cross: Float64Array, penalty: float, max_iterations: int, tolerance: float
+) -> tuple[Float64Array, int]:
     """Plain gradient descent on the ridge objective, from zero, at the rate 1/L."""
     matrix = gram + penalty * np.eye(len(cross))
     rate = 1.0 / float(np.linalg.norm(matrix, 2))

@@ -1,13 +1,12 @@
-"""The reference trainer: the theorem's algorithm behind the scikit-learn conventions."""
+"""The reference trainer: the theorem's algorithm with scikit-learn's interface."""
 
 from __future__ import annotations
 
 import inspect
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.backends import BACKENDS, Backend, get_backend
 from mimverify.designs.base import Design
@@ -17,6 +16,7 @@ from mimverify.network.activations import Activation, get_activation
 from mimverify.network.initialisation import Network, symmetric_start
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.streams import Stream
+from mimverify.support.arrays import Array, ArrayLike, Float64Array, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.validation import (
     array,
@@ -34,18 +34,19 @@ from mimverify.training.schedules import ConstantRate, ScaleFree, Schedule, defa
 from mimverify.training.stage1 import FirstLayerState, Observer, train_first_layer
 from mimverify.training.stage2 import READOUTS, Readout, train_readout, unit_rows
 
-Array = NDArray[np.floating[Any]]
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64
 
 SCHEDULES = ("scale-free", "constant")
 
-_START, _BIASES = 0x57, 0x62  # keys of the trainer's own random streams
+_START, _BIASES = 0x57, 0x62  # purposes of the trainer's random streams
 
 
 class LayerwiseTrainer:
     """A two-layer network trained layer by layer with plain gradient descent.
 
     `fit(X, y)` takes the data of both stages stacked: the first half trains the first
-    layer, the second half, which the first layer never saw, the output weights.
+    layer, the second half, which stage 1 does not use, the output weights.
 
     **Arguments** (all by keyword)
 
@@ -64,7 +65,7 @@ class LayerwiseTrainer:
     - `ridge`, `readout`: stage 2's penalty, and `"closed-form"` or `"gradient-descent"`.
     - `random_state`: seed of the start and of stage 2's biases.
 
-    Parameters are checked when they are used, as scikit-learn does. `step` and `features`
+    Parameters are checked on use, as in scikit-learn. `step` and `features`
     run *plain* gradient descent on any given network and ignore every argument but
     `backend` and `device`.
 
@@ -129,7 +130,7 @@ class LayerwiseTrainer:
         names = inspect.signature(type(self).__init__).parameters
         return {name: getattr(self, name) for name in names if name != "self"}
 
-    def set_params(self, **params: Any) -> Self:
+    def set_params(self, **params: object) -> Self:
         """Set constructor arguments. **Raises** `InputError` for an unknown one."""
         known = self.get_params()
         for name, value in params.items():
@@ -147,7 +148,7 @@ class LayerwiseTrainer:
 
     # -- the two stages -----------------------------------------------------------------
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: ArrayLike, y: ArrayLike) -> Self:
         """Train both layers on stacked data `(n, d)`, `(n,)`: half a stage each."""
         X, y = data(X, y, dtype=self._dtype(X))
         half = len(y) // 2
@@ -156,16 +157,22 @@ class LayerwiseTrainer:
         return self.fit_stages(X[:half], y[:half], X[half:], y[half:])
 
     def fit_stages(
-        self, X1: Any, y1: Any, X2: Any, y2: Any, *, observe: Observer | None = None
+        self,
+        X1: ArrayLike,
+        y1: ArrayLike,
+        X2: ArrayLike,
+        y2: ArrayLike,
+        *,
+        observe: Observer | None = None,
     ) -> Self:
         """Train the first layer on `(X1, y1)` and the output weights on `(X2, y2)`.
 
-        `observe(t, W)` sees the first layer `(m, d)` at t = 0 … T1, an array of the backend.
+        `observe(t, W)` is called with the first layer `(m, d)` at t = 0 … T1.
         """
         return self.fit_first_layer(X1, y1, observe=observe).fit_readout(X2, y2)
 
-    def fit_readout(self, X: Any, y: Any) -> Self:
-        """Stage 2 alone, after `fit_first_layer` and on data that it never saw: sets `readout_`.
+    def fit_readout(self, X: ArrayLike | Design, y: ArrayLike) -> Self:
+        """Stage 2 alone, after `fit_first_layer` and on other data: sets `readout_`.
 
         `X` is an array or a design, as there.
         """
@@ -179,8 +186,10 @@ class LayerwiseTrainer:
         )
         return self
 
-    def fit_reduced_readout(self, X: Any, y: Any, coordinates: Any) -> Readout:
-        """Stage 2 on inputs given in coordinates of a span that holds all that stage 1 learned.
+    def fit_reduced_readout(
+        self, X: ArrayLike | Design, y: ArrayLike, coordinates: ArrayLike
+    ) -> Readout:
+        """Stage 2 on inputs in coordinates of a span that contains the first layer's rows.
 
         **Arguments**
 
@@ -215,8 +224,8 @@ class LayerwiseTrainer:
 
     def fit_first_layer(
         self,
-        X: Any,
-        y: Any,
+        X: ArrayLike | Design,
+        y: ArrayLike,
         *,
         observe: Observer | None = None,
         resume: FirstLayerState | None = None,
@@ -227,15 +236,15 @@ class LayerwiseTrainer:
 
         - `X`, `y`: inputs and all labels `(n,)`. X is an array `(n, d)` or a `Design`, which
           brings its own backend and dtype.
-        - `observe(t, W)`: sees the weights at t = 0 … T1; `centring_` and `linear_part_` are
-          set before.
-        - `resume`: go on from there instead of from the start; `observe` sees later steps only.
+        - `observe(t, W)`: called with the weights at t = 0 … T1; `centring_` and `linear_part_`
+          are set before.
+        - `resume`: continue from this state; `observe` is called after later steps only.
         """
         design, y = self._design(X, y, self._dtype(X))
-        design = self._counted(design, afresh=True)
+        design = self._counted(design, reset=True)
         not_constant(y)
         n, d, backend = design.n_samples, design.dim, design.backend
-        activation, loss, schedule = self._recipe()
+        activation, loss, schedule = self._components()
         steps = default_steps(n, d) if self.steps is None else self.steps
         steps = integer("steps", steps, minimum=0)
         network = self._start(d, backend.dtype)
@@ -264,12 +273,12 @@ class LayerwiseTrainer:
             observe=observe,
         )
         self.network_ = Network(backend.to_numpy(W), network.a, network.b)
-        self.__dict__.pop("readout_", None)  # it belonged to another first layer
+        self.__dict__.pop("readout_", None)  # it was that of another first layer
         self.steps_ = steps
         self.n_features_in_ = d
         return self
 
-    def predict(self, X: Any) -> NDArray[np.float64]:
+    def predict(self, X: ArrayLike) -> Float64[Float64Array, " n"]:
         """Predictions `(n,)` for inputs `(n, d)`."""
         if not hasattr(self, "readout_"):
             raise InputError("predict: this trainer is not fitted; call fit first")
@@ -280,17 +289,17 @@ class LayerwiseTrainer:
 
     def step(
         self,
-        W: Any,
-        a: Any,
-        b: Any,
-        X: Any,
-        y: Any,
+        W: ArrayLike,
+        a: ArrayLike,
+        b: ArrayLike,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
         eta: float,
         beta: float = 0.0,
         activation: Activation | str = "log-cosh",
         loss: Loss | str = "squared",
-    ) -> Array:
+    ) -> Float[FloatArray, "m d"]:
         """W − η (∇_W L(W) + β W), shape `(m, d)`: one full-batch step on the first layer."""
         weights = self.features(
             X, y, W, a, b, steps=1, eta=eta, beta=beta, activation=activation, loss=loss
@@ -299,18 +308,18 @@ class LayerwiseTrainer:
 
     def features(
         self,
-        X: Any,
-        y: Any,
-        W0: Any,
-        a: Any,
-        b: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        W0: ArrayLike,
+        a: ArrayLike,
+        b: ArrayLike,
         *,
         steps: int,
         eta: float,
         beta: float = 0.0,
         activation: Activation | str = "log-cosh",
         loss: Loss | str = "squared",
-    ) -> Array:
+    ) -> Float[FloatArray, "steps_1 m d"]:
         """The weights `(steps + 1, m, d)` of plain full-batch gradient descent from W0.
 
         No centring, no symmetric start: any W0 `(m, d)`, a and b `(m,)`, activation, loss,
@@ -322,11 +331,11 @@ class LayerwiseTrainer:
         backend = self._backend(X.dtype.name)
         weights = np.empty((steps + 1, *network.W.shape), dtype=X.dtype)
 
-        def observe(t: int, W: Any) -> None:
+        def observe(t: int, W: Array) -> None:
             weights[t] = backend.to_numpy(W)
 
         train_first_layer(
-            self._counted(StoredDesign(X, backend), afresh=True),
+            self._counted(StoredDesign(X, backend), reset=True),
             Objective(get_loss(loss), backend.asarray(y)),
             backend.asarray(network.W),
             backend.asarray(network.a),
@@ -340,7 +349,7 @@ class LayerwiseTrainer:
         return weights
 
     def operation_counts(self) -> dict[str, int]:
-        """What the last `features`, `step` or `fit` cost: see `OperationCounts`.
+        """Operations of the last `features`, `step` or `fit`: see `OperationCounts`.
 
         Of stage by stage training: all since the last `fit_first_layer`, each stage's passes
         over its own rows. **Raises** `InputError` where nothing was trained yet.
@@ -352,9 +361,9 @@ class LayerwiseTrainer:
     # -- parts -----------------------------------------------------------------------------
 
     def _trained_readout(
-        self, design: Design, y: Array, W: Array, linear: NDArray[np.float64] | None
+        self, design: Design, y: FloatArray, W: FloatArray, linear: Float64Array | None
     ) -> Readout:
-        """Stage 2 by the trainer's parameters, on whatever W and θ it is given."""
+        """Stage 2 with the trainer's parameters, on these W and θ."""
         return train_readout(
             design,
             y,
@@ -367,27 +376,29 @@ class LayerwiseTrainer:
             linear=linear,
         )
 
-    def _dtype(self, X: Any) -> str | None:
+    def _dtype(self, X: ArrayLike) -> str | None:
         if self.dtype is not None:
             return dtype_name("dtype", self.dtype)
         return "float32" if str(getattr(X, "dtype", "")).endswith("float32") else "float64"
 
-    def _design(self, X: Any, y: Any, dtype: str | None) -> tuple[Design, Array]:
+    def _design(
+        self, X: ArrayLike | Design, y: ArrayLike, dtype: str | None
+    ) -> tuple[Design, FloatArray]:
         if isinstance(X, Design):
             return X, array("y", y, (X.n_samples,), dtype=X.backend.dtype)
         X, y = data(X, y, dtype=dtype)
         return StoredDesign(X, self._backend(X.dtype.name)), y
 
-    def _counted(self, design: Design, *, afresh: bool = False) -> Design:
-        """`design`, whose passes add to `operation_counts`, from zero if `afresh`."""
-        if afresh or not hasattr(self, "_counts"):
+    def _counted(self, design: Design, *, reset: bool = False) -> Design:
+        """`design`, whose passes add to `operation_counts`; `reset` starts at zero."""
+        if reset or not hasattr(self, "_counts"):
             self._counts = OperationCounts()
         return CountedDesign(design, self._counts)
 
     def _backend(self, dtype: str) -> Backend:
         return get_backend(choice("backend", self.backend, BACKENDS), dtype, self.device)
 
-    def _recipe(self) -> tuple[Activation, Loss, Schedule]:
+    def _components(self) -> tuple[Activation, Loss, Schedule]:
         activation, loss = get_activation(self.activation), get_loss(self.loss)
         schedule: Schedule
         if choice("schedule", self.schedule, SCHEDULES) == "constant":
@@ -418,9 +429,9 @@ class LayerwiseTrainer:
         )
 
     def _baseline(
-        self, design: Design, y: Array, loss: Loss
-    ) -> tuple[Centring, NDArray[np.float64] | None]:
-        """What is fitted before the network: constant output, and linear part if asked."""
+        self, design: Design, y: FloatArray, loss: Loss
+    ) -> tuple[Centring, Float64Array | None]:
+        """The constant output and, if it is to be removed, the linear part."""
         if self.remove_linear_part:
             constant, linear = fit_linear_part(design, y, loss)
             return Centring(constant), linear

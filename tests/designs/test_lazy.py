@@ -1,4 +1,4 @@
-"""The lazy design without chance: its answers are those of one matrix, to rounding.
+"""The lazy design, deterministically: its answers are those of one matrix, to rounding.
 
 `test_lazy_law` tests the law of that matrix. Tolerances are in roundings u of the dtype,
 relative to ‖v‖ (√n + √d), about the largest X v can be.
@@ -16,27 +16,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazy_mutants import CAUGHT_BY, Correct
-from mimverify import LayerwiseTrainer, MultiIndexModel, memory
+from mimverify import LayerwiseTrainer, MultiIndexModel
 from mimverify.backends import get_backend
 from mimverify.designs import Design
 from mimverify.designs.lazy import LazyGaussianDesign, gram_schmidt, lazy_bytes
 from mimverify.designs.lazy import design as design_module
 from mimverify.designs.lazy.normals import Normals
-from mimverify.designs.lazy.storage import Slabs
+from mimverify.designs.lazy.storage import ColumnBlocks
 from mimverify.designs.lazy.workers import Workers
+from mimverify.support import memory
 from mimverify.support.errors import InputError
 from mimverify.support.threads import thread_limit
 
 Matrix = np.ndarray[Any, Any]
 
-# Orthonormal to so many roundings: what is further off is orthogonalised once more.
+# Orthonormal to so many roundings: above that, rows are orthogonalised again.
 DEFECT = 2 * gram_schmidt._DEFECT
 
 
 @pytest.fixture
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slabs of 32 columns, so that small designs have several."""
-    monkeypatch.setattr(design_module, "slab_width", lambda rows, backend: 32)
+    """ColumnBlocks of 32 columns, so that small designs have several."""
+    monkeypatch.setattr(design_module, "block_width", lambda rows, backend: 32)
 
 
 def lazy(
@@ -46,13 +47,13 @@ def lazy(
     return kind(n, d, get_backend(library, dtype), seed=seed, **{"threads": 1, **options})
 
 
-def ask_right(design: Design, V: Matrix) -> Matrix:
+def query_right(design: Design, V: Matrix) -> Matrix:
     """X V of V given in rows `(q, d)`: `(n, q)`."""
     backend = design.backend
     return backend.to_numpy(design.project(backend.asarray(V))).astype(float)
 
 
-def ask_left(design: Design, R: Matrix) -> Matrix:
+def query_left(design: Design, R: Matrix) -> Matrix:
     """R X of R `(p, n)`: `(p, d)`."""
     backend = design.backend
     rows = backend.asarray(R)
@@ -81,7 +82,7 @@ def length(rows: Matrix) -> Matrix:
     return np.asarray(largest * np.maximum(np.linalg.norm(rows / largest[:, None], axis=1), 1e-300))
 
 
-# --- what must hold of any design, as multiples of what rounding allows --------------------
+# --- what must hold of any design, as multiples of a rounding bound -------------------------
 
 
 def orthonormality(design: LazyGaussianDesign) -> float:
@@ -97,50 +98,50 @@ def consistency(design: LazyGaussianDesign) -> float:
     return float(difference / (DEFECT * design.backend.unit_roundoff * size(design)))
 
 
-class Drawn(Normals):
-    """Notes which pieces are drawn: each only once, or noise would not be fresh."""
+class RecordingNormals(Normals):
+    """Records which streams are drawn: a stream drawn twice gives dependent noise."""
 
     def __init__(self, normals: Normals) -> None:
         self.normals = normals
-        self.pieces: list[int] = []
+        self.streams: list[int] = []
 
-    def fill(self, rows: Any, piece: int) -> None:
-        self.normals.fill(rows, piece)
+    def fill(self, rows: Any, stream: int) -> None:
+        self.normals.fill(rows, stream)
         if len(rows):
-            self.pieces.append(piece)
+            self.streams.append(stream)
 
 
-def interview(kind: type[LazyGaussianDesign], n: int, d: int) -> dict[str, float]:
-    """All checks, on questions from both sides that build on one another."""
+def all_checks(kind: type[LazyGaussianDesign], n: int, d: int) -> dict[str, float]:
+    """All checks, on queries from both sides that depend on one another."""
     design = lazy(n, d, kind)
-    drawn = Drawn(design._normals)
-    design._normals = drawn
+    recorded = RecordingNormals(design._normals)
+    design._normals = recorded
     rng = np.random.default_rng(1)
     V = [rng.standard_normal((3, d))]
-    P = [ask_right(design, V[0])]
+    P = [query_right(design, V[0])]
     R = [np.vstack([P[0].T[:2], rng.standard_normal((2, n))])]
-    G = [ask_left(design, R[0])]
+    G = [query_left(design, R[0])]
     for remainder in (1, 1e-1, 3e-2, 1e-6, 1e-10):
         V.append(V[0] + remainder * rng.standard_normal((3, d)))
-        P.append(ask_right(design, V[-1]))
+        P.append(query_right(design, V[-1]))
         R.append(R[0] + remainder * rng.standard_normal((4, n)))
-        G.append(ask_left(design, R[-1]))
+        G.append(query_left(design, R[-1]))
     rounding = DEFECT * design.backend.unit_roundoff * size(design)
     directions, residuals = np.concatenate(V), np.concatenate(R)
     forth, back = np.concatenate(P, axis=1).T, np.concatenate(G)
     adjoint = np.abs(residuals @ forth.T - back @ directions.T)
     adjoint /= np.outer(length(residuals), length(directions))
     mixture = rng.standard_normal((2, len(directions)))
-    together = ask_right(design, mixture @ directions).T - mixture @ forth
+    together = query_right(design, mixture @ directions).T - mixture @ forth
     blend = rng.standard_normal((2, len(residuals)))
-    jointly = ask_left(design, blend @ residuals) - blend @ back
+    jointly = query_left(design, blend @ residuals) - blend @ back
     linear = max(
         (np.linalg.norm(together, axis=1) / (np.abs(mixture) @ length(directions))).max(),
         (np.linalg.norm(jointly, axis=1) / (np.abs(blend) @ length(residuals))).max(),
     )
     completion = retraining_error(design, MultiIndexModel("z1z2", d), steps=5)  # both sides draw
     return {
-        "distinct": np.inf if len(set(drawn.pieces)) < len(drawn.pieces) else 0.0,
+        "distinct": np.inf if len(set(recorded.streams)) < len(recorded.streams) else 0.0,
         "orthonormality": orthonormality(design),
         "consistency": consistency(design),
         "adjoint": float(adjoint.max() / rounding),
@@ -158,7 +159,7 @@ def retraining_error(
     Rounding by default: that of an answer on the bases, fourfold, as terms of a gradient cancel.
     """
     backend = design.backend
-    y = model.labels(ask_right(design, model.subspace), dtype=backend.dtype)
+    y = model.labels(query_right(design, model.subspace), dtype=backend.dtype)
     seen: dict[str, list[Matrix]] = {"lazy": [], "stored": []}
     common: dict[str, Any] = {"neurons": 8, "steps": 4, "dtype": backend.dtype}
     trainer = LayerwiseTrainer(backend=backend.name, **common | options)
@@ -185,7 +186,7 @@ def retraining_error(
 
 @pytest.mark.usefixtures("narrow")
 def test_the_right_design_passes_all_checks() -> None:
-    found = interview(Correct, 60, 40)
+    found = all_checks(Correct, 60, 40)
     assert max(found.values()) <= 1, found
 
 
@@ -196,12 +197,12 @@ def test_the_right_design_passes_all_checks() -> None:
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
 def test_a_broken_design_fails(broken: type[LazyGaussianDesign], check: str) -> None:
-    assert interview(broken, 60, 40)[check] > 100
+    assert all_checks(broken, 60, 40)[check] > 100
 
 
 # --- training --------------------------------------------------------------------------------
 
-RECIPES: dict[str, dict[str, Any]] = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "default": {},
     "eight-steps": {"steps": 8},
     "l1-gelu": {"activation": "gelu", "loss": "l1"},
@@ -220,12 +221,12 @@ RECIPES: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_training_is_that_on_a_completion(recipe: str, library: str, dtype: str) -> None:
+@pytest.mark.parametrize("name", OPTIONS)
+def test_training_is_that_on_a_completion(name: str, library: str, dtype: str) -> None:
     """At every step, labels included, also beyond what was reserved."""
     design = lazy(400, 50, library=library, dtype=dtype, seed=3, right=4, left=4)
     model = MultiIndexModel("tanh3", 50, seed=1, noise=0.0)
-    assert retraining_error(design, model, **RECIPES[recipe]) <= 1
+    assert retraining_error(design, model, **OPTIONS[name]) <= 1
     assert orthonormality(design) <= 1
     assert consistency(design) <= 1
 
@@ -243,10 +244,10 @@ def test_conjugate_gradients_run_on_it(loss: str, library: str, dtype: str) -> N
     assert consistency(design) <= 1
 
 
-# --- any questions ---------------------------------------------------------------------------
+# --- any queries -----------------------------------------------------------------------------
 
 KINDS = ("fresh", "zero", "repeat", "near", "combination", "tiny", "huge", "alike")
-QUESTIONS = st.lists(
+QUERIES = st.lists(
     st.tuples(
         st.sampled_from(["right", "left", "both"]),
         st.lists(st.sampled_from(KINDS), min_size=1, max_size=4),
@@ -257,8 +258,8 @@ QUESTIONS = st.lists(
 )
 
 
-def rows_to_ask(kinds: list[str], before: Matrix, seed: int) -> Matrix:
-    """Rows of these kinds; `before` `(·, length)` are those that were asked for already."""
+def rows_to_query(kinds: list[str], before: Matrix, seed: int) -> Matrix:
+    """Rows of these kinds; `before` `(·, length)` are those that were queried already."""
     rng = np.random.default_rng(seed)
     rows: list[Matrix] = []
     for kind in kinds:
@@ -289,27 +290,30 @@ def rows_to_ask(kinds: list[str], before: Matrix, seed: int) -> Matrix:
     n=st.integers(1, 70),
     d=st.integers(1, 40),
     dtype=st.sampled_from(["float64", "float32"]),
-    questions=QUESTIONS,
+    queries=QUERIES,
 )
 def test_there_is_one_matrix_behind_all_answers(
-    n: int, d: int, dtype: str, questions: list[tuple[str, list[str], int]]
+    n: int, d: int, dtype: str, queries: list[tuple[str, list[str], int]]
 ) -> None:
     """All answers are products with a completion of what is revealed in the end.
 
-    So they are linear, adjoint to one another, and the same when asked for again.
+    So they are linear, adjoint to one another, and the same when queried again.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(design_module, "slab_width", lambda rows, backend: 32)
+        patch.setattr(design_module, "block_width", lambda rows, backend: 32)
         design = lazy(n, d, dtype=dtype, right=2, left=2)
         V, R = np.zeros((0, d)), np.zeros((0, n))
         forth, back = np.zeros((0, n)), np.zeros((0, d))
-        for side, kinds, seed in questions:
+        for side, kinds, seed in queries:
             if side in ("right", "both"):
-                asked = rows_to_ask(kinds, V, seed).astype(dtype).astype(float)
-                V, forth = np.vstack([V, asked]), np.vstack([forth, ask_right(design, asked).T])
+                queried = rows_to_query(kinds, V, seed).astype(dtype).astype(float)
+                V, forth = (
+                    np.vstack([V, queried]),
+                    np.vstack([forth, query_right(design, queried).T]),
+                )
             if side in ("left", "both"):
-                asked = rows_to_ask(kinds, R, seed).astype(dtype).astype(float)
-                R, back = np.vstack([R, asked]), np.vstack([back, ask_left(design, asked)])
+                queried = rows_to_query(kinds, R, seed).astype(dtype).astype(float)
+                R, back = np.vstack([R, queried]), np.vstack([back, query_left(design, queried)])
     assert design.right <= min(d, len(V) + len(R))
     assert design.left <= min(n, len(R))
     assert orthonormality(design) <= 1
@@ -326,8 +330,8 @@ def test_there_is_one_matrix_behind_all_answers(
         assert np.abs(R @ forth.T - back @ V.T).max() <= 2 * rounding
 
 
-def test_a_pass_answers_what_its_residuals_ask(library: str, dtype: str) -> None:
-    """ρ sees X Vᵀ of the rows that it is told of, each once; the answer is ρᵀ X."""
+def test_a_pass_returns_its_residuals_times_x(library: str, dtype: str) -> None:
+    """ρ is called with X Vᵀ of the rows of its range, each row once; the answer is ρᵀ X."""
     design = lazy(300, 12, library=library, dtype=dtype)
     backend = design.backend
     V = np.random.default_rng(0).standard_normal((3, 12))
@@ -356,35 +360,35 @@ def test_residuals_that_are_not_finite(value: float, library: str) -> None:
     """Have no finite gradient, and leave the design as it was."""
     design = lazy(100, 10, library=library)
     V = np.eye(10)[:2]
-    before = ask_right(design, V)
+    before = query_right(design, V)
     R = np.ones((2, 100))
     R[1, 50] = value
     with np.errstate(invalid="ignore"):
-        assert np.isnan(ask_left(design, R)).all()
+        assert np.isnan(query_left(design, R)).all()
     assert design.left == 0
-    np.testing.assert_array_equal(ask_right(design, V), before)
-    assert np.isfinite(ask_left(design, np.ones((1, 100)))).all()
+    np.testing.assert_array_equal(query_right(design, V), before)
+    assert np.isfinite(query_left(design, np.ones((1, 100)))).all()
     assert consistency(design) <= 1
 
 
 @pytest.mark.parametrize(("n", "d"), [(30, 8), (8, 30), (1, 9), (9, 1), (1, 1), (70, 70)])
 def test_all_of_the_matrix_can_be_revealed(n: int, d: int, library: str, dtype: str) -> None:
-    """k ends at d and l at n; then X is known, whatever is asked, and no noise is left."""
+    """k ends at d and l at n; then X is determined, and no noise is left."""
     design = lazy(n, d, library=library, dtype=dtype)
     rng = np.random.default_rng(0)
     for _ in range(3):
-        ask_right(design, rng.standard_normal((d // 2 + 1, d)))
-        ask_left(design, rng.standard_normal((n // 2 + 1, n)))
+        query_right(design, rng.standard_normal((d // 2 + 1, d)))
+        query_left(design, rng.standard_normal((n // 2 + 1, n)))
     assert (design.right, design.left) == (d, n)
     assert orthonormality(design) <= 1
     assert consistency(design) <= 1
     rounding = DEFECT * design.backend.unit_roundoff * size(design)
-    X = ask_right(design, np.eye(d))
-    np.testing.assert_allclose(ask_left(design, np.eye(n)), X, atol=2 * rounding)
+    X = query_right(design, np.eye(d))
+    np.testing.assert_allclose(query_left(design, np.eye(n)), X, atol=2 * rounding)
     np.testing.assert_allclose(complete(design), X, atol=2 * rounding)
 
 
-# --- room, seeds, threads ----------------------------------------------------------------------
+# --- memory, seeds, threads --------------------------------------------------------------------
 
 
 def answers(design: LazyGaussianDesign) -> list[Matrix]:
@@ -392,8 +396,8 @@ def answers(design: LazyGaussianDesign) -> list[Matrix]:
     n, d = design.n_samples, design.dim
     result = []
     for _ in range(3):
-        result += [ask_right(design, rng.standard_normal((3, d)))]
-        result += [ask_left(design, rng.standard_normal((2, n)))]
+        result += [query_right(design, rng.standard_normal((3, d)))]
+        result += [query_left(design, rng.standard_normal((2, n)))]
     return result
 
 
@@ -417,7 +421,7 @@ def test_threads_change_no_bit(threads: int, library: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("directions", [4, 16])
 def test_the_libraries_threads_change_no_bit(directions: int, library: str, dtype: str) -> None:
-    """Slabs of full width, whose products a BLAS would share out."""
+    """ColumnBlocks of full width, whose products a BLAS would divide among threads."""
     n, d = 20_000, 200
     rng = np.random.default_rng(0)
     V = [rng.standard_normal((directions, d)) for _ in range(2)]
@@ -450,14 +454,14 @@ def test_the_last_bit_of_a_residual_makes_no_other_matrix() -> None:
 
 @pytest.mark.usefixtures("narrow")
 @pytest.mark.parametrize("fails_at", ["first", "later"])
-def test_a_question_cut_short_leaves_no_trace(fails_at: str, library: str) -> None:
+def test_an_interrupted_query_changes_nothing(fails_at: str, library: str) -> None:
     design = lazy(150, 70, library=library, threads=2)
-    drawn = Drawn(design._normals)
-    design._normals = drawn
+    recorded = RecordingNormals(design._normals)
+    design._normals = recorded
     place, rng = design.backend, np.random.default_rng(3)
     V, R = rng.standard_normal((3, 70)), rng.standard_normal((2, 150))
-    before = ask_right(design, V)
-    ask_left(design, R)
+    before = query_right(design, V)
+    query_left(design, R)
     known = design.right, design.left
 
     def rho(P: Any, rows: slice) -> Any:
@@ -469,15 +473,15 @@ def test_a_question_cut_short_leaves_no_trace(fails_at: str, library: str) -> No
         with pytest.raises(ValueError, match="no"):
             design.one_pass(place.asarray(rng.standard_normal((2, 70))), rho)
         assert (design.right, design.left) == known
-    ask_right(design, rng.standard_normal((2, 70)))
-    ask_left(design, rng.standard_normal((2, 150)))
-    np.testing.assert_allclose(ask_right(design, V), before, atol=1e-10)
+    query_right(design, rng.standard_normal((2, 70)))
+    query_left(design, rng.standard_normal((2, 150)))
+    np.testing.assert_allclose(query_right(design, V), before, atol=1e-10)
     assert consistency(design) <= 1
-    assert len(set(drawn.pieces)) == len(drawn.pieces)
+    assert len(set(recorded.streams)) == len(recorded.streams)
 
 
 def test_residuals_far_from_one(library: str) -> None:
-    """Also where the first slab tells nothing of their size; float32 squares would vanish."""
+    """Also where the first block's residuals are zero; float32 squares would underflow."""
     n, d = 200_000, 20
     place = get_backend(library, "float32")
     for scale in (1e-25, 1e18):
@@ -518,14 +522,14 @@ def test_growth_beyond_memory_is_refused_each_time(monkeypatch: pytest.MonkeyPat
     """And leaves the answers so far as they are."""
     design = lazy(500, 100, right=2, left=2)
     V, R = np.eye(100), np.eye(500)
-    before = ask_right(design, V[:2])
+    before = query_right(design, V[:2])
     monkeypatch.setattr(memory, "physical_memory", lambda: lazy_bytes(500, 100, 8, 8, "float64"))
     for _ in range(2):
         with pytest.raises(InputError, match="this machine has"):
-            ask_right(design, V[:20])
+            query_right(design, V[:20])
         with pytest.raises(InputError, match="this machine has"):
-            ask_left(design, R[:20])
-    np.testing.assert_allclose(ask_right(design, V[:2]), before, atol=1e-12)
+            query_left(design, R[:20])
+    np.testing.assert_allclose(query_right(design, V[:2]), before, atol=1e-12)
     assert consistency(design) <= 1
 
 
@@ -538,8 +542,8 @@ def test_memory_is_what_is_announced() -> None:
     tracemalloc.start()
     try:
         design = lazy(n, d)
-        ask_right(design, V)
-        ask_left(design, R)
+        query_right(design, V)
+        query_left(design, R)
         held, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -559,7 +563,7 @@ def test_bad_arguments(options: dict[str, Any], message: str) -> None:
         lazy(**{"n": 10, "d": 5, **options})
 
 
-def test_bad_questions_reveal_nothing() -> None:
+def test_bad_queries_reveal_nothing() -> None:
     design = lazy(10, 5)
     for V in (np.ones((2, 4)), np.full((1, 5), np.nan)):
         with pytest.raises(InputError, match="V"):
@@ -585,13 +589,13 @@ def test_rows_become_an_orthonormal_extension(
     backend = get_backend("numpy", dtype)
     known = min(known, columns)
     basis = np.linalg.qr(np.random.default_rng(seed).standard_normal((columns, known)))[0].T
-    given_rows = rows_to_ask(kinds, basis, seed)
+    given_rows = rows_to_query(kinds, basis, seed)
     given_rows /= np.maximum(np.abs(given_rows).max(axis=1, keepdims=True), 1e-300)
     given_rows = given_rows.astype(dtype).astype(float)
-    rows = Slabs(columns, known + len(kinds), 32, backend)
-    for i in rows.slabs:
+    rows = ColumnBlocks(columns, known + len(kinds), 32, backend)
+    for i in rows.blocks:
         both = np.vstack([basis, given_rows])
-        rows.part(i, 0, known + len(kinds))[:] = both[:, rows.columns(i)]
+        rows.view(i, 0, known + len(kinds))[:] = both[:, rows.columns(i)]
     before = rows.dense(0, known)
     coefficients = gram_schmidt.orthonormalise(rows, known, len(kinds), Workers(backend, 1))
     total = coefficients.shape[1]

@@ -146,7 +146,7 @@ def test_training_is_that_of_one_process_to_rounding(
 
     Linear part: both solutions leave a vector of `fit_linear_part`'s tolerance, of slopes with
     mean square below 1 and labels with mean square below 2.5. The Hessian's smallest eigenvalue
-    is that of the sample covariance, (1 − √(d/n))² = 0.7, times the share of rows that Huber's
+    is that of the sample covariance, (1 − √(d/n))² = 0.7, times the fraction of rows that Huber's
     loss does not clip, over a half: θ differs by 2 (1 + 1.6) / 0.35 tolerances, under 16. A
     slope follows θ·x at a rate of 1 at most, and the gradient with it: over the steps, t times.
 
@@ -288,7 +288,7 @@ def test_torchrun_starts_the_run_and_ends_it(
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Sets torchrun's variables, as it does for a single process unless told otherwise."""
+    """Sets torchrun's variables, as it does for a single process by default."""
 
     def put(**changes: str | None) -> None:
         with socket.create_server(("127.0.0.1", 0)) as server:

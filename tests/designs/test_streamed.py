@@ -29,7 +29,7 @@ from mimverify.designs import (
     parquet_labels,
     streamed,
 )
-from mimverify.designs.base import blocks_apart
+from mimverify.designs.base import block_per_thread
 from mimverify.problems import MultiIndexModel
 from mimverify.support.errors import InputError
 from mimverify.training import LayerwiseTrainer
@@ -51,7 +51,7 @@ def numbers(n: int, d: int) -> Array:
     return np.random.default_rng(n * 1000 + d).standard_normal((n, d))
 
 
-def pieces(X: Array, *heights: int) -> Callable[[], Iterator[Array]]:
+def in_blocks(X: Array, *heights: int) -> Callable[[], Iterator[Array]]:
     """A factory of row blocks of these heights in turn, until X ends."""
 
     def blocks() -> Iterator[Array]:
@@ -79,7 +79,7 @@ def test_passes_are_those_of_the_stored_design_bit_for_bit(
     model, backend = MultiIndexModel("cos2z", d, seed=3), get_backend(library, dtype)
     stored = StoredDesign(model.sample(n, dtype=dtype).X, backend)
     design = StreamedDesign(ModelRows(model, n), backend, threads=3)
-    assert design._work_in_threads == (in_threads or blocks_apart(backend))
+    assert design._work_in_threads == (in_threads or block_per_thread(backend))
     assert (design.n_samples, design.dim) == (n, d)
     V = backend.asarray(numbers(7, d))
 
@@ -103,11 +103,11 @@ def test_blocks_taller_than_what_a_thread_reads(
     """As on a device: several threads fill one block."""
     monkeypatch.setattr(base, "_CACHE_BYTES", 1 << 23)
     monkeypatch.setattr(base, "_MAX_ROWS", 1 << 20)
-    monkeypatch.setattr(streamed, "_PIECE_BYTES", 1 << 12)
+    monkeypatch.setattr(streamed, "_CHUNK_BYTES", 1 << 12)
     model, backend = MultiIndexModel("cos2z", 100, seed=1), get_backend(library, dtype)
     stored = StoredDesign(model.sample(20_001, dtype=dtype).X, backend)
     design = StreamedDesign(ModelRows(model, 20_001), backend, threads=3)
-    assert design._cut.span == design._rows > design._cut.piece
+    assert design._chunking.buffer == design._rows > design._chunking.chunk
     V = backend.asarray(numbers(4, 100))
     expected, result = (
         backend.to_numpy(X.one_pass(V, lambda P, _: P * P)) for X in (stored, design)
@@ -116,20 +116,20 @@ def test_blocks_taller_than_what_a_thread_reads(
 
 
 @pytest.mark.parametrize(
-    "recipe",
+    "options",
     [
         {"activation": "log-cosh"},
         {"activation": "softplus", "remove_linear_part": True, "readout": "gradient-descent"},
     ],
 )
 def test_training_is_that_on_the_stored_matrix_bit_for_bit(
-    recipe: dict[str, Any], library: str, dtype: str
+    options: dict[str, Any], library: str, dtype: str
 ) -> None:
     model, backend = MultiIndexModel("tanh3", 24, seed=5, noise=0.1), get_backend(library, dtype)
     trainers = []
     for streaming in (False, True):
         trainer = LayerwiseTrainer(
-            neurons=6, steps=3, readout_neurons=12, backend=library, **recipe
+            neurons=6, steps=3, readout_neurons=12, backend=library, **options
         )
         for purpose, n in (("stage1", 7001), ("stage2", 6003)):
             data = model.sample(n, purpose=purpose, dtype=dtype)
@@ -150,7 +150,7 @@ def test_training_is_that_on_the_stored_matrix_bit_for_bit(
 
 
 @pytest.mark.parametrize("rows", [slice(0, 3000), slice(1024, None), slice(1500, 2700)])
-@pytest.mark.parametrize("dim", [7, 100])  # a block is one strip, and two
+@pytest.mark.parametrize("dim", [7, 100])  # a block is drawn at once, and in two parts
 def test_model_rows_are_those_of_the_sample(dim: int, rows: slice, dtype: str) -> None:
     model = MultiIndexModel("he2", dim, seed=2)
     sample = model.sample(3000, purpose="stage2", dtype=dtype, seed=9)
@@ -189,9 +189,9 @@ def test_parquet_rows(tmp_path: Path, dtype: str) -> None:
 def test_iterable_rows(heights: tuple[int, ...], dtype: str) -> None:
     X = numbers(2500, 3)
     for source in (
-        IterableRows(pieces(X, *heights), n_rows=2500, dim=3),
-        IterableRows(pieces(X, *heights)),
-        IterableRows(list(pieces(X, *heights)())),
+        IterableRows(in_blocks(X, *heights), n_rows=2500, dim=3),
+        IterableRows(in_blocks(X, *heights)),
+        IterableRows(list(in_blocks(X, *heights)())),
     ):
         assert (source.n_rows, source.dim) == (2500, 3)
         np.testing.assert_array_equal(read(source, dtype), X.astype(dtype))
@@ -228,9 +228,9 @@ def test_a_number_that_is_not_finite_is_named() -> None:
     X[1700, 3] = np.nan
     message = r"rows of blocks: row 1700, column 3 is nan \(in rows 1700 to 1799\): expected finite"
     with pytest.raises(InputError, match=message):
-        read(IterableRows(pieces(X, 100), dim=4))
+        read(IterableRows(in_blocks(X, 100), dim=4))
     with pytest.raises(InputError, match="row 1700, column 3 is nan"):
-        read(IterableRows(pieces(X, 100), dim=4)[1650:1800])
+        read(IterableRows(in_blocks(X, 100), dim=4)[1650:1800])
     assert reading_threads() == []
 
 
@@ -268,8 +268,8 @@ def test_a_wrong_block_is_named(blocks: list[Any], message: str) -> None:
 
 def test_what_can_be_read_only_once_is_refused() -> None:
     with pytest.raises(InputError, match="an iterator can be read only once"):
-        IterableRows(pieces(numbers(5, 2), 2)(), n_rows=5, dim=2)
-    once = pieces(numbers(5, 2), 2)()
+        IterableRows(in_blocks(numbers(5, 2), 2)(), n_rows=5, dim=2)
+    once = in_blocks(numbers(5, 2), 2)()
     design = StreamedDesign(
         IterableRows(lambda: once, n_rows=5, dim=2), get_backend("numpy", "float64")
     )
@@ -411,11 +411,11 @@ class Failing(RowSource):
 
     def __init__(self, error: BaseException) -> None:
         self.error = error
-        self.asked: list[int] = []
+        self.requested: list[int] = []
 
     def begin(self, start: int) -> Callable[[slice, Array], None]:
         def fill(rows: slice, out: Array) -> None:
-            self.asked.append(rows.start)
+            self.requested.append(rows.start)
             if rows.start:
                 raise self.error
             out[...] = 1.0
@@ -430,7 +430,7 @@ def test_what_a_reader_raises_ends_the_pass(error: BaseException) -> None:
     with pytest.raises(type(error)):
         design.one_pass(np.ones((1, 4)), lambda P, _: P)
     assert reading_threads() == []
-    assert len(source.asked) * design._cut.span < source.n_rows  # the rest was given up
+    assert len(source.requested) * design._chunking.buffer < source.n_rows  # the rest was given up
 
 
 @pytest.mark.parametrize("in_threads", [True, False])
@@ -480,18 +480,18 @@ def test_errors_of_arithmetic_are_handled_as_in_the_caller() -> None:
 
 
 def test_progress_is_told_after_each_block() -> None:
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     model = MultiIndexModel("he2", 300)
     design = StreamedDesign(
         ModelRows(model, 3001),
         get_backend("numpy", "float64"),
         threads=2,
-        on_progress=lambda done, rows: told.append((done, rows)),
+        on_progress=lambda done, rows: reported.append((done, rows)),
     )
     V = numbers(1, 300)
     design.one_pass(V, lambda P, _: P)
     expected = [(rows.stop, 3001) for rows, _ in design.projections(V)]
-    assert told == 2 * expected
+    assert reported == 2 * expected
     assert len(expected) > 3
     assert expected[-1] == (3001, 3001)
 
@@ -499,7 +499,7 @@ def test_progress_is_told_after_each_block() -> None:
 @pytest.mark.parametrize("kind", ["model", "npy", "parquet", "iterable"])
 def test_memory_does_not_grow_with_the_rows(kind: str, tmp_path: Path) -> None:
     """The bound: a buffer for each thread, the one that waits and the one in work, each of
-    `_span` rows; and as much again for a strip of normals, a user's block or Arrow's."""
+    `buffer` rows; and as much again for a block of normals, the user's block or Arrow's."""
     d = 128
 
     def peak(n: int) -> tuple[int, int]:
@@ -522,7 +522,7 @@ def test_memory_does_not_grow_with_the_rows(kind: str, tmp_path: Path) -> None:
         tracemalloc.start()
         try:
             design.one_pass(V, lambda P, _: P)
-            return tracemalloc.get_traced_memory()[1], design._cut.span * d * 8
+            return tracemalloc.get_traced_memory()[1], design._chunking.buffer * d * 8
         finally:
             tracemalloc.stop()
 

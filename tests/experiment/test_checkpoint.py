@@ -301,9 +301,9 @@ def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 # -- going on ----------------------------------------------------------------------------------
 
 
-def test_the_same_configuration_can_go_on(tmp_path: Path) -> None:
+def test_the_same_configuration_can_resume(tmp_path: Path) -> None:
     check_resumable(example(), CONFIGURATION)
-    check_resumable(example(), CONFIGURATION | {"threads": 8}, free=("threads",))
+    check_resumable(example(), CONFIGURATION | {"threads": 8}, may_differ=("threads",))
     check_resumable(example(), CONFIGURATION | {"noise": np.float64(0.1)})
     sizes = {"sizes": (1, 2)}
     save_checkpoint(tmp_path / "run.npz", Checkpoint(dict(sizes), example().state, {}))
@@ -322,4 +322,4 @@ def test_the_same_configuration_can_go_on(tmp_path: Path) -> None:
 )
 def test_another_configuration_is_named(configuration: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        check_resumable(example(), configuration, free=("threads",))
+        check_resumable(example(), configuration, may_differ=("threads",))

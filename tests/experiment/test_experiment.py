@@ -61,11 +61,11 @@ def timeless(result: ExperimentResult) -> dict[str, Any]:
 
 
 def test_phases_add_up_to_the_run() -> None:
-    told: list[str] = []
+    reported: list[str] = []
     began = time.perf_counter()
-    result = run_experiment(small(), on_progress=lambda phase, *_: told.append(phase))
+    result = run_experiment(small(), on_progress=lambda phase, *_: reported.append(phase))
     took = time.perf_counter() - began
-    assert list(result.phases) == list(dict.fromkeys(told))
+    assert list(result.phases) == list(dict.fromkeys(reported))
     assert next(iter(result.phases)) == "stage 1: drawing data"
     assert list(result.phases)[-1] == "test"
     assert all(seconds >= 0 for seconds in result.phases.values())
@@ -74,7 +74,7 @@ def test_phases_add_up_to_the_run() -> None:
 
 
 def test_a_phase_that_comes_back_is_one_phase(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter((1.0, 4.0, 5.0, 7.0, 7.5, 9.0))  # asked for only where a phase ends
+    times = iter((1.0, 4.0, 5.0, 7.0, 7.5, 9.0))  # read only where a phase ends
     monkeypatch.setattr(time, "perf_counter", lambda: next(times))
     clock = PhaseClock()
     for phase in "aabab":
@@ -142,7 +142,7 @@ def test_constant_schedule_without_centring_is_plain_gradient_descent() -> None:
     assert np.array_equal(arrays["weights"], expected)
 
 
-def test_learns_and_tells_learning_from_chance() -> None:
+def test_learns_and_distinguishes_learning_from_chance() -> None:
     link = "quadratic:1,-0.8"
     result = run_experiment(small(link, samples=4000, steps=4, neurons=16, readout_neurons=64))
     assert result.test_error is not None
@@ -225,7 +225,7 @@ def test_resolved_configuration_that_was_changed_is_checked_again() -> None:
 
 
 def test_no_assertion_narrows_a_type() -> None:
-    """Types say what is resolved: nothing in `mimverify.experiment` has to be told again."""
+    """Types state what is resolved: nothing in `mimverify.experiment` needs casts or assertions."""
     narrows = re.compile(r"assert (isinstance\(|.* is not None)")
     sources = sorted(Path(mimverify.experiment.__file__).parent.rglob("*.py"))
     assert len(sources) > 10
@@ -241,13 +241,13 @@ def test_default_samples_of_a_tiny_dimension_are_refused() -> None:
 
 
 def test_progress_reaches_the_end_of_each_phase() -> None:
-    told: dict[str, tuple[int, int | None]] = {}
+    reported: dict[str, tuple[int, int | None]] = {}
 
     def on_progress(phase: str, done: int, total: int | None) -> None:
-        told[phase] = (done, total)
+        reported[phase] = (done, total)
 
     run_experiment(small(samples=1500), on_progress=on_progress)
-    assert told == {
+    assert reported == {
         "stage 1: drawing data": (1500, 1500),
         "stage 1: steps": (3, 3),
         "stage 2: drawing data": (1500, 1500),

@@ -240,7 +240,7 @@ def test_directions_of_stage_1_are_counted(changes: dict[str, Any], pairs: bool)
     _, design, _, _ = lazy_stages(config)
     assert design.left <= reserved.left
     assert design.right <= reserved.right
-    if pairs:  # every direction that is reserved is asked for
+    if pairs:  # every direction that is reserved is queried
         assert (design.right, design.left) == (reserved.right, reserved.left) == (2 + 12, 12)
 
 
@@ -260,9 +260,9 @@ def test_directions_of_the_regression_are_estimated(ratio: int, loss: str) -> No
     experiment = Experiment(config)
     design, y = experiment._stages.first_layer()
     experiment.trainer.fit_first_layer(design, y)
-    asked = design.right - 1, design.left  # type: ignore[attr-defined]
-    assert reserved.right / 3 < asked[0] < reserved.right
-    assert reserved.left / 3 < asked[1] < reserved.left
+    queried = design.right - 1, design.left  # type: ignore[attr-defined]
+    assert reserved.right / 3 < queried[0] < reserved.right
+    assert reserved.left / 3 < queried[1] < reserved.left
 
 
 # -- sharded ---------------------------------------------------------------------------------
@@ -460,7 +460,7 @@ def test_streamed_and_lazy_need_less_than_the_inputs() -> None:
 def test_announcement_adds_up_and_refuses(design: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = small(design=design)
     need = memory_need(config.resolved())
-    assert need.total == sum(part.size for part in need.parts)
+    assert need.total == sum(item.size for item in need.items)
     monkeypatch.setattr(memory, "physical_memory", lambda: 10**9)
     experiment = Experiment(config)
     assert experiment.announcement.startswith("memory: ")
@@ -471,7 +471,7 @@ def test_announcement_adds_up_and_refuses(design: str, monkeypatch: pytest.Monke
         Experiment(config)
 
 
-def test_lazy_announcement_tells_the_directions() -> None:
+def test_lazy_announcement_states_the_directions() -> None:
     config = small("cos2z", dim=1000, samples=10**6, design="lazy", baselines=False)
     text = Experiment(config).announcement
     assert "bases" in text

@@ -120,26 +120,26 @@ def test_parameters_and_defaults_are_those_of_the_trainer() -> None:
 # -- progress ---------------------------------------------------------------------------------
 
 
-def test_steps_and_passes_are_told() -> None:
+def test_steps_and_passes_are_reported() -> None:
     steps: list[int] = []
-    told: list[tuple[str, int, int, int]] = []
+    reported: list[tuple[str, int, int, int]] = []
     fit_files(
         "X.npy",
         "y.npy",
         **SMALL,
         on_step=lambda recorder: steps.append(len(recorder.singular_values)),
-        on_pass=lambda *state: told.append(state),
+        on_pass=lambda *state: reported.append(state),
     )
     assert steps == [1, 2, 3]
     stages = ("stage 1", "stage 2", "test")
-    assert list(dict.fromkeys(stage for stage, *_ in told)) == list(stages)
+    assert list(dict.fromkeys(stage for stage, *_ in reported)) == list(stages)
     for stage, rows in zip(stages, (1350, 1350, 300), strict=True):
-        mine = [state[1:] for state in told if state[0] == stage]
-        assert mine[0] == (1, 0, rows)
-        finished = [number for number, done, _ in mine if done == rows]
+        of_stage = [state[1:] for state in reported if state[0] == stage]
+        assert of_stage[0] == (1, 0, rows)
+        finished = [number for number, done, _ in of_stage if done == rows]
         assert finished == list(range(1, len(finished) + 1))
         assert len(finished) >= (SMALL["steps"] if stage == "stage 1" else 1)
-        assert {state[2] for state in mine} == {rows}
+        assert {state[2] for state in of_stage} == {rows}
 
 
 # -- runs that end early ----------------------------------------------------------------------

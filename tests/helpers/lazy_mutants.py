@@ -14,31 +14,32 @@ import numpy as np
 
 from mimverify.designs.lazy import LazyGaussianDesign, gram_schmidt
 from mimverify.designs.lazy.normals import Normals
+from mimverify.support.arrays import Array
 
 
 class Correct(LazyGaussianDesign):
     """Nothing wrong: the control."""
 
 
-# --- what is known is forgotten ---------------------------------------------------------
+# --- known parts are left out -----------------------------------------------------------
 
 
-class ForgetsTheLeft(LazyGaussianDesign):
-    """Answers X q by fresh noise alone, as if no Xᵀ r had been asked before."""
+class OmitsKnownPartOnTheLeft(LazyGaussianDesign):
+    """Answers X q with independent noise alone, as if no Xᵀ r had been queried before."""
 
-    def _settle(self, i: int, pending: Any) -> None:
+    def _add_known_part(self, i: int, pending: object) -> None:
         pass
 
 
-class KeepsTheNoiseOnTheLeft(LazyGaussianDesign):
+class NoiseNotProjectedOffL(LazyGaussianDesign):
     """X q = Lᵀ (C q) + ξ: the noise is not projected off L."""
 
     def _reveal_right(self, first: int) -> Any:
         pending = super()._reveal_right(first)
-        if pending.onto_left is not None:  # the new rows of B are the bare noise still
-            for i in self._B.slabs:
-                noise = self._B.part(i, first, pending.last)
-                pending.onto_left += noise @ self._L.part(i, 0, self.left).T
+        if pending.onto_left is not None:  # the new rows of B are the noise alone
+            for i in self._B.blocks:
+                noise = self._B.view(i, first, pending.last)
+                pending.onto_left += noise @ self._L.view(i, 0, self.left).T
         return pending
 
 
@@ -48,40 +49,41 @@ class _WrongRight(LazyGaussianDesign):
     known, overlap = 1.0, 1.0
 
     def _reveal_left(self, first: int) -> None:
-        piece = self._pieces
+        stream = self._streams
         super()._reveal_left(first)
         last, right = self.left, self.right
         if first == last:
             return
         answer = sum(
-            self._L.part(i, first, last) @ self._B.part(i, 0, right).T for i in self._B.slabs
+            self._L.view(i, first, last) @ self._B.view(i, 0, right).T for i in self._B.blocks
         )
         noise = []
-        for i in self._C.slabs:
-            noise.append(0 * self._C.part(i, first, last))
-            self._normals.fill(noise[-1], piece + i)
+        for i in self._C.blocks:
+            noise.append(0 * self._C.view(i, first, last))
+            self._normals.fill(noise[-1], stream + i)
         overlap = sum(
-            part @ self._R.part(i, 0, right).T for i, part in zip(self._C.slabs, noise, strict=True)
+            fresh @ self._R.view(i, 0, right).T
+            for i, fresh in zip(self._C.blocks, noise, strict=True)
         )
         onto_right = self.known * answer - self.overlap * overlap
-        for i, part in zip(self._C.slabs, noise, strict=True):
-            self._C.part(i, first, last)[:] = part + onto_right @ self._R.part(i, 0, right)
+        for i, fresh in zip(self._C.blocks, noise, strict=True):
+            self._C.view(i, first, last)[:] = fresh + onto_right @ self._R.view(i, 0, right)
 
 
-class ForgetsTheRight(_WrongRight):
-    """Xᵀ l = (I − Rᵀ R) ξ: what X q has told of it is left out."""
+class OmitsKnownPartOnTheRight(_WrongRight):
+    """Xᵀ l = (I − Rᵀ R) ξ: its part that X q determines is left out."""
 
     known = 0.0
 
 
-class KeepsTheNoiseOnTheRight(_WrongRight):
+class NoiseNotProjectedOffR(_WrongRight):
     """Xᵀ l = Rᵀ (B l) + ξ: the noise is not projected off R."""
 
     overlap = 0.0
 
 
-class HalfOfTheRight(_WrongRight):
-    """Knows half of what X q has told."""
+class HalvesKnownPartOnTheRight(_WrongRight):
+    """Adds half of the part that X q determines."""
 
     known = 0.5
 
@@ -92,7 +94,7 @@ class HalfOfTheRight(_WrongRight):
 class ReusesNoise(LazyGaussianDesign):
     """Draws the same numbers whenever it draws."""
 
-    def _take_pieces(self, count: int) -> int:
+    def _take_streams(self, count: int) -> int:
         return 0
 
 
@@ -100,26 +102,26 @@ class ReusesNoiseOnTheLeft(LazyGaussianDesign):
     """Draws the same numbers for all Xᵀ l."""
 
     def _reveal_left(self, first: int) -> None:
-        pieces, self._pieces = self._pieces, 1 << 20
+        streams, self._streams = self._streams, 1 << 20
         super()._reveal_left(first)
-        self._pieces = pieces
+        self._streams = streams
 
 
 class ReusesNoiseOnTheRight(LazyGaussianDesign):
     """Draws the same numbers for all X q."""
 
     def _reveal_right(self, first: int) -> Any:
-        pieces, self._pieces = self._pieces, 1 << 20
+        streams, self._streams = self._streams, 1 << 20
         pending = super()._reveal_right(first)
-        self._pieces = pieces
+        self._streams = streams
         return pending
 
 
-class CountsDrawsNotSlabs(LazyGaussianDesign):
-    """A slab draws what another slab has drawn the time before."""
+class CountsDrawsNotBlocks(LazyGaussianDesign):
+    """A block draws what another block drew the time before."""
 
-    def _take_pieces(self, count: int) -> int:
-        return super()._take_pieces(1)
+    def _take_streams(self, count: int) -> int:
+        return super()._take_streams(1)
 
 
 class _OtherNoise(LazyGaussianDesign):
@@ -129,8 +131,8 @@ class _OtherNoise(LazyGaussianDesign):
         super().__init__(*args, **options)
         self._normals = _Changed(self._normals, self)
 
-    def change(self, row: Any) -> None:
-        """Make something else of a row of standard normals."""
+    def change(self, row: Array) -> None:
+        """Change a row of standard normals in place."""
         raise NotImplementedError
 
 
@@ -138,27 +140,27 @@ class _Changed(Normals):
     def __init__(self, normals: Normals, design: _OtherNoise) -> None:
         self._normals, self._design = normals, design
 
-    def fill(self, rows: Any, piece: int) -> None:
-        self._normals.fill(rows, piece)
+    def fill(self, rows: Array, stream: int) -> None:
+        self._normals.fill(rows, stream)
         for row in rows:
             self._design.change(row)
 
 
-class TooLoud(_OtherNoise):
+class LargerVariance(_OtherNoise):
     """Variance 1.1."""
 
-    def change(self, row: Any) -> None:
+    def change(self, row: Array) -> None:
         row *= 1.1**0.5
 
 
 class NotGaussian(_OtherNoise):
     """±1 instead of normals: mean, variance and third moment are right."""
 
-    def change(self, row: Any) -> None:
+    def change(self, row: Array) -> None:
         row[:] = 1 - 2.0 * (row < 0)
 
 
-# --- bases that are not what they are taken for ------------------------------------------
+# --- bases that are not orthonormal or not complete --------------------------------------
 
 
 class _WrongBases(LazyGaussianDesign):
@@ -178,20 +180,20 @@ class _WrongBases(LazyGaussianDesign):
             return super()._orthonormalise_left(known, count, moments)
 
 
-class NeverLooksAgain(_WrongBases):
-    """Projects once, and takes the result for orthonormal."""
+class NeverReorthogonalises(_WrongBases):
+    """Projects once, without a check of orthonormality."""
 
     @contextmanager
     def rules(self, rows: int) -> Iterator[None]:
         with (
             mock.patch.object(gram_schmidt, "_LENGTH_KEPT", 0.0),
-            mock.patch.object(gram_schmidt, "_polish"),
+            mock.patch.object(gram_schmidt, "_reorthogonalise"),
         ):
             yield
 
 
-class DropsWhatIsNear(_WrongBases):
-    """Takes a row for a combination of the others where less than a tenth of it is left."""
+class DropsNearlyDependentRows(_WrongBases):
+    """Treats a row as dependent on the others where its remainder is below a tenth."""
 
     @contextmanager
     def rules(self, rows: int) -> Iterator[None]:
@@ -205,25 +207,25 @@ class SharesNoiseBetweenSides(LazyGaussianDesign):
     """The left side of a pass draws what its right side has just drawn."""
 
     def _reveal_left(self, first: int) -> None:
-        pieces = self._pieces
-        self._pieces = max(0, pieces - len(self._B.slabs))
+        streams = self._streams
+        self._streams = max(0, streams - len(self._B.blocks))
         super()._reveal_left(first)
-        self._pieces = max(pieces, self._pieces)
+        self._streams = max(streams, self._streams)
 
 
 CAUGHT_BY: dict[type[LazyGaussianDesign], tuple[str, ...]] = {
-    ForgetsTheLeft: ("consistency", "adjoint", "law"),
-    KeepsTheNoiseOnTheLeft: ("consistency", "adjoint", "law"),
-    ForgetsTheRight: ("consistency", "adjoint", "law"),
-    KeepsTheNoiseOnTheRight: ("consistency", "adjoint", "law"),
-    HalfOfTheRight: ("consistency", "adjoint", "law"),
+    OmitsKnownPartOnTheLeft: ("consistency", "adjoint", "law"),
+    NoiseNotProjectedOffL: ("consistency", "adjoint", "law"),
+    OmitsKnownPartOnTheRight: ("consistency", "adjoint", "law"),
+    NoiseNotProjectedOffR: ("consistency", "adjoint", "law"),
+    HalvesKnownPartOnTheRight: ("consistency", "adjoint", "law"),
     ReusesNoise: ("distinct", "law"),
     SharesNoiseBetweenSides: ("distinct",),
     ReusesNoiseOnTheLeft: ("distinct", "law"),
     ReusesNoiseOnTheRight: ("distinct", "law"),
-    CountsDrawsNotSlabs: ("distinct",),
-    TooLoud: ("law",),
+    CountsDrawsNotBlocks: ("distinct",),
+    LargerVariance: ("law",),
     NotGaussian: ("law",),
-    NeverLooksAgain: ("orthonormality",),
-    DropsWhatIsNear: ("completion", "linearity"),
+    NeverReorthogonalises: ("orthonormality",),
+    DropsNearlyDependentRows: ("completion", "linearity"),
 }

@@ -1,4 +1,4 @@
-"""The processes of the runs that `test_sharded.py` looks at.
+"""The processes of the runs that `test_sharded.py` tests.
 
 `sharded_worker.py SCENARIO FOLDER` is one process; its place in the run comes from the
 environment, as under torchrun. What it finds goes to FOLDER/RANK.npz; an error of mimverify's
@@ -341,16 +341,16 @@ def _fork(scenario: str, folder: Path, rank: int, ranks: int) -> int:
 
 
 def _port(folder: Path, rank: int) -> int:
-    """A free port, found by the first process and told to the others."""
-    told = folder / "port"
+    """A free port, found by the first process and sent to the others."""
+    shared = folder / "port"
     if rank == 0:
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = int(server.getsockname()[1])
         (folder / "port.part").write_text(str(port), encoding="ascii")
-        (folder / "port.part").rename(told)
-    while not told.exists():
+        (folder / "port.part").rename(shared)
+    while not shared.exists():
         time.sleep(0.01)
-    return int(told.read_text(encoding="ascii"))
+    return int(shared.read_text(encoding="ascii"))
 
 
 def _ends(running: dict[int, int], last_hangs: bool) -> list[int]:

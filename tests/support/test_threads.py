@@ -133,7 +133,7 @@ def test_what_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"that: needs about 2.1 GB .* this machine has 2 GB"):
         memory.check_fits(21 * 10**8, "that")
     monkeypatch.setattr(memory, "physical_memory", lambda: None)
-    memory.check_fits(10**20, "nobody knows")
+    memory.check_fits(10**20, "unknown")
 
 
 def test_what_has_been_added_is_released() -> None:
@@ -170,13 +170,13 @@ def test_helpers_have_as_many_torch_threads_as_the_caller() -> None:
     torch = pytest.importorskip("torch")
     barrier = threading.Barrier(2)
 
-    def ask(_: int) -> int:
+    def threads_of_task(_: int) -> int:
         barrier.wait(timeout=30)
         torch.ones(64, 64) @ torch.ones(64, 64)
         return int(torch.get_num_threads())
 
     with thread_limit(2):
-        assert map_in_order(ask, range(2), 2) == [2, 2]
+        assert map_in_order(threads_of_task, range(2), 2) == [2, 2]
         with single_threaded_libraries():
-            assert map_in_order(ask, range(2), 2) == [1, 1]
-        assert map_in_order(ask, range(2), 2) == [2, 2]
+            assert map_in_order(threads_of_task, range(2), 2) == [1, 1]
+        assert map_in_order(threads_of_task, range(2), 2) == [2, 2]

@@ -1,4 +1,4 @@
-"""Tests of `mimverify.support.versions`: what records tell about the software, from one place."""
+"""Tests of `mimverify.support.versions`: the versions in records come from one place."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_ours_and_pythons_come_first() -> None:
     assert list(versions) == ["mimverify", "python", "scipy", "numpy"]
 
 
-def test_what_does_not_tell_or_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packages_without_a_version_or_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "silent", ModuleType("silent"))
     assert software_versions("silent")["silent"] == "unknown"
     with pytest.raises(ImportError, match="not_installed_anywhere"):
@@ -52,7 +52,7 @@ def test_asking_for_what_is_imported_imports_nothing() -> None:
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_what_records_tell() -> None:
+def test_versions_in_records() -> None:
     computed = {"numpy": np.__version__, "scipy": scipy.__version__}
     torch = pytest.importorskip("torch")
     with_torch = {**computed, "torch": str(torch.__version__)}
@@ -71,5 +71,5 @@ def test_nothing_else_collects_versions() -> None:
         if place in COLLECTORS or place.startswith("_properties/"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            asked = {getattr(node, field, None) for field in ("attr", "id", "name", "value")}
-            assert "__version__" not in asked, f"{place}: software_versions() tells versions"
+            read = {getattr(node, field, None) for field in ("attr", "id", "name", "value")}
+            assert "__version__" not in read, f"{place}: software_versions() returns versions"

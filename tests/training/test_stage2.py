@@ -15,7 +15,7 @@ from mimverify.network import get_activation
 from mimverify.support.errors import InputError
 from mimverify.support.scratch import Scratch
 from mimverify.training import Readout, stage2, train_readout
-from mimverify.training import features as features_room
+from mimverify.training import features as features_module
 
 Array = NDArray[Any]
 N, D, P = 250, 6, 12
@@ -84,12 +84,12 @@ def tolerance(phi: Array, y: Array, ridge: float) -> float:
 def test_closed_form_is_the_ridge_solution(
     clear: float, ridge: float, rows: int, library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In one strip of rows, and in seven uneven ones, of which three make a piece."""
-    monkeypatch.setattr(stage2, "_CLEAR", clear)
+    """In one block of rows, and in seven uneven ones, three to a chunk."""
+    monkeypatch.setattr(stage2, "_DEFINITE", clear)
     # Nothing falls back on the other method unseen.
     monkeypatch.delattr(stage2, "eigh" if clear == 0 else "cho_factor")
-    monkeypatch.setattr(features_room, "FEATURE_STRIP", rows)
-    monkeypatch.setattr(features_room, "FEATURE_PIECE", 2 * rows + 1)
+    monkeypatch.setattr(features_module, "FEATURE_BLOCK_ROWS", rows)
+    monkeypatch.setattr(features_module, "FEATURE_CHUNK_ROWS", 2 * rows + 1)
     X, y, W = problem()
     readout = fit(X, y, W, library, ridge=ridge)
     phi = features(X, W)
@@ -97,15 +97,17 @@ def test_closed_form_is_the_ridge_solution(
     relative = tolerance(phi, y, ridge)
     assert relative < 1e-6  # else agreement would mean little
     assert np.linalg.norm(readout.weights - weights) <= relative * np.linalg.norm(weights)
-    room = relative * (abs(constant) + np.linalg.norm(phi.mean(axis=0)) * np.linalg.norm(weights))
-    assert abs(readout.constant - constant) <= room
+    allowed = relative * (
+        abs(constant) + np.linalg.norm(phi.mean(axis=0)) * np.linalg.norm(weights)
+    )
+    assert abs(readout.constant - constant) <= allowed
     assert readout.iterations is None
     new = np.random.default_rng(9).standard_normal((100, D))
     error = np.abs(readout.predict(new) - (features(new, W) @ weights + constant))
     size = np.linalg.norm(np.column_stack([np.ones(100), features(new, W)]), axis=1)
     # Features: D + 10 roundings of projections and functions, in either implementation.
     own = 2 * (D + 10) * 2.0**-53 * np.abs(weights).sum() * (1 + np.linalg.norm(new, axis=1))
-    assert (error <= size * (relative * np.linalg.norm(weights) + room) + own).all()
+    assert (error <= size * (relative * np.linalg.norm(weights) + allowed) + own).all()
 
 
 def test_optimality_of_the_solution() -> None:
@@ -226,11 +228,11 @@ def test_linear_part_is_added_back(library: str) -> None:
     # y is known to a few units of |y| + |θ||x| ≤ 40 after the subtraction; the solution is linear
     # in y with norm ≤ ‖φ‖/penalty.
     sensitivity = np.linalg.norm(phi, 2) / np.sqrt(N) / penalty_of(phi, 1e-3)
-    room = 40 * 10 * 2.0**-53 * sensitivity
-    assert np.linalg.norm(both.weights - plain.weights) <= room
+    allowed = 40 * 10 * 2.0**-53 * sensitivity
+    assert np.linalg.norm(both.weights - plain.weights) <= allowed
     new = np.random.default_rng(1).standard_normal((50, D))
     gap = np.abs(both.predict(new) - plain.predict(new) - new @ theta)
-    assert gap.max() <= room * 10 * P
+    assert gap.max() <= allowed * 10 * P
     assert np.abs(new @ theta).max() > 1
 
 
@@ -241,8 +243,8 @@ def test_projections_are_all_that_prediction_needs(library: str) -> None:
         readout = fit(X, y, W, library, linear=linear)
         rows = readout.directions if linear is None else np.vstack([readout.directions, theta])
         np.testing.assert_array_equal(readout.predict_projected(X @ rows.T), readout.predict(X))
-    blocks = readout.predict(np.concatenate([X] * 40))  # more rows than one strip holds
-    assert len(blocks) == 40 * N > features_room.FEATURE_STRIP
+    blocks = readout.predict(np.concatenate([X] * 40))  # more rows than one block
+    assert len(blocks) == 40 * N > features_module.FEATURE_BLOCK_ROWS
     # Another number of rows may change the order of summation in the product: d + p roundings.
     size = np.abs(readout.weights).sum() * 20 + 100
     assert np.abs(blocks.reshape(40, N) - readout.predict(X)).max() <= 4 * (D + P) * 2.0**-53 * size
@@ -258,9 +260,9 @@ def test_shift_and_scale_of_labels(library: str) -> None:
     shifted = fit(X, y + 1000, W, library)
     phi = features(X, W)
     sensitivity = np.linalg.norm(phi, 2) / np.sqrt(N) / penalty_of(phi, 1e-3)
-    room = 4 * 1004 * 2.0**-53 * sensitivity  # what adding and subtracting 1000 does to y
-    assert np.linalg.norm(shifted.weights - base.weights) <= room
-    limit = room * np.linalg.norm(phi.mean(axis=0)) + 1004 * 8 * 2.0**-53
+    allowed = 4 * 1004 * 2.0**-53 * sensitivity  # what adding and subtracting 1000 does to y
+    assert np.linalg.norm(shifted.weights - base.weights) <= allowed
+    limit = allowed * np.linalg.norm(phi.mean(axis=0)) + 1004 * 8 * 2.0**-53
     assert abs(shifted.constant - base.constant - 1000) <= limit
 
 
@@ -275,10 +277,10 @@ def test_float32_inputs(library: str) -> None:
     # solution by that times ‖a‖/penalty, twice for the right-hand side.
     phi = features(X.astype(float), W.astype(float))
     eps = (D + 2) * 2.0**-24 * np.linalg.norm(X, axis=1).max()
-    room = 4 * np.linalg.norm(phi, 2) / np.sqrt(N) * np.sqrt(P) * eps
-    room *= max(float(np.linalg.norm(wide.weights)), float(np.std(y))) / penalty_of(phi, 0.1)
+    allowed = 4 * np.linalg.norm(phi, 2) / np.sqrt(N) * np.sqrt(P) * eps
+    allowed *= max(float(np.linalg.norm(wide.weights)), float(np.std(y))) / penalty_of(phi, 0.1)
     gap = np.linalg.norm(readout.weights - wide.weights)
-    assert gap <= room < 0.1 * np.linalg.norm(wide.weights)
+    assert gap <= allowed < 0.1 * np.linalg.norm(wide.weights)
 
 
 @pytest.mark.parametrize(
@@ -305,7 +307,7 @@ def test_features_are_what_they_are_called(rows: int, dtype: str) -> None:
     P, biases = rng.standard_normal((rows, 3)).astype(dtype), rng.standard_normal(8)
     for name in ("log-cosh", "quadratic", "softplus"):
         activation = get_activation(name)
-        made = features_room.Features(3, biases, activation)
+        made = features_module.Features(3, biases, activation)
         expected = activation.value(P.astype(np.float64)[:, np.arange(8) % 3] + biases)
         scratch = Scratch()
         for _ in range(2):  # memory is used again
@@ -321,13 +323,13 @@ def test_whole_numbers_as_projections_leave_the_biases_whole() -> None:
     readout = fit(X, y, W)
     P = np.rint(X @ readout.directions.T)
     expected = readout.predict_projected(P)
-    alike: list[Any] = [P.astype(np.int64), P.tolist(), P.astype(np.float16)]
-    for same in alike:
+    accepted: list[Any] = [P.astype(np.int64), P.tolist(), P.astype(np.float16)]
+    for same in accepted:
         np.testing.assert_array_equal(readout.predict_projected(same), expected)
 
 
 def test_hardly_any_ridge_on_features_that_repeat() -> None:
-    """More features than directions tell apart: a Gram matrix that rounding makes indefinite."""
+    """More features than directions determine: a Gram matrix that rounding makes indefinite."""
     X, y, W = problem()
     readout = fit(X, y, W[:1], neurons=64, ridge=1e-14)
     assert np.isfinite(readout.weights).all()

@@ -1,4 +1,4 @@
-"""Tests of mirrored pairs: half of the neurons carry all the work (theory.md E1)."""
+"""Tests of mirrored pairs: half of the neurons determine all (theory.md E1)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ N, D, M = 300, 12, 8
 
 
 class Counting(StoredDesign):
-    """Remembers how many directions each pass had."""
+    """Records how many directions each pass had."""
 
     def __init__(self, X: Any, backend: Any) -> None:
         super().__init__(X, backend)
@@ -67,20 +67,22 @@ def test_half_the_pass_gives_the_whole_gradient(
     np.testing.assert_array_equal(halved[M // 2 :], -sign * halved[: M // 2])
 
 
-@pytest.mark.parametrize("spoilt", ["weight", "output", "bias", "sign of one", "activation", "odd"])
-def test_other_networks_are_not_taken_for_pairs(spoilt: str, library: str) -> None:
+@pytest.mark.parametrize(
+    "changed", ["weight", "output", "bias", "sign of one", "activation", "odd"]
+)
+def test_other_networks_are_not_taken_for_pairs(changed: str, library: str) -> None:
     backend = get_backend(library, "float64")
     W, a, b = mirrored(1, backend)
     activation = "log-cosh"
-    if spoilt == "weight":
+    if changed == "weight":
         W[M - 1, D - 1] *= 1 + 1e-15
-    elif spoilt == "output":
+    elif changed == "output":
         a[0] *= 1 + 1e-15
-    elif spoilt == "bias":
+    elif changed == "bias":
         b[0] = 1e-300
-    elif spoilt == "sign of one":
+    elif changed == "sign of one":
         W[M - 1] *= -1
-    elif spoilt == "activation":
+    elif changed == "activation":
         activation = "softplus"
     else:
         W, a, b = W[1:], a[1:], b[1:]

@@ -121,17 +121,17 @@ def test_constant_is_shift_equivariant(loss: str, shift: float) -> None:
     curved part of every loss here. The mean's own rounding adds n u, relative to |y|."""
     y = labels()
     moved = fit_constant(get_loss(loss), y + shift)
-    room = 10 * (len(y) + 10) * U64 * (abs(shift) + 40)
-    assert abs(moved.constant - shift - fit_constant(get_loss(loss), y).constant) <= room
+    allowed = 10 * (len(y) + 10) * U64 * (abs(shift) + 40)
+    assert abs(moved.constant - shift - fit_constant(get_loss(loss), y).constant) <= allowed
 
 
 @pytest.mark.parametrize("loss", ["squared", "l1", "huber", "log-cosh"])
 def test_constant_is_odd(loss: str) -> None:
     y = labels()
     one, other = (fit_constant(get_loss(loss), s * y) for s in (1, -1))
-    room = 10 * (len(y) + 10) * U64 * 40  # as above
-    assert other.constant == pytest.approx(-one.constant, abs=room)
-    assert other.offset == pytest.approx(-one.offset, abs=room)
+    allowed = 10 * (len(y) + 10) * U64 * 40  # as above
+    assert other.constant == pytest.approx(-one.constant, abs=allowed)
+    assert other.offset == pytest.approx(-one.offset, abs=allowed)
 
 
 def test_l1_with_atoms_leaves_an_offset() -> None:
@@ -200,14 +200,14 @@ def test_squared_linear_part_is_least_squares(library: str) -> None:
     expected = np.linalg.lstsq(full, y, rcond=None)[0]
     # It stops at ‖(1/n) Xᵀ r‖ ≤ 1e-12 rms(r) + 8 u √d rms(y) ≤ 2e-12 rms(y), computed to γ_n.
     smallest = float(np.linalg.eigvalsh(full.T @ full / n)[0])
-    room = (2e-12 + 4 * n * U64 * d) * float(np.sqrt(np.mean(y**2))) / smallest
-    assert np.linalg.norm(np.append(constant, theta) - expected) <= room
+    allowed = (2e-12 + 4 * n * U64 * d) * float(np.sqrt(np.mean(y**2))) / smallest
+    assert np.linalg.norm(np.append(constant, theta) - expected) <= allowed
 
 
 @pytest.mark.parametrize("shift", [0.0, 1000.0])
 @pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss != "l1"])
 def test_the_vector_vanishes(loss: str, shift: float, library: str, dtype: str) -> None:
-    """(1/n) Σ l'(c + θ·x, y)(1, x) = 0, to what the passes' dtype can tell.
+    """(1/n) Σ l'(c + θ·x, y)(1, x) = 0, to the rounding of the passes' dtype.
 
     The stopping rule: max(8u√d, 1e-12) rms(l') + 8u√d rms(y). Computed with float32 passes, the
     vector is off by the rounding of predictions (γ_{d+2} Σ|x θ|, passed on with l'' ≤ 1) and of the
@@ -430,8 +430,8 @@ def test_scale_free_is_constant_rate_with_inverse_decay(library: str) -> None:
         )
         # G = W − W' loses what W' rounds: η (2 u |W|) relative to weights of 0.05, and 1 − η (1/η)
         # is at most u.
-        room = 8 * U64 * (1 + eta) * 0.05
-        assert np.abs(step - weights[t + 1]).max() <= room < 1e-4 * 0.05
+        allowed = 8 * U64 * (1 + eta) * 0.05
+        assert np.abs(step - weights[t + 1]).max() <= allowed < 1e-4 * 0.05
 
 
 def test_observers_see_every_step_and_change_nothing(library: str) -> None:
@@ -613,7 +613,7 @@ def small(library: str = "numpy", **options: Any) -> LayerwiseTrainer:
     ],
 )
 def test_parameters_are_checked_when_used(options: dict[str, Any], message: str) -> None:
-    trainer = small(**options)  # as scikit-learn asks, construction checks nothing
+    trainer = small(**options)  # as scikit-learn requires, construction checks nothing
     with pytest.raises(InputError, match=re.escape(message)):
         trainer.fit(*sample())
 
@@ -705,7 +705,7 @@ def test_fit_uses_one_half_for_each_stage(library: str) -> None:
 
 
 @pytest.mark.parametrize("remove", [False, True])
-def test_fit_follows_the_recipe(remove: bool, library: str) -> None:
+def test_fit_is_its_documented_parts(remove: bool, library: str) -> None:
     """Stage 1 of `fit` is `train_first_layer` with the documented parts, bit for bit."""
     X, y = sample(link="relu-sum")
     start = Network(*general_network())
@@ -860,9 +860,9 @@ def test_backends_agree_on_fit_and_predict() -> None:
     size = np.linalg.norm(phi[100:], 2) / 10
     a = np.linalg.norm(readout.weights)
     change = (2 * size * a + np.std(y)) * np.sqrt(p) * eps / penalty
-    room = change * np.linalg.norm(phi, axis=1).max() * 2 + a * np.sqrt(p) * eps
+    allowed = change * np.linalg.norm(phi, axis=1).max() * 2 + a * np.sqrt(p) * eps
     difference = np.abs(trainers[0].predict(X) - trainers[1].predict(X))
-    assert difference.max() <= room < 1e-3 * np.std(y)
+    assert difference.max() <= allowed < 1e-3 * np.std(y)
 
 
 # --- scikit-learn's conventions -------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A Gaussian design matrix that is revealed only as far as training looks at it.
+"""A Gaussian design matrix that is drawn only as far as training queries it.
 
 storage → normals, workers → gram_schmidt → design. Source: theory.md §8.
 """

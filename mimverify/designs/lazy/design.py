@@ -1,60 +1,61 @@
-"""The lazily revealed Gaussian design. Source: theory.md §8.
+"""A Gaussian design matrix sampled lazily. Source: theory.md §8.
 
-What training learns of a Gaussian matrix X `(n, d)` are its products X V and Xᵀ R. With
-orthonormal bases R `(k, d)` of the directions asked for so far, L `(l, n)` on the other
-side, and the answers B = R Xᵀ `(k, n)` and C = L X `(l, d)`, whatever is asked next has a
-known part and a fresh Gaussian one: for q ⟂ R,
+Training uses a Gaussian matrix X `(n, d)` only through products X V and Xᵀ R. Given orthonormal
+bases R `(k, d)` of the directions queried so far and L `(l, n)` on the other side, and the
+answers B = R Xᵀ `(k, n)` and C = L X `(l, d)`, the next answer has a known part and an
+independent Gaussian one: for q ⟂ R,
 
     X q = Lᵀ (C q) + (I − Lᵀ L) ξ,    ξ ~ N(0, I_n),
 
-and the same with the sides exchanged. So training goes on as it would on the stored
-matrix, exactly in law, in (n + d)(k + l) numbers instead of n d.
+and the same with the sides exchanged. So training proceeds as on the stored matrix, exactly in
+distribution, in (n + d)(k + l) numbers instead of n d.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.backends import Backend
 from mimverify.designs.base import Design, RowFunction
 from mimverify.designs.lazy.gram_schmidt import orthonormalise, products
 from mimverify.designs.lazy.normals import normals
 from mimverify.designs.lazy.stopwatch import Stopwatch
-from mimverify.designs.lazy.storage import Slabs, slab_width
+from mimverify.designs.lazy.storage import ColumnBlocks, block_width
 from mimverify.designs.lazy.workers import Workers
+from mimverify.support.arrays import Array, Float64Array, FloatArray
 from mimverify.support.memory import check_fits
 from mimverify.support.threads import single_threaded_libraries
 from mimverify.support.validation import array, integer
 
-Matrix = NDArray[np.float64]
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
-# Sizes whose squares, summed over any n, are far from the ends of float32's range.
-_ORDINARY = 1e9
+# Between this and its inverse, sums of n squares are far from float32's limits.
+_LARGEST = 1e9
 
 
 class LazyGaussianDesign(Design):
-    """n rows of independent N(0, I_d), revealed as far as training asks.
+    """n rows of independent N(0, I_d), drawn only as far as training queries them.
 
-    Exactly distributed as a stored matrix of independent standard normals, whatever is
-    asked and in whatever order, to the rounding of the backend's dtype. A seed fixes all
-    answers to the same questions, but questions reveal: asked differently, the same seed
-    is another matrix.
+    Distributed exactly as a stored matrix of independent standard normals, for any queries in
+    any order, to the rounding of the backend's dtype. A seed fixes the answers to one sequence
+    of queries; for another sequence the same seed gives another matrix.
 
     **Arguments**
 
     - `n_samples`, `dim`: n and d.
-    - `backend`: of the arrays that it is asked with and answers in.
-    - `seed`: of the fresh parts.
-    - `right`, `left`: directions to reserve memory for, of X V and of Xᵀ R. More are found
-      room for as long as the machine has it.
+    - `backend`: of the arrays of queries and answers.
+    - `seed`: of the independent parts.
+    - `right`, `left`: directions to allocate memory for, of X V and of Xᵀ R. More are
+      allocated as needed, up to the memory of the machine.
     - `threads`: None for as many as the libraries use. Answers do not depend on it.
 
-    Revealed so far: `right`, `left`. Memory: `lazy_bytes`. Time: `cost`.
+    The attributes `right`, `left` count the directions revealed so far. Memory: `lazy_bytes`.
+    Time: `cost`.
 
     **Raises** `InputError` for sizes below one, or beyond this machine's memory.
     """
@@ -74,43 +75,43 @@ class LazyGaussianDesign(Design):
         self.dim = integer("dim", dim, minimum=1)
         self.backend = backend
         right, left = integer("right", right, minimum=1), integer("left", left, minimum=1)
-        self._check_room(right, left)
+        self._check_memory(right, left)
         self._reserved = (right, left)
         self._workers = Workers(backend, threads)
         self._normals = normals(integer("seed", seed, minimum=0, maximum=2**32 - 1), backend)
         self._watch = Stopwatch()
-        self._pieces = 0  # drawn: no two draws of this design share a number
-        width = slab_width(right + left, backend)
-        self._R = Slabs(self.dim, right, width, backend)
-        self._C = Slabs(self.dim, left, width, backend)
-        self._B = Slabs(self.n_samples, right, width, backend)
-        self._L = Slabs(self.n_samples, left, width, backend)
+        self._streams = 0  # used: no two draws of this design share a number
+        width = block_width(right + left, backend)
+        self._R = ColumnBlocks(self.dim, right, width, backend)
+        self._C = ColumnBlocks(self.dim, left, width, backend)
+        self._B = ColumnBlocks(self.n_samples, right, width, backend)
+        self._L = ColumnBlocks(self.n_samples, left, width, backend)
         self.right = self.left = 0
 
-    # -- the seam ---------------------------------------------------------------------------
+    # -- the passes -------------------------------------------------------------------------
 
-    def one_pass(self, V: Any, rho: RowFunction) -> Any:
-        with self._whole_or_not_at_all():
-            coefficients, pending = self._ask_right(V)
-            return self._ask_left(coefficients, pending, rho)
+    def one_pass(self, V: Float[Array, "q d"], rho: RowFunction) -> Float[Array, "p d"]:
+        with self._atomic():
+            coefficients, pending = self._query_right(V)
+            return self._query_left(coefficients, pending, rho)
 
-    def project(self, V: Any) -> Any:
-        with self._whole_or_not_at_all():
-            coefficients, pending = self._ask_right(V)
+    def project(self, V: Float[Array, "q d"]) -> Float[Array, "n q"]:
+        with self._atomic():
+            coefficients, pending = self._query_right(V)
             factors = self.backend.asarray(coefficients)
             result = self.backend.empty((len(coefficients), self.n_samples))
 
             def task(i: int) -> None:
-                self._settle(i, pending)
+                self._add_known_part(i, pending)
                 with self._watch("projections"):
-                    result[:, self._B.columns(i)] = factors @ self._B.part(i, 0, self.right)
+                    result[:, self._B.columns(i)] = factors @ self._B.view(i, 0, self.right)
 
-            self._workers.run(task, self._B.slabs)
+            self._workers.run(task, self._B.blocks)
         return result.T
 
-    def projections(self, V: Any) -> Iterator[tuple[slice, Any]]:
+    def projections(self, V: Float[Array, "q d"]) -> Iterator[tuple[slice, Float[Array, "k q"]]]:
         projected = self.project(V)
-        for i in self._B.slabs:
+        for i in self._B.blocks:
             rows = self._B.columns(i)
             yield rows, projected[rows]
 
@@ -122,15 +123,15 @@ class LazyGaussianDesign(Design):
     def cost(self) -> dict[str, float]:
         """Thread-seconds spent so far, by kind of work.
 
-        `random numbers`; `known parts` (what a question's answer owes to earlier ones);
+        `random numbers`; `known parts` (of an answer, given the earlier ones);
         `orthogonalisation`; `projections`; `residuals` (activation and loss).
         """
         return self._watch.totals()
 
-    def revealed(self) -> dict[str, NDArray[np.floating[Any]]]:
+    def revealed(self) -> dict[str, FloatArray]:
         """Copies of R `(k, d)`, L `(l, n)`, B = R Xᵀ `(k, n)` and C = L X `(l, d)`.
 
-        Any X with these products is a completion: Lᵀ C + Bᵀ R − Lᵀ (L Bᵀ) R, and fresh normals
+        Any X with these products is a completion: Lᵀ C + Bᵀ R − Lᵀ (L Bᵀ) R, plus normals
         on both complements.
         """
         return {
@@ -142,200 +143,200 @@ class LazyGaussianDesign(Design):
 
     # -- X V --------------------------------------------------------------------------------
 
-    def _ask_right(self, V: Any) -> tuple[Matrix, _Pending]:
-        """Coefficients `(q, k)` of V's rows on R, extended, and what B's new rows still lack."""
+    def _query_right(self, V: Array) -> tuple[Float64Array, _Pending]:
+        """Coefficients `(q, k)` of V's rows on the extended R, and what B's new rows still lack."""
         rows = array("V", self.backend.to_numpy(V), (None, self.dim))
         scale = np.abs(rows).max(axis=1).astype(np.float64)
-        scale[scale == 0] = 1.0  # squares of small numbers would vanish
+        scale[scale == 0] = 1.0  # squares of small numbers would underflow
         count, known = len(rows), self.right
         self._reserve(right=known + count)
-        for i in self._R.slabs:
-            part = rows[:, self._R.columns(i)] / scale[:, None]
-            self._R.part(i, known, known + count)[:] = self.backend.asarray(part)
+        for i in self._R.blocks:
+            block = rows[:, self._R.columns(i)] / scale[:, None]
+            self._R.view(i, known, known + count)[:] = self.backend.asarray(block)
         coefficients = self._orthonormalise_right(known, count)
         self.right = coefficients.shape[1]
         return scale[:, None] * coefficients, self._reveal_right(known)
 
-    def _orthonormalise_right(self, known: int, count: int) -> Matrix:
+    def _orthonormalise_right(self, known: int, count: int) -> Float64Array:
         with self._watch("orthogonalisation", self._workers.threads):
             return orthonormalise(self._R, known, count, self._workers)
 
     def _reveal_right(self, first: int) -> _Pending:
-        """Draw B's rows from `first` on, X q for the new q; what L knows of them is pending."""
+        """Draw B's rows from `first` on, X q for the new q; their part in L's span is pending."""
         last, left = self.right, self.left
-        piece = self._take_pieces(len(self._B.slabs))
+        stream = self._take_streams(len(self._B.blocks))
         to_numpy = self.backend.to_numpy
         if first == last or left == 0:  # nothing is known of X q
             self._workers.run(
-                lambda i: self._draw(self._B.part(i, first, last), piece + i), self._B.slabs
+                lambda i: self._draw(self._B.view(i, first, last), stream + i), self._B.blocks
             )
             return _Pending(first, last, None)
 
-        def draw(i: int) -> tuple[Matrix]:
-            fresh = self._B.part(i, first, last)
-            self._draw(fresh, piece + i)
+        def draw(i: int) -> tuple[Float64Array]:
+            fresh = self._B.view(i, first, last)
+            self._draw(fresh, stream + i)
             with self._watch("known parts"):
-                return (to_numpy(fresh @ self._L.part(i, 0, left).T).astype(np.float64),)
+                return (to_numpy(fresh @ self._L.view(i, 0, left).T).astype(np.float64),)
 
-        def known(i: int) -> tuple[Matrix]:
-            product = self._R.part(i, first, last) @ self._C.part(i, 0, left).T
+        def known(i: int) -> tuple[Float64Array]:
+            product = self._R.view(i, first, last) @ self._C.view(i, 0, left).T
             return (to_numpy(product).astype(np.float64),)
 
-        (overlap,) = self._workers.total(draw, self._B.slabs)
-        (answer,) = self._workers.total(known, self._R.slabs)
+        (overlap,) = self._workers.total(draw, self._B.blocks)
+        (answer,) = self._workers.total(known, self._R.blocks)
         return _Pending(first, last, self.backend.asarray(answer - overlap))
 
-    def _settle(self, i: int, pending: _Pending) -> None:
-        """Put what L knows into the new rows of B, in slab i."""
+    def _add_known_part(self, i: int, pending: _Pending) -> None:
+        """Add to the new rows of B, in block i, their part in the span of L."""
         if pending.onto_left is not None:
             with self._watch("known parts"):
-                new = self._B.part(i, pending.first, pending.last)
-                new += pending.onto_left @ self._L.part(i, 0, self.left)
+                new = self._B.view(i, pending.first, pending.last)
+                new += pending.onto_left @ self._L.view(i, 0, self.left)
 
     # -- Xᵀ R -------------------------------------------------------------------------------
 
-    def _ask_left(self, coefficients: Matrix, pending: _Pending, rho: RowFunction) -> Any:
+    def _query_left(self, coefficients: Float64Array, pending: _Pending, rho: RowFunction) -> Array:
         """ρ(X V)ᵀ X, shape `(p, d)`; V by its coefficients on R."""
         known, right, to_numpy = self.left, self.right, self.backend.to_numpy
         factors = self.backend.asarray(coefficients)
-        scale: Any = None
+        scale: Array | None = None
         count = 0
 
-        def residuals(i: int) -> Any:
+        def residuals(i: int) -> Array:
             with self._watch("projections"):
-                projected = (factors @ self._B.part(i, 0, right)).T
+                projected = (factors @ self._B.view(i, 0, right)).T
             with self._watch("residuals"):
                 return rho(projected, self._B.columns(i)).T
 
-        def write(i: int, answer: Any) -> tuple[Matrix, Matrix]:
+        def write(i: int, answer: Array) -> tuple[Float64Array, Float64Array]:
             with self._watch("orthogonalisation"):
-                added = self._L.part(i, known, known + count)
+                added = self._L.view(i, known, known + count)
                 added[:] = answer if scale is None else answer / scale
                 return products(self._L, i, known, added)
 
-        def largest_of(answer: Any) -> Matrix:
+        def largest_of(answer: Array) -> Float64Array:
             return np.asarray(np.abs(to_numpy(answer)).max(axis=1, keepdims=True), dtype=float)
 
-        # The first slab tells how many residuals there are, and as a rule of what size.
-        first, *others = self._B.slabs
-        self._settle(first, pending)
+        # The first block gives the number of residuals, and as a rule their magnitude.
+        first, *others = self._B.blocks
+        self._add_known_part(first, pending)
         answer = residuals(first)
         count = int(answer.shape[0])
         largest = largest_of(answer)
-        ordinary = bool(((largest > 1 / _ORDINARY) & (largest < _ORDINARY)).all())
-        if not ordinary:  # squares would leave the range of the dtype: all slabs are asked
+        in_range = bool(((largest > 1 / _LARGEST) & (largest < _LARGEST)).all())
+        if not in_range:  # squares would overflow or underflow: scale by the maximum
 
-            def look(i: int) -> Matrix:
-                self._settle(i, pending)
+            def maximum(i: int) -> Float64Array:
+                self._add_known_part(i, pending)
                 return largest_of(residuals(i))
 
-            largest = np.max([largest, *self._workers.run(look, others)], axis=0)
+            largest = np.max([largest, *self._workers.run(maximum, others)], axis=0)
             largest[~(np.isfinite(largest) & (largest > 0))] = 1.0
             scale = self.backend.asarray(largest)
         self._reserve(left=known + count)
 
-        def reveal(i: int) -> tuple[Matrix, Matrix]:
-            if ordinary:
-                self._settle(i, pending)
+        def reveal(i: int) -> tuple[Float64Array, Float64Array]:
+            if in_range:
+                self._add_known_part(i, pending)
             return write(i, residuals(i))
 
         head = write(first, answer)
-        parts = self._workers.run(reveal, others)
-        cross, gram = (np.sum(column, axis=0) for column in zip(head, *parts, strict=True))
+        rest = self._workers.run(reveal, others)
+        cross, gram = (np.sum(column, axis=0) for column in zip(head, *rest, strict=True))
         if not np.isfinite(gram).all():
             # A diverging step: its residuals are not finite, and nor is its gradient.
             return self.backend.asarray(np.full((count, self.dim), np.nan))
         onto_left = self._orthonormalise_left(known, count, (cross, gram))
         self.left = onto_left.shape[1]
         self._reveal_left(known)
-        return self._combine_left(onto_left if ordinary else largest * onto_left)
+        return self._combine_left(onto_left if in_range else largest * onto_left)
 
     def _orthonormalise_left(
-        self, known: int, count: int, moments: tuple[Matrix, Matrix]
-    ) -> Matrix:
+        self, known: int, count: int, moments: tuple[Float64Array, Float64Array]
+    ) -> Float64Array:
         with self._watch("orthogonalisation", self._workers.threads):
             return orthonormalise(self._L, known, count, self._workers, moments)
 
     def _reveal_left(self, first: int) -> None:
-        """Draw C's rows from `first` on: Xᵀ l for the new l, given what R knows of them."""
+        """Draw C's rows from `first` on: Xᵀ l for the new l, given X on the span of R."""
         last, right, to_numpy = self.left, self.right, self.backend.to_numpy
         if first == last:
             return
-        piece = self._take_pieces(len(self._C.slabs))
+        stream = self._take_streams(len(self._C.blocks))
 
-        def known(i: int) -> tuple[Matrix]:
+        def known(i: int) -> tuple[Float64Array]:
             with self._watch("known parts"):
-                product = self._L.part(i, first, last) @ self._B.part(i, 0, right).T
+                product = self._L.view(i, first, last) @ self._B.view(i, 0, right).T
                 return (to_numpy(product).astype(np.float64),)
 
-        def draw(i: int) -> tuple[Matrix]:
-            fresh = self._C.part(i, first, last)
-            self._draw(fresh, piece + i)
+        def draw(i: int) -> tuple[Float64Array]:
+            fresh = self._C.view(i, first, last)
+            self._draw(fresh, stream + i)
             with self._watch("known parts"):
-                return (to_numpy(fresh @ self._R.part(i, 0, right).T).astype(np.float64),)
+                return (to_numpy(fresh @ self._R.view(i, 0, right).T).astype(np.float64),)
 
-        (answer,) = self._workers.total(known, self._B.slabs)
-        (overlap,) = self._workers.total(draw, self._C.slabs)
+        (answer,) = self._workers.total(known, self._B.blocks)
+        (overlap,) = self._workers.total(draw, self._C.blocks)
         onto_right = self.backend.asarray(answer - overlap)
 
-        def settle(i: int) -> None:
-            new = self._C.part(i, first, last)
-            new += onto_right @ self._R.part(i, 0, right)
+        def add_known_part(i: int) -> None:
+            new = self._C.view(i, first, last)
+            new += onto_right @ self._R.view(i, 0, right)
 
-        self._workers.run(settle, self._C.slabs)
+        self._workers.run(add_known_part, self._C.blocks)
 
-    def _combine_left(self, onto_left: Matrix) -> Any:
+    def _combine_left(self, onto_left: Float64Array) -> Array:
         """onto_left @ C, shape `(p, d)`."""
         factors = self.backend.asarray(onto_left)
         result = self.backend.empty((len(onto_left), self.dim))
 
         def task(i: int) -> None:
-            result[:, self._C.columns(i)] = factors @ self._C.part(i, 0, self.left)
+            result[:, self._C.columns(i)] = factors @ self._C.view(i, 0, self.left)
 
-        self._workers.run(task, self._C.slabs)
+        self._workers.run(task, self._C.blocks)
         return result
 
-    def _draw(self, rows: Any, piece: int) -> None:
+    def _draw(self, rows: Array, stream: int) -> None:
         with self._watch("random numbers"):
-            self._normals.fill(rows, piece)
+            self._normals.fill(rows, stream)
 
     @contextmanager
-    def _whole_or_not_at_all(self) -> Iterator[None]:
-        """Forget a question whose answer was cut short: half of it would spoil all later ones."""
+    def _atomic(self) -> Iterator[None]:
+        """Undo a query that was interrupted: half an answer would invalidate all later ones."""
         before = self.right, self.left
         try:
-            # For all of it: which products a library shares out would decide the last bits.
+            # Around all of it: how a library divides a product among threads changes last bits.
             with single_threaded_libraries():
                 yield
         except BaseException:
             self.right, self.left = before
             raise
 
-    # -- room -------------------------------------------------------------------------------
+    # -- memory -----------------------------------------------------------------------------
 
-    def _take_pieces(self, count: int) -> int:
-        first = self._pieces
-        self._pieces += count
+    def _take_streams(self, count: int) -> int:
+        first = self._streams
+        self._streams += count
         return first
 
     def _reserve(self, *, right: int = 0, left: int = 0) -> None:
-        """Room for so many directions; beyond what was reserved, half as many again."""
+        """Memory for so many directions; beyond what was reserved, half as many again."""
         wanted = [
             present if needed <= present else max(needed, present * 3 // 2)
             for needed, present in zip((right, left), self._reserved, strict=True)
         ]
         if wanted == list(self._reserved):
             return
-        # First, so that a refusal leaves everything as it was.
-        self._check_room(wanted[0], wanted[1], max(self._reserved))
+        # First, so that a refusal changes nothing.
+        self._check_memory(wanted[0], wanted[1], max(self._reserved))
         for rows, capacity in (
             (self._R, wanted[0]), (self._B, wanted[0]), (self._C, wanted[1]), (self._L, wanted[1])
         ):  # fmt: skip
             rows.reserve(capacity)
         self._reserved = (wanted[0], wanted[1])
 
-    def _check_room(self, right: int, left: int, copied: int = 0) -> None:
-        """`copied`: rows of the longer side that are there twice while an array grows."""
+    def _check_memory(self, right: int, left: int, copied: int = 0) -> None:
+        """`copied`: rows of the longer side that exist twice while an array grows."""
         n, d, dtype = self.n_samples, self.dim, self.backend.dtype
         needed = lazy_bytes(n, d, right, left, dtype) + lazy_bytes(max(n, d), 0, copied, 0, dtype)
         what = f"a lazy design of n={n}, d={d} with {right} + {left} directions"
@@ -345,7 +346,7 @@ class LazyGaussianDesign(Design):
 class _Pending:
     """New rows first … last − 1 of B that still lack `onto_left` @ L (None: nothing)."""
 
-    def __init__(self, first: int, last: int, onto_left: Any | None) -> None:
+    def __init__(self, first: int, last: int, onto_left: Array | None) -> None:
         self.first, self.last, self.onto_left = first, last, onto_left
 
 

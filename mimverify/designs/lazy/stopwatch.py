@@ -17,7 +17,7 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, kind: str, threads: int = 1) -> Iterator[None]:
-        """Time a block of code, all of whose `threads` are at it."""
+        """Time a block of code that keeps `threads` threads busy."""
         start = time.perf_counter()
         try:
             yield

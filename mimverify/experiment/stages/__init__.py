@@ -1,4 +1,4 @@
-"""One strategy for each kind of design: where a run's inputs are while it trains and is tested."""
+"""One strategy for each kind of design: how a run holds its inputs."""
 
 from __future__ import annotations
 

@@ -1,12 +1,9 @@
-"""What every strategy does: stage 1's inputs, stage 2, the test, and its memory beforehand."""
+"""The interface of the strategies: stage 1's inputs, stage 2, the test, and the memory of all."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import ClassVar
 
 from mimverify.designs.base import Design
 from mimverify.designs.distributed import Communicator
@@ -15,6 +12,7 @@ from mimverify.experiment.progress import OnProgress
 from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.measure.predictors import Predictor, test_errors
 from mimverify.problems.model import MultiIndexModel
+from mimverify.support.arrays import Array, FloatArray
 from mimverify.training.trainer import LayerwiseTrainer
 
 
@@ -25,7 +23,7 @@ class Stages(ABC):
 
     - `config`: what is run.
     - `model`: what the data is drawn from.
-    - `progress`: is told the phases.
+    - `progress`: called with the phases.
     - `communicator`: this process among those of the run.
 
     `advice` ends the refusal of a run that does not fit; `on_host`: whether runs on another
@@ -51,26 +49,26 @@ class Stages(ABC):
     @classmethod
     @abstractmethod
     def memory(cls, config: ResolvedConfig, *, ranks: int = 1) -> MemoryNeed:
-        """What a configuration takes at its peak, in each of `ranks` processes."""
+        """The memory of a run at its peak, in each of `ranks` processes."""
 
     @abstractmethod
-    def first_layer(self) -> tuple[Design, NDArray[np.floating[Any]]]:
+    def first_layer(self) -> tuple[Design, FloatArray]:
         """Stage 1's inputs and all labels `(n,)`."""
 
     @abstractmethod
     def second_layer(self, trainer: LayerwiseTrainer) -> dict[str, Predictor]:
         """Stage 2: fits the trainer's output weights and, if configured, the baselines.
 
-        Returns what `test` is to compare: the trainer as `"trainer"`, and the baselines. A
-        baseline that this design has no way to is left out.
+        Returns the predictors to `test`: the trainer as `"trainer"`, and the baselines that this
+        design can fit.
         """
 
     def test(self, predictors: dict[str, Predictor]) -> dict[str, float]:
-        """Normalised errors on fresh inputs. **Raises** as `test_errors`."""
+        """Normalised errors on new inputs. **Raises** as `test_errors`."""
         samples, tested = self.config.test_samples, 0
         trained = predictors["trainer"]
 
-        def predict(X: NDArray[np.floating[Any]]) -> Any:
+        def predict(X: FloatArray) -> Array:
             nonlocal tested
             prediction = trained(X)
             tested += X.shape[0]

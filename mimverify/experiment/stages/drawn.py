@@ -1,16 +1,14 @@
-"""What strategies share whose rows are those of the model's data sets."""
+"""Common part of the strategies whose rows are those of the model's data sets."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Generic, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Generic, TypeVar
 
 from mimverify.designs.base import Design
 from mimverify.experiment.stages.base import Stages
 from mimverify.measure.predictors import Predictor, baseline_predictors
+from mimverify.support.arrays import FloatArray
 from mimverify.training.trainer import LayerwiseTrainer
 
 _Drawn = TypeVar("_Drawn", bound=Design)
@@ -19,20 +17,20 @@ _Drawn = TypeVar("_Drawn", bound=Design)
 class DrawnStages(Stages, Generic[_Drawn]):
     """Both stages on a design of the model's own rows, the test on d-dimensional inputs.
 
-    `reduce_model` would do for the network's test, but the linear baseline lives outside the
-    span of W and U, all predictors should meet the very same rows, and drawing them costs less
-    than drawing one stage's data did.
+    `reduce_model` would suffice for the network's test, but the linear baseline lies outside the
+    span of W and U, all predictors should be tested on the same rows, and drawing them costs less
+    than drawing one stage's data.
     """
 
     @abstractmethod
-    def draw(self, purpose: str) -> tuple[_Drawn, NDArray[np.floating[Any]]]:
+    def draw(self, purpose: str) -> tuple[_Drawn, FloatArray]:
         """The design and all labels `(n,)` of `"stage1"` or `"stage2"`."""
 
     def for_baselines(self, design: _Drawn) -> Design:
-        """The design on which baselines are fitted; stage 2's own unless told otherwise."""
+        """The design on which baselines are fitted; stage 2's unless overridden."""
         return design
 
-    def first_layer(self) -> tuple[Design, NDArray[np.floating[Any]]]:
+    def first_layer(self) -> tuple[Design, FloatArray]:
         return self.draw("stage1")
 
     def second_layer(self, trainer: LayerwiseTrainer) -> dict[str, Predictor]:
@@ -54,5 +52,5 @@ class DrawnStages(Stages, Generic[_Drawn]):
 
 
 def phase(purpose: str) -> str:
-    """How progress calls the drawing of a data set."""
+    """The name of the phase that draws a data set."""
     return f"{purpose[:-1]} {purpose[-1]}: drawing data"

@@ -1,19 +1,18 @@
-"""Inputs that are drawn only as far as training looks at them. Source: theory.md §8, §7."""
+"""Inputs that are drawn only as far as training queries them. Source: theory.md §8, §7."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.backends import Backend, NumpyBackend, get_backend
 from mimverify.designs.base import Design
 from mimverify.designs.lazy import LazyGaussianDesign, lazy_bytes
 from mimverify.designs.stored import StoredDesign
-from mimverify.experiment.memory_need import MemoryNeed, Part
+from mimverify.experiment.memory_need import MemoryItem, MemoryNeed
 from mimverify.experiment.resolved import ResolvedConfig
-from mimverify.experiment.stages import parts
+from mimverify.experiment.stages import memory_items
 from mimverify.experiment.stages.base import Stages
 from mimverify.experiment.stages.directions import (
     Directions,
@@ -24,20 +23,21 @@ from mimverify.measure.predictors import Predictor, linear_regression, oracle_re
 from mimverify.measure.reduction import reduce_model
 from mimverify.network.losses import get_loss
 from mimverify.problems.model import Dataset, MultiIndexModel
+from mimverify.support.arrays import Float64Array, FloatArray
 from mimverify.training.stage2 import unit_rows
 from mimverify.training.trainer import LayerwiseTrainer
 
-_REGRESSION = 0x6C62  # key of the linear baseline's design
+_REGRESSION = 0x6C62  # purpose of the linear baseline's design
 
 
 class LazyStages(Stages):
-    """Stage 1 on a lazily revealed design; all that follows in the span of what was learned.
+    """Stage 1 on a lazy design; later stages in the span of what was learned.
 
-    Equal to a stored run in law, not in numbers. Fresh inputs are seen only through U, W and
-    the linear parts: stage 2 and the test draw them in coordinates of that span
-    (`reduce_model`). The linear baseline is in law what stage 2's data would give: a regression
-    on a lazy design of its own, with fresh labels. It needs n > 2(d + 1): with fewer samples
-    the regression asks for about as many directions as there are inputs.
+    Equal to a stored run in distribution, not in numbers. Later stages use inputs only through U,
+    W and the linear parts, and draw them in coordinates of that span (`reduce_model`). The linear
+    baseline is a regression on a lazy design of its own, with new labels: in distribution that of
+    stage 2's data. It needs n > 2(d + 1): with fewer samples the regression queries about as many
+    directions as there are inputs.
     """
 
     advice: ClassVar[str] = (
@@ -49,36 +49,38 @@ class LazyStages(Stages):
     @classmethod
     def memory(cls, config: ResolvedConfig, *, ranks: int = 1) -> MemoryNeed:
         n, d, m = config.samples, config.dim, config.neurons
-        size, r = parts.itemsize(config), config.link.rank
-        hidden = Part("hidden features", 2 * n * r * size)
+        size, r = memory_items.itemsize(config), config.link.rank
+        hidden = MemoryItem("hidden features", 2 * n * r * size)
         training = MemoryNeed(
             (
                 bases(config, training_directions(config)),
-                parts.labels(config, regression=config.remove_linear_part),
+                memory_items.labels(config, regression=config.remove_linear_part),
                 hidden,
-                parts.weights(config),
+                memory_items.weights(config),
             )
         )
         k = min(d, r + m + 2)
         reduced = MemoryNeed(
             (
-                Part("reduced inputs", n * k * size, f"{n} x {k}"),
-                parts.labels(config),
-                parts.projections(config, k),
-                parts.output_layer(config),
-                *parts.test(config, k),
+                MemoryItem("reduced inputs", n * k * size, f"{n} x {k}"),
+                memory_items.labels(config),
+                memory_items.projections(config, k),
+                memory_items.output_layer(config),
+                *memory_items.test(config, k),
             )
         )
-        span = MemoryNeed((Part("factoring the span", 6 * 8 * k * d), *parts.test(config, 0)))
+        span = MemoryNeed(
+            (MemoryItem("factoring the span", 6 * 8 * k * d), *memory_items.test(config, 0))
+        )
         phases = [training, reduced, span]
         if _has_regression(config):
-            asked = bases(config, _baseline_directions(config))
-            labels = parts.labels(config, regression=True)
-            phases.append(MemoryNeed((asked, labels, hidden, *parts.test(config, 0))))
+            regression = bases(config, _baseline_directions(config))
+            labels = memory_items.labels(config, regression=True)
+            phases.append(MemoryNeed((regression, labels, hidden, *memory_items.test(config, 0))))
         return MemoryNeed.largest(phases)
 
-    def first_layer(self) -> tuple[Design, NDArray[np.floating[Any]]]:
-        return self._reveal(
+    def first_layer(self) -> tuple[Design, FloatArray]:
+        return self._lazy_design(
             self._backend(), self.config.seed, training_directions(self.config), "stage1"
         )
 
@@ -97,7 +99,7 @@ class LazyStages(Stages):
             coordinates if baseline is None else coordinates[:-1],
         )
         predictors: dict[str, Predictor] = {
-            # In the precision in which `LayerwiseTrainer.predict` reads its inputs.
+            # In the dtype in which `LayerwiseTrainer.predict` takes its inputs.
             "trainer": lambda inputs: readout.predict(inputs.astype(self.config.dtype, copy=False))
         }
         if self.config.baselines:
@@ -111,15 +113,15 @@ class LazyStages(Stages):
     def test_model(self) -> MultiIndexModel:
         return self._reduced
 
-    # -- parts -----------------------------------------------------------------------------
+    # -- designs and baselines -------------------------------------------------------------
 
     def _backend(self) -> Backend:
         config = self.config
         return get_backend(config.backend, config.dtype, config.device)
 
-    def _reveal(
+    def _lazy_design(
         self, backend: Backend, seed: int, directions: Directions, purpose: str
-    ) -> tuple[Design, NDArray[np.floating[Any]]]:
+    ) -> tuple[Design, FloatArray]:
         """A lazy design and its labels `(n,)`."""
         self.progress(f"{purpose[:-1]} {purpose[-1]}: drawing labels", 0, None)
         design = LazyGaussianDesign(
@@ -131,15 +133,17 @@ class LazyStages(Stages):
             left=directions.left,
         )
         hidden = backend.to_numpy(design.project(backend.asarray(self.model.subspace)))
-        # With noise of its own as well: `seed` tells data sets of one purpose apart.
+        # `seed` also gives each data set of one purpose its own noise.
         y = self.model.labels(hidden, purpose=purpose, dtype=self.config.dtype, seed=seed)
         return design, y
 
-    def _linear_regression(self) -> tuple[float, NDArray[np.float64]] | None:
-        # A matrix of its own, or the regression would continue stage 1's.
+    def _linear_regression(self) -> tuple[float, Float64Array] | None:
+        # A matrix of its own: with stage 1's seed it would be stage 1's matrix.
         seed = np.random.SeedSequence([self.config.seed, _REGRESSION]).generate_state(1)[0]
         backend = NumpyBackend(self.config.dtype)
-        design, y = self._reveal(backend, int(seed), _baseline_directions(self.config), "stage2")
+        design, y = self._lazy_design(
+            backend, int(seed), _baseline_directions(self.config), "stage2"
+        )
         return linear_regression(design, y.astype(np.float64))
 
     def _baselines(self, data: Dataset) -> dict[str, Predictor]:
@@ -161,23 +165,23 @@ class LazyStages(Stages):
 
 
 def _reduced(
-    model: MultiIndexModel, trainer: LayerwiseTrainer, theta: NDArray[np.float64] | None
-) -> tuple[MultiIndexModel, NDArray[np.float64]]:
+    model: MultiIndexModel, trainer: LayerwiseTrainer, theta: Float64Array | None
+) -> tuple[MultiIndexModel, Float64Array]:
     """The model in the span of what stage 1 learned and of the linear baseline θ, if any.
 
-    With the coordinates of both: those that `fit_reduced_readout` takes, and then θ's.
+    Returns it with the coordinates that `fit_reduced_readout` takes, and then those of θ.
     """
     rows = [unit_rows(trainer.network_.W)]
     rows += [vector[None] for vector in (trainer.linear_part_, theta) if vector is not None]
     return reduce_model(model, np.vstack(rows))
 
 
-def bases(config: ResolvedConfig, directions: Directions) -> Part:
-    """The lazy design's memory."""
+def bases(config: ResolvedConfig, directions: Directions) -> MemoryItem:
+    """The memory of a lazy design."""
     n, d = config.samples, config.dim
     right, left = directions.right, directions.left
     size = lazy_bytes(n, d, right, left, config.dtype)
-    return Part("bases", size, f"{right} + {left} directions of {n} samples and {d} inputs")
+    return MemoryItem("bases", size, f"{right} + {left} directions of {n} samples and {d} inputs")
 
 
 def _has_regression(config: ResolvedConfig) -> bool:
@@ -185,5 +189,5 @@ def _has_regression(config: ResolvedConfig) -> bool:
 
 
 def _baseline_directions(config: ResolvedConfig) -> Directions:
-    asked = regression_directions(get_loss("squared"), config.samples, config.dim, config.dtype)
-    return Directions(config.link.rank + asked.right, asked.left)
+    queried = regression_directions(get_loss("squared"), config.samples, config.dim, config.dtype)
+    return Directions(config.link.rank + queried.right, queried.left)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mimverify.backends import get_backend
 from mimverify.designs.sharded import ShardedDesign, shard_rows
@@ -15,6 +14,7 @@ from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.experiment.stages.drawn import DrawnStages, phase
 from mimverify.experiment.stages.stored import stored_need
 from mimverify.problems.model import Dataset
+from mimverify.support.arrays import FloatArray
 
 
 class ShardedStages(DrawnStages[ShardedDesign]):
@@ -31,23 +31,23 @@ class ShardedStages(DrawnStages[ShardedDesign]):
     def memory(cls, config: ResolvedConfig, *, ranks: int = 1) -> MemoryNeed:
         return stored_need(config, -(-config.samples // ranks))
 
-    def draw(self, purpose: str) -> tuple[ShardedDesign, NDArray[np.floating[Any]]]:
-        config, n, here = self.config, self.samples, self.communicator
-        mine = shard_rows(n, here.rank, here.ranks)
-        X = np.empty((mine.stop - mine.start, config.dim), dtype=config.dtype)
+    def draw(self, purpose: str) -> tuple[ShardedDesign, FloatArray]:
+        config, n, communicator = self.config, self.samples, self.communicator
+        own = shard_rows(n, communicator.rank, communicator.ranks)
+        X = np.empty((own.stop - own.start, config.dim), dtype=config.dtype)
         y = np.empty(len(X), dtype=config.dtype)
         self.progress(phase(purpose), 0, len(X))
-        for done in self.model.fill(Dataset(X, y), first=mine.start, purpose=purpose):
+        for done in self.model.fill(Dataset(X, y), first=own.start, purpose=purpose):
             self.progress(phase(purpose), done, len(X))
-        local = StoredDesign(X, get_backend(config.backend, config.dtype, here.device))
-        return ShardedDesign(local, mine, n, here), self._gathered(y)
+        local = StoredDesign(X, get_backend(config.backend, config.dtype, communicator.device))
+        return ShardedDesign(local, own, n, communicator), self._gathered(y)
 
-    def _gathered(self, y: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    def _gathered(self, y: FloatArray) -> FloatArray:
         """The labels `(n,)` of all processes."""
         ranks = self.communicator.ranks
         shards = [shard_rows(self.samples, rank, ranks) for rank in range(ranks)]
         sizes = [shard.stop - shard.start for shard in shards]
-        padded = np.zeros(max(sizes), dtype=y.dtype)  # collectives want one shape
+        padded = np.zeros(max(sizes), dtype=y.dtype)  # collectives need one shape
         padded[: len(y)] = y
         gathered = self.communicator.gather(padded)
-        return np.concatenate([part[:k] for part, k in zip(gathered, sizes, strict=True)])
+        return np.concatenate([shard[:k] for shard, k in zip(gathered, sizes, strict=True)])

@@ -1,25 +1,23 @@
-"""Inputs drawn anew at every pass: the numbers of the stored ones in the memory of a few rows."""
+"""Inputs drawn anew at every pass: the same numbers in the memory of a few rows."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import ClassVar
 
 from mimverify.backends import Backend, NumpyBackend, get_backend
 from mimverify.designs.base import Design
 from mimverify.designs.rows import ModelRows
 from mimverify.designs.streamed import OnRows, StreamedDesign, streamed_bytes
-from mimverify.experiment.memory_need import MemoryNeed, Part
+from mimverify.experiment.memory_need import MemoryItem, MemoryNeed
 from mimverify.experiment.resolved import ResolvedConfig
-from mimverify.experiment.stages import parts
+from mimverify.experiment.stages import memory_items
 from mimverify.experiment.stages.drawn import DrawnStages, phase
+from mimverify.support.arrays import FloatArray
 from mimverify.support.threads import available_cores
 
 
 class _Redrawn(StreamedDesign):
-    """A streamed design that knows its rows as a model's."""
+    """A streamed design that keeps its source of rows."""
 
     def __init__(
         self, rows: ModelRows, backend: Backend, *, threads: int, on_progress: OnRows
@@ -44,17 +42,17 @@ class StreamedStages(DrawnStages[_Redrawn]):
         regression = config.baselines or config.remove_linear_part
         passes = MemoryNeed(
             (
-                Part("rows read ahead", read, f"{threads} threads"),
-                parts.drawing(config.samples, d, threads),
-                parts.labels(config, regression=regression),
-                parts.weights(config),
-                parts.projections(config, config.dim),
-                parts.output_layer(config),
+                MemoryItem("rows read ahead", read, f"{threads} threads"),
+                memory_items.drawing(config.samples, d, threads),
+                memory_items.labels(config, regression=regression),
+                memory_items.weights(config),
+                memory_items.projections(config, config.dim),
+                memory_items.output_layer(config),
             )
         )
-        return MemoryNeed.largest([passes, MemoryNeed(parts.test(config, config.dim))])
+        return MemoryNeed.largest([passes, MemoryNeed(memory_items.test(config, config.dim))])
 
-    def draw(self, purpose: str) -> tuple[_Redrawn, NDArray[np.floating[Any]]]:
+    def draw(self, purpose: str) -> tuple[_Redrawn, FloatArray]:
         config = self.config
         rows = ModelRows(self.model, self.samples, purpose=purpose)
         self.progress(phase(purpose), 0, None)
@@ -63,7 +61,7 @@ class StreamedStages(DrawnStages[_Redrawn]):
         return self._design(rows, backend), y
 
     def for_baselines(self, design: _Redrawn) -> Design:
-        # On NumPy whatever the backend, as for stored inputs.
+        # On NumPy for every backend, as for stored inputs.
         return self._design(design.rows, NumpyBackend(self.config.dtype))
 
     def _design(self, rows: ModelRows, backend: Backend) -> _Redrawn:
@@ -76,5 +74,5 @@ class StreamedStages(DrawnStages[_Redrawn]):
 
 
 def _threads(config: ResolvedConfig) -> int:
-    """Threads that draw: as many as the libraries are given, or one for each core."""
+    """Threads that draw: as many as the libraries have, or one for each core."""
     return available_cores() if config.threads is None else config.threads
