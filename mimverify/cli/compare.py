@@ -18,6 +18,7 @@ from mimverify.cli.options import (
     seed_option,
     threads_option,
 )
+from mimverify.cli.problem_options import problem_option
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_limit
 from mimverify.theory.comparison import (
@@ -51,19 +52,24 @@ Exit code: 0 no contradiction; 1 a gap beyond 1 % that chance explains with prob
 
 @click.command(epilog=_EPILOG)
 @click.argument("links", nargs=-1, metavar="[LINK]...")
-@click.option(
-    "--loss", "losses", multiple=True, metavar="L",
-    help=f"Loss; may be given several times (default: {', '.join(LOSSES)}).",
-)  # fmt: skip
-@click.option(
-    "--ratio", "ratios", type=float, multiple=True, metavar="R",
-    help=f"n/d; may be given several times (default: {', '.join(f'{r:g}' for r in RATIOS)}).",
-)  # fmt: skip
-@click.option("--dim", type=int, default=512, show_default=True, metavar="D", help="Dimension d.")
+@problem_option(
+    "loss",
+    "losses",
+    multiple=True,
+    help=f"Loss of stage 1; repeat the option (default: {', '.join(LOSSES)}).",
+)
+@problem_option(
+    "ratio",
+    "ratios",
+    multiple=True,
+    help=f"n/d; repeat the option (default: {', '.join(f'{r:g}' for r in RATIOS)}).",
+)
+@problem_option("dim", default=512)
+@problem_option("noise")
 @click.option(
     "--seeds", type=int, default=20, show_default=True, metavar="K", help="Data sets per row."
 )
-@click.option("--steps", type=int, default=8, show_default=True, metavar="T", help="Steps.")
+@problem_option("steps", default=8, help="Steps of stage 1.")
 @seed_option
 @threads_option
 @json_option
@@ -72,6 +78,7 @@ def compare(
     losses: tuple[str, ...],
     ratios: tuple[float, ...],
     dim: int,
+    noise: float,
     seeds: int,
     steps: int,
     seed: int,
@@ -93,6 +100,7 @@ def compare(
             losses or LOSSES,
             ratios or RATIOS,
             dim=dim,
+            noise=noise,
             seeds=seeds,
             steps=steps,
             seed=seed,
@@ -107,6 +115,7 @@ def compare(
     def record() -> Json:
         return {
             "dim": dim,
+            "noise": noise,
             "seeds": seeds,
             "seed": seed,
             "comparisons": count,

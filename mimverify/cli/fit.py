@@ -26,6 +26,7 @@ from mimverify.cli.options import (
     threads_option,
     write_arrays,
 )
+from mimverify.cli.problem_options import problem_option
 from mimverify.fitting import FileFit, FitResult, SpectrumRecorder
 from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.support.errors import InputError, MimverifyError
@@ -71,18 +72,13 @@ def _parameter(name: str, *declarations: str, **settings: Any) -> Callable[[_Com
     show_default=True, metavar="F",
     help="Share of the rows, the last ones, kept for the test; 0: none.",
 )  # fmt: skip
-@_parameter(
-    "steps", "--steps", type=int, metavar="T",
-    help="Steps of stage 1 (default: ceil(log d / log(n/d)) + 2, which needs n > d).",
-)  # fmt: skip
-@_parameter("neurons", "--neurons", type=int, metavar="M", help="Neurons m, an even number.")
-@_parameter("loss", "--loss", metavar="L", help="Loss of stage 1; see below.")
-@_parameter("activation", "--activation", metavar="A", help="Activation; see below.")
-@_parameter("backend", "--backend", metavar="numpy|torch", help="Array library.")
-@_parameter("device", "--device", help="Torch device, such as 'cuda'.")
-@click.option(
-    "--dtype", default="float64", show_default=True, metavar="F", help="float32 or float64."
-)
+@problem_option("steps")
+@problem_option("neurons")
+@problem_option("loss")
+@problem_option("activation")
+@problem_option("backend")
+@problem_option("device")
+@problem_option("dtype")
 @_parameter(
     "schedule", "--schedule", metavar="scale-free|constant",
     help="Step sizes: beta = 1/eta with eta such that the largest neuron keeps its norm, or "

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mimverify.cli.options import check_writable, deliver, json_option
-from mimverify.network import DEFAULT_LOSS, LOSSES
+from mimverify.cli.problem_options import problem_option
+from mimverify.network import LOSSES
 from mimverify.problems import LINKS
 from mimverify.theory import LinkInspection, TransformAnalysis, inspect_link
 from mimverify.theory.inspection import gap
@@ -35,11 +36,9 @@ Exit code: 0 whatever was found; 2 wrong usage or input.
 
 @click.command(epilog=_EPILOG)
 @click.argument("link")
-@click.option(
-    "--loss", default=DEFAULT_LOSS, show_default=True, metavar="L", help="The loss of stage 1."
-)
-@click.option("--noise", type=float, default=0.0, help="Standard deviation of the label noise.")
-@click.option("--rank", type=int, help="Rank of a link 'module:function' that has none.")
+@problem_option("loss")
+@problem_option("noise")
+@problem_option("rank")
 @json_option
 def inspect(link: str, loss: str, noise: float, rank: int | None, json_path: str | None) -> None:
     """Analyse LINK: does the theorem apply, which loss suits it, how far from the limit.

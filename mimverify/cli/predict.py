@@ -14,7 +14,8 @@ from mimverify.cli.options import (
     json_option,
     seed_option,
 )
-from mimverify.network import DEFAULT_LOSS, LOSSES
+from mimverify.cli.problem_options import problem_option
+from mimverify.network import LOSSES
 from mimverify.problems import LINKS
 from mimverify.theory import Prediction
 from mimverify.theory import predict as predict_run
@@ -39,16 +40,13 @@ Exit code: 0 predicted; 2 wrong usage or input.
 
 @click.command(epilog=_EPILOG)
 @click.argument("link")
-@click.option("--dim", type=int, default=256, show_default=True, metavar="D", help="Dimension d.")
-@click.option("--samples", type=int, metavar="N", help="Samples n of stage 1 (default: d log² d).")
-@click.option(
-    "--steps", type=int, metavar="T",
-    help="Steps of stage 1 (default: ceil(log d / log(N/d)) + 2, which needs N > d).",
-)  # fmt: skip
-@click.option("--neurons", type=int, default=64, show_default=True, metavar="M", help="Neurons m.")
-@click.option("--loss", default=DEFAULT_LOSS, show_default=True, metavar="L", help="Loss of stage 1.")
-@click.option("--noise", type=float, default=0.0, help="Standard deviation of the label noise.")
-@click.option("--rank", type=int, help="Rank of a link 'module:function' that has none.")
+@problem_option("dim")
+@problem_option("samples")
+@problem_option("steps")
+@problem_option("neurons", help="Neurons m.")
+@problem_option("loss")
+@problem_option("noise")
+@problem_option("rank")
 @click.option(
     "--decay", type=float, default=1.0, show_default=True, metavar="P",
     help="eta times beta; 1 is power iteration.",

@@ -21,7 +21,7 @@ from mimverify.cli.options import (
     seed_option,
     threads_option,
 )
-from mimverify.network import DEFAULT_LOSS
+from mimverify.cli.problem_options import problem_option
 from mimverify.scaling import ScalingLaw, measure_scaling
 from mimverify.scaling.figure import FORMATS, draw_scaling
 from mimverify.support.errors import InputError, MimverifyError
@@ -42,23 +42,21 @@ Examples:
 
 @click.command(epilog=_EPILOG)
 @click.argument("link")
-@click.option("--loss", default=DEFAULT_LOSS, show_default=True, help="Loss of stage 1.")
-@click.option(
-    "-d", "--dim", "dims", type=int, multiple=True, metavar="D",
-    default=(100, 1000, 10_000, 100_000, 1_000_000), show_default=True,
-    help="Input dimensions; repeat the option.",
-)  # fmt: skip
-@click.option(
-    "-T", "--steps", "steps", type=int, multiple=True, metavar="T", default=(1, 2, 3, 4),
-    show_default=True, help="Steps of stage 1; repeat the option.",
-)  # fmt: skip
-@click.option("--rank", type=int, help="Rank of a link 'module:function' that has none.")
-@click.option("--noise", type=float, default=0.0, show_default=True,
-              help="Standard deviation of the label noise.")  # fmt: skip
-@click.option("--backend", default="numpy", show_default=True, metavar="numpy|torch",
-              help="Array library.")  # fmt: skip
-@click.option("--dtype", default="float32", show_default=True, metavar="F",
-              help="float32 or float64.")  # fmt: skip
+@problem_option("loss")
+@problem_option(
+    "dim",
+    "dims",
+    multiple=True,
+    default=(100, 1000, 10_000, 100_000, 1_000_000),
+    help="Input dimensions d; repeat the option.",
+)
+@problem_option(
+    "steps", multiple=True, default=(1, 2, 3, 4), help="Steps of stage 1; repeat the option."
+)
+@problem_option("rank")
+@problem_option("noise")
+@problem_option("backend")
+@problem_option("dtype", default="float32")
 @click.option("--precision", type=float, default=0.005, show_default=True,
               help="Wanted standard error of log n.")  # fmt: skip
 @click.option("--most-runs", type=int, default=400, show_default=True,

@@ -28,6 +28,7 @@ from mimverify.cli.options import (
     write_arrays,
     write_json,
 )
+from mimverify.cli.problem_options import problem_option
 from mimverify.designs.distributed import Communicator, process_group
 from mimverify.experiment import DESIGNS, Experiment, ExperimentConfig, ExperimentResult
 from mimverify.measure import Recorder
@@ -76,24 +77,21 @@ def _field_option(name: str, *declarations: str, **settings: Any) -> Callable[[_
 
 @click.command(epilog=_EPILOG)
 @click.argument("link")
-@_field_option("dim", "--dim", type=int, metavar="D", help="Input dimension d.")
-@_field_option(
-    "samples", "--samples", type=int, metavar="N",
+@problem_option("dim")
+@problem_option(
+    "samples",
     help="Samples of each stage: stage 1 trains on N, stage 2 on N fresh ones, and the test set "
     "is fresh as well (default: d log² d).",
-)  # fmt: skip
-@_field_option(
-    "steps", "--steps", type=int, metavar="T",
-    help="Steps of stage 1 (default: ceil(log d / log(N/d)) + 2, which needs N > d).",
-)  # fmt: skip
-@_field_option("neurons", "--neurons", type=int, metavar="M", help="Neurons m, an even number.")
-@_field_option("loss", "--loss", metavar="L", help="Loss of stage 1; see below.")
-@_field_option("activation", "--activation", metavar="A", help="Activation; see below.")
-@_field_option("noise", "--noise", type=float, help="Standard deviation of the label noise.")
-@_field_option("rank", "--rank", type=int, help="Rank of a link 'module:function' that has none.")
-@_field_option("backend", "--backend", metavar="numpy|torch", help="Array library.")
-@_field_option("device", "--device", help="Torch device, such as 'cuda'.")
-@_field_option("dtype", "--dtype", metavar="F", help="float32 or float64.")
+)
+@problem_option("steps")
+@problem_option("neurons")
+@problem_option("loss")
+@problem_option("activation")
+@problem_option("noise")
+@problem_option("rank")
+@problem_option("backend")
+@problem_option("device")
+@problem_option("dtype")
 @_field_option(
     "schedule", "--schedule", metavar="scale-free|constant",
     help="Step sizes: beta = 1/eta with eta such that the largest neuron keeps its norm, or "

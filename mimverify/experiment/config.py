@@ -6,7 +6,7 @@ from dataclasses import KW_ONLY, dataclass
 
 from mimverify.experiment.resolved import ResolvedConfig, fields_by_name
 from mimverify.network.activations import Activation
-from mimverify.network.losses import Loss
+from mimverify.network.losses import DEFAULT_LOSS, Loss
 from mimverify.problems.links import Link
 from mimverify.support.strict_json import Json
 
@@ -43,7 +43,7 @@ class ExperimentConfig:
     samples: int | None = None
     steps: int | None = None
     neurons: int = 64
-    loss: Loss | str = "huber"
+    loss: Loss | str = DEFAULT_LOSS
     activation: Activation | str = "log-cosh"
     backend: str = "numpy"
     device: str = "cpu"

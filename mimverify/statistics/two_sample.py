@@ -99,12 +99,10 @@ class SequentialTwoSample:
 
         **Raises** `InputError` for another shape, or entries that are not finite.
         """
-        pair = np.stack(
-            [
-                array(name, v, (self.statistics,), dtype="float64")
-                for name, v in (("x", x), ("y", y))
-            ]
-        )
+        vectors = [
+            array(name, v, (self.statistics,), dtype="float64") for name, v in (("x", x), ("y", y))
+        ]
+        pair = np.stack(vectors).astype(np.float64, copy=False)
         if self.pairs:
             of_x, of_y = self._witnesses(pair)
             self._wealth += np.log1p(np.multiply.outer(of_x - of_y, self._stakes))

@@ -6,7 +6,7 @@ import math
 
 from hypothesis import strategies as st
 
-from mimverify.network import Loss, get_loss
+from mimverify.network import DEFAULT_LOSS, Loss, get_loss
 from mimverify.problems import Link, get_link
 from mimverify.strategies.choices import choices
 from mimverify.strategies.families import FAMILIES, ODD_FAMILIES, family_link
@@ -21,7 +21,7 @@ _SEEDS = range(256)
 _RANKS = (1, 2)
 
 
-def lies_inside(link: Link | str, loss: Loss | str = "huber") -> bool | None:
+def lies_inside(link: Link | str, loss: Loss | str = DEFAULT_LOSS) -> bool | None:
     """Whether Λ has full rank and T is bounded; None where the analysis cannot decide.
 
     The assumptions `generic` and `bounded-transform` of `inspect_link`, without the rest of
@@ -60,7 +60,7 @@ def link_candidates(*, rank: int | None = None, odd: bool = False) -> st.SearchS
 
 
 def links(
-    inside: bool | None = None, *, rank: int | None = None, loss: Loss | str = "huber"
+    inside: bool | None = None, *, rank: int | None = None, loss: Loss | str = DEFAULT_LOSS
 ) -> st.SearchStrategy[Link]:
     """Random links: polynomials, ReLU networks, trigonometric ones, compositions, odd ones.
 

@@ -113,6 +113,7 @@ def compare(
     ratios: Iterable[float] = RATIOS,
     *,
     dim: int = 512,
+    noise: float = 0.0,
     seeds: int = 20,
     steps: int = 8,
     seed: int = 0,
@@ -123,12 +124,14 @@ def compare(
     **Arguments**
 
     - `ratios`: n/d; n is rounded.
+    - `noise`: standard deviation of the label noise.
     - `seeds`: data sets, at least 3; `seed`: they derive from it.
     - `on_progress`: called with (data sets done, of how many).
 
     **Raises** `InputError` for an unknown link or loss, or sizes that make no sense.
     """
     dim = integer("dim", dim, minimum=2)
+    noise = number("noise", noise, minimum=0.0)
     seeds = integer("seeds", seeds, minimum=3)
     steps = integer("steps", steps, minimum=1)
     resolved_links = [get_link(link) for link in links]
@@ -144,13 +147,16 @@ def compare(
         if n < 2:
             raise InputError(f"ratio={n / dim:g}: expected at least two samples")
         cells = [
-            _Cell(link, loss, dim, n, steps) for link in resolved_links for loss in resolved_losses
+            _Cell(link, loss, dim, n, steps, noise)
+            for link in resolved_links
+            for loss in resolved_losses
         ]
         for k in range(seeds):
             rng = np.random.default_rng([seed, index, k, 0x636F6D70])
             X = rng.standard_normal((n, dim))
+            errors = noise * rng.standard_normal(n) if noise else np.zeros(n)
             for cell in cells:
-                cell.observe(X)
+                cell.observe(X, errors)
             on_progress(index * seeds + k + 1, total)
         yield from (cell.result() for cell in cells)
 
@@ -158,10 +164,10 @@ def compare(
 class _Cell:
     """Sums over data sets for one row of the table."""
 
-    def __init__(self, link: Link, loss: Loss, dim: int, n: int, steps: int) -> None:
+    def __init__(self, link: Link, loss: Loss, dim: int, n: int, steps: int, noise: float) -> None:
         self.link, self.loss, self.dim, self.n, self.steps = link, loss, dim, n, steps
         self.powers = [2 * t for t in range(1, steps + 1)]
-        population = limiting_population(link, loss)
+        population = limiting_population(link, loss, noise=noise)
         self.realised = population is None
         self.population: Trajectory | None = None
         if population is not None:
@@ -170,9 +176,9 @@ class _Cell:
             )
         self.rows: list[tuple[Float64Array, Float64Array, Float64Array]] = []
 
-    def observe(self, X: Float64[Float64Array, "n d"]) -> None:
+    def observe(self, X: Float64[Float64Array, "n d"], errors: Float64[Float64Array, " n"]) -> None:
         z = X[:, : self.link.rank]
-        y = self.link(z)
+        y = self.link(z) + errors
         law = realised_law(z, y, self.loss)
         H = _weighted_covariance(X, law.T)
         predicted = self.population or trajectory_of(

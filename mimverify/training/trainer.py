@@ -14,7 +14,7 @@ from mimverify.designs.counted import CountedDesign, OperationCounts
 from mimverify.designs.stored import StoredDesign
 from mimverify.network.activations import Activation, get_activation
 from mimverify.network.initialisation import Network, symmetric_start
-from mimverify.network.losses import Loss, get_loss
+from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
 from mimverify.problems.streams import Stream
 from mimverify.support.arrays import Array, ArrayLike, Float64Array, FloatArray
 from mimverify.support.errors import InputError
@@ -90,7 +90,7 @@ class LayerwiseTrainer:
         readout_neurons: int = 256,
         steps: int | None = None,
         activation: Activation | str = "log-cosh",
-        loss: Loss | str = "huber",
+        loss: Loss | str = DEFAULT_LOSS,
         schedule: str = "scale-free",
         eta: float | None = None,
         beta: float | None = None,
@@ -298,7 +298,7 @@ class LayerwiseTrainer:
         eta: float,
         beta: float = 0.0,
         activation: Activation | str = "log-cosh",
-        loss: Loss | str = "squared",
+        loss: Loss | str = DEFAULT_LOSS,
     ) -> Float[FloatArray, "m d"]:
         """W − η (∇_W L(W) + β W), shape `(m, d)`: one full-batch step on the first layer."""
         weights = self.features(
@@ -318,7 +318,7 @@ class LayerwiseTrainer:
         eta: float,
         beta: float = 0.0,
         activation: Activation | str = "log-cosh",
-        loss: Loss | str = "squared",
+        loss: Loss | str = DEFAULT_LOSS,
     ) -> Float[FloatArray, "steps_1 m d"]:
         """The weights `(steps + 1, m, d)` of plain full-batch gradient descent from W0.
 
