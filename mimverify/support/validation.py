@@ -11,11 +11,12 @@ import difflib
 import math
 import re
 from collections.abc import Iterable
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from mimverify.support.arrays import ArrayLike, FloatArray
+from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray
 from mimverify.support.errors import InputError
 
 DTYPES = ("float32", "float64")
@@ -99,12 +100,16 @@ def dtype_name(argument: str, value: DTypeLike) -> str:
     return name
 
 
+@overload
 def array(
-    argument: str,
-    value: ArrayLike,
-    shape: tuple[int | None, ...],
-    *,
-    dtype: str | None = None,
+    argument: str, value: ArrayLike, shape: tuple[int | None, ...], *, dtype: Literal["float64"]
+) -> Float64Array: ...
+@overload
+def array(
+    argument: str, value: ArrayLike, shape: tuple[int | None, ...], *, dtype: str | None = None
+) -> FloatArray: ...
+def array(
+    argument: str, value: ArrayLike, shape: tuple[int | None, ...], *, dtype: str | None = None
 ) -> FloatArray:
     """A finite real array of the given shape (`None` leaves an axis free).
 
