@@ -26,7 +26,6 @@ from mimverify.trial.decisions import DIRECTIONS, Decision, StatisticalDecision
 from mimverify.trial.profile import PROFILES
 
 if TYPE_CHECKING:
-    from mimverify.trial.running.trial import Trial
     from mimverify.trial.trainer.adapter import TrainerUnderTrial
 
 __all__ = [
@@ -52,8 +51,9 @@ CAPABILITIES = {
 
 #: A configuration, of whatever type the claim's strategy draws.
 Case: TypeAlias = Any
-#: Tests the claim in one configuration: `procedure(trial, case)`.
-Procedure: TypeAlias = "Callable[[Trial, Case], None]"
+#: Tests the claim in one configuration: `procedure(trial, case)`. Trials know claims, so that the
+#: type of a trial is not known here.
+Procedure: TypeAlias = Callable[..., None]
 Strategies: TypeAlias = SearchStrategy[object] | Sequence[SearchStrategy[object]]
 #: Strategies for the configurations, or a function that returns them for a trainer.
 Cases: TypeAlias = "Strategies | Callable[[TrainerUnderTrial], Strategies]"

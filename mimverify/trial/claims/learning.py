@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from scipy.special import expit
@@ -25,7 +25,6 @@ from mimverify.trial.trainer.adapter import TrainerUnderTrial
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64
 
-    from mimverify.trial.running.trial import Trial
 
 __all__ = [
     "DEVIATIONS",
@@ -57,6 +56,14 @@ DEVIATIONS = 3.5
 _START, _READOUT, _SHUFFLE = 3, 4, 7  # purposes of the seeds drawn here
 _READOUT_NEURONS = 128
 _TEST_SAMPLES = 4096
+
+
+class _Trial(Protocol):
+    """What is used of a `Trial`."""
+
+    trainer: TrainerUnderTrial
+
+    def seed_of(self, *what: object) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -188,7 +195,7 @@ def _as_alignments(seen: Observed) -> Observed:
 
 
 def mean_log_odds(
-    trial: Trial,
+    trial: _Trial,
     link: Link | str,
     dim: int,
     n: int,
@@ -215,7 +222,7 @@ def mean_log_odds(
 
 
 def error_after_fit(
-    trial: Trial, link: Link | str, dim: int, seed: int, *, shuffled: str = ""
+    trial: _Trial, link: Link | str, dim: int, seed: int, *, shuffled: str = ""
 ) -> float:
     """Normalised test error after `fit` on both stages' data, stacked, d log² d rows each.
 
