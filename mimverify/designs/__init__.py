@@ -2,7 +2,7 @@
 
 from mimverify.designs.base import Design, RowFunction
 from mimverify.designs.counted import CountedDesign, OperationCounts
-from mimverify.designs.files import NpyRows, ParquetRows, npy_labels, parquet_labels
+from mimverify.designs.file_rows import NpyRows, ParquetRows, npy_labels, parquet_labels
 from mimverify.designs.lazy import LazyGaussianDesign, lazy_bytes
 from mimverify.designs.rows import IterableRows, ModelRows, RowSource, SequentialRows
 from mimverify.designs.sharded import ShardedDesign, shard_rows

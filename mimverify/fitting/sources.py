@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mimverify.designs.files import NpyRows, ParquetRows, npy_labels, parquet_labels
+from mimverify.designs.file_rows import NpyRows, ParquetRows, npy_labels, parquet_labels
 from mimverify.designs.rows import RowSource
 from mimverify.support.arrays import FloatArray
 from mimverify.support.errors import InputError

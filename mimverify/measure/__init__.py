@@ -1,9 +1,9 @@
 """Measurements of what a trainer learned."""
 
+from mimverify.measure.angles import alignment, overlaps, principal_cosines, span_recovery
 from mimverify.measure.predictors import baseline_predictors, normalised_error, test_errors
 from mimverify.measure.recorder import Recorder
 from mimverify.measure.reduction import reduce_model
-from mimverify.measure.subspace import alignment, overlaps, principal_cosines, span_recovery
 
 __all__ = [
     "Recorder",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mimverify.measure.subspace import overlaps, principal_cosines
+from mimverify.measure.angles import overlaps, principal_cosines
 from mimverify.support.arrays import Array, Float64Array, FloatArray
 from mimverify.support.threads import single_threaded_libraries
 

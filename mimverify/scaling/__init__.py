@@ -3,8 +3,8 @@
 start → measurement → search → law → figure. Source: theory.md §4 (D3), §8.
 """
 
-from mimverify.scaling.law import Exponent, ScalingLaw, ScalingPoint, measure_scaling
 from mimverify.scaling.measurement import half_bytes, measured_log_odds
+from mimverify.scaling.scaling_law import Exponent, ScalingLaw, ScalingPoint, measure_scaling
 from mimverify.scaling.search import HalfPoint, find_n_half
 from mimverify.scaling.start import balanced_start
 

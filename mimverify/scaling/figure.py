@@ -6,7 +6,7 @@ import io
 import math
 from typing import TYPE_CHECKING
 
-from mimverify.scaling.law import ScalingLaw, ScalingPoint
+from mimverify.scaling.scaling_law import ScalingLaw, ScalingPoint
 from mimverify.support.errors import InputError
 
 if TYPE_CHECKING:

@@ -21,14 +21,14 @@ from mimverify.theory.closed_forms import (
 from mimverify.theory.conditional.information import LabelInformation, label_information
 from mimverify.theory.conditional.optimal import OptimalTransform, optimal_transform
 from mimverify.theory.inspection import Assumption, LinkInspection, inspect_link
-from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
-from mimverify.theory.labels.law import (
+from mimverify.theory.labels.label_law import (
     LabelLaw,
     label_law,
     realised_law,
     sampled_law,
     truncated_law,
 )
+from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.theory.prediction import Prediction, predict
 from mimverify.theory.sample_sizes import local_exponent, n_half

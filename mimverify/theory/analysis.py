@@ -18,8 +18,8 @@ from mimverify.support.validation import number
 from mimverify.theory.closed_forms import plateau
 from mimverify.theory.conditional.moments import CLEARLY
 from mimverify.theory.labels.cache import cached
+from mimverify.theory.labels.label_law import LabelLaw, label_law
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
-from mimverify.theory.labels.law import LabelLaw, label_law
 from mimverify.theory.labels.tails import Tail
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.theory.spectrum.thresholds import Thresholds, descent_threshold, thresholds

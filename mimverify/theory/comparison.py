@@ -23,8 +23,8 @@ from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import integer, number
+from mimverify.theory.labels.label_law import realised_law
 from mimverify.theory.labels.label_measure import label_measure
-from mimverify.theory.labels.law import realised_law
 from mimverify.theory.spectrum.population import limiting_population
 from mimverify.theory.trajectory import Trajectory, trajectory_of
 

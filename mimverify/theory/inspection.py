@@ -21,7 +21,7 @@ from mimverify.theory.analysis import TransformAnalysis, analyse_transform
 from mimverify.theory.conditional.hermite import HermiteTensors, hermite_tensors
 from mimverify.theory.conditional.information import LabelInformation, label_information
 from mimverify.theory.conditional.moments import CLEARLY
-from mimverify.theory.labels.law import label_law
+from mimverify.theory.labels.label_law import label_law
 from mimverify.theory.paper import PaperAssumption, paper_assumptions
 
 

@@ -15,7 +15,7 @@ from mimverify.network.losses import LOSSES, Loss
 from mimverify.problems.links import Link
 from mimverify.theory.analysis import TransformAnalysis
 from mimverify.theory.conditional.moments import CLEARLY
-from mimverify.theory.labels.law import LabelLaw
+from mimverify.theory.labels.label_law import LabelLaw
 
 
 @dataclass(frozen=True)

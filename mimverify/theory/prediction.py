@@ -26,8 +26,8 @@ from mimverify.theory.closed_forms import (
     large_ratio_alignment,
     plateau,
 )
+from mimverify.theory.labels.label_law import LabelLaw, label_law, sampled_law, truncated_law
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
-from mimverify.theory.labels.law import LabelLaw, label_law, sampled_law, truncated_law
 from mimverify.theory.sample_sizes import HIGHEST_RATIO, local_exponent, n_half
 from mimverify.theory.spectrum.population import limiting_population
 from mimverify.theory.spectrum.resolvent import Outlier, Resolvent

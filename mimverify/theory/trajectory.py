@@ -20,8 +20,8 @@ from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import integer, number
+from mimverify.theory.labels.label_law import sampled_law
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
-from mimverify.theory.labels.law import sampled_law
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.theory.spectrum.bias import trace_bias
 from mimverify.theory.spectrum.fluctuations import LabelShift, trace_covariance

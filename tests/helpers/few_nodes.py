@@ -11,7 +11,8 @@ import pytest
 from mimverify.network.losses import LOSSES
 from mimverify.theory import analysis, inspection
 from mimverify.theory.conditional import projection
-from mimverify.theory.labels import law, quadrature
+from mimverify.theory.labels import label_law as law
+from mimverify.theory.labels import quadrature
 from mimverify.theory.labels.cache import cached
 from mimverify.theory.spectrum import population
 

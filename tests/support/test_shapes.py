@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 import mimverify
-from mimverify.measure import subspace
+from mimverify.measure import angles
 from shape_checker import CHECKED
 
 
 def test_an_array_of_another_shape_is_refused() -> None:
-    assert "mimverify.measure.subspace._top_directions" in CHECKED
-    subspace._top_directions(np.eye(3), 2)
+    assert "mimverify.measure.angles._top_directions" in CHECKED
+    angles._top_directions(np.eye(3), 2)
     with pytest.raises(Exception, match="m d"):
-        subspace._top_directions(np.ones(3), 2)
+        angles._top_directions(np.ones(3), 2)
     with pytest.raises(Exception, match="_top_directions"):
-        subspace._top_directions(np.eye(3, dtype="float32"), 2)
+        angles._top_directions(np.eye(3, dtype="float32"), 2)
 
 
 def test_wrong_types_still_reach_the_librarys_own_checks() -> None:

@@ -19,8 +19,8 @@ from scipy.stats import chi2
 from mimverify.network.losses import get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import Float64Array
+from mimverify.theory.labels.label_law import label_law, realised_law
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure, pairs
-from mimverify.theory.labels.law import label_law, realised_law
 from mimverify.theory.spectrum import bias as engine
 from mimverify.theory.spectrum.bias import trace_bias
 from mimverify.theory.spectrum.fluctuations import LabelShift

@@ -36,7 +36,7 @@ from mimverify.theory.conditional.information import (
 from mimverify.theory.conditional.moments import ConditionalMoments, Estimate
 from mimverify.theory.conditional.optimal import _best_direction, _quartic, optimal_transform
 from mimverify.theory.conditional.projection import _cross_products
-from mimverify.theory.labels.law import label_law
+from mimverify.theory.labels.label_law import label_law
 from mimverify.theory.trajectory import predict_trajectory
 
 

@@ -25,8 +25,8 @@ from mimverify.theory.closed_forms import (
     plateau,
     spurious_outlier,
 )
+from mimverify.theory.labels.label_law import label_law
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
-from mimverify.theory.labels.law import label_law
 from mimverify.theory.sample_sizes import alignment_at
 from mimverify.theory.spectrum.resolvent import Resolvent
 from mimverify.theory.spectrum.traces import traces

@@ -21,14 +21,14 @@ from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.errors import InputError
-from mimverify.theory.labels.label_measure import label_measure, pack_dual, unpack
-from mimverify.theory.labels.law import (
+from mimverify.theory.labels.label_law import (
     LabelLaw,
     label_law,
     realised_law,
     sampled_law,
     truncated_law,
 )
+from mimverify.theory.labels.label_measure import label_measure, pack_dual, unpack
 from mimverify.theory.labels.quadrature import MAX_DIMENSIONS, normal_rule
 from mimverify.theory.labels.tails import tail_of
 from mimverify.theory.labels.transforms import LabelTransform

@@ -22,8 +22,8 @@ from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.theory.closed_forms import spurious_outlier
+from mimverify.theory.labels.label_law import LabelLaw, label_law, realised_law
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
-from mimverify.theory.labels.law import LabelLaw, label_law, realised_law
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.theory.spectrum.resolvent import Resolvent
 from mimverify.theory.spectrum.traces import traces

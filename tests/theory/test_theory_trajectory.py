@@ -25,8 +25,8 @@ from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.theory import trajectory
 from mimverify.theory.closed_forms import closed_form_n_half
+from mimverify.theory.labels.label_law import label_law, realised_law
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
-from mimverify.theory.labels.law import label_law, realised_law
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.theory.sample_sizes import alignment_at, local_exponent, n_half
 from mimverify.theory.spectrum.fluctuations import trace_covariance

@@ -12,7 +12,7 @@ import numpy as np
 
 from mimverify.backends import get_backend
 from mimverify.designs.stored import StoredDesign
-from mimverify.measure.subspace import alignment
+from mimverify.measure.angles import alignment
 from mimverify.network.activations import get_activation
 from mimverify.network.losses import get_loss
 from mimverify.performance.competitors.competitor import Competitor, Run

@@ -17,7 +17,7 @@ import numpy as np
 from mimverify.problems.links import hermite
 from mimverify.support.arrays import Float64Array
 from mimverify.theory.conditional.moments import CLEARLY
-from mimverify.theory.labels.law import LabelLaw
+from mimverify.theory.labels.label_law import LabelLaw
 
 HIGHEST_ORDER = 4
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.support.arrays import Float64Array, NumpyArray
-from mimverify.theory.labels.law import LabelLaw
+from mimverify.theory.labels.label_law import LabelLaw
 
 if TYPE_CHECKING:
     from jaxtyping import Float64

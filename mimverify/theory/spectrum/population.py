@@ -10,8 +10,8 @@ from mimverify.network.losses import Loss
 from mimverify.problems.links import Link
 from mimverify.support.errors import InputError
 from mimverify.theory.labels.cache import cached
+from mimverify.theory.labels.label_law import label_law
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
-from mimverify.theory.labels.law import label_law
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.theory.spectrum.fluctuations import LabelShift
 from mimverify.training.centring import Centring
