@@ -25,7 +25,7 @@ from mimverify.scaling import (
     measure_scaling,
     measured_log_odds,
 )
-from mimverify.scaling import scaling_law as law as law_module
+from mimverify.scaling import scaling_law as law_module
 from mimverify.scaling.figure import draw_scaling
 from mimverify.scaling.search import Measurement
 from mimverify.support.errors import InputError
