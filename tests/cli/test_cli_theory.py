@@ -96,7 +96,7 @@ def test_inspect_tells_the_paper_s_assumptions_from_extensions(run: Any) -> None
 
 
 def test_inspect_json_has_the_promised_fields(run: Any) -> None:
-    result = run("inspect", "cos2z", "--json", "-")
+    result = run("inspect", "cos2z", "--loss", "squared", "--json", "-")
     record = strict(result.out)
     assert result.code == 0
     # λ = E[cos 2z (z² − 1)] = −4 e⁻²; v = Var cos 2z = (1 + e⁻⁸)/2 − e⁻⁴.
@@ -118,7 +118,7 @@ def test_inspect_json_has_the_promised_fields(run: Any) -> None:
 
 
 def test_inspect_says_why_there_is_no_threshold(run: Any) -> None:
-    record = strict(run("inspect", "he3", "--json", "-").out)
+    record = strict(run("inspect", "he3", "--loss", "squared", "--json", "-").out)
     assert record["alpha_c"] is None
     assert "E[z | y]" in record["alpha_c_reason"]
     assert record["alpha_gd"] is None
@@ -217,7 +217,8 @@ def test_predict_prints_a_table(run: Any) -> None:
 
 def test_predict_simulates_unbounded_labels_and_says_so(run: Any, tmp_path: Path) -> None:
     # So many samples a dimension that few label sets will do.
-    arguments = ["predict", "he2", "--dim", "16", "--samples", "2000", "--steps", "3"]
+    arguments = ["predict", "he2", "--loss", "squared"]
+    arguments += ["--dim", "16", "--samples", "2000", "--steps", "3"]
     result = run(*arguments, "--json", "out.json")
     record = strict((tmp_path / "out.json").read_text())
     assert record["simulated_labels"] is True
@@ -271,7 +272,7 @@ def test_predict_far_beyond_memory(run: Any) -> None:
         (["cos2z", "--neurons", "3"], "neurons=3"),
         (["cos2z", "--decay", "inf"], "decay=inf"),
         (["cos2z", "--rate", "0"], "rate=0"),
-        (["he2", "--samples", "100000000", "--steps", "1"], "Lipschitz"),
+        (["he2", "--loss", "squared", "--samples", "100000000", "--steps", "1"], "Lipschitz"),
         (
             ["cos2z", "--samples", "200", "--steps", "1", "--remove-linear-part"],
             "more than dim=256",

@@ -137,7 +137,14 @@ def test_constant_schedule_without_centring_is_plain_gradient_descent() -> None:
     data = MultiIndexModel("he2", 16).sample(300)
     arrays = result.arrays()
     expected = LayerwiseTrainer().features(
-        data.X, data.y, arrays["weights"][0], arrays["a"], arrays["b"], steps=3, eta=20.0
+        data.X,
+        data.y,
+        arrays["weights"][0],
+        arrays["a"],
+        arrays["b"],
+        steps=3,
+        eta=20.0,
+        loss="squared",
     )
     assert np.array_equal(arrays["weights"], expected)
 

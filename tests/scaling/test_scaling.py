@@ -196,7 +196,7 @@ def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
 
 def test_nothing_measured_is_not_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mimverify.support.memory, "physical_memory", lambda: 10**6)
-    law = measure_scaling("cos2z", dims=(5000,), steps=(1,), memory=1e5)
+    law = measure_scaling("cos2z", "squared", dims=(5000,), steps=(1,), memory=1e5)
     with pytest.raises(InputError, match="nothing was measured"):
         draw_scaling(law)
 

@@ -137,7 +137,7 @@ def test_degenerate_eigenvalues_take_the_basis_of_second_order() -> None:
         s, t = (z @ turn.T).T
         return np.asarray(hermite(2, s) + 0.2 * hermite(4, s) + hermite(2, t))
 
-    turned = analyse_transform(Link("turned", 2, link))
+    turned = analyse_transform(Link("turned", 2, link), "squared")
     assert turned.eigenvalues == pytest.approx([2, 2], rel=1e-9)
     assert outer(turned.directions)[np.argsort(-turned.u)] == pytest.approx(outer(turn), abs=1e-6)
 
@@ -158,7 +158,7 @@ def test_rotation_turns_directions_only() -> None:
 def test_noise_under_squared_loss(name: str, noise: float) -> None:
     """T gains an independent ε: λ and E T³ stay, v and u grow by its variance."""
     eigenvalues, v, u, third, _ = CLOSED[name]
-    found = analyse_transform(name, noise=noise)
+    found = analyse_transform(name, "squared", noise=noise)
     assert found.eigenvalues == pytest.approx(eigenvalues, abs=5 * found.eigenvalue_error + 1e-9)
     assert found.v == pytest.approx(v + noise**2, abs=5 * found.second_error + 1e-9)
     assert found.u == pytest.approx(np.array(u) + noise**2, abs=5 * found.second_error + 1e-9)
@@ -253,7 +253,7 @@ def test_eigenvalue_error_of_two_features() -> None:
 def test_eigenvalue_error_of_a_sobol_rule() -> None:
     """Four dimensions and more: two standard errors of independent replicates."""
     values = np.array([1.0, 0.5, 0.3, -0.2])
-    found = analyse_transform("quadratic:1,0.5,0.3,-0.2")
+    found = analyse_transform("quadratic:1,0.5,0.3,-0.2", "squared")
     assert "Sobol" in found.rests_on
     assert np.abs(found.eigenvalues - values).max() <= found.eigenvalue_error
     v = float(values @ values / 2)
@@ -301,7 +301,7 @@ def test_large_sample_agrees(link: str, loss: str, noise: float) -> None:
 
 
 def test_identity_under_squared_loss_has_a_plateau() -> None:
-    found = analyse_transform(IDENTITY)
+    found = analyse_transform(IDENTITY, "squared")
     assert found.rank == 0
     assert found.second_order / found.v == pytest.approx(3, rel=1e-12)
     assert found.plateau == pytest.approx(0.25, rel=1e-10)
@@ -321,7 +321,7 @@ def test_identity_under_huber_learns_nothing() -> None:
 
 
 def test_rare_sign_has_a_plateau() -> None:
-    found = analyse_transform(RARE_SIGN)
+    found = analyse_transform(RARE_SIGN, "squared")
     p = 2 * norm.sf(1.5)
     assert found.v == pytest.approx(p, rel=1e-9)
     assert found.u / found.v == pytest.approx([1 + 3 * norm.pdf(1.5) / p], rel=1e-9)
@@ -405,15 +405,15 @@ def test_noise_of_the_quadrature_makes_no_threshold() -> None:
 
 def test_analysis_refuses() -> None:
     with pytest.raises(InputError, match="noise=-1"):
-        analyse_transform("he2", noise=-1.0)
+        analyse_transform("he2", "squared", noise=-1.0)
     with pytest.raises(InputError, match="loss"):
         analyse_transform("he2", "no such loss")
     with pytest.raises(InputError, match=r"constant|varies"):
-        analyse_transform(scalar("three", lambda z: 0 * z + 3))
+        analyse_transform(scalar("three", lambda z: 0 * z + 3), "squared")
     with pytest.raises(InputError, match=r"T\(y\) is constant"):
         analyse_transform("he2", LabelTransform("one", np.ones_like))
     with pytest.raises(InputError, match="12"):
-        analyse_transform(Link("wide", 13, lambda z: z.sum(axis=1)))
+        analyse_transform(Link("wide", 13, lambda z: z.sum(axis=1)), "squared")
 
 
 # --- Hermite tensors --------------------------------------------------------------------------
@@ -451,7 +451,7 @@ def test_tensors_of_polynomials(name: str) -> None:
         assert found.norm(order) == pytest.approx(float(np.linalg.norm(tensor)))
         assert (np.moveaxis(tensor, 0, -1) == tensor).all() if order else True
     # Parseval: these have no part beyond degree 3.
-    law = label_law(link)
+    law = label_law(link, "squared")
     parts = sum(found.norm(k) ** 2 / math.factorial(k) for k in range(1, 5))
     assert parts == pytest.approx(float(law.weights @ law.T**2), rel=1e-6)
 

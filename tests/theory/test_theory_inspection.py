@@ -360,11 +360,11 @@ def test_record_in_full(link: str, loss: str) -> None:
 
 def test_inspection_refuses() -> None:
     with pytest.raises(InputError, match=r"noise=-0\.1"):
-        inspect_link("he2", noise=-0.1)
+        inspect_link("he2", "squared", noise=-0.1)
     with pytest.raises(InputError, match=r"constant|differ"):
-        inspect_link(scalar("three", lambda z: 0 * z + 3))
+        inspect_link(scalar("three", lambda z: 0 * z + 3), "squared")
     with pytest.raises(InputError, match="12"):
-        inspect_link(Link("wide", 13, lambda z: z.sum(axis=1)))
+        inspect_link(Link("wide", 13, lambda z: z.sum(axis=1)), "squared")
 
 
 # --- predictions ------------------------------------------------------------------------------
@@ -487,7 +487,7 @@ def test_unbounded_transform_says_that_it_is_simulated() -> None:
 
 def test_truncated_law_drops_what_one_label_in_n_exceeds() -> None:
     n = 2048
-    whole, cut = label_law("he2"), truncated_law("he2", "squared", n)
+    whole, cut = label_law("he2", "squared"), truncated_law("he2", "squared", n)
     # Nodes carry mass: what is left out is at most 1/n, and the next node would be too much.
     level = np.abs(cut.y).max()
     dropped = whole.weights[np.abs(whole.T) > level].sum()

@@ -381,7 +381,7 @@ RELU = 1 / math.sqrt(2 * math.pi)
     ],
 )
 def test_lambda_in_closed_form(link: str, noise: float, expected: list[list[float]]) -> None:
-    law = label_law(link, noise=noise)
+    law = label_law(link, "squared", noise=noise)
     values, errors = law.mean(lambda law: law.T[:, None, None] * second_moments(law))
     # Smooth or kinked along axes: the rule's own tolerance in one and two dimensions, relative to
     # E|T z z| ≤ 20.
@@ -446,7 +446,7 @@ def test_atoms_of_unequal_mass(level: float) -> None:
 
 
 def test_noise_is_one_more_dimension() -> None:
-    law = label_law("cos2z", noise=0.7)
+    law = label_law("cos2z", "squared", noise=0.7)
     assert law.z.shape[1] == law.rank == 1
     variance = (1 + math.exp(-8)) / 2 - math.exp(-4)
     assert law.weights @ law.T**2 == pytest.approx(variance + 0.49, abs=1e-8)
@@ -454,7 +454,7 @@ def test_noise_is_one_more_dimension() -> None:
     assert fourth == pytest.approx(3 * 0.7**4, abs=1e-8)
     wide = Link("wide", MAX_DIMENSIONS, lambda z: z.sum(axis=1) ** 2)
     with pytest.raises(InputError, match="label noise counts as one"):
-        label_law(wide, noise=0.1)
+        label_law(wide, "squared", noise=0.1)
 
 
 @pytest.mark.parametrize(
@@ -527,7 +527,7 @@ def test_truncated_law(n: int) -> None:
 
 def test_truncation_changes_little() -> None:
     """v of he2 loses what lies above the cut, E[T²; |T| > t], and a part of its mean's square."""
-    full, cut = label_law("he2"), truncated_law("he2", "squared", 10**6)
+    full, cut = label_law("he2", "squared"), truncated_law("he2", "squared", 10**6)
     lost = full.weights @ full.T**2 - cut.weights @ cut.T**2
     s = float(norm.isf(0.5e-6))
     tail = 2 * quad(lambda z: phi(z) * (z * z - 1) ** 2 / 2, s, 12)[0]

@@ -170,7 +170,7 @@ def test_finite_size_terms_vanish() -> None:
     """∝ 1/d at fixed α and T."""
     gaps = []
     for dim in (10**4, 10**5):
-        found = predict_trajectory("cos2z", dim=dim, samples=12 * dim, steps=4)
+        found = predict_trajectory("cos2z", "squared", dim=dim, samples=12 * dim, steps=4)
         gaps.append(found.log_odds - np.log(found.asymptotic / (1 - found.asymptotic)))
     # Next to A itself, which falls like 1/d and weighs the hidden part: A = .03 at T = 4, d = 10⁴.
     np.testing.assert_allclose(gaps[0][1:] / gaps[1][1:], 10, rtol=0.05)
@@ -197,7 +197,7 @@ def test_overlaps(case: tuple[str, str, int, int, float]) -> None:
 
 def test_stated_trajectory() -> None:
     """theory.md §4, D1 at cos 2z, d = 1024, α = 16, to three digits."""
-    found = predict_trajectory("cos2z", dim=1024, samples=16 * 1024, steps=8)
+    found = predict_trajectory("cos2z", "squared", dim=1024, samples=16 * 1024, steps=8)
     stated = [0.011, 0.060, 0.224, 0.511, 0.729, 0.852]
     np.testing.assert_allclose(found.asymptotic[[1, 2, 3, 4, 5, 8]], stated, rtol=0, atol=6e-4)
     assert found.error.max() < 1e-9
@@ -206,7 +206,7 @@ def test_stated_trajectory() -> None:
 
 def test_stated_alignment_below_the_threshold() -> None:
     """theory.md N5 at cos 2z, α = 1.2 < α_c: A d at T = 1 and 60, to three digits at d = 10⁵."""
-    found = predict_trajectory("cos2z", dim=10**5, samples=120_000, steps=60)
+    found = predict_trajectory("cos2z", "squared", dim=10**5, samples=120_000, steps=60)
     np.testing.assert_allclose(found.alignment[[1, 60]] * 1e5, [2.03, 27.5], rtol=2e-3)
 
 
@@ -234,8 +234,8 @@ def test_decay_other_than_one(decay: float, rate: float) -> None:
 
 
 def test_rate_does_not_matter_without_decay() -> None:
-    one = predict_trajectory("cos2z", dim=100, samples=900, steps=4)
-    other = predict_trajectory("cos2z", dim=100, samples=900, steps=4, rate=7.5)
+    one = predict_trajectory("cos2z", "squared", dim=100, samples=900, steps=4)
+    other = predict_trajectory("cos2z", "squared", dim=100, samples=900, steps=4, rate=7.5)
     np.testing.assert_array_equal(one.alignment, other.alignment)
 
 
@@ -253,7 +253,7 @@ def test_trajectory_of_given_labels() -> None:
     what is left is the inputs' part of the scatter."""
     dim, n, link = 256, 2048, get_link("cos2z")
     own, population = [], []
-    expected = predict_trajectory("cos2z", dim=dim, samples=n, steps=4)
+    expected = predict_trajectory("cos2z", "squared", dim=dim, samples=n, steps=4)
     for index in range(24):
         rng = np.random.default_rng([index, 5])
         X = rng.standard_normal((n, dim))
@@ -491,14 +491,14 @@ def test_linear_part_removed() -> None:
     dim, samples = 160, 2560
     data = ensemble("cos2z", "squared", dim, samples, 0.0, COUNT, linear=True)
     found = predict_trajectory(
-        "cos2z", dim=dim, samples=samples, steps=STEPS, linear_part_removed=True
+        "cos2z", "squared", dim=dim, samples=samples, steps=STEPS, linear_part_removed=True
     )
-    plain = predict_trajectory("cos2z", dim=dim, samples=samples, steps=STEPS)
+    plain = predict_trajectory("cos2z", "squared", dim=dim, samples=samples, steps=STEPS)
     ratio, error = ratio_of_means(*data.traces(data.powers(STEPS)))
     assert (np.abs(ratio - found.alignment) <= 0.01 * found.alignment + 3 * error).all()
     assert ratio[3] < plain.alignment[3] - 3 * error[3]
     assert found.samples == samples
-    same = predict_trajectory("cos2z", dim=dim, samples=samples - dim, steps=STEPS)
+    same = predict_trajectory("cos2z", "squared", dim=dim, samples=samples - dim, steps=STEPS)
     np.testing.assert_array_equal(found.alignment, same.alignment)
 
 
@@ -510,7 +510,9 @@ def test_linear_part_removed() -> None:
 def test_linear_part_removed_at_a_small_ratio() -> None:
     dim, samples = 128, 512
     data = ensemble("cos2z", "squared", dim, samples, 0.0, 300, linear=True)
-    found = predict_trajectory("cos2z", dim=dim, samples=samples, steps=4, linear_part_removed=True)
+    found = predict_trajectory(
+        "cos2z", "squared", dim=dim, samples=samples, steps=4, linear_part_removed=True
+    )
     ratio, error = ratio_of_means(*data.traces(data.powers(4)))
     assert (np.abs(ratio - found.alignment) <= 0.01 * found.alignment + 3 * error).all()
 
@@ -521,7 +523,7 @@ def test_unbounded_transform(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trajectory, "_MOST_DRAWS", 32)
     dim, samples, steps = 192, 3072, 5
     data = ensemble("he2", "squared", dim, samples, 0.0, COUNT)
-    found = predict_trajectory("he2", dim=dim, samples=samples, steps=steps)
+    found = predict_trajectory("he2", "squared", dim=dim, samples=samples, steps=steps)
     assert found.sampled
     assert (found.error[1:] > 0).all()
     signal, total = data.traces(data.powers(steps))
@@ -543,9 +545,11 @@ def test_unbounded_transform(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_simulated_labels_are_reproducible(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trajectory, "_MOST_DRAWS", 16)
     options: dict[str, Any] = {"dim": 64, "samples": 640, "steps": 3}
-    one = predict_trajectory("he2", **options)
-    np.testing.assert_array_equal(one.alignment, predict_trajectory("he2", **options).alignment)
-    other = predict_trajectory("he2", **options, seed=1)
+    one = predict_trajectory("he2", "squared", **options)
+    np.testing.assert_array_equal(
+        one.alignment, predict_trajectory("he2", "squared", **options).alignment
+    )
+    other = predict_trajectory("he2", "squared", **options, seed=1)
     assert (one.alignment != other.alignment)[1:].all()
     assert (np.abs(one.alignment - other.alignment) <= 5 * (one.error + other.error) + 1e-12).all()
 
@@ -570,9 +574,9 @@ def test_simulated_labels_are_reproducible(monkeypatch: pytest.MonkeyPatch) -> N
     ],
 )
 def test_trajectories_refused(link: str, options: dict[str, Any], message: str) -> None:
-    given: dict[str, Any] = {"dim": 100, "samples": 1000, "steps": 2, **options}
+    given: dict[str, Any] = {"loss": "squared", "dim": 100, "samples": 1000, "steps": 2}
     with pytest.raises(InputError, match=message):
-        predict_trajectory(link, **given)
+        predict_trajectory(link, **given | options)
 
 
 def test_unbounded_transforms_without_a_loss_are_refused() -> None:
@@ -580,14 +584,14 @@ def test_unbounded_transforms_without_a_loss_are_refused() -> None:
     with pytest.raises(InputError, match="not bounded"):
         predict_trajectory("he2", identity, dim=50, samples=500, steps=2)
     bounded = predict_trajectory("cos2z", identity, dim=50, samples=500, steps=2)
-    of_loss = predict_trajectory("cos2z", dim=50, samples=500, steps=2)
+    of_loss = predict_trajectory("cos2z", "squared", dim=50, samples=500, steps=2)
     np.testing.assert_allclose(bounded.asymptotic, of_loss.asymptotic, rtol=1e-9)
     # The finite-size terms differentiate numerically in c, or not at all.
     np.testing.assert_allclose(bounded.alignment, of_loss.alignment, rtol=1e-6)
 
 
 def test_no_steps() -> None:
-    found = predict_trajectory("cos2z", dim=50, samples=500, steps=0)
+    found = predict_trajectory("cos2z", "squared", dim=50, samples=500, steps=0)
     np.testing.assert_allclose(found.alignment, [1 / 50], rtol=1e-12)
 
 

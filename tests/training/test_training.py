@@ -555,7 +555,7 @@ def test_features_ignore_the_trainer_s_arguments(library: str) -> None:
     unlike: dict[str, Any] = {"activation": "relu", "loss": "l1", "steps": 9, "dtype": "float32"}
     other = LayerwiseTrainer(backend=library, remove_linear_part=True, **unlike)
     np.testing.assert_array_equal(plain, other.step(W, a, b, X, y, eta=0.5))
-    defaults: dict[str, Any] = {"beta": 0.0, "activation": "log-cosh", "loss": "squared"}
+    defaults: dict[str, Any] = {"beta": 0.0, "activation": "log-cosh", "loss": "huber"}
     np.testing.assert_array_equal(plain, other.step(W, a, b, X, y, eta=0.5, **defaults))
 
 
