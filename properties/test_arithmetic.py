@@ -28,7 +28,7 @@ SIZES = tuple(
 )
 
 
-COUNTS = CountedOperations("multiply-adds and passes", direction="both", room=MARGIN)
+COUNTS = CountedOperations("multiply-adds and passes", direction="both", margin=MARGIN)
 
 
 def case_of(link, dim, neurons, steps):

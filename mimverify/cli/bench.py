@@ -211,6 +211,6 @@ def _ratio(value: Estimate | None) -> tuple[str, str]:
 
 
 def _short(value: float) -> str:
-    """Three digits, as many as a column has room for."""
+    """Three digits, as many as fit into a column."""
     digits = 0 if value >= 99.95 else 1 if value >= 9.995 else 2
     return f"{value:.{digits}f}"

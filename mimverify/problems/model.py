@@ -29,7 +29,7 @@ _INPUTS, _NOISE = 0, 1
 
 
 #: Normals that a thread draws at a time: they stay in its core's cache until they have been used.
-STRIP = 1 << 16
+CHUNK_ENTRIES = 1 << 16
 # Blocks of each thread between two reports of how far a data set is.
 _ROUND = 8
 # Blocks of float64 that exist at once take at most a tenth of a float32 data set's memory.
@@ -235,7 +235,7 @@ class MultiIndexModel:
         depend on how many rows are drawn, except in the last chunk.
         """
         generator = self.inputs(index, purpose=purpose, seed=seed)
-        height = max(min(STRIP // self.dim, rows), 1)
+        height = max(min(CHUNK_ENTRIES // self.dim, rows), 1)
         in_place = X is not None and not skip and X.dtype == np.float64 and X.flags.carray
         drawn: FloatArray = X if in_place and X is not None else np.empty((height, self.dim))
         for start in range(0, rows, height):

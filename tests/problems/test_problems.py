@@ -166,7 +166,7 @@ def test_filling_reports_its_progress_in_rows(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_rows_longer_than_what_is_drawn_at_a_time() -> None:
-    dim = model_module.STRIP + 7
+    dim = model_module.CHUNK_ENTRIES + 7
     model = MultiIndexModel("he2", dim, seed=2)
     whole = model.sample(5, dtype="float32")
     expected = model.inputs(0).standard_normal((5, dim))

@@ -8,7 +8,7 @@ from mimverify.backends import get_backend
 from mimverify.designs.base import rows_per_block
 from mimverify.experiment.memory_need import MemoryItem
 from mimverify.experiment.resolved import ResolvedConfig
-from mimverify.problems.model import STRIP, blocks_at_once
+from mimverify.problems.model import CHUNK_ENTRIES, blocks_at_once
 from mimverify.problems.streams import BLOCK_ROWS
 from mimverify.support.threads import current_threads
 from mimverify.training.features import FEATURE_BLOCK_ROWS, FEATURE_CHUNK_ROWS
@@ -37,7 +37,7 @@ def labels(config: ResolvedConfig, *, regression: bool = False) -> MemoryItem:
 def drawing(rows: int, dim: int, threads: int) -> MemoryItem:
     """Buffers in which `threads` draw rows of inputs."""
     threads = min(threads, -(-rows // BLOCK_ROWS))
-    buffer = 8 * max(min(STRIP, rows * dim), dim)
+    buffer = 8 * max(min(CHUNK_ENTRIES, rows * dim), dim)
     return MemoryItem("rows being drawn", threads * buffer, f"{threads} threads")
 
 

@@ -19,13 +19,13 @@ class CountedOperations(ExactDecision):
 
     **Arguments**
 
-    - `room`: by how much an exponent may exceed the stated one before it fails.
+    - `margin`: by how much an exponent may exceed the stated one before it fails.
     """
 
     kind: ClassVar[str] = "counted operations"
 
     _: KW_ONLY
-    room: float = 0.5
+    margin: float = 0.5
 
     def open(self) -> CountedOperationsState:
         return CountedOperationsState(self)
@@ -54,7 +54,7 @@ class CountedOperationsState(ExactState):
     def grows(self, name: str, counts: tuple[int, int], what: str, exponent: float) -> None:
         """Compare a count's growth, when `what` doubles, with 2^exponent.
 
-        **Raises** `ClaimFailed` for an exponent that exceeds it by `room` or more.
+        **Raises** `ClaimFailed` for an exponent that exceeds it by `margin` or more.
         """
         slope = float(np.log2(counts[1] / counts[0]))
         excess = slope - exponent
@@ -62,7 +62,7 @@ class CountedOperationsState(ExactState):
         if self._excess is None or not excess <= self._excess:
             self._excess, self._worst_case = excess, repr(self.case)
             self._worst = f"{name} with twice the {what}: exponent {slope:.3g}, expected {exponent}"
-        if not excess < self.decision.room:
+        if not excess < self.decision.margin:
             self._refute(
                 f"{name} grows from {counts[0]} to {counts[1]} with twice the {what}, exponent "
                 f"{slope:.3g}: expected {exponent} ({self.case})"
@@ -81,7 +81,7 @@ class CountedOperationsState(ExactState):
             case=self._worst_case,
             failed=self.refuted,
             excess=self._excess,
-            room=self.decision.room,
+            margin=self.decision.margin,
             worst=self._worst,
             comparisons=self.comparisons,
             counts=dict(self._counts),
@@ -94,9 +94,9 @@ class CountedOperationsEvidence(DecisionEvidence):
 
     **Arguments**
 
-    - `excess`: the largest excess of an exponent; fails from `room` on. None: no exponent was
+    - `excess`: the largest excess of an exponent; fails from `margin` on. None: no exponent was
       compared.
-    - `room`: as in `CountedOperations`.
+    - `margin`: as in `CountedOperations`.
     - `worst`: which count has that exponent, or which count is too small.
     - `comparisons`: their number.
     - `counts`: relative to the textbook's, by name, the largest over all configurations.
@@ -105,7 +105,7 @@ class CountedOperationsEvidence(DecisionEvidence):
     kind: ClassVar[str] = CountedOperations.kind
 
     excess: float | None
-    room: float
+    margin: float
     worst: str
     comparisons: int
     counts: Mapping[str, float]
