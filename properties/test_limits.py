@@ -77,7 +77,7 @@ def reaches_error_floor(trial, case):
     id="collapse",
     statement=(
         "Neurons collapse onto the leading direction: of those that start at random a fraction "
-        "(2/π) arctan|λ_2/λ_1|^T is nearer to the second, and cond(W Uᵀ) grows like κ^T."
+        "(2/π) arctan(|λ_2/λ_1|^T) is nearer to the second, and cond(W Uᵀ) grows like κ^T."
     ),
     source="theory.md §4, D5",
     assumptions=("r = 2", "|λ_1| > |λ_2| > 0", "n/d = 64", "isotropic start, small"),

@@ -34,7 +34,7 @@ class Checkpoint:
 
     **Arguments**
 
-    - `configuration`: what is run, in JSON's terms; a run that resumes must be the same.
+    - `configuration`: what is run, as JSON values; a run that resumes must be the same.
     - `state`: stage 1 after some steps.
     - `record`: what was measured so far, one list for each quantity.
     """

@@ -1,4 +1,4 @@
-"""A configuration as it is run: objects for names, figures for defaults, every value checked."""
+"""A configuration as it is run: objects for names, numbers for defaults, every value checked."""
 
 from __future__ import annotations
 
@@ -119,6 +119,6 @@ class ResolvedConfig:
 
 
 def fields_by_name(config: DataclassInstance) -> Json:
-    """A configuration in JSON's terms, in the order of its fields."""
+    """A configuration as JSON values, in the order of its fields."""
     values = {field.name: getattr(config, field.name) for field in fields(config)}
     return {name: getattr(value, "name", value) for name, value in values.items()}

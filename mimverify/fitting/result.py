@@ -18,7 +18,7 @@ class FitResult:
 
     **Arguments**
 
-    - `configuration`: what was run, with figures for defaults, the rows of each part, the
+    - `configuration`: what was run, with numbers for defaults, the rows of each part, the
       memory estimate, and versions.
     - `singular_values`: of W, `(min(m, d),)` at each of t = 0 … `steps`, largest first.
     - `seconds`: of each step, without measuring; 0 at t = 0.

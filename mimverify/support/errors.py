@@ -23,7 +23,7 @@ class DivergenceError(MimverifyError, ArithmeticError):
     **Arguments**
 
     - `step`: the step, counted from 1, whose result is not usable.
-    - `reason`: why, with the figure that shows it.
+    - `reason`: why, with the number that shows it.
     """
 
     def __init__(self, step: int, reason: str) -> None:

@@ -56,7 +56,7 @@ def check_fits(
     - `what`: what needs them, for the message; `advice` ends it.
     - `device`, `on_host`: as for `available_memory`.
 
-    **Raises** `InputError` with the figures.
+    **Raises** `InputError` with the number of bytes.
     """
     available = available_memory(device, on_host=on_host)
     if available is not None and needed > available:

@@ -121,7 +121,7 @@ class TransformAnalysis(FirstMoments):
 
     @property
     def nothing_learned(self) -> bool:
-        """N1: Λ = 0 and λ_max(E[T² zzᵀ]) ≤ 2 v."""
+        """N1: Λ = 0 and λ_max(E[T² zzᵀ]) ≤ 2 v, so that nothing is learned for n/d → ∞."""
         return self.rank == 0 and self.second_order <= 2 * self.v + CLEARLY * self.second_error
 
     @property

@@ -94,7 +94,7 @@ def bulk_edges(v: float, third: float, *, dim: int, samples: float) -> tuple[flo
 
 
 def collapse_fraction(first: float, second: float, steps: ArrayLike) -> Float64Array:
-    """D5: neurons nearer to direction 2 than to 1 after T steps, (2/π) arctan |λ_2/λ_1|^T.
+    """D5: neurons nearer to direction 2 than to 1 after T steps, (2/π) arctan(|λ_2/λ_1|^T).
 
     Exact in population (n = ∞), r = 2.
     """

@@ -340,7 +340,7 @@ def _control(link: Link, analysis: TransformAnalysis, information: LabelInformat
     parts = []
     if analysis.rank < link.rank:
         if analysis.nothing_learned:
-            what = "Λ = 0 and λ_max(E[T² zzᵀ]) ≤ 2 E T²: nothing is learned"
+            what = "Λ = 0 and λ_max(E[T² zzᵀ]) ≤ 2 E T²: nothing is learned for n ≫ d"
         elif analysis.rank == 0:
             what = (
                 f"Λ = 0, but second order leaves a plateau: squared overlap {analysis.plateau:.3g} "

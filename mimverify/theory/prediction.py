@@ -41,7 +41,7 @@ _DOUBTFUL = 0.1
 _FEW = 12
 
 
-#: Larger figures than this are no sizes of anything.
+#: Larger numbers than this are no sizes of anything.
 LARGEST = 10**15
 
 

@@ -313,6 +313,43 @@ def test_plateau_has_a_threshold_of_second_order() -> None:
     assert curve[-1] == pytest.approx((ratio - 2) / (2 * (ratio - 1)), rel=1e-3)
 
 
+def test_outliers_in_a_window_of_ratios() -> None:
+    """Λ = 0 and u < 2v, yet outliers lead between two ratios: N1's condition is for n/d → ∞.
+
+    T = ±t_k on two shells of |z| with masses p_k and M_k = E[z² − 1; shell]. At an edge w²
+    of the bulk 1/α = Σ p_k t_k² (w² + t_k²)/(w² − t_k²)²; an outlier is beyond it where
+    Σ M_k t_k²/(w² − t_k²) exceeds that.
+    """
+    cut, low = 2.5, 0.072
+    inner = Link(
+        "two shells", 1, lambda z: np.sign(z[:, 0]) * np.where(np.abs(z[:, 0]) > cut, 1, low**0.5)
+    )
+    tail = 2 * norm.sf(cut)
+    mass, square = np.array([tail, 1 - tail]), np.array([1, low])
+    shift = 2 * cut * norm.pdf(cut) * np.array([1, -1])
+
+    def inverse_ratio(w2: float) -> float:
+        return float(np.sum(mass * square * (w2 + square) / (w2 - square) ** 2))
+
+    def beyond(w2: float) -> float:
+        return float(np.sum(shift * square / (w2 - square))) - inverse_ratio(w2)
+
+    variance = np.sum(mass * square)
+    assert np.sum((mass + shift) * square) < 2 * variance
+    first, last = (1 / inverse_ratio(brentq(beyond, *ends)) for ends in ((1.001, 3), (3, 1e3)))
+    assert first < 10 < 100 < last < 200
+    mu = label_measure(label_law(inner, "squared"))
+    found = thresholds(mu)
+    assert found.spectral == pytest.approx([first], rel=1e-6)
+    assert found.descent == math.inf
+    for alpha in (10, 100, last * 0.98):
+        outliers = Resolvent(mu, alpha).leading
+        assert len(outliers) == 2
+        assert all(0 < outlier.squared_overlap < 0.05 for outlier in outliers)
+    for alpha in (first * 0.99, last * 1.02, 1e4):
+        assert not Resolvent(mu, alpha).outliers
+
+
 # --- invariances and orders -------------------------------------------------------------------
 
 

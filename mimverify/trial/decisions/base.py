@@ -124,7 +124,10 @@ class DecisionEvidence(ABC):
     @property
     @abstractmethod
     def fraction_used(self) -> float | None:
-        """The statistic as a fraction of its limit; it ranks records of different kinds."""
+        """The statistic as a fraction of its limit: 1 at the limit, more beyond it; None: no scale.
+
+        It ranks records of different kinds.
+        """
 
     @property
     @abstractmethod

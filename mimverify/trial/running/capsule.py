@@ -183,7 +183,7 @@ def environment() -> Json:
 
 
 def encode_case(case: object) -> Json | None:
-    """A configuration in JSON's terms; None for one of unknown form."""
+    """A configuration as JSON values; None for one of unknown form."""
     try:
         return {"plain": _encode(case)}
     except TypeError:

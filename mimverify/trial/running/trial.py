@@ -327,7 +327,7 @@ class Trial:
         self._declared.omit(decision, reason)
 
     def note(self, **facts: object) -> None:
-        """Add facts about this configuration, in JSON's terms, to the report."""
+        """Add facts about this configuration, as JSON values, to the report."""
         self._notes[-1] |= facts
 
     # -- evidence --------------------------------------------------------------------------
