@@ -1,6 +1,6 @@
 """The process in which an isolated trainer runs, and the shared memory that it uses.
 
-Started by `mimverify.handles.isolated` as `python -m mimverify.handles.worker`; of no use on its
+Started by `mimverify.handles.isolated` through `mimverify.handles.launcher`; of no use on its
 own. Requests and replies are lines of JSON on a socket; arrays travel through two blocks of
 shared memory, one per direction. POSIX only.
 
@@ -111,9 +111,8 @@ class _Server:
 
     def _load(self, request: Json) -> None:
         sys.path[:] = request["path"]
-        # PYTHONPATH was changed to start this worker. Processes that the trainer starts, perhaps
-        # of another version of Python, must get the user's value.
-        os.environ.pop("PYTHONPATH", None)
+        # PYTHONPATH was left out to start this worker. The trainer and the processes that it
+        # starts get the user's value.
         if request["pythonpath"] is not None:
             os.environ["PYTHONPATH"] = request["pythonpath"]
         self._threads = request["threads"]

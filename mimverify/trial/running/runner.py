@@ -5,7 +5,8 @@ seeds belong to a claim, in whichever process it is tried, and each child has th
 time, since they run in parallel.
 
 A child has its own configuration (the suite's pytest.ini) and ignores the user's: no plugin
-autoloading, no PYTEST_ADDOPTS, no rootdir or conftest but the suite's.
+autoloading, no PYTEST_ADDOPTS, no rootdir or conftest but the suite's. Neither the current
+folder nor PYTHONPATH is on its path: the trainer is found by its own process.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+from mimverify.handles.launcher import launch_command
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_environment
 from mimverify.trial.claims.claim import Claim, suite_path
@@ -203,11 +204,13 @@ class _Collector:
 
 def _command(trainer: str, settings: Path, events: int) -> list[str]:
     suite = suite_path()
-    return [
-        sys.executable, "-m", "pytest", "-c", str(suite / "pytest.ini"), "--rootdir", str(suite),
+    # -E: PYTHONPATH is the trainer's, whose worker inherits it. -B: PYTHONDONTWRITEBYTECODE is
+    # ignored with it.
+    return launch_command(
+        "pytest", "-c", str(suite / "pytest.ini"), "--rootdir", str(suite),
         "-p", "no:cacheprovider", "-q", "--trainer", trainer, f"--trial-settings={settings}",
-        f"--trial-events={events}", str(suite),
-    ]  # fmt: skip
+        f"--trial-events={events}", str(suite), flags=("-E", "-B"),
+    )  # fmt: skip
 
 
 def _environment(scratch: Path) -> dict[str, str]:
