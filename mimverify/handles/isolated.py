@@ -40,6 +40,7 @@ from mimverify.handles.worker import Segment
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.closing import Closing
 from mimverify.support.errors import InputError, TrainerError
+from mimverify.support.importing import visible
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_environment
 
@@ -490,7 +491,7 @@ class _Worker:
         start = max(self._stderr_start, size - _STDERR_TAIL)
         text = os.pread(descriptor, _STDERR_TAIL, start).decode(errors="replace")
         lines = text.strip().splitlines()
-        return lines[-1].strip()[:200] if lines else ""
+        return visible(lines[-1].strip()[:200]) if lines else ""
 
     def stop(self, grace: float = 0.0) -> None:
         """End the process and its group, reap it and close all descriptors.

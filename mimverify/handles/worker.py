@@ -182,7 +182,7 @@ def main(arguments: Sequence[str]) -> int:
     with socket.socket(fileno=channel_fd) as channel, channel.makefile("rb") as requests:
         for line in requests:
             reply = server.answer(json.loads(line))
-            if os.getpid() != pid:  # a child that the trainer forked returned from its method
+            if os.getpid() != pid:  # a child that the trainer's construction forked
                 os._exit(0)
             try:
                 channel.sendall(encode(reply))

@@ -13,7 +13,7 @@ from types import ModuleType
 
 from mimverify.support.errors import InputError
 
-__all__ = ["REQUIREMENTS", "load_attribute", "summarise"]
+__all__ = ["REQUIREMENTS", "load_attribute", "summarise", "visible"]
 
 #: Modules that mimverify is and needs; those of the project's dependencies.
 REQUIREMENTS = (
@@ -29,7 +29,15 @@ def summarise(error: BaseException) -> str:
         lines = str(error).strip().splitlines()
     except Exception:  # __str__ may be the user's code
         lines = []
-    return f"{name}: {lines[0][:300]}" if lines else name
+    return visible(f"{name}: {lines[0][:300]}" if lines else name)
+
+
+def visible(text: str) -> str:
+    """Others' text with its control characters spelled out: a terminal would obey them."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def load_attribute(argument: str, spec: str) -> object:

@@ -359,7 +359,7 @@ def test_a_worker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) ->
         SpawnedTrainer("stub_trainers:Scripted", time_limit=TIMEOUT).close()
 
     message = refusal("died", spawn)
-    assert "the worker ended with exit code 1 during the import of stub_trainers" in message
+    assert "the worker ended with exit code 1" in message  # perhaps before it is asked to import
     assert "OSError: no space left" in message
 
 

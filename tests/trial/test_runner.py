@@ -7,11 +7,16 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import mimverify
+from mimverify import LayerwiseTrainer
 from mimverify.support.importing import REQUIREMENTS
+from mimverify.trial import Status, load_claims
+from mimverify.trial.running.session import Session
 
 ROOT = Path(mimverify.__file__).parents[1]
 TIMEOUT = 120.0  # s; generous, for slow machines
@@ -144,3 +149,19 @@ def test_every_dependency_of_the_project_is_a_requirement() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     names = {text.split(">")[0].replace("-", "_") for text in project["dependencies"]}
     assert names <= set(REQUIREMENTS)
+
+
+class Careful(LayerwiseTrainer):
+    """Correct, and raises where NumPy's arithmetic underflows outside its own."""
+
+    def features(self, *arrays: Any, **options: Any) -> Any:
+        np.seterr(all="raise")
+        with np.errstate(all="ignore"):
+            return super().features(*arrays, **options)
+
+
+def test_the_suite_computes_in_an_error_state_of_its_own(claim: str = "gradient-step") -> None:
+    with np.errstate(all="raise"), Session(Careful, claims=claim) as session:
+        verdict = session.verdict(load_claims()[claim])
+        assert verdict.status is Status.PASSED, verdict.message
+        assert np.geterr()["under"] == "raise"

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from mimverify.handles.launcher import launch_command
+from mimverify.support.importing import visible
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_environment
 from mimverify.trial.claims.claim import Claim, suite_path
@@ -244,4 +245,4 @@ def _end(children: Sequence[_Child]) -> None:
 def _last_line(output: BinaryIO) -> str:
     output.seek(0)
     lines = [line for line in output.read().decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "no output"
+    return visible(lines[-1][:300]) if lines else "no output"
