@@ -382,10 +382,12 @@ class _Worker:
         # The parent-death signal is sent when the thread that started the worker ends: only
         # the main thread lasts as long as the process.
         in_main_thread = threading.current_thread() is threading.main_thread()
-        arguments = [*passed, self._owner if in_main_thread else 0]
         return subprocess.Popen(
             launch_command(
-                "mimverify.handles.worker", *map(str, arguments), flags=("-W", "ignore")
+                "mimverify.handles.worker",
+                *map(str, passed),
+                flags=("-W", "ignore"),
+                end_with=self._owner if in_main_thread else None,
             ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

@@ -11,12 +11,10 @@ holds `result`, or `error` with the kind and message of a `TrainerError`.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import math
 import mmap
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -148,35 +146,17 @@ def _failure(kind: str, message: str) -> Json:
     return {"error": {"kind": kind, "message": message}}
 
 
-def _end_with_parent(parent: int) -> None:
-    """Ask the kernel to end this process when the thread that started it ends.
-
-    Best effort, Linux only. Elsewhere an idle worker still notices the closed socket.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    set_death_signal = 1  # PR_SET_PDEATHSIG
-    try:
-        ctypes.CDLL(None).prctl(set_death_signal, int(signal.SIGKILL), 0, 0, 0)
-    except (OSError, AttributeError):
-        return
-    if os.getppid() != parent:  # it ended before the request was made
-        os._exit(0)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Serve until the other end closes the connection.
 
     **Arguments**
 
     - `arguments`: descriptors of the socket, of the shared memory for arguments and of that for
-      results; the id of the process to end with, or 0.
+      results.
     """
-    channel_fd, inbox_fd, outbox_fd, parent = map(int, arguments)
+    channel_fd, inbox_fd, outbox_fd = map(int, arguments)
     for descriptor in (channel_fd, inbox_fd, outbox_fd):
         os.set_inheritable(descriptor, False)  # not inherited by processes that the trainer starts
-    if parent:
-        _end_with_parent(parent)
     server = _Server(Segment(inbox_fd), Segment(outbox_fd))
     pid = os.getpid()
     with socket.socket(fileno=channel_fd) as channel, channel.makefile("rb") as requests:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import json
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import time
 import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +23,7 @@ import mimverify
 from mimverify import LayerwiseTrainer
 from mimverify.support.importing import REQUIREMENTS
 from mimverify.trial import Status, load_claims
+from mimverify.trial.running.scratch_folder import scratch_folder
 from mimverify.trial.running.session import Session
 
 ROOT = Path(mimverify.__file__).parents[1]
@@ -27,6 +35,18 @@ NAMES = (
     "pytest", "numpy", "scipy", "torch", "hypothesis", "mimverify", "click", "sympy", "attr",
     "sitecustomize", "conftest",
 )  # fmt: skip
+
+HANGS = """
+import os, time
+from mimverify import LayerwiseTrainer
+
+class Trainer(LayerwiseTrainer):
+    def features(self, *args, **options):
+        with open("busy.part", "w") as stream:
+            stream.write(f"{os.getpid()} {os.getppid()}")
+        os.rename("busy.part", "busy")
+        time.sleep(600)
+"""
 
 TRAINER = """
 import random
@@ -160,8 +180,118 @@ class Careful(LayerwiseTrainer):
             return super().features(*arrays, **options)
 
 
-def test_the_suite_computes_in_an_error_state_of_its_own(claim: str = "gradient-step") -> None:
-    with np.errstate(all="raise"), Session(Careful, claims=claim) as session:
-        verdict = session.verdict(load_claims()[claim])
+def test_the_suite_computes_in_an_error_state_of_its_own() -> None:
+    with np.errstate(all="raise"), Session(Careful, claims="gradient-step") as session:
+        verdict = session.verdict(load_claims()["gradient-step"])
         assert verdict.status is Status.PASSED, verdict.message
         assert np.geterr()["under"] == "raise"
+
+
+# -- the end of a trial ------------------------------------------------------------------------
+
+
+def is_running(process: int) -> bool:
+    """Whether a process exists and is not a zombie."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + TIMEOUT
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@contextlib.contextmanager
+def hanging(folder: Path, code: str = "") -> Iterator[subprocess.Popen[str]]:
+    """A run whose trainer is in a call that lasts, started with `code` before it."""
+    (folder / "hangs.py").write_text(HANGS)
+    (folder / "kept").mkdir()
+    script = f"import sys\n{code}\nfrom mimverify.cli import main\nmain(sys.argv[1:])"
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, "check", "hangs:Trainer", "--claim", "gradient-step",
+         "--time-limit", "500", "--json", "report.json"],
+        cwd=folder, env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "kept")},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        assert wait_until((folder / "busy").exists)
+        yield child
+    finally:
+        child.kill()
+        child.communicate()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").is_file(), reason="needs Linux")
+def test_a_run_that_is_killed_leaves_no_process_and_no_folder_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hanging(tmp_path) as child:
+        processes = [int(word) for word in (tmp_path / "busy").read_text().split()]
+        assert all(map(is_running, processes))
+        child.kill()
+        child.wait()
+        for process in processes:  # the worker and the suite
+            assert wait_until(lambda process=process: not is_running(process))
+    (left,) = (tmp_path / "kept").iterdir()
+    assert left.name.startswith(f"mimverify-{child.pid}-")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "kept"))
+    with scratch_folder() as own:
+        assert not left.exists()
+        assert own.is_dir()
+        with scratch_folder():
+            assert own.is_dir()
+    assert not own.exists()
+
+
+def test_other_folders_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    dead.wait()
+    kept = [
+        tmp_path / name for name in ("mimverify-", "mimverify-cache", f"mimverify-{os.getpid()}-a")
+    ]
+    used = tmp_path / f"mimverify-{dead.pid}-used"  # by a process of another container
+    for folder in (*kept, used):
+        folder.mkdir()
+        (folder / "file").touch()
+    link = tmp_path / f"mimverify-{dead.pid}-link"
+    link.symlink_to(kept[1])
+    descriptor = os.open(used, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    try:
+        with scratch_folder():
+            assert all((folder / "file").exists() for folder in (*kept, used, link))
+    finally:
+        os.close(descriptor)
+    with monkeypatch.context() as patch:
+        another = os.geteuid() + 1
+        patch.setattr(os, "geteuid", lambda: another)
+        with scratch_folder():
+            assert used.exists()
+    with scratch_folder():
+        assert not used.exists()
+
+
+def test_a_run_in_the_background_ends_on_sigterm(tmp_path: Path) -> None:
+    """A shell starts it with SIGINT ignored, by which the suite is asked to end."""
+    code = (
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from mimverify.trial.running import runner\n"
+        f"runner._GRACE_PERIOD = {10 * TIMEOUT}"  # the suite is not killed: it has to end itself
+    )
+    with hanging(tmp_path, code) as child:
+        child.send_signal(signal.SIGTERM)
+        _, complaint = child.communicate(timeout=TIMEOUT)
+    assert child.returncode == 128 + signal.SIGTERM
+    assert complaint.strip() == "Error: interrupted"
+    assert json.loads((tmp_path / "report.json").read_text())["interrupted"] is True
+    assert not any(map(is_running, map(int, (tmp_path / "busy").read_text().split())))
+    assert not list((tmp_path / "kept").iterdir())

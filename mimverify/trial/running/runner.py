@@ -17,7 +17,6 @@ import os
 import selectors
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +30,7 @@ from mimverify.support.threads import thread_environment
 from mimverify.trial.claims.claim import Claim, suite_path
 from mimverify.trial.running.capsule import capsule_folder
 from mimverify.trial.running.report import TrainerReport
+from mimverify.trial.running.scratch_folder import scratch_folder
 from mimverify.trial.running.settings import TrialSettings
 from mimverify.trial.running.verdict import Verdict
 
@@ -61,11 +61,11 @@ def run_suite(
     if settings.capsules is not None:
         capsule_folder(settings.capsules)  # refused before the work, not after
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="mimverify-") as scratch:
+    with scratch_folder() as scratch:
         children: list[_Child] = []
         try:
             for index, part in enumerate(_balanced_parts(claims, settings.workers)):
-                folder = Path(scratch) / str(index)
+                folder = scratch / str(index)
                 folder.mkdir()
                 own = replace(settings, claims=tuple(part), expression=None, workers=1)
                 children.append(_Child(trainer, own, part, folder))
@@ -210,7 +210,7 @@ def _command(trainer: str, settings: Path, events: int) -> list[str]:
     return launch_command(
         "pytest", "-c", str(suite / "pytest.ini"), "--rootdir", str(suite),
         "-p", "no:cacheprovider", "-q", "--trainer", trainer, f"--trial-settings={settings}",
-        f"--trial-events={events}", str(suite), flags=("-E", "-B"),
+        f"--trial-events={events}", str(suite), flags=("-E", "-B"), end_with=os.getpid(),
     )  # fmt: skip
 
 
