@@ -117,11 +117,17 @@ def _shown(value: object) -> str:
 
 
 def _checked(method: str, value: object, expected: tuple[int, ...]) -> NumpyArray:
-    given = _real_array(method, value)
     allowed = (expected, (*expected, 1)) if method == "predict" else (expected,)
-    if given.shape not in allowed:  # seen before the copy, which may not fit into the memory
-        message = f"{method}() returned an array of shape {given.shape}, expected {expected}"
-        raise TrainerError("shape", message)
+
+    def check_shape(shape: tuple[int, ...]) -> None:  # before a copy, which may not fit in memory
+        if shape not in allowed:
+            message = f"{method}() returned an array of shape {shape}, expected {expected}"
+            raise TrainerError("shape", message)
+
+    if _is_tensor(value):  # converting one may copy it
+        check_shape(tuple(getattr(value, "shape", ())))
+    given = _real_array(method, value)
+    check_shape(given.shape)
     narrow = given.dtype.name == "bfloat16" or (given.dtype.kind == "f" and given.itemsize <= 4)
     array = np.array(given, dtype=np.float32 if narrow else np.float64, order="C").reshape(expected)
     finite = np.isfinite(array)
@@ -139,7 +145,7 @@ def _first_not_finite(method: str, array: NumpyArray, finite: NDArray[np.bool_])
 
 def _real_array(method: str, value: object) -> NumpyArray:
     """What a trainer returned as an array of real numbers, perhaps its own memory."""
-    masked = np.count_nonzero(np.ma.getmaskarray(value)) if np.ma.isMaskedArray(value) else 0
+    masked = _masked_entries(value)
     if masked:
         message = f"{method}() returned a masked array with {masked} masked entries"
         raise TrainerError("non-finite", f"{message}, expected numbers")
@@ -153,6 +159,14 @@ def _real_array(method: str, value: object) -> NumpyArray:
         given = type(value).__name__ if dtype.kind == "O" else f"an array of dtype {dtype}"
         raise TrainerError("dtype", f"{method}() returned {given}, expected real numbers")
     return array
+
+
+def _masked_entries(value: object) -> int:
+    """Masked entries of an array, or of lists of such; NumPy would take what is behind the mask."""
+    if isinstance(value, (list, tuple)):
+        nested = (list, tuple, np.ma.MaskedArray)
+        return sum(_masked_entries(item) for item in value if isinstance(item, nested))
+    return int(np.count_nonzero(np.ma.getmask(value))) if np.ma.isMaskedArray(value) else 0
 
 
 def _on_host(value: ArrayLike) -> ArrayLike:
@@ -169,4 +183,8 @@ def _on_host(value: ArrayLike) -> ArrayLike:
 
 
 def _holds_tensors(values: Iterable[object]) -> bool:
-    return any(callable(getattr(item, "detach", None)) for item in values)
+    return any(map(_is_tensor, values))
+
+
+def _is_tensor(value: object) -> bool:
+    return callable(getattr(value, "detach", None))

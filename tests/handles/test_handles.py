@@ -148,22 +148,25 @@ def test_a_process_that_a_trainer_forks_does_not_return(way: str) -> None:
     assert done.stdout == b"returned "
 
 
-def test_masked_entries_are_no_numbers() -> None:
-    class Masks:
-        def predict(self, X: NumpyArray) -> NumpyArray:
-            return np.ma.masked_array(np.ones(len(X)), mask=np.arange(len(X)) == 1)
+@pytest.mark.parametrize("wrap", [lambda rows: rows, list, lambda rows: [list(r) for r in rows]])
+def test_masked_entries_are_no_numbers(wrap: Any) -> None:
+    rows = np.ma.masked_array(np.ones((M, D)), mask=np.eye(M, D) == 1)
+    message = refusal("non-finite", call_step, wrap(rows))
+    assert message == "step() returned a masked array with 3 masked entries, expected numbers"
+    np.testing.assert_array_equal(call_step(np.ma.masked_array(np.ones((M, D)))), np.ones((M, D)))
 
-    message = refusal("non-finite", call, Masks(), "predict", arrays("X"), {})
-    assert message == "predict() returned a masked array with 1 masked entries, expected numbers"
 
-
-def test_a_wrong_shape_is_refused_before_it_is_copied() -> None:
-    class Huge:
-        def predict(self, X: NumpyArray) -> NumpyArray:
-            return np.broadcast_to(np.float32(0), (2**28, 2**28))  # 2^58 bytes, were it copied
-
-    message = refusal("shape", call, Huge(), "predict", arrays("X"), {})
-    assert "an array of shape (268435456, 268435456)" in message
+@pytest.mark.parametrize("library", ["numpy", "masked", "torch"])
+def test_a_wrong_shape_is_refused_before_it_is_copied(library: str) -> None:
+    """2^57 bytes or more, were it copied."""
+    side = 2**28
+    huge: Any = np.broadcast_to(np.float32(0), (side, side))
+    if library == "masked":
+        huge = np.ma.masked_array(huge)
+    if library == "torch":
+        torch = pytest.importorskip("torch")
+        huge = torch.zeros((), dtype=torch.bfloat16).expand(side, side)  # NumPy has no such type
+    assert f"an array of shape ({side}, {side})" in refusal("shape", call_step, huge)
 
 
 HOSTILE = "\x1b[2J\x07\u202e\udc80\r"
