@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 from mimverify.calibration.counting import Tried, try_at_levels
 from mimverify.calibration.plan import Plan, Unit
 from mimverify.support.errors import LostProcessError, MimverifyError
-from mimverify.support.threads import thread_limit
+from mimverify.support.threads import environment, thread_limit
 from mimverify.trial.claims.claim import Claim, load_claims
 from mimverify.trial.outcomes import Status
 from mimverify.trial.running.session import open_trainer
@@ -61,11 +61,17 @@ def tries(
     waiting = (unit for unit in plan.units() if errors[key(unit)] < _MOST_ERRORS)
     # Workers end when this pipe is closed, as it also is if this process is killed.
     theirs, ours = Pipe(duplex=False)
+    safe_path = os.environ.get("PYTHONSAFEPATH")
     under_way: dict[Future[Tried], Unit] = {}
     with (
         thread_limit(1),
+        # Else the workers would look for the standard library in the current folder first.
+        environment(PYTHONSAFEPATH="1"),
         ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(plan, theirs)
+            workers,
+            mp_context=get_context("spawn"),
+            initializer=_begin,
+            initargs=(plan, theirs, safe_path),
         ) as pool,
     ):
         try:
@@ -125,10 +131,13 @@ class _Worker:
 _worker: _Worker | None = None
 
 
-def _begin(plan: Plan, parent: Connection) -> None:
-    """Initialise a worker process."""
+def _begin(plan: Plan, parent: Connection, safe_path: str | None) -> None:
+    """Initialise a worker process; `safe_path` is the user's PYTHONSAFEPATH, for trainers."""
     global _worker  # noqa: PLW0603 - a process pool keeps no state of its workers elsewhere
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to end
+    os.environ.pop("PYTHONSAFEPATH", None)
+    if safe_path is not None:
+        os.environ["PYTHONSAFEPATH"] = safe_path
     threadpool_limits(1)  # as in any trial, see the plugin
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     _worker = _Worker(plan)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import reprlib
 from collections.abc import Iterable
 from typing import Any
@@ -14,7 +15,7 @@ from mimverify.handles.capabilities import name_of
 from mimverify.handles.methods import OPERATION_COUNTS, SIGNATURES, Arrays, Options
 from mimverify.support.arrays import ArrayLike, NumpyArray
 from mimverify.support.errors import InputError, TrainerError
-from mimverify.support.importing import summarise
+from mimverify.support.importing import summarise, visible
 
 __all__ = ["call", "check_call"]
 
@@ -62,8 +63,8 @@ def call(trainer: object, method: str, arrays: Arrays, options: Options) -> Nump
 
     **Raises** `TrainerError`, of kind `"raised"`: any exception, `SystemExit` included but not
     `KeyboardInterrupt`; `"dtype"`: not an array of real numbers, or not counts; `"shape"`; or
-    `"non-finite"`, naming the first bad entry. `InputError`: the call does not fit the
-    signature, or the trainer does not offer the method.
+    `"non-finite"`, naming the first bad entry, or masked ones. `InputError`: the call does not fit
+    the signature, or the trainer does not offer the method.
     """
     expected = check_call(method, arrays, options)
     function = getattr(trainer, method, None)
@@ -74,13 +75,18 @@ def call(trainer: object, method: str, arrays: Arrays, options: Options) -> Nump
         name: value.item() if isinstance(value, np.generic) else value
         for name, value in options.items()
     }
+    process = os.getpid()
     try:
         value = function(*positional, **keywords)
     except (Exception, SystemExit) as error:
         raise TrainerError("raised", f"{method}() raised {summarise(error)}") from error
-    if method == "operation_counts":
-        return _checked_counts(method, value)
-    return None if expected is None else _checked(method, value, expected)
+    finally:
+        if os.getpid() != process:  # a child that the trainer forked came back from the method
+            os._exit(0)  # its caller waits in the parent, and shares memory with this process
+    with np.errstate(all="ignore"):  # the trainer may have set it to raise
+        if method == "operation_counts":
+            return _checked_counts(method, value)
+        return None if expected is None else _checked(method, value, expected)
 
 
 def _checked_counts(method: str, value: Any) -> NumpyArray:  # Any: whatever was returned
@@ -107,16 +113,23 @@ def _checked_counts(method: str, value: Any) -> NumpyArray:  # Any: whatever was
 
 def _shown(value: object) -> str:
     """`value` on one short line, whatever it is."""
-    return " ".join(reprlib.repr(value).split())
+    return visible(" ".join(reprlib.repr(value).split()))
 
 
 def _checked(method: str, value: object, expected: tuple[int, ...]) -> NumpyArray:
-    array = _real_copy(method, value)
-    if method == "predict" and array.shape == (*expected, 1):
-        array = array.ravel()
-    if array.shape != expected:
-        message = f"{method}() returned an array of shape {array.shape}, expected {expected}"
-        raise TrainerError("shape", message)
+    allowed = (expected, (*expected, 1)) if method == "predict" else (expected,)
+
+    def check_shape(shape: tuple[int, ...]) -> None:  # before a copy, which may not fit in memory
+        if shape not in allowed:
+            message = f"{method}() returned an array of shape {shape}, expected {expected}"
+            raise TrainerError("shape", message)
+
+    if _is_tensor(value):  # converting one may copy it
+        check_shape(tuple(getattr(value, "shape", ())))
+    given = _real_array(method, value)
+    check_shape(given.shape)
+    narrow = given.dtype.name == "bfloat16" or (given.dtype.kind == "f" and given.itemsize <= 4)
+    array = np.array(given, dtype=np.float32 if narrow else np.float64, order="C").reshape(expected)
     finite = np.isfinite(array)
     if not finite.all():
         raise TrainerError("non-finite", _first_not_finite(method, array, finite))
@@ -130,8 +143,12 @@ def _first_not_finite(method: str, array: NumpyArray, finite: NDArray[np.bool_])
     return f"{method}() returned {array[index]} at {place} ({count})"
 
 
-def _real_copy(method: str, value: object) -> NumpyArray:
-    """A private C-contiguous float32 or float64 copy of what a trainer returned."""
+def _real_array(method: str, value: object) -> NumpyArray:
+    """What a trainer returned as an array of real numbers, perhaps its own memory."""
+    masked = _masked_entries(value)
+    if masked:
+        message = f"{method}() returned a masked array with {masked} masked entries"
+        raise TrainerError("non-finite", f"{message}, expected numbers")
     try:
         array = np.asarray(_on_host(value))
     except Exception as error:  # ragged lists, tensors on another device, sparse tensors
@@ -141,9 +158,15 @@ def _real_copy(method: str, value: object) -> NumpyArray:
     if dtype.kind not in "fiu" and dtype.name != "bfloat16":
         given = type(value).__name__ if dtype.kind == "O" else f"an array of dtype {dtype}"
         raise TrainerError("dtype", f"{method}() returned {given}, expected real numbers")
-    narrow = dtype.name == "bfloat16" or (dtype.kind == "f" and dtype.itemsize <= 4)
-    with np.errstate(over="ignore"):  # a long double may leave float64; it is reported below
-        return np.array(array, dtype=np.float32 if narrow else np.float64, order="C")
+    return array
+
+
+def _masked_entries(value: object) -> int:
+    """Masked entries of an array, or of lists of such; NumPy would take what is behind the mask."""
+    if isinstance(value, (list, tuple)):
+        nested = (list, tuple, np.ma.MaskedArray)
+        return sum(_masked_entries(item) for item in value if isinstance(item, nested))
+    return int(np.count_nonzero(np.ma.getmask(value))) if np.ma.isMaskedArray(value) else 0
 
 
 def _on_host(value: ArrayLike) -> ArrayLike:
@@ -160,4 +183,8 @@ def _on_host(value: ArrayLike) -> ArrayLike:
 
 
 def _holds_tensors(values: Iterable[object]) -> bool:
-    return any(callable(getattr(item, "detach", None)) for item in values)
+    return any(map(_is_tensor, values))
+
+
+def _is_tensor(value: object) -> bool:
+    return callable(getattr(value, "detach", None))

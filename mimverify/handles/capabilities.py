@@ -8,7 +8,7 @@ from typing import Any
 
 from mimverify.handles.methods import SIGNATURES
 from mimverify.support.errors import InputError, TrainerError
-from mimverify.support.importing import summarise
+from mimverify.support.importing import summarise, visible
 from mimverify.support.strict_json import Json
 
 __all__ = [
@@ -78,7 +78,9 @@ def _names(value: object) -> tuple[str, ...] | None:
         return None
     if isinstance(value, (set, frozenset)):
         value = sorted(value)
-    if not isinstance(value, (list, tuple)) or not all(isinstance(name, str) for name in value):
+    if not isinstance(value, (list, tuple)) or not all(
+        isinstance(name, str) and name.isprintable() for name in value
+    ):
         raise TypeError(f"expected a list of names, got {value!r}")
     return tuple(value)
 
@@ -103,7 +105,7 @@ def describe(trainer: object) -> Capabilities:
 def name_of(source: object) -> str:
     """What messages call a trainer, its class or the factory that makes it."""
     named = source if hasattr(source, "__qualname__") else type(source)
-    return str(named.__qualname__)
+    return visible(str(named.__qualname__))
 
 
 def methods_of(trainer: object) -> frozenset[str]:

@@ -5,6 +5,12 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
 from mimverify.handles.calling import call
 from mimverify.handles.capabilities import Capabilities, describe, name_of
 from mimverify.handles.construction import check_random_state, new_trainer
@@ -14,6 +20,42 @@ from mimverify.support.closing import Closing
 from mimverify.support.errors import InputError
 
 __all__ = ["InProcessTrainer"]
+
+
+class _TrainersState:
+    """NumPy's error state and Python's filters of warnings, as the trainer has set them.
+
+    They are the trainer's alone: under `np.seterr(all="raise")` or warnings that are errors, the
+    suite's own arithmetic would fail. Without changes the filters are the caller's.
+    """
+
+    def __init__(self) -> None:
+        self._errors = np.geterr()
+        self._filters: Sequence[tuple[object, ...]] | None = None
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """The trainer's state; the caller's again at exit."""
+        before = list(warnings.filters)
+        with np.errstate(**self._errors):
+            if self._filters is not None:
+                _set_filters(self._filters)
+            try:
+                yield
+            finally:
+                self._errors = np.geterr()
+                after = list(warnings.filters)
+                self._filters = None
+                if after != before:
+                    self._filters = after
+                    _set_filters(before)
+
+
+def _set_filters(filters: Sequence[tuple[object, ...]]) -> None:
+    # Only where they differ: each change makes Python forget which warnings it has shown.
+    warnings.filters[:] = filters  # type: ignore[index]
+    with warnings.catch_warnings():
+        pass
 
 
 class InProcessTrainer(Closing):
@@ -33,9 +75,11 @@ class InProcessTrainer(Closing):
         self._source = source
         self._name = name_of(source) if name is None else name
         self._closed = False
-        self._trainer: object | None = new_trainer(source)
+        self._state = _TrainersState()
         self._random_state: int | None = None
-        self._capabilities = describe(self._trainer)
+        with self._state.active():
+            self._trainer: object | None = new_trainer(source)
+            self._capabilities = describe(self._trainer)
 
     @property
     def name(self) -> str:
@@ -51,14 +95,16 @@ class InProcessTrainer(Closing):
         check_random_state(random_state)
         self._trainer = None  # should construction fail, no call may reach the old one
         self._random_state = random_state
-        self._trainer = new_trainer(self._source, random_state)
+        with self._state.active():
+            self._trainer = new_trainer(self._source, random_state)
 
     def call(self, method: str, arrays: Arrays, options: Options) -> NumpyArray | None:
         """See `mimverify.handles.calling.call`."""
         self._check_open()
-        if self._trainer is None:
-            self._trainer = new_trainer(self._source, self._random_state)
-        return call(self._trainer, method, arrays, options)
+        with self._state.active():
+            if self._trainer is None:
+                self._trainer = new_trainer(self._source, self._random_state)
+            return call(self._trainer, method, arrays, options)
 
     def close(self) -> None:
         self._closed = True

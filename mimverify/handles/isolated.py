@@ -34,11 +34,13 @@ from mimverify.handles.calling import check_call
 from mimverify.handles.capabilities import Capabilities
 from mimverify.handles.construction import check_random_state
 from mimverify.handles.framing import encode, read_line
+from mimverify.handles.launcher import launch_command
 from mimverify.handles.methods import Arrays, Options
 from mimverify.handles.worker import Segment
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.closing import Closing
 from mimverify.support.errors import InputError, TrainerError
+from mimverify.support.importing import visible
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_environment
 
@@ -70,7 +72,7 @@ class SpawnedTrainer(Closing):
     **Arguments**
 
     - `spec`: `"module:attribute"`, see `load_source`. The worker can import whatever this
-      process can, and from the current directory first.
+      process can, and from the current directory: see `load_attribute`.
     - `time_limit`: seconds that one call may take. Import and construction may take 60 s if
       that is more.
     - `threads`: threads for BLAS, OpenMP and Torch in the worker; None leaves their defaults.
@@ -258,22 +260,26 @@ def _checked_threads(threads: int | None) -> int | None:
 
 
 def _search_path() -> list[str]:
-    """Where this process looks for modules, the current directory first.
+    """Where a worker looks for a trainer: PYTHONPATH, which this process may have ignored, then
+    where this process looks for modules, the current directory last.
 
     Entries that exist are made absolute; others are left to import hooks, unchanged.
     """
-    entries: list[str] = []
+    here = None
     with contextlib.suppress(OSError):  # the current directory was deleted
-        entries.append(os.getcwd())
-    for entry in sys.path:
-        if isinstance(entry, str) and entry:
-            entries.append(os.path.abspath(entry) if os.path.exists(entry) else entry)
-    return list(dict.fromkeys(entries))
+        here = os.getcwd()
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    entries = [
+        os.path.abspath(entry) if os.path.exists(entry) else entry
+        for entry in (*given, *sys.path)
+        if isinstance(entry, str) and entry
+    ]
+    return [entry for entry in dict.fromkeys(entries) if entry != here] + ([here] if here else [])
 
 
 def _environment(threads: int | None) -> dict[str, str]:
     environment = dict(os.environ)
-    environment["PYTHONPATH"] = os.pathsep.join(_search_path())
+    environment.pop("PYTHONPATH", None)  # the worker's own modules are not looked for there
     if threads is not None:
         environment.update(thread_environment(threads))
     return environment
@@ -376,16 +382,13 @@ class _Worker:
         # The parent-death signal is sent when the thread that started the worker ends: only
         # the main thread lasts as long as the process.
         in_main_thread = threading.current_thread() is threading.main_thread()
-        arguments = [*passed, self._owner if in_main_thread else 0]
         return subprocess.Popen(
-            [
-                sys.executable,
-                "-W",
-                "ignore",
-                "-m",
+            launch_command(
                 "mimverify.handles.worker",
-                *map(str, arguments),
-            ],
+                *map(str, passed),
+                flags=("-W", "ignore"),
+                end_with=self._owner if in_main_thread else None,
+            ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._stderr,
@@ -490,7 +493,7 @@ class _Worker:
         start = max(self._stderr_start, size - _STDERR_TAIL)
         text = os.pread(descriptor, _STDERR_TAIL, start).decode(errors="replace")
         lines = text.strip().splitlines()
-        return lines[-1].strip()[:200] if lines else ""
+        return visible(lines[-1].strip()[:200]) if lines else ""
 
     def stop(self, grace: float = 0.0) -> None:
         """End the process and its group, reap it and close all descriptors.

@@ -1,6 +1,6 @@
 """The process in which an isolated trainer runs, and the shared memory that it uses.
 
-Started by `mimverify.handles.isolated` as `python -m mimverify.handles.worker`; of no use on its
+Started by `mimverify.handles.isolated` through `mimverify.handles.launcher`; of no use on its
 own. Requests and replies are lines of JSON on a socket; arrays travel through two blocks of
 shared memory, one per direction. POSIX only.
 
@@ -11,12 +11,10 @@ holds `result`, or `error` with the kind and message of a `TrainerError`.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import math
 import mmap
 import os
-import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -111,9 +109,8 @@ class _Server:
 
     def _load(self, request: Json) -> None:
         sys.path[:] = request["path"]
-        # PYTHONPATH was changed to start this worker. Processes that the trainer starts, perhaps
-        # of another version of Python, must get the user's value.
-        os.environ.pop("PYTHONPATH", None)
+        # PYTHONPATH was left out to start this worker. The trainer and the processes that it
+        # starts get the user's value.
         if request["pythonpath"] is not None:
             os.environ["PYTHONPATH"] = request["pythonpath"]
         self._threads = request["threads"]
@@ -149,41 +146,23 @@ def _failure(kind: str, message: str) -> Json:
     return {"error": {"kind": kind, "message": message}}
 
 
-def _end_with_parent(parent: int) -> None:
-    """Ask the kernel to end this process when the thread that started it ends.
-
-    Best effort, Linux only. Elsewhere an idle worker still notices the closed socket.
-    """
-    if not sys.platform.startswith("linux"):
-        return
-    set_death_signal = 1  # PR_SET_PDEATHSIG
-    try:
-        ctypes.CDLL(None).prctl(set_death_signal, int(signal.SIGKILL), 0, 0, 0)
-    except (OSError, AttributeError):
-        return
-    if os.getppid() != parent:  # it ended before the request was made
-        os._exit(0)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Serve until the other end closes the connection.
 
     **Arguments**
 
     - `arguments`: descriptors of the socket, of the shared memory for arguments and of that for
-      results; the id of the process to end with, or 0.
+      results.
     """
-    channel_fd, inbox_fd, outbox_fd, parent = map(int, arguments)
+    channel_fd, inbox_fd, outbox_fd = map(int, arguments)
     for descriptor in (channel_fd, inbox_fd, outbox_fd):
         os.set_inheritable(descriptor, False)  # not inherited by processes that the trainer starts
-    if parent:
-        _end_with_parent(parent)
     server = _Server(Segment(inbox_fd), Segment(outbox_fd))
     pid = os.getpid()
     with socket.socket(fileno=channel_fd) as channel, channel.makefile("rb") as requests:
         for line in requests:
             reply = server.answer(json.loads(line))
-            if os.getpid() != pid:  # a child that the trainer forked returned from its method
+            if os.getpid() != pid:  # a child that the trainer's construction forked
                 os._exit(0)
             try:
                 channel.sendall(encode(reply))

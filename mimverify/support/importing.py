@@ -6,10 +6,20 @@ import difflib
 import importlib
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 
 from mimverify.support.errors import InputError
 
-__all__ = ["load_attribute", "summarise"]
+__all__ = ["REQUIREMENTS", "load_attribute", "summarise", "visible"]
+
+#: Modules that mimverify is and needs; those of the project's dependencies.
+REQUIREMENTS = (
+    "mimverify", "numpy", "scipy", "torch", "hypothesis", "pytest", "_pytest", "pluggy", "click",
+    "rich", "array_api_compat", "threadpoolctl",
+)  # fmt: skip
 
 
 def summarise(error: BaseException) -> str:
@@ -19,7 +29,15 @@ def summarise(error: BaseException) -> str:
         lines = str(error).strip().splitlines()
     except Exception:  # __str__ may be the user's code
         lines = []
-    return f"{name}: {lines[0][:300]}" if lines else name
+    return visible(f"{name}: {lines[0][:300]}" if lines else name)
+
+
+def visible(text: str) -> str:
+    """Others' text with its control characters spelled out: a terminal would obey them."""
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def load_attribute(argument: str, spec: str) -> object:
@@ -28,17 +46,22 @@ def load_attribute(argument: str, spec: str) -> object:
     **Arguments**
 
     - `argument`: what the user gave it for, for messages.
-    - `spec`: `"module:attribute"`; both may be dotted. The current directory is importable,
-      as under `python -m`, and stays so: a module may import others from it later.
+    - `spec`: `"module:attribute"`; both may be dotted. The module is that of the current
+      directory where there is one. The directory stays importable, since a module may import
+      others from it later; the standard library and installed packages go before it.
 
     **Raises** `InputError`: the form is wrong, a module is missing (the message names the
-    one that is), the module raises, or it has no such attribute.
+    one that is), the module raises, it has no such attribute, or the module in the current
+    directory has the name of one that Python or mimverify itself needs.
     """
     module_name, attribute = _split(argument, spec)
-    _make_current_directory_importable()
+    here = _make_current_directory_importable()
     importlib.invalidate_caches()
     try:
-        found: object = importlib.import_module(module_name)
+        with _found_first(argument, spec, module_name.partition(".")[0], here):
+            found: object = importlib.import_module(module_name)
+    except InputError:
+        raise
     except ModuleNotFoundError as error:
         raise InputError(_missing_module(module_name, error)) from error
     except (Exception, SystemExit) as error:
@@ -60,13 +83,59 @@ def _split(argument: str, spec: str) -> tuple[str, str]:
     raise InputError(message + hint)
 
 
-def _make_current_directory_importable() -> None:
+def _make_current_directory_importable() -> str | None:
+    """Append it to the path. **Returns** it, or None where it was deleted."""
     try:
         here = os.getcwd()
-    except OSError:  # the directory was deleted; what is importable without it still is
-        return
+    except OSError:  # what is importable without it still is
+        return None
     if here not in sys.path and "" not in sys.path:
-        sys.path.insert(0, here)
+        sys.path.append(here)
+    return here
+
+
+class _FromFolder:
+    """Finds one module in one folder."""
+
+    def __init__(self, name: str, folder: str) -> None:
+        self._name, self._folder = name, folder
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return PathFinder.find_spec(name, [self._folder]) if name == self._name else None
+
+
+@contextmanager
+def _found_first(argument: str, spec: str, name: str, here: str | None) -> Iterator[None]:
+    """Find the module `name` in the folder `here`, before any other place, if it is there.
+
+    It alone: what it imports must not come from there ahead of the standard library.
+    """
+    found = None if here is None or name == "mimverify" else PathFinder.find_spec(name, [here])
+    # mimverify is loaded in any case, and has trainers. A bare folder is no module yet.
+    if here is None or found is None or found.origin is None:
+        yield
+        return
+    needed = "Python" if name in sys.stdlib_module_names else "mimverify"
+    if (needed == "Python" or name in REQUIREMENTS) and not _is_loaded_from(name, found.origin):
+        file = os.path.relpath(found.origin, here)
+        raise InputError(
+            f"{argument}={spec!r}: {file!r} of the current directory has the name of a module that "
+            f"{needed} itself needs; rename it"
+        )
+    finder = _FromFolder(name, here)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+def _is_loaded_from(name: str, origin: str) -> bool:
+    """Whether the module is loaded, from this very file: a checkout is the current directory."""
+    file = getattr(sys.modules.get(name), "__file__", None)
+    return file is not None and os.path.realpath(file) == os.path.realpath(origin)
 
 
 def _missing_module(module_name: str, error: ModuleNotFoundError) -> str:

@@ -45,11 +45,21 @@ def thread_limit(threads: int | None) -> Iterator[None]:
     if threads is None:
         yield
         return
-    before = {name: os.environ.get(name) for name in _VARIABLES}
-    os.environ.update(thread_environment(threads))
+    with (
+        environment(**thread_environment(threads)),
+        threadpool_limits(threads),
+        _torch_limit(threads),
+    ):
+        yield
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Set environment variables, for processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
-        with threadpool_limits(threads), _torch_limit(threads):
-            yield
+        yield
     finally:
         for name, value in before.items():
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})

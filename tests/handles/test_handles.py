@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import inspect
 import json
+import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 
 from mimverify.handles import Capabilities, InProcessTrainer, TrainerHandle
 from mimverify.handles.calling import call
-from mimverify.handles.capabilities import describe
+from mimverify.handles.capabilities import describe, name_of
 from mimverify.handles.construction import load_source, new_trainer
 from mimverify.handles.methods import SIGNATURES
 from mimverify.support.arrays import NumpyArray
@@ -90,6 +92,116 @@ def test_load_source_refuses_other_forms(spec: str) -> None:
 )
 def test_load_source_says_what_is_missing(spec: str, expected: str) -> None:
     assert expected in refusal("import", load_source, spec)
+
+
+# --- what a trainer sets, forks and says ----------------------------------------------
+
+
+class SetsStates:
+    """Turns NumPy's errors and Python's warnings into exceptions, and expects them to stay so."""
+
+    def step(self, W: NumpyArray, *_: NumpyArray, **options: object) -> NumpyArray:
+        if options["activation"] == "set":
+            np.seterr(all="raise")
+            warnings.simplefilter("error")
+        else:
+            assert np.geterr() == dict.fromkeys(("divide", "over", "under", "invalid"), "raise")
+            assert warnings.filters[0][0] == "error"
+        return W
+
+
+def test_what_a_trainer_sets_is_its_own() -> None:
+    with warnings.catch_warnings(), np.errstate(all="ignore"), InProcessTrainer(SetsStates) as own:
+        warnings.simplefilter("ignore")
+        filters = list(warnings.filters)
+        for activation in ("set", "expect", "expect"):
+            given = arrays(*SIGNATURES["step"].arrays)
+            own.call("step", given, {**PHYSICS, "activation": activation})
+            assert np.geterr()["over"] == "ignore"
+            assert list(warnings.filters) == filters
+
+
+FORKS = """
+import os
+import numpy as np
+from mimverify.handles.calling import call
+
+class Forks:
+    def fit(self, X, y):
+        child = os.fork()
+        if child:
+            os.waitpid(child, 0)
+        else:
+            %s
+
+try:
+    call(Forks(), "fit", {"X": np.eye(2), "y": np.ones(2)}, {})
+finally:
+    os.write(1, b"returned ")
+"""
+
+
+@pytest.mark.parametrize("way", ["pass", "raise ValueError", "raise SystemExit", "1 / 0"])
+def test_a_process_that_a_trainer_forks_does_not_return(way: str) -> None:
+    """It would write its result over that of its parent."""
+    done = subprocess.run([sys.executable, "-c", FORKS % way], capture_output=True, check=True)
+    assert done.stdout == b"returned "
+
+
+@pytest.mark.parametrize("wrap", [lambda rows: rows, list, lambda rows: [list(r) for r in rows]])
+def test_masked_entries_are_no_numbers(wrap: Any) -> None:
+    rows = np.ma.masked_array(np.ones((M, D)), mask=np.eye(M, D) == 1)
+    message = refusal("non-finite", call_step, wrap(rows))
+    assert message == "step() returned a masked array with 3 masked entries, expected numbers"
+    np.testing.assert_array_equal(call_step(np.ma.masked_array(np.ones((M, D)))), np.ones((M, D)))
+
+
+@pytest.mark.parametrize("library", ["numpy", "masked", "torch"])
+def test_a_wrong_shape_is_refused_before_it_is_copied(library: str) -> None:
+    """2^57 bytes or more, were it copied."""
+    side = 2**28
+    huge: Any = np.broadcast_to(np.float32(0), (side, side))
+    if library == "masked":
+        huge = np.ma.masked_array(huge)
+    if library == "torch":
+        torch = pytest.importorskip("torch")
+        huge = torch.zeros((), dtype=torch.bfloat16).expand(side, side)  # NumPy has no such type
+    assert f"an array of shape ({side}, {side})" in refusal("shape", call_step, huge)
+
+
+HOSTILE = "\x1b[2J\x07\u202e\udc80\r"
+
+
+class Talks:
+    losses: ClassVar[list[str]] = []
+
+    def predict(self, X: NumpyArray) -> NumpyArray:
+        raise ValueError(f"a{HOSTILE}b")
+
+    def operation_counts(self) -> object:
+        class Shown:
+            def __repr__(self) -> str:
+                return f"a{HOSTILE}b"
+
+        return Shown()
+
+
+@pytest.mark.parametrize("method", ["predict", "operation_counts"])
+def test_control_characters_of_a_trainer_are_made_visible(method: str) -> None:
+    given = arrays("X") if method == "predict" else {}
+    kind = "raised" if method == "predict" else "dtype"
+    message = refusal(kind, call, Talks(), method, given, {})
+    assert message.isprintable()
+    assert r"a\x1b[2J\x07\u202e\udc80" in message
+
+
+def test_declared_names_and_names_of_classes_hold_no_control_characters() -> None:
+    Talks.losses[:] = [f"l1{HOSTILE}"]
+    with pytest.raises(TrainerError, match="expected a list of names") as refused:
+        describe(Talks())
+    assert str(refused.value).isprintable()
+    odd = type("T\x1b[2J", (), {})
+    assert name_of(odd).isprintable()
 
 
 # --- new_trainer ----------------------------------------------------------------------

@@ -1,14 +1,15 @@
 """The pytest plugin that runs the suite: `pytest properties --trainer my_pkg:trainer`.
 
 `mimverify check` runs the same suite through this plugin in child processes and reads the
-events that they write.
+events that they write. Under pytest-xdist each of its workers has a session of its own, and the
+reports of tests carry the verdicts to the process that prints them.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
@@ -26,6 +27,9 @@ from mimverify.trial.running.trial import Trial
 from mimverify.trial.running.verdict import Verdict
 
 _RUN = pytest.StashKey["_Run"]()
+_VERDICT = pytest.StashKey[Verdict]()
+_NO_TRAINER = "name the trainer under trial: --trainer module:attribute"
+_ATTRIBUTE = "mimverify_verdict"  # of a test's report: JSON text, which xdist can send
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -68,8 +72,10 @@ class _Run:
 
     def __init__(self, config: pytest.Config) -> None:
         self.settings = _settings(config)
-        self.verdicts: list[Verdict] = []
+        self.trainer: str | None = config.getoption("trainer")
+        self.verdicts: dict[str, Verdict] = {}  # a test that is run again has a new one
         self.session: Session | None = None
+        self._problem: MimverifyError | None = None
         descriptor = config.getoption("trial_events")
         self.events: TextIO | None = None if descriptor is None else os.fdopen(descriptor, "w")
 
@@ -79,18 +85,35 @@ class _Run:
             self.events.write(json.dumps({"event": event, **record}, allow_nan=False) + "\n")
             self.events.flush()
 
-    def try_claim(self, trial: Trial) -> None:
-        """Try a claim and raise its verdict as an outcome of pytest."""
+    def open(self, planned: Sequence[str]) -> Session:
+        """The session, in which these claims share the time.
+
+        **Raises** `MimverifyError`, each time, if the trainer cannot be used.
+        """
+        if self._problem is not None:
+            raise self._problem
+        if self.session is None:
+            try:
+                if self.trainer is None:
+                    raise InputError(_NO_TRAINER)
+                self.session = Session(self.trainer, self.settings, claims=planned)
+            except MimverifyError as error:
+                self._problem = error
+                raise
+        return self.session
+
+    def try_claim(self, trial: Trial) -> Verdict:
+        """The verdict of one claim."""
         assert self.session is not None
         self.report("start", claim=trial.claim.id)
         verdict = self.session.verdict(trial)
-        self.verdicts.append(verdict)
         self.report("verdict", verdict=verdict.to_json())
-        conclude(verdict)
+        return verdict
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_RUN] = _Run(config)
+    run = config.stash[_RUN] = _Run(config)
+    config.pluginmanager.register(_Collector(run), "mimverify-verdicts")
     # The suite's own matrix products are small: its threads would spin on cores that the trainer
     # needs, and the last bits of its oracle would depend on their number.
     threadpool_limits(1)
@@ -133,34 +156,67 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtestloop(session: pytest.Session) -> None:
     """Open the trainer once the claims are selected; the default loop then runs them."""
     config = session.config
-    planned = [item.claim.id for item in session.items if isinstance(item, ClaimTest)]
+    planned = _planned(session)
     if config.option.collectonly or not planned:
         return
     run = config.stash[_RUN]
-    if config.getoption("trainer") is None:
-        raise pytest.UsageError("name the trainer under trial: --trainer module:attribute")
+    if run.trainer is None:
+        raise pytest.UsageError(_NO_TRAINER)
     try:
         # The selected claims share the time, whichever option deselected the others.
-        run.session = Session(config.getoption("trainer"), run.settings, claims=planned)
+        opened = run.open(planned)
     except MimverifyError as error:
         kind = error.kind if isinstance(error, TrainerError) else "input"
         run.report("unusable", kind=kind, message=str(error))
         raise pytest.UsageError(str(error)) from None
-    run.report("begin", capabilities=run.session.handle.capabilities.to_json(), claims=planned)
+    run.report("begin", capabilities=opened.handle.capabilities.to_json(), claims=planned)
+
+
+def _planned(session: pytest.Session) -> list[str]:
+    return [item.claim.id for item in session.items if isinstance(item, ClaimTest)]
 
 
 @pytest.fixture
 def trial(request: pytest.FixtureRequest) -> Trial:
     """The trial of the test's claim, within the claim's share of the time."""
-    session = request.config.stash[_RUN].session
-    assert session is not None
     assert isinstance(request.node, ClaimTest)
+    try:
+        # A worker of pytest-xdist has a loop of its own, which has not opened it.
+        session = request.config.stash[_RUN].open(_planned(request.session))
+    except MimverifyError as error:
+        pytest.fail(str(error), pytrace=False)
     return session.trial(request.node.claim)
 
 
-def try_claim(trial: Trial, pytestconfig: pytest.Config) -> None:
+def try_claim(trial: Trial, request: pytest.FixtureRequest) -> None:
     """The body of each claim's test."""
-    pytestconfig.stash[_RUN].try_claim(trial)
+    verdict = request.config.stash[_RUN].try_claim(trial)
+    request.node.stash[_VERDICT] = verdict
+    conclude(verdict)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    verdict = item.stash.get(_VERDICT, None)
+    if verdict is not None and call.when == "call":
+        setattr(report, _ATTRIBUTE, json.dumps(verdict.to_json(), allow_nan=False))
+    return report
+
+
+class _Collector:
+    """Keeps the verdicts that reports carry, from this process or from workers."""
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        text = getattr(report, _ATTRIBUTE, None)
+        if text is not None:
+            verdict = Verdict.from_json(json.loads(text))
+            self._run.verdicts[verdict.id] = verdict
 
 
 def conclude(verdict: Verdict) -> None:
@@ -182,7 +238,8 @@ def pytest_terminal_summary(
     run = config.stash[_RUN]
     if run.verdicts and run.events is None:
         terminalreporter.section("trial")
-        print_verdicts(config.getoption("trainer"), run.verdicts)
+        ordered = [run.verdicts[name] for name in run.settings.selected() if name in run.verdicts]
+        print_verdicts(str(run.trainer), ordered)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

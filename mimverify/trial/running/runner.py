@@ -5,7 +5,8 @@ seeds belong to a claim, in whichever process it is tried, and each child has th
 time, since they run in parallel.
 
 A child has its own configuration (the suite's pytest.ini) and ignores the user's: no plugin
-autoloading, no PYTEST_ADDOPTS, no rootdir or conftest but the suite's.
+autoloading, no PYTEST_ADDOPTS, no rootdir or conftest but the suite's. Neither the current
+folder nor PYTHONPATH is on its path: the trainer is found by its own process.
 """
 
 from __future__ import annotations
@@ -16,19 +17,20 @@ import os
 import selectors
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+from mimverify.handles.launcher import launch_command
+from mimverify.support.importing import visible
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_environment
 from mimverify.trial.claims.claim import Claim, suite_path
 from mimverify.trial.running.capsule import capsule_folder
 from mimverify.trial.running.report import TrainerReport
+from mimverify.trial.running.scratch_folder import scratch_folder
 from mimverify.trial.running.settings import TrialSettings
 from mimverify.trial.running.verdict import Verdict
 
@@ -59,11 +61,11 @@ def run_suite(
     if settings.capsules is not None:
         capsule_folder(settings.capsules)  # refused before the work, not after
     started = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="mimverify-") as scratch:
+    with scratch_folder() as scratch:
         children: list[_Child] = []
         try:
             for index, part in enumerate(_balanced_parts(claims, settings.workers)):
-                folder = Path(scratch) / str(index)
+                folder = scratch / str(index)
                 folder.mkdir()
                 own = replace(settings, claims=tuple(part), expression=None, workers=1)
                 children.append(_Child(trainer, own, part, folder))
@@ -203,11 +205,13 @@ class _Collector:
 
 def _command(trainer: str, settings: Path, events: int) -> list[str]:
     suite = suite_path()
-    return [
-        sys.executable, "-m", "pytest", "-c", str(suite / "pytest.ini"), "--rootdir", str(suite),
+    # -E: PYTHONPATH is the trainer's, whose worker inherits it. -B: PYTHONDONTWRITEBYTECODE is
+    # ignored with it.
+    return launch_command(
+        "pytest", "-c", str(suite / "pytest.ini"), "--rootdir", str(suite),
         "-p", "no:cacheprovider", "-q", "--trainer", trainer, f"--trial-settings={settings}",
-        f"--trial-events={events}", str(suite),
-    ]  # fmt: skip
+        f"--trial-events={events}", str(suite), flags=("-E", "-B"), end_with=os.getpid(),
+    )  # fmt: skip
 
 
 def _environment(scratch: Path) -> dict[str, str]:
@@ -241,4 +245,4 @@ def _end(children: Sequence[_Child]) -> None:
 def _last_line(output: BinaryIO) -> str:
     output.seek(0)
     lines = [line for line in output.read().decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1][:300] if lines else "no output"
+    return visible(lines[-1][:300]) if lines else "no output"
