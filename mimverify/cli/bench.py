@@ -7,11 +7,19 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 
 import click
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.cli.options import check_writable, deliver, json_option, seed_option, threads_option
+from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.options import (
+    PageConsole,
+    check_writable,
+    deliver,
+    json_option,
+    seed_option,
+    threads_option,
+)
 from mimverify.performance.competitors import (
     COMPETITORS,
     STARTS,
@@ -35,10 +43,12 @@ Examples:
   mimverify bench
   mimverify bench -d 1024 -m 64 --start symmetric --json bench.json
   mimverify bench --contender numpy --contender jax --rounds 15
+
+{codes}
 """
 
 
-@click.command(epilog=_EPILOG.format(names=", ".join(COMPETITORS)))
+@click.command(epilog=_EPILOG.format(names=", ".join(COMPETITORS), codes=exit_codes("bench")))
 @click.option(
     "-d", "--dim", "dims", type=int, multiple=True, metavar="D", default=(512, 1024, 2048),
     show_default=True, help="Input dimensions; repeat the option.",
@@ -124,7 +134,7 @@ def _problems(
 
 
 def _run(benchmark: BenchmarkRun, problems: list[Problem], quiet: bool) -> None:
-    console = Console(stderr=True)
+    console = PageConsole(stderr=True)
     shown = not quiet and sys.stderr.isatty()
     with console.status("", spinner="dots") if shown else nullcontext() as status:
 

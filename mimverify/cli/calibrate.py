@@ -16,7 +16,8 @@ from mimverify.calibration.plan import Plan, Unit
 from mimverify.calibration.rates import BOUND_RISK
 from mimverify.calibration.result import TOTAL_RISK, Calibration, EventRate, Row
 from mimverify.calibration.running import tries
-from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
+from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.options import PageConsole, check_writable, json_option, write_json
 from mimverify.cli.trial_options import trial_options
 from mimverify.support.errors import InputError
 from mimverify.support.validation import number
@@ -28,12 +29,7 @@ from mimverify.trial.running.settings import TrialSettings
 _LEVELS = (0.1, 0.01)
 
 
-@click.command(
-    epilog=(
-        "Exit code: 0 no level is exceeded, 1 alarms are more frequent than a level allows or a "
-        "claim could not be tried, 2 wrong usage or input."
-    )
-)
+@click.command(epilog=exit_codes("calibrate"))
 @click.argument("trainers", nargs=-1, metavar="[TRAINER]...")
 @trial_options(
     "profile", "claims", "expression", "seed",
@@ -94,7 +90,7 @@ def calibrate(
     for trainer in plan.trainers:  # so that a wrong name is refused at once
         open_trainer(trainer, call_seconds=plan.profile.call_seconds, threads=1).close()
     calibration = Calibration(plan)
-    console = PipedConsole(stderr=json_path == "-")
+    console = PageConsole(stderr=json_path == "-")
     interrupted = True
     try:
         _run(calibration, workers, console)

@@ -7,11 +7,13 @@ import sys
 import click
 import numpy as np
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.options import (
+    PageConsole,
     check_writable,
     deliver,
     json_option,
@@ -45,8 +47,10 @@ Examples:
   mimverify compare                        # the whole table: some minutes
   mimverify compare cos2z tanh3 --loss huber --ratio 16 --dim 256
 
-Exit code: 0 no contradiction; 1 a gap beyond 1 % that chance explains with probability below
-{_FAMILY:g} in the whole table; 2 wrong usage or input.
+A gap beyond 1 % is a contradiction if chance explains it with probability below {_FAMILY:g} in the
+whole table.
+
+{exit_codes("compare")}
 """
 
 
@@ -178,7 +182,7 @@ def _progress() -> Progress:
         BarColumn(bar_width=24),
         TextColumn("{task.completed} of {task.total}"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=PageConsole(stderr=True),
         transient=True,
         disable=not sys.stderr.isatty(),
     )

@@ -12,12 +12,14 @@ from typing import Any, TypeVar
 
 import click
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.options import (
+    PageConsole,
     check_distinct,
     check_writable,
     deliver,
@@ -48,8 +50,7 @@ Examples:
   mimverify fit table.parquet --labels price --dtype float32 --json fit.json
   mimverify fit X.npy --labels y.npy --activation softplus --remove-linear-part
 
-Exit code: 0 the run is complete; 1 it diverged; 2 wrong usage or input; 130 and 143
-after Ctrl-C and SIGTERM. The steps finished so far are reported in any case.
+{exit_codes("fit")} The steps finished so far are reported in any case.
 """
 
 
@@ -151,9 +152,11 @@ def fit(
                 progress.stop()
                 _report(result, json_path, quiet)
             raise
-    if save_path is not None:
-        write_arrays(save_path, result.arrays())
-    _report(result, json_path, quiet)
+    try:
+        if save_path is not None:
+            write_arrays(save_path, result.arrays())
+    finally:
+        _report(result, json_path, quiet)
 
 
 @contextmanager
@@ -183,7 +186,7 @@ def _progress(quiet: bool) -> Progress:
         BarColumn(bar_width=24),
         TextColumn("{task.completed} of {task.total} rows"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=PageConsole(stderr=True),
         transient=True,
         disable=quiet or not sys.stderr.isatty(),
     )

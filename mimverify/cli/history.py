@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.options import (
     check_distinct,
     check_writable,
@@ -33,7 +34,7 @@ and every run is; runs are distinguished by their start, so a copy of a run conf
 suspect that was not repeated does not fail the gate: the command that repeats it is printed. A
 ratio whose benchmark broke fails it at once.
 
-Exit code: 0, 1 the gate failed, 2 wrong input.
+{exit_codes("history")}
 
 \b
 Examples:

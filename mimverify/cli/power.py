@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
+from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.options import PageConsole, check_writable, json_option, write_json
 from mimverify.cli.trial_options import trial_options
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
@@ -40,12 +41,7 @@ _LETTERS = string.ascii_lowercase + string.ascii_uppercase
 OnEvent = Callable[[str, Json], None]
 
 
-@click.command(
-    epilog=(
-        "Exit code: 0 every mutant was caught, 1 a mutant survived or, in a full matrix, a claim "
-        "caught nothing and is not justified, 2 wrong usage or input."
-    )
-)
+@click.command(epilog=exit_codes("power"))
 @click.option(
     "--mutant", "mutants", multiple=True, metavar="NAME", help="Only this mutant; repeatable."
 )
@@ -86,7 +82,7 @@ def power(
         claims=[name for name in select_claims(None) if name in tried],
         full=not (mutants or categories or settings.claims or fastest),
     )
-    console = PipedConsole(stderr=json_path == "-")
+    console = PageConsole(stderr=json_path == "-")
     interrupted = True
     try:
         with closing(_trials(plan, settings, workers, console)) as rows:

@@ -8,6 +8,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.options import (
     check_writable,
     deliver,
@@ -34,7 +35,7 @@ Examples:
   mimverify predict tanh3 --loss huber --dim 100000000 --samples 1600000000
   mimverify predict z1z2 --loss l1 --noise 0.3 --json -
 
-Exit code: 0 predicted; 2 wrong usage or input.
+{exit_codes("predict")}
 """
 
 

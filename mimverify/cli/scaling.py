@@ -9,25 +9,27 @@ from typing import Any
 
 import click
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.options import (
+    PageConsole,
     check_distinct,
     check_writable,
     deliver,
     json_option,
     seed_option,
     threads_option,
+    write_bytes,
 )
 from mimverify.cli.problem_options import problem_option
 from mimverify.scaling import ScalingLaw, measure_scaling
 from mimverify.scaling.figure import FORMATS, draw_scaling
 from mimverify.support.errors import InputError, MimverifyError
-from mimverify.support.files import atomic_write
 
-_EPILOG = """
+_EPILOG = f"""
 Every run is one of the reference trainer on a Gaussian design that is revealed only as far as
 training uses it: exact in law, never stored. Its start has few neurons, all of
 alignment r/d exactly, so that single runs scatter little.
@@ -37,6 +39,8 @@ Examples:
   mimverify scaling cos2z --figure scaling.png
   mimverify scaling z1z2 --loss huber -T 2 -T 3 -d 1000 -d 10000 -d 100000
   mimverify scaling cos2z --memory 4e9 --precision 0.01 --json scaling.json
+
+{exit_codes("scaling")}
 """
 
 
@@ -88,7 +92,7 @@ def scaling(
     def keep(law: ScalingLaw) -> None:
         so_far[:] = [law]
 
-    console = Console(stderr=True)
+    console = PageConsole(stderr=True)
     try:
         with console.status("", spinner="dots") if _shown(quiet) else _Silent() as status:
             measure_scaling(
@@ -119,7 +123,7 @@ def _deliver(
         lambda: _page(law, figure_path if drawn else None),
     )
     if figure_path is not None and drawn:
-        atomic_write(Path(figure_path), draw_scaling(law, file_format))
+        write_bytes(figure_path, draw_scaling(law, file_format))
 
 
 class _Silent:

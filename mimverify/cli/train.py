@@ -18,8 +18,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
+from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.forecast import Forecast, forecast
 from mimverify.cli.options import (
+    PageConsole,
     check_distinct,
     check_writable,
     json_option,
@@ -62,8 +64,7 @@ Examples:
   # plain gradient descent from the symmetric start
   mimverify train he2 --steps 20 --schedule constant --eta 50 --no-centre
 
-Exit code: 0 the run is complete; 1 it diverged; 2 wrong usage or input; 130 and 143
-after Ctrl-C and SIGTERM. The steps finished so far are reported in any case.
+{exit_codes("train")} The steps finished so far are reported in any case.
 """
 
 
@@ -231,15 +232,19 @@ def _report(
     stopped = result.interrupted or result.error is not None
     if result.error is not None and not result.alignment:
         return  # the error message suffices
-    if json_path is not None:
-        record = result.to_json()
-        if expected is not None:
-            record["predicted_alignment"] = expected.to_json()
-        write_json(json_path, record)
+    record = result.to_json()
+    if expected is not None:
+        record["predicted_alignment"] = expected.to_json()
     saved = save_path is not None and bool(result.alignment)
-    if save_path is not None and saved:
-        write_arrays(save_path, result.arrays())
-    view.show(_tables(result, expected))
+    try:  # what cannot be written leaves the rest
+        if json_path is not None:
+            write_json(json_path, record)
+    finally:
+        try:
+            if save_path is not None and saved:
+                write_arrays(save_path, result.arrays())
+        finally:
+            view.show(_tables(result, expected))
     if saved and stopped:
         view.show([f"{save_path} holds the start and the {_plural(result.steps)} taken."])
 
@@ -273,7 +278,7 @@ class _View:
         # Not rich's own check: FORCE_COLOR makes it treat any file as a terminal.
         terminals = [out and sys.stdout.isatty(), sys.stderr.isatty()]
         if progress and any(terminals):
-            self._console = Console(stderr=not terminals[0])
+            self._console = PageConsole(stderr=not terminals[0])
             self._live = Live(
                 get_renderable=self._render,
                 console=self._console,
