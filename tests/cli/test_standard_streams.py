@@ -36,7 +36,7 @@ QUICK = {
     "wrong": (["predict", "q…×"], 2),
 }  # fmt: skip
 #: Those whose JSON has more than ASCII.
-JSON = {name: QUICK[name] for name in ("claims", "inspect", "predict")}
+JSON = {name: QUICK[name] for name in ("claims", "inspect", "claim")}
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_what_the_encoding_lacks_is_replaced(folder: Path, name: str, encoding: 
     assert not set(text) & set("─│┏┃â")
 
 
-@pytest.mark.parametrize(("name", "encoding"), zip(JSON, ENCODINGS, strict=True))
+@pytest.mark.parametrize(("name", "encoding"), list(zip(JSON, ENCODINGS, strict=True)))
 def test_json_is_strict_in_every_encoding(folder: Path, name: str, encoding: str) -> None:
     arguments, code = JSON[name]
     done = run(folder, *arguments, "--json", "-", env={"PYTHONIOENCODING": encoding})
