@@ -110,6 +110,9 @@ def _run(arguments: Sequence[str] | None, context: dict[str, str | None]) -> int
     except (KeyboardInterrupt, click.Abort):
         _print_error("interrupted")
         return _interrupted
+    except MemoryError as error:  # of sizes that no check beforehand refused
+        _print_error(f"not enough memory ({str(error) or 'for this run'}): expected smaller sizes")
+        return 2
     except OSError as error:
         if error.errno not in _UNWRITABLE:
             raise

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import Count
 from mimverify.cli.options import (
     PageConsole,
     check_writable,
@@ -50,14 +51,14 @@ Examples:
 
 @click.command(epilog=_EPILOG.format(names=", ".join(COMPETITORS), codes=exit_codes("bench")))
 @click.option(
-    "-d", "--dim", "dims", type=int, multiple=True, metavar="D", default=(512, 1024, 2048),
+    "-d", "--dim", "dims", type=Count(), multiple=True, metavar="D", default=(512, 1024, 2048),
     show_default=True, help="Input dimensions; repeat the option.",
 )  # fmt: skip
 @click.option(
-    "-m", "--neurons", type=int, multiple=True, metavar="M", default=(64, 16),
+    "-m", "--neurons", type=Count(), multiple=True, metavar="M", default=(64, 16),
     show_default=True, help="Neurons; repeat the option.",
 )  # fmt: skip
-@click.option("--ratio", type=int, default=16, show_default=True, metavar="R",
+@click.option("--ratio", type=Count(), default=16, show_default=True, metavar="R",
               help="Samples for each dimension, n/d.")  # fmt: skip
 @click.option("--dtype", default="float32", show_default=True, metavar="F",
               help="float32 or float64.")  # fmt: skip
@@ -65,7 +66,7 @@ Examples:
     "--start", default="both", show_default=True, metavar="|".join((*STARTS, "both")),
     help="A network without structure, one of mirrored pairs, or one after the other.",
 )  # fmt: skip
-@click.option("--rounds", type=int, default=7, show_default=True,
+@click.option("--rounds", type=Count(maximum=10**6), default=7, show_default=True,
               help="How often each competitor is timed, in turn.")  # fmt: skip
 @click.option(
     "--contender", "competitors", multiple=True, metavar="NAME",

@@ -17,6 +17,7 @@ from mimverify.calibration.rates import BOUND_RISK
 from mimverify.calibration.result import TOTAL_RISK, Calibration, EventRate, Row
 from mimverify.calibration.running import tries
 from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import PARALLEL, Count, Number
 from mimverify.cli.options import PageConsole, check_writable, json_option, write_json
 from mimverify.cli.trial_options import trial_options
 from mimverify.support.errors import InputError
@@ -42,7 +43,7 @@ _LEVELS = (0.1, 0.01)
     },
 )  # fmt: skip
 @click.option(
-    "--level", "levels", type=float, multiple=True, default=_LEVELS, show_default=True,
+    "--level", "levels", type=Number(), multiple=True, default=_LEVELS, show_default=True,
     help="False-alarm probability to calibrate at; repeatable.",
 )  # fmt: skip
 @click.option(
@@ -54,11 +55,11 @@ _LEVELS = (0.1, 0.01)
     ),
 )
 @click.option(
-    "--seeds", type=click.IntRange(min=1), default=300, show_default=True,
+    "--seeds", type=Count(1), default=300, show_default=True,
     help="Master seeds from which each claim is tried.",
 )  # fmt: skip
 @click.option(
-    "-n", "--workers", type=click.IntRange(min=1), default=1, show_default=True,
+    "-n", "--workers", type=PARALLEL, default=1, show_default=True,
     help="Processes that share the trials.",
 )  # fmt: skip
 @json_option

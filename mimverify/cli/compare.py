@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import Count
 from mimverify.cli.options import (
     PageConsole,
     check_writable,
@@ -21,6 +22,7 @@ from mimverify.cli.options import (
     threads_option,
 )
 from mimverify.cli.problem_options import problem_option
+from mimverify.support.memory import check_fits
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_limit
 from mimverify.theory.comparison import (
@@ -71,8 +73,13 @@ whole table.
 @problem_option("dim", default=512)
 @problem_option("noise")
 @click.option(
-    "--seeds", type=int, default=20, show_default=True, metavar="K", help="Data sets per row."
-)
+    "--seeds",
+    type=Count(maximum=10**6),
+    default=20,
+    show_default=True,
+    metavar="K",
+    help="Data sets per row.",
+)  # fmt: skip
 @problem_option("steps", default=8, help="Steps of stage 1.")
 @seed_option
 @threads_option
@@ -96,6 +103,10 @@ def compare(
     follows. An unbounded T is predicted from each data set's own labels.
     """
     check_writable("--json", json_path)
+    for ratio in ratios or RATIOS:
+        if ratio > 0 and dim > 0:
+            matrix = 8 * dim * round(ratio * dim)
+            check_fits(matrix, f"ratio={ratio:g}, dim={dim}: the inputs of a data set")
     results: list[Comparison] = []
     with _progress() as progress, thread_limit(threads):
         task = progress.add_task("data sets", total=None)

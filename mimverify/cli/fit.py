@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
     PageConsole,
     check_distinct,
@@ -69,7 +70,7 @@ def _parameter(name: str, *declarations: str, **settings: Any) -> Callable[[_Com
     help="Labels: a .npy file, or the name of a column of the Parquet file X.",
 )  # fmt: skip
 @click.option(
-    "--test-fraction", type=click.FloatRange(0, 1, max_open=True), default=0.1,
+    "--test-fraction", type=Number(minimum=0, below=1), default=0.1,
     show_default=True, metavar="F",
     help="Share of the rows, the last ones, kept for the test; 0: none.",
 )  # fmt: skip
@@ -85,9 +86,9 @@ def _parameter(name: str, *declarations: str, **settings: Any) -> Callable[[_Com
     help="Step sizes: beta = 1/eta with eta such that the largest neuron keeps its norm, or "
     "the eta and beta given.",
 )  # fmt: skip
-@_parameter("eta", "--eta", type=float, help="Learning rate of the constant schedule.")
-@_parameter("beta", "--beta", type=float, help="Weight decay of the constant schedule.")
-@_parameter("init_norm", "--init-norm", type=float, help="Norm of each neuron at the start.")
+@_parameter("eta", "--eta", type=Number(), help="Learning rate of the constant schedule.")
+@_parameter("beta", "--beta", type=Number(), help="Weight decay of the constant schedule.")
+@_parameter("init_norm", "--init-norm", type=Number(), help="Norm of each neuron at the start.")
 @_parameter(
     "remove_linear_part", "--remove-linear-part/--keep-linear-part",
     help="First regress the labels on the inputs, with the same loss; for activations with a "
@@ -96,11 +97,15 @@ def _parameter(name: str, *declarations: str, **settings: Any) -> Callable[[_Com
 @_parameter(
     "centre", "--centre/--no-centre", help="First fit the constant output, with the same loss."
 )
-@_parameter("ridge", "--ridge", type=float, help="Penalty of stage 2, per unit feature variance.")
+@_parameter(
+    "ridge", "--ridge", type=Number(), help="Penalty of stage 2, per unit feature variance."
+)
 @_parameter(
     "readout", "--readout", metavar="closed-form|gradient-descent", help="Solver of stage 2."
 )
-@_parameter("readout_neurons", "--readout-neurons", type=int, help="Random features of stage 2.")
+@_parameter(
+    "readout_neurons", "--readout-neurons", type=Count(), help="Random features of stage 2."
+)
 @seed_option
 @threads_option
 @json_option

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
     check_distinct,
     check_writable,
@@ -48,10 +49,10 @@ Examples:
 @click.argument("results", default="asv_benchmarks/results")
 @click.option("--html", "html_path", metavar="FILE",
               help="Write a page that needs no network; '-' for standard output.")  # fmt: skip
-@click.option("--from-dim", type=click.IntRange(min=1), default=1, metavar="D",
+@click.option("--from-dim", type=Count(1), default=1, metavar="D",
               help="Fit slopes to d ≥ D only, where overhead no longer counts.")  # fmt: skip
 @click.option("--gate", is_flag=True, help="Exit with 1 if a ratio regressed, or broke.")
-@click.option("--threshold", type=float, default=1.1, show_default=True,
+@click.option("--threshold", type=Number(), default=1.1, show_default=True,
               help="Multiple of the best step that a ratio may reach.")  # fmt: skip
 @click.option("--confirm", "confirmations", multiple=True, metavar="RESULTS",
               help="Results with another run of the suspects; repeat the option.")  # fmt: skip

@@ -14,6 +14,7 @@ import click
 import numpy as np
 from rich.console import Console, RenderableType
 
+from mimverify.cli.number_types import PARALLEL, Count
 from mimverify.cli.standard_streams import is_unicode
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError, OutputError
@@ -27,11 +28,11 @@ json_option = click.option(
     help="Write the result as JSON; '-' prints it, and nothing else, on standard output.",
 )
 seed_option = click.option(
-    "--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True,
+    "--seed", type=Count(0, 2**32 - 1), default=0, show_default=True,
     help="Everything random derives from it.",
 )  # fmt: skip
 threads_option = click.option(
-    "--threads", type=click.IntRange(min=1), default=None,
+    "--threads", type=PARALLEL, default=None,
     help="Threads of every library's pool (default: the libraries' own).",
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import PARALLEL
 from mimverify.cli.options import PageConsole, check_writable, json_option, write_json
 from mimverify.cli.trial_options import trial_options
 from mimverify.support.errors import InputError
@@ -54,7 +55,7 @@ OnEvent = Callable[[str, Json], None]
     help="Try each mutant against the claim alone that its record names as the fastest.",
 )  # fmt: skip
 @click.option(
-    "-n", "--workers", type=click.IntRange(min=1), default=1, show_default=True,
+    "-n", "--workers", type=PARALLEL, default=1, show_default=True,
     help="Mutants on trial at a time, each in processes of its own.",
 )  # fmt: skip
 @trial_options("profile", "claims", "seed")

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import Number
 from mimverify.cli.options import (
     check_writable,
     deliver,
@@ -49,11 +50,11 @@ Examples:
 @problem_option("noise")
 @problem_option("rank")
 @click.option(
-    "--decay", type=float, default=1.0, show_default=True, metavar="P",
+    "--decay", type=Number(), default=1.0, show_default=True, metavar="P",
     help="eta times beta; 1 is power iteration.",
 )  # fmt: skip
 @click.option(
-    "--rate", type=float, default=1.0, show_default=True, metavar="P",
+    "--rate", type=Number(), default=1.0, show_default=True, metavar="P",
     help="eta times |a|; matters only where --decay is not 1.",
 )  # fmt: skip
 @click.option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import PARALLEL
 from mimverify.cli.options import PageConsole, check_writable, json_option, write_json
 from mimverify.support.threads import thread_limit
 from mimverify.trial.running.capsule import Capsule, load_capsule
@@ -20,7 +21,7 @@ from mimverify.trial.running.report import print_verdicts
 )
 @json_option
 @click.option(
-    "--threads", type=click.IntRange(min=1), default=None,
+    "--threads", type=PARALLEL, default=None,
     help="Threads of the trainer's libraries (default: as recorded).",
 )  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Show each decision's risk and power.")

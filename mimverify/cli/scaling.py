@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
     PageConsole,
     check_distinct,
@@ -61,11 +62,11 @@ Examples:
 @problem_option("noise")
 @problem_option("backend")
 @problem_option("dtype", default="float32")
-@click.option("--precision", type=float, default=0.005, show_default=True,
+@click.option("--precision", type=Number(), default=0.005, show_default=True,
               help="Wanted standard error of log n.")  # fmt: skip
-@click.option("--most-runs", type=int, default=400, show_default=True,
+@click.option("--most-runs", type=Count(), default=400, show_default=True,
               help="Runs that one n rests on at most; the search takes more.")  # fmt: skip
-@click.option("--memory", type=float, metavar="BYTES",
+@click.option("--memory", type=Number(), metavar="BYTES",
               help="What a run may take (default: 4/5 of this machine's).")  # fmt: skip
 @click.option("--figure", "figure_path", metavar="FILE",
               help=f"Draw n and its exponents against d ({', '.join(FORMATS)}).")  # fmt: skip

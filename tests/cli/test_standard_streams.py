@@ -58,9 +58,12 @@ def run(folder: Path, *arguments: str, **settings: Any) -> subprocess.CompletedP
     """`mimverify …` in a process of its own."""
     environment = os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{folder}"}
     environment |= settings.pop("env", {})
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | settings
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **settings}
     command = [sys.executable, "-m", "mimverify", *arguments]
-    return subprocess.run(command, cwd=folder, env=environment, timeout=120, check=False, **streams)
+    done: subprocess.CompletedProcess[bytes] = subprocess.run(
+        command, cwd=folder, env=environment, timeout=120, check=False, **streams
+    )
+    return done
 
 
 # -- encodings -----------------------------------------------------------------------------------
