@@ -1,13 +1,9 @@
-"""The entry point: commands, exit codes, signals.
-
-Exit codes: 0 nothing failed; 1 a claim failed or errored; 2 wrong usage or input; 130 and
-143 after Ctrl-C and SIGTERM, after a report of what was finished.
-"""
+"""The entry point: commands, standard streams, exit codes, signals."""
 
 from __future__ import annotations
 
+import errno
 import importlib
-import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -16,7 +12,14 @@ from typing import NoReturn
 
 import click
 
-from mimverify.support.errors import DivergenceError, LostProcessError, MimverifyError
+from mimverify.cli.exit_codes import COMMON, OUTPUT_LOST
+from mimverify.cli.standard_streams import StandardStreams
+from mimverify.support.errors import (
+    DivergenceError,
+    LostProcessError,
+    MimverifyError,
+    OutputError,
+)
 
 _COMMANDS = {
     "train": "mimverify.cli.train",
@@ -50,44 +53,85 @@ class _LazyGroup(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # `mimverify … | head`; click itself would exit with 1
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 0
+        finally:
+            ctx.ensure_object(dict)["verb"] = ctx.invoked_subcommand
 
 
-@click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=(
+        "Exit codes: 0 verified or done; 1 failed or errored; "
+        + "; ".join(f"{code} {meaning}" for code, meaning in COMMON.items())
+        + ". Each command's help says what 0 and 1 mean there."
+    ),
+)
 @click.version_option(package_name="mimverify", prog_name="mimverify")
-def app() -> None:
+@click.pass_context
+def app(ctx: click.Context) -> None:
     """Put a trainer on trial against arXiv:2511.15120: layer-wise gradient descent learns
     Gaussian multi-index models with Õ(d) samples, in more than O(1) steps."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit."""
-    for number in (signal.SIGTERM, signal.SIGHUP):  # SIGHUP: the terminal was closed
-        signal.signal(number, _terminate)
+    _set_signals()
+    context: dict[str, str | None] = {"verb": None}
+    with StandardStreams() as streams:
+        code = _run(arguments, context)
+        failure = streams.failure()
+        if failure is not None:
+            _print_error(f"standard output: cannot be written ({failure.strerror})")
+            if code == 0 and context["verb"] != "check":
+                code = OUTPUT_LOST
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None, context: dict[str, str | None]) -> int:
+    """The exit code of a run, after a line on standard error if it did not succeed."""
     try:
-        code = app.main(args=arguments, prog_name="mimverify", standalone_mode=False)
-        sys.stdout.flush()
+        code = app.main(args=arguments, prog_name="mimverify", standalone_mode=False, obj=context)
+        return code if isinstance(code, int) else 0
     except click.ClickException as error:
         _print_error(error.format_message())
-        code = 2
+        return 2
     except (DivergenceError, LostProcessError) as error:  # the input was fine; the run was not
         _print_error(str(error))
-        code = 1
+        return 1
+    except OutputError as error:
+        _print_error(str(error))
+        return OUTPUT_LOST
     except MimverifyError as error:
         _print_error(str(error))
-        code = 2
+        return 2
     except (KeyboardInterrupt, click.Abort):
         _print_error("interrupted")
-        code = _interrupted
-    except BrokenPipeError:  # `mimverify … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code if isinstance(code, int) else 0)
+        return _interrupted
+    except MemoryError as error:  # of sizes that no check beforehand refused
+        _print_error(f"not enough memory ({str(error) or 'for this run'}): expected smaller sizes")
+        return 2
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        _print_error(f"{error.filename or 'output'}: cannot be written ({error.strerror})")
+        return OUTPUT_LOST
 
+
+#: Errors of a write, wherever in a verb: of a checkpoint, say, or of scratch files.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF, errno.EROFS)
 
 _interrupted = 128 + signal.SIGINT
+
+
+def _set_signals() -> None:
+    for name in ("SIGTERM", "SIGHUP"):  # SIGHUP, which not every system has: the terminal closed
+        if (number := getattr(signal, name, None)) is not None:
+            signal.signal(number, _terminate)
+    if (number := getattr(signal, "SIGXFSZ", None)) is not None:
+        signal.signal(number, signal.SIG_IGN)  # writing past `ulimit -f` is an OSError then
 
 
 def _terminate(number: int, _frame: FrameType | None) -> None:

@@ -7,11 +7,20 @@ from collections.abc import Iterable
 from contextlib import nullcontext
 
 import click
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.cli.options import check_writable, deliver, json_option, seed_option, threads_option
+from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import Count
+from mimverify.cli.options import (
+    PageConsole,
+    check_writable,
+    deliver,
+    json_option,
+    seed_option,
+    threads_option,
+)
 from mimverify.performance.competitors import (
     COMPETITORS,
     STARTS,
@@ -35,19 +44,21 @@ Examples:
   mimverify bench
   mimverify bench -d 1024 -m 64 --start symmetric --json bench.json
   mimverify bench --contender numpy --contender jax --rounds 15
+
+{codes}
 """
 
 
-@click.command(epilog=_EPILOG.format(names=", ".join(COMPETITORS)))
+@click.command(epilog=_EPILOG.format(names=", ".join(COMPETITORS), codes=exit_codes("bench")))
 @click.option(
-    "-d", "--dim", "dims", type=int, multiple=True, metavar="D", default=(512, 1024, 2048),
+    "-d", "--dim", "dims", type=Count(), multiple=True, metavar="D", default=(512, 1024, 2048),
     show_default=True, help="Input dimensions; repeat the option.",
 )  # fmt: skip
 @click.option(
-    "-m", "--neurons", type=int, multiple=True, metavar="M", default=(64, 16),
+    "-m", "--neurons", type=Count(), multiple=True, metavar="M", default=(64, 16),
     show_default=True, help="Neurons; repeat the option.",
 )  # fmt: skip
-@click.option("--ratio", type=int, default=16, show_default=True, metavar="R",
+@click.option("--ratio", type=Count(), default=16, show_default=True, metavar="R",
               help="Samples for each dimension, n/d.")  # fmt: skip
 @click.option("--dtype", default="float32", show_default=True, metavar="F",
               help="float32 or float64.")  # fmt: skip
@@ -55,7 +66,7 @@ Examples:
     "--start", default="both", show_default=True, metavar="|".join((*STARTS, "both")),
     help="A network without structure, one of mirrored pairs, or one after the other.",
 )  # fmt: skip
-@click.option("--rounds", type=int, default=7, show_default=True,
+@click.option("--rounds", type=Count(maximum=10**6), default=7, show_default=True,
               help="How often each competitor is timed, in turn.")  # fmt: skip
 @click.option(
     "--contender", "competitors", multiple=True, metavar="NAME",
@@ -124,7 +135,7 @@ def _problems(
 
 
 def _run(benchmark: BenchmarkRun, problems: list[Problem], quiet: bool) -> None:
-    console = Console(stderr=True)
+    console = PageConsole(stderr=True)
     shown = not quiet and sys.stderr.isatty()
     with console.status("", spinner="dots") if shown else nullcontext() as status:
 

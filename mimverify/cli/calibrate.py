@@ -16,7 +16,9 @@ from mimverify.calibration.plan import Plan, Unit
 from mimverify.calibration.rates import BOUND_RISK
 from mimverify.calibration.result import TOTAL_RISK, Calibration, EventRate, Row
 from mimverify.calibration.running import tries
-from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
+from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import PARALLEL, Count, Number
+from mimverify.cli.options import PageConsole, check_writable, json_option, write_json
 from mimverify.cli.trial_options import trial_options
 from mimverify.support.errors import InputError
 from mimverify.support.validation import number
@@ -28,12 +30,7 @@ from mimverify.trial.running.settings import TrialSettings
 _LEVELS = (0.1, 0.01)
 
 
-@click.command(
-    epilog=(
-        "Exit code: 0 no level is exceeded, 1 alarms are more frequent than a level allows or a "
-        "claim could not be tried, 2 wrong usage or input."
-    )
-)
+@click.command(epilog=exit_codes("calibrate"))
 @click.argument("trainers", nargs=-1, metavar="[TRAINER]...")
 @trial_options(
     "profile", "claims", "expression", "seed",
@@ -46,7 +43,7 @@ _LEVELS = (0.1, 0.01)
     },
 )  # fmt: skip
 @click.option(
-    "--level", "levels", type=float, multiple=True, default=_LEVELS, show_default=True,
+    "--level", "levels", type=Number(), multiple=True, default=_LEVELS, show_default=True,
     help="False-alarm probability to calibrate at; repeatable.",
 )  # fmt: skip
 @click.option(
@@ -58,11 +55,11 @@ _LEVELS = (0.1, 0.01)
     ),
 )
 @click.option(
-    "--seeds", type=click.IntRange(min=1), default=300, show_default=True,
+    "--seeds", type=Count(1), default=300, show_default=True,
     help="Master seeds from which each claim is tried.",
 )  # fmt: skip
 @click.option(
-    "-n", "--workers", type=click.IntRange(min=1), default=1, show_default=True,
+    "-n", "--workers", type=PARALLEL, default=1, show_default=True,
     help="Processes that share the trials.",
 )  # fmt: skip
 @json_option
@@ -94,7 +91,7 @@ def calibrate(
     for trainer in plan.trainers:  # so that a wrong name is refused at once
         open_trainer(trainer, call_seconds=plan.profile.call_seconds, threads=1).close()
     calibration = Calibration(plan)
-    console = PipedConsole(stderr=json_path == "-")
+    console = PageConsole(stderr=json_path == "-")
     interrupted = True
     try:
         _run(calibration, workers, console)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
+from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.options import (
+    PageConsole,
+    check_writable,
+    json_option,
+    write_bytes,
+    write_json,
+)
 from mimverify.cli.trial_options import trial_options
-from mimverify.support.files import atomic_write
+from mimverify.support.errors import OutputError
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import available_cores
 from mimverify.trial.claims.selection import select_claims
@@ -20,9 +27,7 @@ from mimverify.trial.running.session import REFERENCE_TRAINERS
 from mimverify.trial.running.settings import TrialSettings
 
 
-@click.command(
-    epilog="Exit code: 0 nothing failed, 1 a claim failed or errored, 2 wrong usage or input."
-)
+@click.command(epilog=exit_codes("check"))
 @click.argument("trainers", nargs=-1, metavar="[TRAINER]...")
 @trial_options(workers=min(2, available_cores()))
 @json_option
@@ -44,7 +49,7 @@ def check(
     check_writable("--junitxml", junitxml)
     settings = TrialSettings.of(**given)
     report = Report(settings)
-    console = PipedConsole(stderr=json_path == "-")
+    console = PageConsole(stderr=json_path == "-")
     try:
         for trainer in trainers or tuple(REFERENCE_TRAINERS):
             report.trainers.append(_try(trainer, settings, console))
@@ -58,11 +63,22 @@ def check(
             _show(partial, console, verbose)
         raise
     finally:
-        if json_path is not None:
-            write_json(json_path, report.to_json())
-        if junitxml is not None:
-            atomic_write(Path(junitxml), report.to_junit())
+        _write(report, json_path, junitxml)
     return report.exit_code
+
+
+def _write(report: Report, json_path: str | None, junitxml: str | None) -> None:
+    """Write the files; one that cannot be written leaves the verdicts as they are."""
+    writings: list[Callable[[], None]] = []
+    if json_path is not None:
+        writings.append(lambda: write_json(json_path, report.to_json()))
+    if junitxml is not None:
+        writings.append(lambda: write_bytes(junitxml, report.to_junit()))
+    for write in writings:
+        try:
+            write()
+        except OutputError as error:
+            click.echo(f"Error: {error}", err=True)
 
 
 def _try(trainer: str, settings: TrialSettings, console: Console) -> TrainerReport:

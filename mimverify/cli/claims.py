@@ -8,8 +8,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.options import (
-    PipedConsole,
+    PageConsole,
     check_distinct,
     check_writable,
     json_option,
@@ -22,7 +23,7 @@ from mimverify.trial.claims.selection import select_claims
 from mimverify.trial.decisions import DIRECTIONS
 
 
-@click.command()
+@click.command(epilog=exit_codes("claims"))
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @json_option
 @click.option(
@@ -41,7 +42,7 @@ def claims(ids: tuple[str, ...], json_path: str | None, markdown: str | None) ->
         write_text(markdown, claims_page(selected.values()))
     if json_path is not None or markdown is not None:
         return
-    console = PipedConsole()
+    console = PageConsole()
     if ids:
         for claim in selected.values():
             _show(claim, console)

@@ -7,11 +7,14 @@ import sys
 import click
 import numpy as np
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import Count
 from mimverify.cli.options import (
+    PageConsole,
     check_writable,
     deliver,
     json_option,
@@ -19,6 +22,7 @@ from mimverify.cli.options import (
     threads_option,
 )
 from mimverify.cli.problem_options import problem_option
+from mimverify.support.memory import check_fits
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_limit
 from mimverify.theory.comparison import (
@@ -45,8 +49,10 @@ Examples:
   mimverify compare                        # the whole table: some minutes
   mimverify compare cos2z tanh3 --loss huber --ratio 16 --dim 256
 
-Exit code: 0 no contradiction; 1 a gap beyond 1 % that chance explains with probability below
-{_FAMILY:g} in the whole table; 2 wrong usage or input.
+A gap beyond 1 % is a contradiction if chance explains it with probability below {_FAMILY:g} in the
+whole table.
+
+{exit_codes("compare")}
 """
 
 
@@ -67,8 +73,13 @@ Exit code: 0 no contradiction; 1 a gap beyond 1 % that chance explains with prob
 @problem_option("dim", default=512)
 @problem_option("noise")
 @click.option(
-    "--seeds", type=int, default=20, show_default=True, metavar="K", help="Data sets per row."
-)
+    "--seeds",
+    type=Count(maximum=10**6),
+    default=20,
+    show_default=True,
+    metavar="K",
+    help="Data sets per row.",
+)  # fmt: skip
 @problem_option("steps", default=8, help="Steps of stage 1.")
 @seed_option
 @threads_option
@@ -92,6 +103,10 @@ def compare(
     follows. An unbounded T is predicted from each data set's own labels.
     """
     check_writable("--json", json_path)
+    for ratio in ratios or RATIOS:
+        if ratio > 0 and dim > 0:
+            matrix = 8 * dim * round(ratio * dim)
+            check_fits(matrix, f"ratio={ratio:g}, dim={dim}: the inputs of a data set")
     results: list[Comparison] = []
     with _progress() as progress, thread_limit(threads):
         task = progress.add_task("data sets", total=None)
@@ -178,7 +193,7 @@ def _progress() -> Progress:
         BarColumn(bar_width=24),
         TextColumn("{task.completed} of {task.total}"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=PageConsole(stderr=True),
         transient=True,
         disable=not sys.stderr.isatty(),
     )

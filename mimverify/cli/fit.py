@@ -12,12 +12,15 @@ from typing import Any, TypeVar
 
 import click
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
+    PageConsole,
     check_distinct,
     check_writable,
     deliver,
@@ -48,8 +51,7 @@ Examples:
   mimverify fit table.parquet --labels price --dtype float32 --json fit.json
   mimverify fit X.npy --labels y.npy --activation softplus --remove-linear-part
 
-Exit code: 0 the run is complete; 1 it diverged; 2 wrong usage or input; 130 and 143
-after Ctrl-C and SIGTERM. The steps finished so far are reported in any case.
+{exit_codes("fit")} The steps finished so far are reported in any case.
 """
 
 
@@ -68,7 +70,7 @@ def _parameter(name: str, *declarations: str, **settings: Any) -> Callable[[_Com
     help="Labels: a .npy file, or the name of a column of the Parquet file X.",
 )  # fmt: skip
 @click.option(
-    "--test-fraction", type=click.FloatRange(0, 1, max_open=True), default=0.1,
+    "--test-fraction", type=Number(minimum=0, below=1), default=0.1,
     show_default=True, metavar="F",
     help="Share of the rows, the last ones, kept for the test; 0: none.",
 )  # fmt: skip
@@ -84,9 +86,9 @@ def _parameter(name: str, *declarations: str, **settings: Any) -> Callable[[_Com
     help="Step sizes: beta = 1/eta with eta such that the largest neuron keeps its norm, or "
     "the eta and beta given.",
 )  # fmt: skip
-@_parameter("eta", "--eta", type=float, help="Learning rate of the constant schedule.")
-@_parameter("beta", "--beta", type=float, help="Weight decay of the constant schedule.")
-@_parameter("init_norm", "--init-norm", type=float, help="Norm of each neuron at the start.")
+@_parameter("eta", "--eta", type=Number(), help="Learning rate of the constant schedule.")
+@_parameter("beta", "--beta", type=Number(), help="Weight decay of the constant schedule.")
+@_parameter("init_norm", "--init-norm", type=Number(), help="Norm of each neuron at the start.")
 @_parameter(
     "remove_linear_part", "--remove-linear-part/--keep-linear-part",
     help="First regress the labels on the inputs, with the same loss; for activations with a "
@@ -95,11 +97,15 @@ def _parameter(name: str, *declarations: str, **settings: Any) -> Callable[[_Com
 @_parameter(
     "centre", "--centre/--no-centre", help="First fit the constant output, with the same loss."
 )
-@_parameter("ridge", "--ridge", type=float, help="Penalty of stage 2, per unit feature variance.")
+@_parameter(
+    "ridge", "--ridge", type=Number(), help="Penalty of stage 2, per unit feature variance."
+)
 @_parameter(
     "readout", "--readout", metavar="closed-form|gradient-descent", help="Solver of stage 2."
 )
-@_parameter("readout_neurons", "--readout-neurons", type=int, help="Random features of stage 2.")
+@_parameter(
+    "readout_neurons", "--readout-neurons", type=Count(), help="Random features of stage 2."
+)
 @seed_option
 @threads_option
 @json_option
@@ -151,9 +157,11 @@ def fit(
                 progress.stop()
                 _report(result, json_path, quiet)
             raise
-    if save_path is not None:
-        write_arrays(save_path, result.arrays())
-    _report(result, json_path, quiet)
+    try:
+        if save_path is not None:
+            write_arrays(save_path, result.arrays())
+    finally:
+        _report(result, json_path, quiet)
 
 
 @contextmanager
@@ -183,7 +191,7 @@ def _progress(quiet: bool) -> Progress:
         BarColumn(bar_width=24),
         TextColumn("{task.completed} of {task.total} rows"),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=PageConsole(stderr=True),
         transient=True,
         disable=quiet or not sys.stderr.isatty(),
     )

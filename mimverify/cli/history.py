@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
     check_distinct,
     check_writable,
@@ -33,7 +35,7 @@ and every run is; runs are distinguished by their start, so a copy of a run conf
 suspect that was not repeated does not fail the gate: the command that repeats it is printed. A
 ratio whose benchmark broke fails it at once.
 
-Exit code: 0, 1 the gate failed, 2 wrong input.
+{exit_codes("history")}
 
 \b
 Examples:
@@ -47,10 +49,10 @@ Examples:
 @click.argument("results", default="asv_benchmarks/results")
 @click.option("--html", "html_path", metavar="FILE",
               help="Write a page that needs no network; '-' for standard output.")  # fmt: skip
-@click.option("--from-dim", type=click.IntRange(min=1), default=1, metavar="D",
+@click.option("--from-dim", type=Count(1), default=1, metavar="D",
               help="Fit slopes to d ≥ D only, where overhead no longer counts.")  # fmt: skip
 @click.option("--gate", is_flag=True, help="Exit with 1 if a ratio regressed, or broke.")
-@click.option("--threshold", type=float, default=1.1, show_default=True,
+@click.option("--threshold", type=Number(), default=1.1, show_default=True,
               help="Multiple of the best step that a ratio may reach.")  # fmt: skip
 @click.option("--confirm", "confirmations", multiple=True, metavar="RESULTS",
               help="Results with another run of the suspects; repeat the option.")  # fmt: skip

@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.options import check_writable, deliver, json_option
 from mimverify.cli.problem_options import problem_option
 from mimverify.network import LOSSES
@@ -30,7 +31,7 @@ Examples:
   mimverify inspect tanh3 --loss huber
   mimverify inspect my_links:ridge --rank 2 --loss l1 --json -
 
-Exit code: 0 whatever was found; 2 wrong usage or input.
+{exit_codes("inspect")}
 """
 
 

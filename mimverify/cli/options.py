@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import click
 import numpy as np
 from rich.console import Console, RenderableType
 
+from mimverify.cli.number_types import PARALLEL, Count
+from mimverify.cli.standard_streams import is_unicode
 from mimverify.support.arrays import NumpyArray
-from mimverify.support.errors import InputError
+from mimverify.support.errors import InputError, OutputError
 from mimverify.support.files import atomic_write, is_special
 from mimverify.support.strict_json import Json, jsonable
 
@@ -25,11 +28,11 @@ json_option = click.option(
     help="Write the result as JSON; '-' prints it, and nothing else, on standard output.",
 )
 seed_option = click.option(
-    "--seed", type=click.IntRange(min=0, max=2**32 - 1), default=0, show_default=True,
+    "--seed", type=Count(0, 2**32 - 1), default=0, show_default=True,
     help="Everything random derives from it.",
 )  # fmt: skip
 threads_option = click.option(
-    "--threads", type=click.IntRange(min=1), default=None,
+    "--threads", type=PARALLEL, default=None,
     help="Threads of every library's pool (default: the libraries' own).",
 )  # fmt: skip
 
@@ -37,17 +40,13 @@ threads_option = click.option(
 _NARROWEST = 80
 
 
-class PipedConsole(Console):
-    """A console that leaves a closed pipe to the command line's entry point."""
+class PageConsole(Console):
+    """A console for tables; rich draws them with ASCII where the encoding lacks other lines."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, emoji=False)
         if self.width < _NARROWEST:  # let the terminal wrap lines rather than cut numbers
             self.width = _NARROWEST
-
-    def on_broken_pipe(self) -> None:
-        """Instead of rich's exit with 1."""
-        raise BrokenPipeError
 
 
 def deliver(
@@ -56,27 +55,32 @@ def deliver(
     page: Callable[[], Iterable[RenderableType]],
 ) -> None:
     """Write the record to the file of `--json`, and print the page unless that is '-'."""
-    if json_path is not None:
-        write_json(json_path, record())
-    if json_path != "-":
-        console = PipedConsole()
-        for block in page():
-            console.print(block, markup=False, highlight=False)
+    try:
+        if json_path is not None:
+            write_json(json_path, record())
+    finally:  # a file that cannot be written leaves the page
+        if json_path != "-":
+            console = PageConsole()
+            for block in page():
+                console.print(block, markup=False, highlight=False)
 
 
 def write_json(path: str, record: Json) -> None:
     """Write strict JSON (null, never NaN) atomically to a file, or to '-'."""
-    write_text(
-        path, json.dumps(jsonable(record), indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    )
+    readable = path != "-" or is_unicode(sys.stdout)
+    text = json.dumps(jsonable(record), indent=2, allow_nan=False, ensure_ascii=not readable)
+    write_text(path, text + "\n")
 
 
 def write_text(path: str, text: str) -> None:
-    """Write a text atomically to a file, or to '-'."""
+    """Write a text atomically to a file, or to '-': there with references (`&#215;`), as
+    HTML and Markdown have them, for what is not ASCII if the encoding lacks some of it."""
     if path == "-":
+        if not is_unicode(sys.stdout):
+            text = text.encode("ascii", "xmlcharrefreplace").decode()
         click.echo(text, nl=False)
         return
-    atomic_write(Path(path), text.encode())
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_arrays(path: str, arrays: Mapping[str, NumpyArray]) -> None:
@@ -84,7 +88,15 @@ def write_arrays(path: str, arrays: Mapping[str, NumpyArray]) -> None:
     buffer = io.BytesIO()
     named: dict[str, Any] = dict(arrays)  # savez has keywords of other types
     np.savez(buffer, **named)
-    atomic_write(Path(path), buffer.getvalue())
+    write_bytes(path, buffer.getvalue())
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Write a file atomically. **Raises** `OutputError` if it cannot be written."""
+    try:
+        atomic_write(Path(path), content)
+    except InputError as error:
+        raise OutputError(str(error)) from None
 
 
 def check_writable(argument: str, path: str | None) -> None:

@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
+from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import PARALLEL
+from mimverify.cli.options import PageConsole, check_writable, json_option, write_json
 from mimverify.cli.trial_options import trial_options
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
@@ -40,12 +42,7 @@ _LETTERS = string.ascii_lowercase + string.ascii_uppercase
 OnEvent = Callable[[str, Json], None]
 
 
-@click.command(
-    epilog=(
-        "Exit code: 0 every mutant was caught, 1 a mutant survived or, in a full matrix, a claim "
-        "caught nothing and is not justified, 2 wrong usage or input."
-    )
-)
+@click.command(epilog=exit_codes("power"))
 @click.option(
     "--mutant", "mutants", multiple=True, metavar="NAME", help="Only this mutant; repeatable."
 )
@@ -58,7 +55,7 @@ OnEvent = Callable[[str, Json], None]
     help="Try each mutant against the claim alone that its record names as the fastest.",
 )  # fmt: skip
 @click.option(
-    "-n", "--workers", type=click.IntRange(min=1), default=1, show_default=True,
+    "-n", "--workers", type=PARALLEL, default=1, show_default=True,
     help="Mutants on trial at a time, each in processes of its own.",
 )  # fmt: skip
 @trial_options("profile", "claims", "seed")
@@ -86,7 +83,7 @@ def power(
         claims=[name for name in select_claims(None) if name in tried],
         full=not (mutants or categories or settings.claims or fastest),
     )
-    console = PipedConsole(stderr=json_path == "-")
+    console = PageConsole(stderr=json_path == "-")
     interrupted = True
     try:
         with closing(_trials(plan, settings, workers, console)) as rows:

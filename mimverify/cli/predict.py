@@ -8,6 +8,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import Number
 from mimverify.cli.options import (
     check_writable,
     deliver,
@@ -34,7 +36,7 @@ Examples:
   mimverify predict tanh3 --loss huber --dim 100000000 --samples 1600000000
   mimverify predict z1z2 --loss l1 --noise 0.3 --json -
 
-Exit code: 0 predicted; 2 wrong usage or input.
+{exit_codes("predict")}
 """
 
 
@@ -48,11 +50,11 @@ Exit code: 0 predicted; 2 wrong usage or input.
 @problem_option("noise")
 @problem_option("rank")
 @click.option(
-    "--decay", type=float, default=1.0, show_default=True, metavar="P",
+    "--decay", type=Number(), default=1.0, show_default=True, metavar="P",
     help="eta times beta; 1 is power iteration.",
 )  # fmt: skip
 @click.option(
-    "--rate", type=float, default=1.0, show_default=True, metavar="P",
+    "--rate", type=Number(), default=1.0, show_default=True, metavar="P",
     help="eta times |a|; matters only where --decay is not 1.",
 )  # fmt: skip
 @click.option(

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import click
 
+from mimverify.cli.number_types import Count, Number
 from mimverify.network import DEFAULT_LOSS
 
 __all__ = ["OPTIONS", "Given", "problem_option"]
@@ -25,30 +26,34 @@ class Spelling:
     """How an option is written; `default` is that of every verb that has one value of it."""
 
     flags: tuple[str, ...]
-    type: type
+    type: click.ParamType[int] | click.ParamType[float] | click.ParamType[str]
     help: str
     metavar: str | None = None
     default: Given = None
 
 
 OPTIONS: dict[str, Spelling] = {
-    "dim": Spelling(("-d", "--dim"), int, "Input dimension d.", "D", 256),
-    "samples": Spelling(("-n", "--samples"), int, "Samples n of stage 1 (default: d log² d).", "N"),
+    "dim": Spelling(("-d", "--dim"), Count(), "Input dimension d.", "D", 256),
+    "samples": Spelling(
+        ("-n", "--samples"), Count(), "Samples n of stage 1 (default: d log² d).", "N"
+    ),
     "steps": Spelling(
         ("-T", "--steps"),
-        int,
+        Count(),
         "Steps of stage 1 (default: ceil(log d / log(n/d)) + 2, which needs n > d).",
         "T",
     ),
-    "neurons": Spelling(("-m", "--neurons"), int, "Neurons m, an even number.", "M", 64),
-    "ratio": Spelling(("--ratio",), float, "Samples for each dimension, n/d.", "R"),
-    "loss": Spelling(("--loss",), str, "Loss of stage 1; see below.", "L", DEFAULT_LOSS),
-    "activation": Spelling(("--activation",), str, "Activation; see below.", "A", "log-cosh"),
-    "noise": Spelling(("--noise",), float, "Standard deviation of the label noise.", None, 0.0),
-    "rank": Spelling(("--rank",), int, "Rank of a link 'module:function' that has none."),
-    "backend": Spelling(("--backend",), str, "Array library.", "numpy|torch", "numpy"),
-    "device": Spelling(("--device",), str, "Torch device, such as 'cuda'.", None, "cpu"),
-    "dtype": Spelling(("--dtype",), str, "float32 or float64.", "F", "float64"),
+    "neurons": Spelling(("-m", "--neurons"), Count(), "Neurons m, an even number.", "M", 64),
+    "ratio": Spelling(("--ratio",), Number(), "Samples for each dimension, n/d.", "R"),
+    "loss": Spelling(("--loss",), click.STRING, "Loss of stage 1; see below.", "L", DEFAULT_LOSS),
+    "activation": Spelling(
+        ("--activation",), click.STRING, "Activation; see below.", "A", "log-cosh"
+    ),
+    "noise": Spelling(("--noise",), Number(), "Standard deviation of the label noise.", None, 0.0),
+    "rank": Spelling(("--rank",), Count(), "Rank of a link 'module:function' that has none."),
+    "backend": Spelling(("--backend",), click.STRING, "Array library.", "numpy|torch", "numpy"),
+    "device": Spelling(("--device",), click.STRING, "Torch device, such as 'cuda'.", None, "cpu"),
+    "dtype": Spelling(("--dtype",), click.STRING, "float32 or float64.", "F", "float64"),
 }
 
 

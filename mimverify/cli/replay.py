@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
-from mimverify.cli.options import PipedConsole, check_writable, json_option, write_json
+from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import PARALLEL
+from mimverify.cli.options import PageConsole, check_writable, json_option, write_json
 from mimverify.support.threads import thread_limit
 from mimverify.trial.running.capsule import Capsule, load_capsule
 from mimverify.trial.running.replay import Replay
@@ -12,14 +14,14 @@ from mimverify.trial.running.replay import replay as repeat
 from mimverify.trial.running.report import print_verdicts
 
 
-@click.command(epilog="Exit code: 0 it does not fail any more, 1 it does, 2 wrong usage or input.")
+@click.command(epilog=exit_codes("replay"))
 @click.argument("path", metavar="FILE")
 @click.option(
     "--trainer", metavar="MODULE:ATTRIBUTE", help="Try this one instead of the one recorded."
 )
 @json_option
 @click.option(
-    "--threads", type=click.IntRange(min=1), default=None,
+    "--threads", type=PARALLEL, default=None,
     help="Threads of the trainer's libraries (default: as recorded).",
 )  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="Show each decision's risk and power.")
@@ -43,7 +45,7 @@ def replay(
 
 
 def _show(outcome: Replay, capsule: Capsule, trainer: str | None, verbose: bool) -> None:
-    console = PipedConsole()
+    console = PageConsole()
     print_verdicts(
         trainer or str(capsule.trainer), [outcome.verdict], console=console, verbose=verbose
     )

@@ -9,25 +9,28 @@ from typing import Any
 
 import click
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
+    PageConsole,
     check_distinct,
     check_writable,
     deliver,
     json_option,
     seed_option,
     threads_option,
+    write_bytes,
 )
 from mimverify.cli.problem_options import problem_option
 from mimverify.scaling import ScalingLaw, measure_scaling
 from mimverify.scaling.figure import FORMATS, draw_scaling
 from mimverify.support.errors import InputError, MimverifyError
-from mimverify.support.files import atomic_write
 
-_EPILOG = """
+_EPILOG = f"""
 Every run is one of the reference trainer on a Gaussian design that is revealed only as far as
 training uses it: exact in law, never stored. Its start has few neurons, all of
 alignment r/d exactly, so that single runs scatter little.
@@ -37,6 +40,8 @@ Examples:
   mimverify scaling cos2z --figure scaling.png
   mimverify scaling z1z2 --loss huber -T 2 -T 3 -d 1000 -d 10000 -d 100000
   mimverify scaling cos2z --memory 4e9 --precision 0.01 --json scaling.json
+
+{exit_codes("scaling")}
 """
 
 
@@ -57,11 +62,11 @@ Examples:
 @problem_option("noise")
 @problem_option("backend")
 @problem_option("dtype", default="float32")
-@click.option("--precision", type=float, default=0.005, show_default=True,
+@click.option("--precision", type=Number(), default=0.005, show_default=True,
               help="Wanted standard error of log n.")  # fmt: skip
-@click.option("--most-runs", type=int, default=400, show_default=True,
+@click.option("--most-runs", type=Count(), default=400, show_default=True,
               help="Runs that one n rests on at most; the search takes more.")  # fmt: skip
-@click.option("--memory", type=float, metavar="BYTES",
+@click.option("--memory", type=Number(), metavar="BYTES",
               help="What a run may take (default: 4/5 of this machine's).")  # fmt: skip
 @click.option("--figure", "figure_path", metavar="FILE",
               help=f"Draw n and its exponents against d ({', '.join(FORMATS)}).")  # fmt: skip
@@ -88,7 +93,7 @@ def scaling(
     def keep(law: ScalingLaw) -> None:
         so_far[:] = [law]
 
-    console = Console(stderr=True)
+    console = PageConsole(stderr=True)
     try:
         with console.status("", spinner="dots") if _shown(quiet) else _Silent() as status:
             measure_scaling(
@@ -119,7 +124,7 @@ def _deliver(
         lambda: _page(law, figure_path if drawn else None),
     )
     if figure_path is not None and drawn:
-        atomic_write(Path(figure_path), draw_scaling(law, file_format))
+        write_bytes(figure_path, draw_scaling(law, file_format))
 
 
 class _Silent:

@@ -18,8 +18,11 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
+from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.forecast import Forecast, forecast
+from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
+    PageConsole,
     check_distinct,
     check_writable,
     json_option,
@@ -62,8 +65,7 @@ Examples:
   # plain gradient descent from the symmetric start
   mimverify train he2 --steps 20 --schedule constant --eta 50 --no-centre
 
-Exit code: 0 the run is complete; 1 it diverged; 2 wrong usage or input; 130 and 143
-after Ctrl-C and SIGTERM. The steps finished so far are reported in any case.
+{exit_codes("train")} The steps finished so far are reported in any case.
 """
 
 
@@ -97,11 +99,11 @@ def _field_option(name: str, *declarations: str, **settings: Any) -> Callable[[_
     help="Step sizes: beta = 1/eta with eta such that the largest neuron keeps its norm, or "
     "the eta and beta given.",
 )  # fmt: skip
-@_field_option("eta", "--eta", type=float, help="Learning rate of the constant schedule.")
+@_field_option("eta", "--eta", type=Number(), help="Learning rate of the constant schedule.")
 @_field_option(
-    "beta", "--beta", type=float, help="Weight decay of the constant schedule (default: 0)."
+    "beta", "--beta", type=Number(), help="Weight decay of the constant schedule (default: 0)."
 )
-@_field_option("init_norm", "--init-norm", type=float, help="Norm of each neuron at the start.")
+@_field_option("init_norm", "--init-norm", type=Number(), help="Norm of each neuron at the start.")
 @_field_option(
     "remove_linear_part", "--remove-linear-part/--keep-linear-part",
     help="First regress the labels on the inputs, with the same loss; for activations with a "
@@ -111,13 +113,15 @@ def _field_option(name: str, *declarations: str, **settings: Any) -> Callable[[_
     "centre", "--centre/--no-centre", help="First fit the constant output, with the same loss."
 )
 @_field_option(
-    "ridge", "--ridge", type=float, help="Penalty of stage 2, per unit feature variance."
+    "ridge", "--ridge", type=Number(), help="Penalty of stage 2, per unit feature variance."
 )
 @_field_option(
     "readout", "--readout", metavar="closed-form|gradient-descent", help="Solver of stage 2."
 )
-@_field_option("readout_neurons", "--readout-neurons", type=int, help="Random features of stage 2.")
-@_field_option("test_samples", "--test-samples", type=int, help="Samples of the test set.")
+@_field_option(
+    "readout_neurons", "--readout-neurons", type=Count(), help="Random features of stage 2."
+)
+@_field_option("test_samples", "--test-samples", type=Count(), help="Samples of the test set.")
 @_field_option(
     "design", "--design", metavar="|".join(DESIGNS),
     help="How the inputs are held: in memory; drawn anew at every pass (the same numbers); drawn "
@@ -142,7 +146,8 @@ def _field_option(name: str, *declarations: str, **settings: Any) -> Callable[[_
 @json_option
 @click.option(
     "--save", "save_path", metavar="FILE.npz",
-    help="Keep the trajectory: weights (T + 1, m, d), a, b, subspace, alignment, span_recovery.",
+    help="Keep the trajectory: weights (T + 1, m, d), a, b, subspace, alignment, span_recovery. "
+    "Not with --resume.",
 )  # fmt: skip
 @click.option("--quiet", "-q", is_flag=True, help="No tables and no progress, only errors.")
 def train(
@@ -165,6 +170,11 @@ def train(
     check_distinct(
         {"--json": json_path, "--save": save_path, "--checkpoint": options["checkpoint"]}
     )
+    if save_path is not None and options["resume"]:
+        raise InputError(
+            f"--save={save_path!r}: a checkpoint holds the last weights only, so that with "
+            "--resume the trajectory before them cannot be kept: expected one of the two"
+        )
     config = ExperimentConfig(**options)
     output = _Output(json_path, save_path, quiet, predicted)
     design = config.resolved().design
@@ -231,15 +241,19 @@ def _report(
     stopped = result.interrupted or result.error is not None
     if result.error is not None and not result.alignment:
         return  # the error message suffices
-    if json_path is not None:
-        record = result.to_json()
-        if expected is not None:
-            record["predicted_alignment"] = expected.to_json()
-        write_json(json_path, record)
+    record = result.to_json()
+    if expected is not None:
+        record["predicted_alignment"] = expected.to_json()
     saved = save_path is not None and bool(result.alignment)
-    if save_path is not None and saved:
-        write_arrays(save_path, result.arrays())
-    view.show(_tables(result, expected))
+    try:  # what cannot be written leaves the rest
+        if json_path is not None:
+            write_json(json_path, record)
+    finally:
+        try:
+            if save_path is not None and saved:
+                write_arrays(save_path, result.arrays())
+        finally:
+            view.show(_tables(result, expected))
     if saved and stopped:
         view.show([f"{save_path} holds the start and the {_plural(result.steps)} taken."])
 
@@ -273,7 +287,7 @@ class _View:
         # Not rich's own check: FORCE_COLOR makes it treat any file as a terminal.
         terminals = [out and sys.stdout.isatty(), sys.stderr.isatty()]
         if progress and any(terminals):
-            self._console = Console(stderr=not terminals[0])
+            self._console = PageConsole(stderr=not terminals[0])
             self._live = Live(
                 get_renderable=self._render,
                 console=self._console,

@@ -8,6 +8,8 @@ from typing import TypeAlias
 
 import click
 
+from mimverify.cli.number_types import PARALLEL, Count, Number
+from mimverify.support.validation import LARGEST
 from mimverify.trial.running.settings import Spelling, TrialSettings, spellings
 
 __all__ = ["trial_options"]
@@ -49,7 +51,12 @@ def _option(
         kind = click.Choice(list(spelling.choices))
         default = getattr(default, "name", default)
     elif spelling.limits is not None:
-        kind = click.IntRange(*spelling.limits)
+        low, high = spelling.limits
+        kind = Count(-LARGEST if low is None else low, LARGEST if high is None else high)
+        if name in ("threads", "workers"):
+            kind = PARALLEL
+    elif spelling.type in (int, float):
+        kind = Count() if spelling.type is int else Number()
     shown = default is not None and default != ()
     return click.option(
         *spelling.flags,

@@ -19,7 +19,7 @@ from mimverify.fitting.split import Split, row_count
 from mimverify.measure.predictors import normalised_error
 from mimverify.network.activations import get_activation
 from mimverify.network.losses import get_loss
-from mimverify.support.errors import MimverifyError
+from mimverify.support.errors import InputError, MimverifyError
 from mimverify.support.memory import bytes_text, check_fits
 from mimverify.support.threads import available_cores, thread_limit
 from mimverify.support.validation import choice, dtype_name, integer, not_constant, number, size
@@ -120,6 +120,7 @@ class FileFit:
         self._threads = (
             available_cores() if threads is None else integer("threads", threads, minimum=1)
         )
+        self._check_squares()
         self._split = Split.of(self._rows.n_rows, test_fraction)
         steps = parameters["steps"]
         if steps is None:
@@ -183,6 +184,17 @@ class FileFit:
             error=str(stopped_by) if isinstance(stopped_by, MimverifyError) else None,
             trainer=self.trainer,
         )
+
+    def _check_squares(self) -> None:
+        """**Raises** `InputError` for labels whose sum of squares overflows: no error is finite."""
+        dtype = self._backend.dtype
+        largest = float(np.abs(self._labels).max())
+        limit = float(np.sqrt(np.finfo(dtype).max / len(self._labels)))
+        if largest > limit:
+            raise InputError(
+                f"labels: the largest is {largest:.3g} in size: expected at most {limit:.3g}, so "
+                f"that their squares stay finite in {dtype}"
+            )
 
     # -- stages ----------------------------------------------------------------------------
 

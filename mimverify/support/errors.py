@@ -6,7 +6,14 @@ that the command line can print it alone, on one line, without a traceback.
 
 from __future__ import annotations
 
-__all__ = ["DivergenceError", "InputError", "LostProcessError", "MimverifyError", "TrainerError"]
+__all__ = [
+    "DivergenceError",
+    "InputError",
+    "LostProcessError",
+    "MimverifyError",
+    "OutputError",
+    "TrainerError",
+]
 
 
 class MimverifyError(Exception):
@@ -15,6 +22,10 @@ class MimverifyError(Exception):
 
 class InputError(MimverifyError, ValueError):
     """An argument is outside what the called function accepts."""
+
+
+class OutputError(MimverifyError):
+    """A result could not be written: a full disk, a limit, a file that may not be changed."""
 
 
 class DivergenceError(MimverifyError, ArithmeticError):

@@ -19,9 +19,13 @@ from numpy.typing import DTypeLike
 from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray
 from mimverify.support.errors import InputError
 
+#: Of counts: more rows or columns than any machine holds.
+LARGEST = 10**15
+
 DTYPES = ("float32", "float64")
 
 _LISTED = 40  # names in a message
+_READABLE = 10**100  # Python refuses to print integers of thousands of digits
 
 
 def canonical(name: str) -> str:
@@ -55,6 +59,8 @@ def integer(argument: str, value: object, *, minimum: int, maximum: int | None =
     upper = "" if maximum is None else f" and at most {maximum}"
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise InputError(f"{argument}={value!r}: expected an integer of at least {minimum}{upper}")
+    if abs(int(value)) > _READABLE:
+        raise InputError(f"{argument}: has hundreds of digits: expected an integer of few")
     if value < minimum or (maximum is not None and value > maximum):
         raise InputError(f"{argument}={value}: expected an integer of at least {minimum}{upper}")
     return int(value)
@@ -63,7 +69,7 @@ def integer(argument: str, value: object, *, minimum: int, maximum: int | None =
 def size(argument: str, value: object, *, minimum: int = 1) -> int:
     """A count of at most 10¹⁵."""
     count = integer(argument, value, minimum=minimum)
-    if count > 10**15:
+    if count > LARGEST:
         raise InputError(f"{argument}={count}: too large for any machine")
     return count
 
@@ -78,7 +84,10 @@ def number(
     expected = f"expected a finite number{bound}"
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InputError(f"{argument}={value!r}: {expected}")
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError:  # of an integer
+        raise InputError(f"{argument}: has hundreds of digits: {expected}") from None
     if not math.isfinite(result) or result < minimum or (exclusive and result == minimum):
         raise InputError(f"{argument}={value!r}: {expected}")
     return result

@@ -278,10 +278,24 @@ def test_save_that_fails_leaves_the_old_file(
 
     monkeypatch.setattr(os, "replace", full)
     outcome = train("z1z2", *SMALL, "--save", "old.npz")
-    assert outcome.code == 2
+    assert outcome.code == 4
     assert "No space left on device" in outcome.err
     assert os.listdir(tmp_path) == ["old.npz"]
     assert (tmp_path / "old.npz").read_text(encoding="utf-8") == "old"
+
+
+def test_save_with_resume_is_refused_before_anything_is_done(
+    train: Command, tmp_path: Path
+) -> None:
+    """The weights before the checkpoint are in no file: `--save` could not keep its promise."""
+    begun = train("z1z2", *SMALL, "--checkpoint=run.npz", "--save=all.npz")
+    assert begun.code == 0  # a run from its start keeps both
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    refused = train("z1z2", *SMALL, "--checkpoint=run.npz", "--resume", "--save=all.npz")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("Error: --save='all.npz': a checkpoint holds the last weights")
+    assert len(refused.err.splitlines()) == 1
+    assert before == {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
 
 # -- designs ---------------------------------------------------------------------------------
@@ -398,7 +412,7 @@ WRONG = [
     (["cos2z", "--neurons=7"], "even"),
     (["cos2z", "--samples=256"], "n=256, d=256"),
     (["cos2z", "--samples=1", "--steps=1"], "constant"),
-    (["cos2z", "--schedule=constant", "--eta=nan"], "eta=nan"),
+    (["cos2z", "--schedule=constant", "--eta=nan"], "'--eta': 'nan': expected"),
     (["cos2z", "--schedule=constant", "--eta=-1"], "eta=-1.0"),
     (["cos2z", "--schedule=constant", "--eta=1", "--beta=-1"], "beta=-1.0"),
     (["cos2z", "--dim=1000000"], "this machine has"),
@@ -460,7 +474,13 @@ def test_link_from_this_folder(train: Command, tmp_path: Path) -> None:
 
 
 def test_divergence_is_reported_with_code_1(train: Command, tmp_path: Path) -> None:
-    diverge = ("--schedule=constant", "--eta=1e160", "--loss=squared", "--activation=quadratic")
+    diverge = (
+        "--schedule=constant",
+        "--eta=1e15",
+        "--steps=9",
+        "--loss=squared",
+        "--activation=quadratic",
+    )
     outcome = train("z1z2", *SMALL, *diverge, "--json", "record.json", "--save", "run.npz")
     record = strict((tmp_path / "record.json").read_text(encoding="utf-8"))
     assert outcome.code == 1

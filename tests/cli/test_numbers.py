@@ -1,0 +1,119 @@
+"""Numbers that are none, or that no computation survives: refused by every option of every verb."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+
+from mimverify.cli import main
+from mimverify.cli.app import _COMMANDS, app
+from mimverify.cli.number_types import Count, Number
+from mimverify.support.errors import InputError
+from mimverify.support.validation import integer, number, size
+
+#: Refused by integers and by numbers.
+NEVER = (str(10**23), "1" * 5000, "1_0", "٣", " 5", "5 ", "", "1e30", "-1e400", "nan", "inf",
+         "0x10", "-inf", "Infinity", "1,5", "½", "٣.5", "1e", "--", "1e-400")  # fmt: skip
+#: Refused by integers alone.
+NO_INTEGER = ("1.0", "1e3", ".5")
+
+
+def options() -> list[tuple[str, click.Option]]:
+    found = []
+    for verb in _COMMANDS:
+        command = app.get_command(click.Context(app), verb)
+        assert command is not None
+        found += [(verb, option) for option in command.params if isinstance(option, click.Option)]
+    return found
+
+
+NUMERIC = [(verb, o) for verb, o in options() if isinstance(o.type, Count | Number)]
+
+
+def test_every_number_has_a_range() -> None:
+    for verb, option in options():
+        if not isinstance(option.type, Count | Number):
+            plain = (click.types.StringParamType, click.types.BoolParamType, click.Choice)
+            assert isinstance(option.type, plain), (verb, option.opts)
+            assert not isinstance(option.default, float), (verb, option.opts)
+    assert len(NUMERIC) > 60
+
+
+@pytest.mark.parametrize(("verb", "option"), [
+    pytest.param(verb, option, id=f"{verb} {option.opts[-1]}") for verb, option in NUMERIC
+])  # fmt: skip
+def test_what_is_no_number_is_refused(verb: str, option: click.Option) -> None:
+    command = app.get_command(click.Context(app), verb)
+    assert command is not None
+    arguments = ["x" for p in command.params if isinstance(p, click.Argument) and p.nargs == 1]
+    arguments += ["--labels", "y"] if verb == "fit" else []
+    flag = option.opts[-1]
+    for value in NEVER + (NO_INTEGER if isinstance(option.type, Count) else ()):
+        with pytest.raises(click.BadParameter) as refused:
+            command.make_context(verb, [*arguments, f"{flag}={value}"])
+        message = refused.value.format_message()
+        assert refused.value.exit_code == 2
+        assert flag in message
+        assert "\n" not in message
+        assert "expected " in message
+        assert len(message) < 200
+
+
+def test_numbers_in_their_usual_spellings() -> None:
+    for text, value in {"5": 5, "+5": 5, "-5": -5, "007": 7, "1" + 15 * "0": 10**15}.items():
+        assert Count().convert(text, None, None) == value
+    spelled = {"1": 1.0, "1.": 1.0, ".5": 0.5, "-1.5e-3": -0.0015, "1E15": 1e15, "0e9": 0.0}
+    for text, expected in spelled.items():
+        assert Number().convert(text, None, None) == expected
+
+
+@pytest.mark.parametrize("arguments", [
+    ("compare", "he2", "--ratio", "1e30"),
+    ("compare", "he2", "--seeds", "1_0"),
+    ("bench", "--ratio", str(10**23)),
+    ("scaling", "he2", "-d", "٣"),
+    ("check", "numpy", "--seed", " 5"),
+    ("compare", "he2", "--ratio", "1e15"),
+    ("compare", "he2", "--dim", str(10**15)),
+    ("bench", "--rounds", str(10**15)),
+])  # fmt: skip
+def test_a_run_ends_with_one_line(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    captured = capsys.readouterr()
+    assert (ended.value.code, captured.out) == (2, "")
+    assert f"{arguments[-2].lstrip('-')}" in captured.err
+    assert len(captured.err.splitlines()) == 1
+
+
+def test_labels_whose_squares_overflow_are_refused(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    inputs = np.random.default_rng(0).standard_normal((200, 8))
+    np.save("X.npy", inputs)
+    for scale, dtype, code in ((1e300, "float64", 2), (1e30, "float32", 2), (1e30, "float64", 0)):
+        np.save("y.npy", scale * inputs[:, 0] ** 2)
+        with pytest.raises(SystemExit) as ended:
+            main(["fit", "X.npy", "--labels", "y.npy", "-T", "1", "-m", "4", "--dtype", dtype])
+        captured = capsys.readouterr()
+        assert ended.value.code == code
+        if code:
+            assert "squares" in captured.err
+            assert len(captured.err.splitlines()) == 1
+
+
+def test_python_refuses_integers_that_cannot_be_printed() -> None:
+    for check in (
+        lambda n: integer("dim", n, minimum=1),
+        lambda n: size("dim", n),
+        lambda n: number("dim", n),
+    ):
+        for value in (10**400, -(10**400), 10**5000):
+            with pytest.raises(InputError, match=r"^dim: has hundreds of digits"):
+                check(value)
