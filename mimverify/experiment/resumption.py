@@ -16,6 +16,7 @@ from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.measure.recorder import Recorder
 from mimverify.support.arrays import FloatArray
 from mimverify.support.errors import InputError
+from mimverify.support.strict_json import brief
 from mimverify.training.stage1 import FirstLayerState
 from mimverify.training.trainer import LayerwiseTrainer
 
@@ -30,6 +31,7 @@ MAY_DIFFER = (
 )  # fmt: skip
 
 _COLUMNS = ("alignment", "span_recovery", "overlaps", "cosines", "seconds")
+_VECTORS = ("overlaps", "cosines")  # r numbers for each step
 
 
 def keep_step(
@@ -57,13 +59,36 @@ def resume_run(path: str, config: ResolvedConfig, recorder: Recorder) -> FirstLa
     state, record = checkpoint.state, checkpoint.record
     if any(len(record.get(column, ())) != state.step + 1 for column in _COLUMNS):
         raise InputError(f"{path}: its record is not that of {state.step} steps")
+    if state.W.shape != (config.neurons, config.dim):
+        raise InputError(
+            f"{path}: its weights have shape {state.W.shape}: expected "
+            f"{(config.neurons, config.dim)}"
+        )
+    rank = len(recorder.subspace)
+    for column in _COLUMNS:
+        _check_column(path, column, record[column], rank if column in _VECTORS else None)
     if state.step > config.steps:
         raise InputError(
             f"steps={config.steps}: the run of the checkpoint has taken {state.step} already"
         )
     for column in _COLUMNS:
         values = record[column]
-        if column in ("overlaps", "cosines"):
+        if column in _VECTORS:
             values = [np.array(value, dtype=np.float64) for value in values]
         getattr(recorder, column)[:] = values
     return state
+
+
+def _check_column(path: str, column: str, values: list[object], rank: int | None) -> None:
+    """Numbers, or lists of `rank` of them. **Raises** `InputError` naming the first that is not."""
+    for step, value in enumerate(values):
+        numbers = [value] if rank is None else value
+        if (
+            not isinstance(numbers, list)
+            or len(numbers) != (1 if rank is None else rank)
+            or any(isinstance(x, bool) or not isinstance(x, (int, float)) for x in numbers)
+        ):
+            expected = "a number" if rank is None else f"{rank} numbers"
+            raise InputError(
+                f"{path}: its record has {column}[{step}]={brief(value)}: expected {expected}"
+            )

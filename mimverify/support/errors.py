@@ -6,7 +6,14 @@ that the command line can print it alone, on one line, without a traceback.
 
 from __future__ import annotations
 
-__all__ = ["DivergenceError", "InputError", "LostProcessError", "MimverifyError", "TrainerError"]
+__all__ = [
+    "DivergenceError",
+    "InputError",
+    "LostProcessError",
+    "MimverifyError",
+    "OutputError",
+    "TrainerError",
+]
 
 
 class MimverifyError(Exception):
@@ -34,6 +41,10 @@ class DivergenceError(MimverifyError, ArithmeticError):
 
 class LostProcessError(MimverifyError):
     """Another process of the run died, hung, or never started."""
+
+
+class OutputError(MimverifyError):
+    """Output could not be written: a full disk, a closed stream, a limit."""
 
 
 class TrainerError(MimverifyError):

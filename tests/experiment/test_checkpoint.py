@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,9 @@ from mimverify.experiment.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from mimverify.experiment.config import ExperimentConfig
+from mimverify.experiment.resumption import resume_run
+from mimverify.measure.recorder import Recorder
 from mimverify.support.archive import digest
 from mimverify.support.errors import InputError
 from mimverify.training.centring import Centring
@@ -210,6 +214,10 @@ def test_another_content_than_was_signed_is_refused(
         (described(centring=3), "not a valid checkpoint"),
         (described(configuration=[]), "expected objects"),
         (described(record={"alignment": 3}), "expected lists"),
+        (described(step=10**400), "a number of 401 digits"),
+        (described(step=10**200), "step=1000"),
+        (described(centring={"constant": 10**299, "offset": True}), "centring="),
+        (described(centring={"constant": "1", "offset": 0}), "centring="),
     ],
 )
 def test_a_well_signed_file_is_checked_as_well(
@@ -252,6 +260,38 @@ def test_foreign_files_are_refused_and_nothing_is_unpickled(tmp_path: Path) -> N
         load_checkpoint(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("alignment", "0.5", r"alignment\[1\]='0\.5': expected a number"),
+        ("seconds", None, r"seconds\[1\]=None: expected a number"),
+        ("overlaps", [0.5], r"overlaps\[1\]=\[0\.5\]: expected 2 numbers"),
+        ("cosines", [0.5, []], r"cosines\[1\]=\[0\.5, \[\]\]: expected 2 numbers"),
+        ("cosines", 3, r"cosines\[1\]=3: expected 2 numbers"),
+    ],
+)
+def test_a_record_of_other_values_is_not_resumed(
+    column: str, value: object, reason: str, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "run.npz")
+    config = ExperimentConfig("z1z2", dim=6, samples=40, steps=3, neurons=4).resolved()
+    one, two = [0.5, 0.5], [[0.5, 0.5]] * 2
+    record: dict[str, list[Any]] = {
+        "alignment": one, "span_recovery": one, "seconds": one, "overlaps": two, "cosines": two,
+    }  # fmt: skip
+
+    def resume(record: dict[str, list[Any]], shape: tuple[int, int]) -> FirstLayerState:
+        state = FirstLayerState(1, np.ones(shape), Centring())
+        save_checkpoint(path, Checkpoint(config.to_json(), state, record))
+        return resume_run(path, config, Recorder(np.eye(6)[:2]))
+
+    assert resume(record, (4, 6)).step == 1
+    with pytest.raises(InputError, match=rf"run\.npz: its record has {reason}"):
+        resume(record | {column: [record[column][0], value]}, (4, 6))
+    with pytest.raises(InputError, match=r"run\.npz: its weights have shape \(6, 4\)"):
+        resume(record, (6, 4))
+
+
 # -- writing -----------------------------------------------------------------------------------
 
 
@@ -281,12 +321,13 @@ def test_an_interrupted_write_leaves_the_last_checkpoint(
     path = tmp_path / "run.npz"
     save_checkpoint(path, example())
 
-    def half(self: Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[: len(content) // 2])
+    write = os.write
+
+    def half(descriptor: int, content: bytes) -> int:
+        write(descriptor, content[: len(content) // 2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "write_bytes", half)
+    monkeypatch.setattr(os, "write", half)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(path, example("float32"))
     assert_equal(load_checkpoint(path), example())
