@@ -394,18 +394,16 @@ def test_well_signed_files_are_checked_as_well(tmp_path: Path) -> None:
     ]  # fmt: skip
     recorded = description["verdict"]
     found = recorded["evidence"]
-    changes += [
-        {"verdict": {**recorded, **change}}
-        for change in [
-            {"seconds": "1"}, {"message": None}, {"status": []}, {"id": 1}, {"capsule": {}},
-            {"evidence": []}, {"evidence": {**found, "decisions": [3]}},
-            {"evidence": {**found, "decisions": [{**found["decisions"][0], "failed": "yes"}]}},
-            {"evidence": {**found, "omitted": [3]}},
-            {"evidence": {**found, "first_divergence": 3}},
-            {"evidence": {**found, "first_divergence": {**found["first_divergence"], "step": "1"}}},
-            {"evidence": {**found, "notes": [3]}}, {"evidence": {**found, "trained_with": 3}},
-        ]
+    wrong: list[Json] = [
+        {"seconds": "1"}, {"message": None}, {"status": []}, {"id": 1}, {"capsule": {}},
+        {"evidence": []}, {"evidence": {**found, "decisions": [3]}},
+        {"evidence": {**found, "decisions": [{**found["decisions"][0], "failed": "yes"}]}},
+        {"evidence": {**found, "omitted": [3]}},
+        {"evidence": {**found, "first_divergence": 3}},
+        {"evidence": {**found, "first_divergence": {**found["first_divergence"], "step": "1"}}},
+        {"evidence": {**found, "notes": [3]}}, {"evidence": {**found, "trained_with": 3}},
     ]  # fmt: skip
+    changes += [{"verdict": recorded | change} for change in wrong]
     for change in changes:
         file.write(path, description | change, arrays)
         with pytest.raises(InputError, match=r"bad\.npz: not a valid replay capsule"):

@@ -270,10 +270,11 @@ def _broken(path: Path, where: str, error: Exception) -> InputError:
 
 
 def _json_object(path: Path) -> Json:
-    with open_regular(path) as (file, _):
-        content = file.read(LARGEST + 1)
+    with open_regular(path) as (file, size):
+        content = file.read(min(size, LARGEST) + 1)
     value = parse_json(content, path.name, finite=False)  # asv writes NaN
-    return _of(dict, "the file", value)
+    found: Json = _of(dict, "the file", value)
+    return found
 
 
 def _checked_benchmarks(found: Json) -> None:
