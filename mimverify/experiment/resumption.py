@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +18,7 @@ from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.measure.recorder import Recorder
 from mimverify.support.arrays import FloatArray
 from mimverify.support.errors import InputError
+from mimverify.support.output_lock import hold
 from mimverify.support.strict_json import brief
 from mimverify.training.stage1 import FirstLayerState
 from mimverify.training.trainer import LayerwiseTrainer
@@ -42,10 +45,33 @@ def keep_step(
     step: int,
     W: Float[FloatArray, "m d"],
 ) -> None:
-    """Write the run's checkpoint after a step. **Raises** as `save_checkpoint`."""
+    """Write the run's checkpoint after a step; from the first on, the file is this run's.
+
+    **Raises** as `save_checkpoint`, and `InputError` where another run writes it.
+    """
+    _claim(path, recorder)
     state = FirstLayerState(step, W, trainer.centring_, trainer.linear_part_)
     record = {column: list(getattr(recorder, column)) for column in _COLUMNS}
     save_checkpoint(path, Checkpoint(config.to_json(), state, record))
+    if step == config.steps:
+        _give_back((id(recorder), path))
+
+
+_claims: dict[tuple[int, str], Callable[[], None]] = {}
+
+
+def _claim(path: str, recorder: Recorder) -> None:
+    """Claim the file until the last step, or until the run's recorder is gone."""
+    key = id(recorder), path
+    if key not in _claims:
+        _claims[key] = hold("checkpoint", path)
+        weakref.finalize(recorder, _give_back, key)
+
+
+def _give_back(key: tuple[int, str]) -> None:
+    release = _claims.pop(key, None)
+    if release is not None:
+        release()
 
 
 def resume_run(path: str, config: ResolvedConfig, recorder: Recorder) -> FirstLayerState:

@@ -104,7 +104,7 @@ def check_place(argument: str, path: str | Path) -> None:
             return
         with suppress(FileNotFoundError):
             os.lstat(place)  # for a name that is too long
-        target = resolved(place)
+        target = resolved(place, wrong)
         if not target.parent.is_dir():
             raise InputError(f"{wrong}: {target.parent} is not a folder that can be written to")
         probe = partial_path(target)
@@ -116,14 +116,18 @@ def check_place(argument: str, path: str | Path) -> None:
         raise InputError(f"{wrong}: cannot be written ({reason_of(error)})") from None
 
 
-def resolved(path: Path) -> Path:
-    """The path without links. **Raises** `InputError`, also where the current folder is gone."""
+def resolved(path: Path, name: str | None = None) -> Path:
+    """The path without links; `name` is its name in messages.
+
+    **Raises** `InputError`, also where the current folder is gone.
+    """
+    name = str(path) if name is None else name
     try:
         return path.resolve()
     except FileNotFoundError:
-        raise InputError(f"{path}: the current folder no longer exists") from None
+        raise InputError(f"{name}: the current folder no longer exists") from None
     except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle
-        raise InputError(f"{path}: is no path of a file ({reason_of(error)})") from None
+        raise InputError(f"{name}: is no path of a file ({reason_of(error)})") from None
 
 
 def is_special(path: Path) -> bool:

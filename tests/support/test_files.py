@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
+import subprocess
+import sys
 import tracemalloc
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from mimverify.cli.options import check_distinct, check_writable, write_json
 from mimverify.designs import NpyRows, npy_labels
 from mimverify.support.archive import Archive
-from mimverify.support.errors import InputError
+from mimverify.support.errors import InputError, OutputError
+from mimverify.support.files import atomic_write, check_place
 from mimverify.support.npy_header import read_npy_header
+from mimverify.support.output_lock import hold, lock_path
 from mimverify.support.strict_json import parse_json
+from mimverify.trial.running.expectations import read_expected_failures
 
 FILE = Archive("example", version=1)
 
@@ -249,3 +260,247 @@ def test_arrays_come_back_as_they_were(tmp_path: Path) -> None:
         assert (arrays[name].dtype, arrays[name].shape) == (array.dtype, array.shape)
         np.testing.assert_array_equal(arrays[name], array)
     assert arrays["F"].flags.writeable
+
+
+# -- places ------------------------------------------------------------------------------------
+
+
+def test_places_that_cannot_be_written_are_refused_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    (tmp_path / "file").touch()
+    for path in (
+        tmp_path,
+        tmp_path / ("x" * 256),
+        tmp_path / ("é" * 128),
+        tmp_path / "nowhere" / "a.json",
+        tmp_path / "file" / "a.json",
+        tmp_path / "round",
+        tmp_path / "round" / "a.json",
+        "/proc/a.json",
+        "/sys/a.json",
+        tmp_path / ("x/" * 3000),
+        "a\0b",
+        "",
+    ):
+        with pytest.raises(InputError, match=r"^--json="):
+            check_place("--json", path)
+        with pytest.raises(InputError):
+            atomic_write(Path(path), b"text")
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["file", "round"]
+
+
+def test_the_longest_names_can_be_written(tmp_path: Path) -> None:
+    for name in ("x" * 255, "é" * 127, "y" * 250 + ".json"):
+        path = tmp_path / name
+        check_place("--json", path)
+        with_lock = hold("--json", path)
+        atomic_write(path, b"text")
+        with_lock()
+        assert path.read_bytes() == b"text"
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_deleted_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    for act in (
+        lambda: check_place("--json", "a.json"),
+        lambda: check_distinct({"--json": "a.json", "--save": "a.npz"}),
+        lambda: atomic_write(Path("a.json"), b"text"),
+        lambda: hold("--json", "a.json"),
+        lambda: FILE.read("a.npz"),
+        lambda: read_expected_failures("known.txt"),
+    ):
+        with pytest.raises(InputError, match=r"a\.json|a\.npz|known\.txt"):
+            act()
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EPERM])
+def test_a_folder_of_somebody_else(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Permissions do not bind root, who may run the tests."""
+
+    def refuse(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(InputError, match=os.strerror(number)):
+        check_place("--json", tmp_path / "a.json")
+    with pytest.raises(InputError, match=os.strerror(number)):
+        atomic_write(tmp_path / "a.json", b"text")
+
+
+def test_expected_failures_of_any_editor(tmp_path: Path) -> None:
+    path = tmp_path / "known.txt"
+    path.write_bytes(b"\xef\xbb\xbftrajectory: for now\r\n")
+    assert read_expected_failures(path) == {"trajectory": "for now"}
+    for content in (b"\xff\xfet\0", b"a: b\n" * 300_000, b"x" * 5000):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"known\.txt") as refused:
+            read_expected_failures(path)
+        assert len(str(refused.value)) < 500
+    for wrong in (tmp_path, tmp_path / "absent", "x" * 300, "a\0b"):
+        with pytest.raises(InputError, match="expected failures"):
+            read_expected_failures(wrong)
+
+
+# -- writes that fail --------------------------------------------------------------------------
+
+
+class Faults:
+    """Lets one of the system calls that write fail; `calls` counts them."""
+
+    NAMES = ("open", "write", "fsync", "replace")
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls, self.fail_at, self.error = 0, -1, OSError(0, "")
+        for name in self.NAMES:
+            monkeypatch.setattr(os, name, self._wrapped(name, getattr(os, name)))
+
+    def _wrapped(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **options: Any) -> Any:
+            self.calls += 1
+            if self.calls == self.fail_at:
+                if name == "write":  # half of it arrived
+                    call(arguments[0], bytes(arguments[1])[: len(arguments[1]) // 2])
+                raise self.error
+            return call(*arguments, **options)
+
+        return counted
+
+    def arm(self, fail_at: int, error: BaseException) -> None:
+        self.calls, self.fail_at, self.error = 0, fail_at, error  # type: ignore[assignment]
+
+
+def write_text_file(path: Path, number: int) -> None:
+    write_json(str(path), {"number": [number] * 1000})
+
+
+def write_archive(path: Path, number: int) -> None:
+    FILE.write(path, {"number": number}, {"W": np.full(2000, number)})
+
+
+@pytest.mark.parametrize("write", [write_text_file, write_archive])
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), OutputError),
+        (OSError(errno.EIO, "Input/output error"), OutputError),
+        (OSError(errno.EFBIG, "File too large"), OutputError),
+        (OSError(errno.EDQUOT, "Disk quota exceeded"), OutputError),
+        (PermissionError(errno.EACCES, "Permission denied"), InputError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+    ],
+)
+def test_whatever_fails_one_whole_file_is_left(
+    write: Callable[[Path, int], None],
+    error: BaseException,
+    raised: type[BaseException],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / "result"
+    write(path, 1)
+    old = path.read_bytes()
+    faults = Faults(monkeypatch)
+    write(path, 1)
+    calls = faults.calls
+    assert calls >= len(Faults.NAMES)
+    for fail_at in range(1, calls + 1):
+        faults.arm(fail_at, error)
+        with pytest.raises(raised):
+            write(path, 2)
+        assert path.read_bytes() == old
+        assert [entry.name for entry in tmp_path.iterdir()] == ["result"]
+    faults.arm(calls + 1, error)
+    write(path, 2)
+    assert path.read_bytes() != old
+    assert [entry.name for entry in tmp_path.iterdir()] == ["result"]
+
+
+def test_a_full_device_is_no_wrong_path() -> None:
+    with pytest.raises(OutputError, match=r"/dev/full: cannot be written \(No space left"):
+        atomic_write(Path("/dev/full"), b"text")
+
+
+def test_short_writes_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, text: write(descriptor, text[:7]))
+    atomic_write(tmp_path / "a", bytes(range(100)))
+    assert (tmp_path / "a").read_bytes() == bytes(range(100))
+
+
+# -- locks -------------------------------------------------------------------------------------
+
+HOLDER = """
+import sys, time
+from mimverify.support.output_lock import hold
+release = hold("--json", sys.argv[1])
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def holder(path: Path) -> subprocess.Popen[str]:
+    """Another process that holds the file until its standard input ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_file_is_one_process_s(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    (tmp_path / "link.json").symlink_to(path)
+    with holder(path) as other:
+        for same in (path, tmp_path / "link.json"):
+            with pytest.raises(InputError, match=rf"--json=.*process {other.pid} is writing it"):
+                hold("--json", same)
+        hold("--json", tmp_path / "b.json")()
+        other.kill()  # leaves its lock's file, which is taken over
+    assert lock_path(path).exists()
+    one, two = hold("--json", path), hold("--json", path)
+    one()
+    one()
+    assert lock_path(path).exists()
+    two()
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link.json"]
+
+
+def test_commands_hold_what_they_write(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    seen = []
+
+    @click.command()
+    @click.option("--rank")
+    def command(rank: str | None) -> None:
+        check_writable("--json", str(path))
+        seen.append(lock_path(path).exists())
+
+    assert CliRunner().invoke(command, standalone_mode=False).exception is None
+    with holder(path) as other:
+        refused = CliRunner().invoke(command, standalone_mode=False).exception
+        assert isinstance(refused, InputError)
+        # Torchrun's other processes check the same path, and never write.
+        ranked = CliRunner().invoke(command, standalone_mode=False, env={"RANK": "1"})
+        assert ranked.exception is None
+        other.communicate("")
+    assert seen == [True, True]
+    check_writable("--json", str(path))  # outside of a command nothing would give it back
+    assert not lock_path(path).exists() or not other.returncode
+
+
+def test_file_systems_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    hold("--json", tmp_path / "a.json")()
