@@ -161,4 +161,5 @@ def open_regular(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
 def reason_of(error: Exception) -> str:
     """One line that says why, without the path, which the message names already."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return str(text).splitlines()[0]
+    line = str(text).splitlines()[0]  # zipfile's quotes as much of a damaged file as it read
+    return line if len(line) <= 200 else f"{line[:199]}…"

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import io
 import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,10 +26,11 @@ from mimverify.experiment.checkpoint import (
     save_checkpoint,
 )
 from mimverify.experiment.config import ExperimentConfig
-from mimverify.experiment.resumption import resume_run
+from mimverify.experiment.resumption import keep_step, resume_run
 from mimverify.measure.recorder import Recorder
 from mimverify.support.archive import digest
-from mimverify.support.errors import InputError
+from mimverify.support.errors import InputError, OutputError
+from mimverify.support.output_lock import lock_path
 from mimverify.training.centring import Centring
 from mimverify.training.stage1 import FirstLayerState
 from mimverify.training.trainer import LayerwiseTrainer
@@ -332,6 +337,51 @@ def test_an_interrupted_write_leaves_the_last_checkpoint(
         save_checkpoint(path, example("float32"))
     assert_equal(load_checkpoint(path), example())
     assert [entry.name for entry in tmp_path.iterdir()] == ["run.npz"]
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.npz"
+    save_checkpoint(path, example())
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OutputError, match=r"run\.npz: cannot be written \(No space left"):
+            save_checkpoint(path, example("float32"))
+    assert_equal(load_checkpoint(path), example())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.npz"]
+
+
+def test_a_checkpoint_is_one_run_s(tmp_path: Path) -> None:
+    """Claimed from the first step on, and given back after the last, or with the recorder."""
+    path = tmp_path / "run.npz"
+    config = ExperimentConfig("z1z2", dim=6, samples=40, steps=2, neurons=4).resolved()
+    trainer = LayerwiseTrainer(neurons=4)
+    trainer.centring_, trainer.linear_part_ = Centring(), None
+    recorders = [Recorder(np.eye(6)[:2])]
+
+    def step(t: int) -> None:
+        keep_step(str(path), config, recorders[0], trainer, t, np.ones((4, 6)))
+
+    hold = "from mimverify.support.output_lock import hold\nimport sys\nhold('x', sys.argv[1])"
+    step(0)
+    other = subprocess.run(
+        [sys.executable, "-c", hold, str(path)], capture_output=True, text=True, check=False
+    )
+    assert f"process {os.getpid()} is writing it" in other.stderr
+    step(1)
+    assert lock_path(path).exists()
+    step(2)
+    assert not lock_path(path).exists()
+    step(1)
+    assert lock_path(path).exists()
+    recorders.clear()
+    gc.collect()
+    assert not lock_path(path).exists()
 
 
 def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:

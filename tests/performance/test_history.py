@@ -426,7 +426,8 @@ def test_broken_files_are_named(results, content):
         (("commit_hash",), 3), (("env_name",), []), (("params",), {"machine": []}),
         (("results",), []), (("results", STEP), 3), (("results", STEP, 0), 3),
         (("results", STEP, 0, 0), "1"), (("results", STEP, 0), [1.0]),
-        (("results", STEP, 1), [3]), (("results", STEP, 1), [["a"] * 400] * 3),
+        (("results", STEP, 1), [3]), (("results", STEP, 1), None),
+        (("results", STEP, 1), [["a"] * 400] * 3),
         (("results", STEP, 3), "x"), (("results", STEP, 2), []), (("results", STEP, 5), 3),
         (("results", STEP, 5, 0), {}), (("results", STEP, 6), [1.0]), (("result_columns",), 3),
         (("result_columns", 0), []), (("version",), "2"),
@@ -447,7 +448,8 @@ def test_values_of_other_types_are_named(results, where, value):
 @pytest.mark.parametrize(
     "change",
     [
-        {"unit": 3}, {"params": 3}, {"params": [[1], [2]]}, {"params": [["1"]]}, {"version": []},
+        {"unit": 3}, {"params": 3}, {"params": None, "param_names": []},
+        {"params": [[1], [2]]}, {"params": [["1"]]}, {"version": []},
         {"param_names": "ab"}, {"params": [["1"] * 1000] * 2}, {"unit": "x" * 10_000 + "\ud800"},
     ],
 )  # fmt: skip

@@ -239,6 +239,18 @@ def test_descriptions_of_something_else(
         FILE.read(path)
 
 
+def test_messages_do_not_quote_the_file(tmp_path: Path) -> None:
+    """As zipfile's does where a name's length is damaged: all that follows is the name."""
+    path = tmp_path / "a.npz"
+    FILE.write(path, {}, {"W": np.zeros(1000)})
+    content = bytearray(path.read_bytes())
+    content[26:28] = b"\x00\x20"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="no example") as refused:
+        FILE.read(path)
+    assert len(str(refused.value)) < 400
+
+
 def test_devices_and_pipes_are_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in ("/dev/zero", tmp_path / "pipe", tmp_path, "a\0b", "x" * 300):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -247,7 +248,13 @@ def test_only_failures_have_capsules(tmp_path: Path) -> None:
         assert session.verdict(claims["trajectory"]).capsule == ""  # no folder was given
 
 
-def test_a_verdict_survives_a_capsule_that_cannot_be_written(tmp_path: Path) -> None:
+def full_disk(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_verdict_survives_a_capsule_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record = load_claims()["gradient-step"]
     (tmp_path / capsule_name("NoDecay", record.id, "quick", 0)).mkdir()
     with Session(NoDecay, profile=UNHURRIED, capsules=tmp_path) as session:
@@ -255,6 +262,12 @@ def test_a_verdict_survives_a_capsule_that_cannot_be_written(tmp_path: Path) -> 
     assert verdict.status is Status.FAILED
     assert verdict.capsule == ""
     assert "cannot be written" in verdict.evidence.no_capsule
+    with monkeypatch.context() as patch, Session(NoDecay, capsules=tmp_path / "full") as session:
+        patch.setattr(os, "write", full_disk)
+        verdict = session.verdict(record)
+    assert verdict.status is Status.FAILED
+    assert "cannot be written (No space left" in verdict.evidence.no_capsule
+    assert not list((tmp_path / "full").iterdir())
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"capsules=.*file"):
         Session(NoDecay, capsules=tmp_path / "file")

@@ -286,7 +286,7 @@ def _checked_benchmarks(found: Json) -> None:
         _of(str, f"{name}: unit", benchmark["unit"])
         _of(_TEXT, f"{name}: version", benchmark.get("version"))
         names = _texts(f"{name}: param_names", benchmark["param_names"])
-        params = _parameters(name, benchmark["params"])
+        params = _parameters(name, _of(list, f"{name}: params", benchmark["params"]))
         if len(names) != len(params):
             raise ValueError(f"{name}: {len(names)} param_names for {len(params)} params")
         if math.prod(map(len, params)) > _MOST_COMBINATIONS:
@@ -315,6 +315,8 @@ def _check_result(content: Json) -> None:
             for column, values in cells.items()
             if values is not None and (column == "result" or column.startswith("stats_"))
         }
+        if lengths and cells.get("params") is None:
+            raise ValueError(f"{name}: values without params")
         if lengths - {combinations}:
             raise ValueError(f"{name}: {max(lengths)} values for {combinations} combinations")
 
