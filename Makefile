@@ -46,12 +46,15 @@ check: $(STAMP) ## put both reference trainers on trial (quick profile) and prin
 	$(BIN)/mimverify check --profile quick $(ARGS)
 
 ##@ Development
-.PHONY: test test-deep lint type format
+.PHONY: test test-deep fuzz lint type format
 test: $(STAMP) ## tests of mimverify itself, in two processes (make test ARGS="-n 0" for one)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-deep: $(STAMP) ## the long statistical tests that `make test` leaves out
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+fuzz: $(STAMP) ## damage every kind of file that is read back (make fuzz ARGS="-k capsule" EXAMPLES=100000)
+	MIMVERIFY_FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
 
 lint: $(STAMP) ## ruff: lint and format
 	$(BIN)/ruff check $(ARGS) .

@@ -17,8 +17,9 @@ from rich.console import Console, RenderableType
 from mimverify.cli.number_types import PARALLEL, Count
 from mimverify.cli.standard_streams import is_unicode
 from mimverify.support.arrays import NumpyArray
-from mimverify.support.errors import InputError, OutputError
-from mimverify.support.files import atomic_write, is_special
+from mimverify.support.errors import InputError
+from mimverify.support.files import atomic_write, check_place, is_special, resolved
+from mimverify.support.output_lock import hold
 from mimverify.support.strict_json import Json, jsonable
 
 json_option = click.option(
@@ -92,26 +93,23 @@ def write_arrays(path: str, arrays: Mapping[str, NumpyArray]) -> None:
 
 
 def write_bytes(path: str, content: bytes) -> None:
-    """Write a file atomically. **Raises** `OutputError` if it cannot be written."""
-    try:
-        atomic_write(Path(path), content)
-    except InputError as error:
-        raise OutputError(str(error)) from None
+    """Write a file atomically. **Raises** as `atomic_write` does."""
+    atomic_write(Path(path), content)
 
 
 def check_writable(argument: str, path: str | None) -> None:
-    """Refuse an output path before the work is done rather than after. Raises `InputError`."""
+    """Refuse an output path before the work is done rather than after.
+
+    Within a command the file is claimed until the command ends: two runs that write one file would
+    undo each other. **Raises** `InputError`.
+    """
     if path is None or path == "-":
         return
-    if Path(path).is_dir():
-        raise InputError(f"{argument}={path!r}: is a folder, expected a file")
-    if is_special(Path(path)):
-        if not os.access(path, os.W_OK):
-            raise InputError(f"{argument}={path!r}: cannot be written to")
-        return
-    folder = Path(path).resolve().parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(f"{argument}={path!r}: {folder} is not a folder that can be written to")
+    check_place(argument, path)
+    context = click.get_current_context(silent=True)
+    first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes, the one that writes
+    if context is not None and first and not is_special(Path(path)):
+        context.call_on_close(hold(argument, path))
 
 
 def check_distinct(paths: Mapping[str, str | None]) -> None:
@@ -123,9 +121,11 @@ def check_distinct(paths: Mapping[str, str | None]) -> None:
     """
     seen: dict[Path, str] = {}
     for argument, path in paths.items():
-        if path is None or path == "-" or is_special(Path(path)):
+        if path is None or path == "-":
             continue
-        place = Path(path).resolve()
+        place = resolved(Path(path))  # first: it refuses what is no path
+        if is_special(place):
+            continue
         if place in seen:
             raise InputError(f"{seen[place]} and {argument} both name {path!r}: expected two files")
         seen[place] = argument

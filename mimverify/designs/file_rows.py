@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,10 +17,17 @@ from mimverify.designs.rows import Fill, RowSource, SequentialRows, copy_rows
 from mimverify.problems.streams import BLOCK_ROWS
 from mimverify.support.arrays import Array, ArrayLike, FloatArray, NumpyArray
 from mimverify.support.errors import InputError
+from mimverify.support.files import open_regular, reason_of
+from mimverify.support.memory import check_fits
+from mimverify.support.npy_header import read_npy_header
 from mimverify.support.validation import array
 
 if TYPE_CHECKING:
     from jaxtyping import Float
+
+_MOST_ROWS = 10**15
+# What Arrow's Python side raises, besides its own exceptions, for a damaged file.
+_DAMAGED = (ValueError, TypeError, LookupError, OverflowError, MemoryError, RuntimeError)
 
 
 class NpyRows(RowSource):
@@ -81,6 +88,8 @@ class ParquetRows(SequentialRows):
             for name in self.columns:
                 _check_column(self.name, schema, name)
             groups = [file.metadata.row_group(g).num_rows for g in range(file.num_row_groups)]
+        if not all(0 <= rows <= _MOST_ROWS for rows in groups) or sum(groups) > _MOST_ROWS:
+            raise InputError(f"{self.name}: cannot be read as Parquet (row groups of {groups[:8]})")
         repeated = {name for name in self.columns if self.columns.count(name) > 1}
         if repeated:
             raise InputError(f"{self.name}: columns {sorted(repeated)} are given twice")
@@ -127,6 +136,10 @@ def parquet_labels(path: str | os.PathLike[str], column: str) -> Float[FloatArra
     _Stamp.of(Path(path))
     with _parquet(Path(path)) as file:
         _check_column(str(path), file.schema_arrow, column)
+        rows = file.metadata.num_rows
+        if not 0 <= rows <= _MOST_ROWS:
+            raise InputError(f"{path}: cannot be read as Parquet ({rows} rows)")
+        check_fits(24 * rows, f"{path}: {rows} labels")
         values = file.read(columns=[column]).column(column).to_numpy()
     return array(f"{path}, column {column!r}", values, (None,))
 
@@ -144,10 +157,10 @@ class _Stamp:
     @classmethod
     def of(cls, path: Path) -> _Stamp:
         try:
-            status = path.stat()
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-        if not path.is_file():
+            status = os.stat(path)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{path}: cannot be read ({reason_of(error)})") from None
+        if not stat.S_ISREG(status.st_mode):
             raise InputError(f"{path}: expected a file")
         return cls(status.st_size, status.st_mtime_ns)
 
@@ -163,34 +176,22 @@ class _Stamp:
 
 def _map(path: Path) -> NumpyArray:
     """The array in a .npy file, memory-mapped."""
+    with open_regular(path) as (file, size):
+        header = read_npy_header(file, str(path))
+    shape, dtype, total = header.shape, header.dtype, header.start + header.nbytes
+    _check_real(str(path), dtype)
+    if header.nbytes == 0:
+        raise InputError(f"{path}: has shape {shape}: expected at least one entry")
+    if total > size:
+        raise InputError(
+            f"{path}: truncated: its header promises shape {shape} and dtype {dtype}, "
+            f"{total} bytes in all, but the file has {size}"
+        )
+    order: Literal["C", "F"] = "F" if header.order == "F" else "C"
     try:
-        return np.lib.format.open_memmap(path, mode="r")  # never loads pickled objects
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except (ValueError, EOFError) as error:
-        raise InputError(f"{path}: {_fault(path, error)}") from None
-
-
-def _fault(path: Path, error: Exception) -> str:
-    """What is wrong with a file that cannot be mapped."""
-    with path.open("rb") as file:
-        try:
-            version = np.lib.format.read_magic(file)
-            read = np.lib.format.read_array_header_1_0
-            if version != (1, 0):
-                read = np.lib.format.read_array_header_2_0
-            shape, _, dtype = read(file)
-        except (ValueError, EOFError):
-            return f"expected a .npy file ({error})"
-        if dtype.hasobject:
-            return "holds Python objects: expected real numbers"
-        entries, start = math.prod(shape), file.tell()
-    if entries == 0:
-        return f"has shape {shape}: expected at least one entry"
-    return (
-        f"truncated: its header promises shape {shape} and dtype {dtype}, "
-        f"{start + entries * dtype.itemsize} bytes in all, but the file has {path.stat().st_size}"
-    )
+        return np.memmap(path, dtype, "r", header.start, shape, order)
+    except (OSError, ValueError, OverflowError) as error:
+        raise InputError(f"{path}: cannot be read ({reason_of(error)})") from None
 
 
 def _check_real(name: str, dtype: np.dtype[Any]) -> None:
@@ -220,9 +221,10 @@ def _parquet(path: Path) -> Iterator[Any]:
         # Without pre-buffering, which would read all row groups ahead.
         with parquet.ParquetFile(path, pre_buffer=False) as file:
             yield file
-    except (arrow.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{path}: cannot be read as Parquet ({reason})") from None
+    except InputError:
+        raise
+    except (arrow.ArrowException, OSError, *_DAMAGED) as error:
+        raise InputError(f"{path}: cannot be read as Parquet ({reason_of(error)})") from None
 
 
 def _check_column(source: str, schema: Any, name: str) -> None:

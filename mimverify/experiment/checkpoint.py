@@ -7,7 +7,6 @@ gives the results of an uninterrupted one.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -19,13 +18,14 @@ import numpy as np
 from mimverify.support.archive import Archive, json_text
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError
-from mimverify.support.strict_json import Json
+from mimverify.support.strict_json import Json, brief, parse_json
 from mimverify.support.validation import DTYPES
 from mimverify.training.centring import Centring
 from mimverify.training.stage1 import FirstLayerState
 
 # 2: data sets come from another generator; a run of format 1 would continue with other data.
 _FILE = Archive("checkpoint", version=2)
+_MOST_STEPS = 10**15
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def save_checkpoint(path: str | Path, checkpoint: Checkpoint) -> None:
         arrays["linear_part"] = state.linear_part
     text = json_text(_FILE.noun, description)
     try:  # nothing is written that could not be read again
-        _checkpoint(json.loads(text), arrays)
-    except (ValueError, KeyError, TypeError) as error:
+        _checkpoint(parse_json(text.encode(), _FILE.noun, finite=False), arrays)
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"checkpoint: {error}") from None
     _FILE.write(path, description, arrays)
 
@@ -78,8 +78,8 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
     description, arrays = _FILE.read(path)
     try:
         return _checkpoint(description, arrays)
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: not a valid checkpoint ({error!r})") from None
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise InputError(f"{path}: not a valid checkpoint ({brief(error)})") from None
 
 
 def check_resumable(
@@ -95,8 +95,10 @@ def check_resumable(
     **Raises** `InputError` naming the first field that differs, and both values.
     """
     # As read from a file: tuples are lists, NumPy's numbers are Python's.
-    requested = json.loads(json_text("configuration", dict(configuration)))
-    saved = json.loads(json_text("configuration", checkpoint.configuration))
+    requested, saved = (
+        parse_json(json_text("configuration", dict(one)).encode(), "configuration", finite=False)
+        for one in (configuration, checkpoint.configuration)
+    )
     for field in [*requested, *(field for field in saved if field not in requested)]:
         if field in may_differ:
             continue
@@ -105,7 +107,8 @@ def check_resumable(
             raise InputError(f"{field}: expected in both configurations, missing in {side}")
         if requested[field] != saved[field]:
             raise InputError(
-                f"{field}={requested[field]!r}: the run of the checkpoint had {saved[field]!r}; "
+                f"{field}={brief(requested[field])}: the run of the checkpoint had "
+                f"{brief(saved[field])}; "
                 "expected the same"
             )
 
@@ -117,15 +120,18 @@ def _checkpoint(description: Json, arrays: dict[str, NumpyArray]) -> Checkpoint:
     """**Raises** `ValueError`, `KeyError` or `TypeError` where an entry is missing or invalid."""
     W, linear = arrays["W"], arrays.get("linear_part")
     step, configuration, record = (description[k] for k in ("step", "configuration", "record"))
-    centring = Centring(*(float(description["centring"][k]) for k in ("constant", "offset")))
+    given = [description["centring"][k] for k in ("constant", "offset")]
+    if any(isinstance(k, bool) or not isinstance(k, (int, float)) for k in given):
+        raise TypeError(f"centring={brief(given)}")
+    centring = Centring(*(float(k) for k in given))
     if W.ndim != 2 or W.dtype.name not in DTYPES or not np.isfinite(W).all():
         raise ValueError(f"W of shape {W.shape} and dtype {W.dtype}")
     if linear is not None and (
         linear.shape != W.shape[1:] or linear.dtype != np.float64 or not np.isfinite(linear).all()
     ):
         raise ValueError(f"linear_part of shape {linear.shape} and dtype {linear.dtype}")
-    if type(step) is not int or step < 0:
-        raise ValueError(f"step={step!r}")
+    if type(step) is not int or not 0 <= step <= _MOST_STEPS:
+        raise ValueError(f"step={brief(step)}")
     if not (math.isfinite(centring.constant) and math.isfinite(centring.offset)):
         raise ValueError(f"{centring}")
     if not isinstance(configuration, dict) or not isinstance(record, dict):

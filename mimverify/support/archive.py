@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError
-from mimverify.support.files import atomic_write
-from mimverify.support.strict_json import Json
+from mimverify.support.files import atomic_write, open_regular, reason_of
+from mimverify.support.npy_header import read_npy_header
+from mimverify.support.strict_json import Json, brief, parse_json
 
 __all__ = ["Archive", "digest", "json_text"]
 
 _JSON, _SUM = "description", "sha256"  # the arrays beside those of the content
+_CHUNK = 1 << 20  # bytes read at once
+_HEADER = 1 << 14  # bytes within which an array's header ends
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Archive:
         **Raises** `InputError`, naming the path and the reason, for a file that cannot be
         read, is something else, was cut off or changed, or comes from a later version.
         """
-        arrays = self._arrays(path)
+        arrays = _read_arrays(path, self.noun)
         stated = arrays.pop(_SUM, None)
         if stated is None or _JSON not in arrays:
             raise InputError(f"{path}: expected a {self.noun}, found the arrays of something else")
@@ -74,33 +77,77 @@ class Archive:
             raise InputError(
                 f"{path}: damaged or changed (its checksum is not that of its content)"
             )
+        text = arrays.pop(_JSON)
+        if text.ndim != 1 or text.dtype != np.uint8:
+            raise InputError(f"{path}: expected a {self.noun}, found something else")
         try:
-            description = json.loads(arrays.pop(_JSON).tobytes())
-            if description["format"] != self.format:
-                raise ValueError("another format")
-            version = description["version"]
-        except (ValueError, KeyError, TypeError):
-            raise InputError(f"{path}: expected a {self.noun}, found something else") from None
-        if version != self.version:
+            description = parse_json(text.tobytes(), str(path), finite=False)
+        except InputError as error:
+            raise InputError(f"{error}: expected a {self.noun}, found something else") from None
+        if not isinstance(description, dict) or description.get("format") != self.format:
+            raise InputError(f"{path}: expected a {self.noun}, found something else")
+        version = description.get("version")
+        if type(version) is not int or version != self.version:
             raise InputError(
-                f"{path}: a {self.noun} of format {version!r}: this version reads "
+                f"{path}: a {self.noun} of format {brief(version)}: this version reads "
                 f"format {self.version}"
             )
         return description, arrays
 
-    def _arrays(self, path: str | Path) -> dict[str, NumpyArray]:
+
+def _read_arrays(path: str | Path, noun: str) -> dict[str, NumpyArray]:
+    """The arrays of an .npz file in which nothing is compressed, as `numpy.savez` writes it.
+
+    Nothing takes more memory than the file's size, whatever its directory says.
+    """
+    with open_regular(path) as (file, size):
+        if not zipfile.is_zipfile(file):
+            raise InputError(f"{path}: no {noun}, or a damaged one (not an .npz file)")
         try:
-            content = Path(path).read_bytes()
-        except OSError as error:
-            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-        if not zipfile.is_zipfile(io.BytesIO(content)):  # NumPy's message would be about pickle
-            raise InputError(f"{path}: no {self.noun}, or a damaged one (not an .npz file)")
-        try:
-            with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-                return {name: np.asarray(archive[name]) for name in archive.files}
+            with zipfile.ZipFile(file) as container:
+                members = container.infolist()
+                _check_members(members, size)
+                return {
+                    member.filename.removesuffix(".npy"): _read_array(container, member)
+                    for member in members
+                }
         except Exception as error:  # the type depends on where the archive is damaged
-            lines = str(error).splitlines() or [type(error).__name__]
-            raise InputError(f"{path}: no {self.noun}, or a damaged one ({lines[0]})") from None
+            raise InputError(f"{path}: no {noun}, or a damaged one ({reason_of(error)})") from None
+
+
+def _check_members(members: list[zipfile.ZipInfo], size: int) -> None:
+    """**Raises** `ValueError` for members that no file of this size holds uncompressed."""
+    names = [member.filename for member in members]
+    if len(set(names)) < len(names):
+        raise ValueError("two arrays of one name")
+    for member in members:
+        if not member.filename.endswith(".npy"):
+            raise ValueError(f"{brief(member.filename)} is no array")
+        if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+            raise ValueError(f"{brief(member.filename)} is compressed or encrypted")
+    total = sum(member.file_size for member in members)
+    if total > size:
+        raise ValueError(f"its arrays are said to take {total} bytes, the file has {size}")
+
+
+def _read_array(container: zipfile.ZipFile, member: zipfile.ZipInfo) -> NumpyArray:
+    """**Raises** `ValueError` and whatever `zipfile` does."""
+    content = bytearray(member.file_size)
+    position = 0
+    with container.open(member) as stream:
+        while chunk := stream.read(_CHUNK):  # to the end, where the checksum is compared
+            content[position : position + len(chunk)] = chunk
+            position += len(chunk)
+    name = brief(member.filename)
+    header = read_npy_header(io.BytesIO(content[:_HEADER]), name)
+    if header.dtype.kind not in "biuf":
+        raise ValueError(f"{name} has dtype {header.dtype}: expected real numbers")
+    if header.start + header.nbytes != len(content):
+        raise ValueError(f"{name} has shape {brief(header.shape)}, but {len(content)} bytes")
+    if header.nbytes == 0:
+        return np.empty(header.shape, header.dtype)
+    entries = np.frombuffer(content, header.dtype, offset=header.start)
+    return entries.reshape(header.shape, order="F" if header.order == "F" else "C")
 
 
 def digest(arrays: Mapping[str, NumpyArray]) -> NDArray[np.uint8]:
@@ -117,7 +164,7 @@ def json_text(argument: str, value: object) -> str:
     """JSON that keeps NaN and infinities, which a record may hold. Raises `InputError`."""
     try:
         return json.dumps(value, default=_plain)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{argument}: expected values that JSON can hold ({error})") from None
 
 

@@ -24,10 +24,6 @@ class InputError(MimverifyError, ValueError):
     """An argument is outside what the called function accepts."""
 
 
-class OutputError(MimverifyError):
-    """A result could not be written: a full disk, a limit, a file that may not be changed."""
-
-
 class DivergenceError(MimverifyError, ArithmeticError):
     """Gradient descent left the finite numbers.
 
@@ -45,6 +41,10 @@ class DivergenceError(MimverifyError, ArithmeticError):
 
 class LostProcessError(MimverifyError):
     """Another process of the run died, hung, or never started."""
+
+
+class OutputError(MimverifyError):
+    """Output could not be written: a full disk, a closed stream, a limit, a protected file."""
 
 
 class TrainerError(MimverifyError):

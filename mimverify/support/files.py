@@ -1,34 +1,165 @@
-"""Files that are written atomically."""
+"""Files: written atomically, read with limits, and their places checked before the work."""
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
-from mimverify.support.errors import InputError
+from mimverify.support.errors import InputError, OutputError
+
+__all__ = [
+    "atomic_write",
+    "check_place",
+    "is_special",
+    "open_regular",
+    "partial_path",
+    "reason_of",
+    "resolved",
+]
+
+# A path that cannot be written to, whatever the content; any other error is of the writing.
+_WRONG_PATH = {
+    errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENODEV,
+    errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.EPERM, errno.EROFS, errno.EINVAL,
+}  # fmt: skip
+_KEPT = 100  # bytes of a file's name in the names of files beside it, which are longer
+
+_numbers = itertools.count()
+
+
+# -- writing -----------------------------------------------------------------------------------
 
 
 def atomic_write(path: Path, content: bytes) -> None:
     """Replace the file at `path` in one step; an interruption leaves the old one.
 
     A link stays a link. A device or a pipe is written to: replacing would destroy it.
-    **Raises** `InputError` if it cannot be written.
+    **Raises** `InputError` for a path that is wrong; `OutputError` if writing fails midway, as on
+    a full disk.
     """
-    special = is_special(path)
-    path = path if special else path.resolve()
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = None
     try:
-        if special:
-            path.write_bytes(content)
-            return
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written ({error.strerror})") from None
+        special = is_special(path)
+        target = path if special else resolved(path)
+        if not special:
+            partial = partial_path(target)
+        _write(partial or target, content, new=not special)
+        if partial is not None:
+            os.replace(partial, target)
+            partial = None
+    except (OSError, ValueError) as error:
+        if isinstance(error, BrokenPipeError | InputError):
+            raise  # a reader that left is no error, where the command line says so
+        wrong = not isinstance(error, OSError) or error.errno in _WRONG_PATH
+        kind = InputError if wrong else OutputError
+        raise kind(f"{path}: cannot be written ({reason_of(error)})") from None
     finally:
-        partial.unlink(missing_ok=True)
+        if partial is not None:
+            with suppress(OSError):
+                os.unlink(partial)
+
+
+def _write(path: Path, content: bytes, *, new: bool) -> None:
+    flags = os.O_WRONLY | (os.O_CREAT | os.O_TRUNC if new else 0)
+    descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666)
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        if new:
+            os.fsync(descriptor)  # before the rename: a crash must not leave an empty file
+    finally:
+        os.close(descriptor)
+
+
+def partial_path(path: Path) -> Path:
+    """A name beside `path` that no other write uses, and that is not longer than names may be."""
+    kept = path.name.encode(errors="surrogateescape")[:_KEPT].decode(errors="ignore")
+    return path.with_name(f".{kept}.{os.getpid()}-{next(_numbers)}.part")
+
+
+# -- places ------------------------------------------------------------------------------------
+
+
+def check_place(argument: str, path: str | Path) -> None:
+    """Refuse a path that could not be written, before the work rather than after.
+
+    A file is made beside it and removed: nothing else tells whether one can be.
+    **Raises** `InputError`.
+    """
+    place = Path(path)
+    wrong = f"{argument}={str(path)!r}"
+    try:
+        if place.is_dir():
+            raise InputError(f"{wrong}: is a folder, expected a file")
+        if is_special(place):
+            if not os.access(place, os.W_OK):
+                raise InputError(f"{wrong}: cannot be written to")
+            return
+        with suppress(FileNotFoundError):
+            os.lstat(place)  # for a name that is too long
+        target = resolved(place, wrong)
+        if not target.parent.is_dir():
+            raise InputError(f"{wrong}: {target.parent} is not a folder that can be written to")
+        probe = partial_path(target)
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        os.unlink(probe)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{wrong}: cannot be written ({reason_of(error)})") from None
+
+
+def resolved(path: Path, name: str | None = None) -> Path:
+    """The path without links; `name` is its name in messages.
+
+    **Raises** `InputError`, also where the current folder is gone.
+    """
+    name = str(path) if name is None else name
+    try:
+        return path.resolve()
+    except FileNotFoundError:
+        raise InputError(f"{name}: the current folder no longer exists") from None
+    except (OSError, RuntimeError, ValueError) as error:  # RuntimeError: links in a circle
+        raise InputError(f"{name}: is no path of a file ({reason_of(error)})") from None
 
 
 def is_special(path: Path) -> bool:
     """Whether the path exists and is no regular file or folder, such as /dev/null or a pipe."""
     return path.exists() and not path.is_file() and not path.is_dir()
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def open_regular(path: str | Path) -> Iterator[tuple[BinaryIO, int]]:
+    """A file to read, and its size; never a device or a pipe, which may be endless.
+
+    **Raises** `InputError`, also for errors of reading within.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            reason = "is a folder" if os.path.isdir(path) else "is a device or a pipe"
+            raise InputError(f"{path}: cannot be read ({reason}, expected a file)")
+        with open(path, "rb") as file:
+            yield file, os.fstat(file.fileno()).st_size
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({reason_of(error)})") from None
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path!r}: cannot be read ({error})") from None  # a zero byte in it
+
+
+def reason_of(error: Exception) -> str:
+    """One line that says why, without the path, which the message names already."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    line = str(text).splitlines()[0]  # zipfile's quotes as much of a damaged file as it read
+    return line if len(line) <= 200 else f"{line[:199]}…"

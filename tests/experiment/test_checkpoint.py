@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import gc
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,8 +25,12 @@ from mimverify.experiment.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from mimverify.experiment.config import ExperimentConfig
+from mimverify.experiment.resumption import keep_step, resume_run
+from mimverify.measure.recorder import Recorder
 from mimverify.support.archive import digest
-from mimverify.support.errors import InputError
+from mimverify.support.errors import InputError, OutputError
+from mimverify.support.output_lock import lock_path
 from mimverify.training.centring import Centring
 from mimverify.training.stage1 import FirstLayerState
 from mimverify.training.trainer import LayerwiseTrainer
@@ -210,6 +219,10 @@ def test_another_content_than_was_signed_is_refused(
         (described(centring=3), "not a valid checkpoint"),
         (described(configuration=[]), "expected objects"),
         (described(record={"alignment": 3}), "expected lists"),
+        (described(step=10**400), "a number of 401 digits"),
+        (described(step=10**200), "step=1000"),
+        (described(centring={"constant": 10**299, "offset": True}), "centring="),
+        (described(centring={"constant": "1", "offset": 0}), "centring="),
     ],
 )
 def test_a_well_signed_file_is_checked_as_well(
@@ -252,6 +265,38 @@ def test_foreign_files_are_refused_and_nothing_is_unpickled(tmp_path: Path) -> N
         load_checkpoint(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "reason"),
+    [
+        ("alignment", "0.5", r"alignment\[1\]='0\.5': expected a number"),
+        ("seconds", None, r"seconds\[1\]=None: expected a number"),
+        ("overlaps", [0.5], r"overlaps\[1\]=\[0\.5\]: expected 2 numbers"),
+        ("cosines", [0.5, []], r"cosines\[1\]=\[0\.5, \[\]\]: expected 2 numbers"),
+        ("cosines", 3, r"cosines\[1\]=3: expected 2 numbers"),
+    ],
+)
+def test_a_record_of_other_values_is_not_resumed(
+    column: str, value: object, reason: str, tmp_path: Path
+) -> None:
+    path = str(tmp_path / "run.npz")
+    config = ExperimentConfig("z1z2", dim=6, samples=40, steps=3, neurons=4).resolved()
+    one, two = [0.5, 0.5], [[0.5, 0.5]] * 2
+    record: dict[str, list[Any]] = {
+        "alignment": one, "span_recovery": one, "seconds": one, "overlaps": two, "cosines": two,
+    }  # fmt: skip
+
+    def resume(record: dict[str, list[Any]], shape: tuple[int, int]) -> FirstLayerState:
+        state = FirstLayerState(1, np.ones(shape), Centring())
+        save_checkpoint(path, Checkpoint(config.to_json(), state, record))
+        return resume_run(path, config, Recorder(np.eye(6)[:2]))
+
+    assert resume(record, (4, 6)).step == 1
+    with pytest.raises(InputError, match=rf"run\.npz: its record has {reason}"):
+        resume(record | {column: [record[column][0], value]}, (4, 6))
+    with pytest.raises(InputError, match=r"run\.npz: its weights have shape \(6, 4\)"):
+        resume(record, (6, 4))
+
+
 # -- writing -----------------------------------------------------------------------------------
 
 
@@ -281,16 +326,62 @@ def test_an_interrupted_write_leaves_the_last_checkpoint(
     path = tmp_path / "run.npz"
     save_checkpoint(path, example())
 
-    def half(self: Path, content: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(content[: len(content) // 2])
+    write = os.write
+
+    def half(descriptor: int, content: bytes) -> int:
+        write(descriptor, content[: len(content) // 2])
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Path, "write_bytes", half)
+    monkeypatch.setattr(os, "write", half)
     with pytest.raises(KeyboardInterrupt):
         save_checkpoint(path, example("float32"))
     assert_equal(load_checkpoint(path), example())
     assert [entry.name for entry in tmp_path.iterdir()] == ["run.npz"]
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "run.npz"
+    save_checkpoint(path, example())
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OutputError, match=r"run\.npz: cannot be written \(No space left"):
+            save_checkpoint(path, example("float32"))
+    assert_equal(load_checkpoint(path), example())
+    assert [entry.name for entry in tmp_path.iterdir()] == ["run.npz"]
+
+
+def test_a_checkpoint_is_one_run_s(tmp_path: Path) -> None:
+    """Claimed from the first step on, and given back after the last, or with the recorder."""
+    path = tmp_path / "run.npz"
+    config = ExperimentConfig("z1z2", dim=6, samples=40, steps=2, neurons=4).resolved()
+    trainer = LayerwiseTrainer(neurons=4)
+    trainer.centring_, trainer.linear_part_ = Centring(), None
+    recorders = [Recorder(np.eye(6)[:2])]
+
+    def step(t: int) -> None:
+        keep_step(str(path), config, recorders[0], trainer, t, np.ones((4, 6)))
+
+    hold = "from mimverify.support.output_lock import hold\nimport sys\nhold('x', sys.argv[1])"
+    step(0)
+    other = subprocess.run(
+        [sys.executable, "-c", hold, str(path)], capture_output=True, text=True, check=False
+    )
+    assert f"process {os.getpid()} is writing it" in other.stderr
+    step(1)
+    assert lock_path(path).exists()
+    step(2)
+    assert not lock_path(path).exists()
+    step(1)
+    assert lock_path(path).exists()
+    recorders.clear()
+    gc.collect()
+    assert not lock_path(path).exists()
 
 
 def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:

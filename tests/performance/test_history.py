@@ -419,7 +419,63 @@ def test_broken_files_are_named(results, content):
         read_history(results)
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"version": 2, "a": {}}'])
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("date",), "now"), (("date",), 1e300), (("date",), 10**400), (("date",), True),
+        (("commit_hash",), 3), (("env_name",), []), (("params",), {"machine": []}),
+        (("results",), []), (("results", STEP), 3), (("results", STEP, 0), 3),
+        (("results", STEP, 0, 0), "1"), (("results", STEP, 0), [1.0]),
+        (("results", STEP, 1), [3]), (("results", STEP, 1), None),
+        (("results", STEP, 1), [["a"] * 400] * 3),
+        (("results", STEP, 3), "x"), (("results", STEP, 2), []), (("results", STEP, 5), 3),
+        (("results", STEP, 5, 0), {}), (("results", STEP, 6), [1.0]), (("result_columns",), 3),
+        (("result_columns", 0), []), (("version",), "2"),
+    ],
+)  # fmt: skip
+def test_values_of_other_types_are_named(results, where, value):
+    path = sorted((results / "lab").glob("*torch.json"))[0]
+    content = json.loads(path.read_text())
+    at = content
+    for key in where[:-1]:
+        at = at[key]
+    at[where[-1]] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=re.escape(str(path))):
+        read_history(results)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"unit": 3}, {"params": 3}, {"params": None, "param_names": []},
+        {"params": [[1], [2]]}, {"params": [["1"]]}, {"version": []},
+        {"param_names": "ab"}, {"params": [["1"] * 1000] * 2}, {"unit": "x" * 10_000 + "\ud800"},
+    ],
+)  # fmt: skip
+def test_benchmarks_of_other_types_are_named(results, change):
+    path = results / "benchmarks.json"
+    content = json.loads(path.read_text())
+    content[STEP] |= change
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"benchmarks\.json is broken"):
+        read_history(results)
+
+
+def test_parameters_that_no_parser_should_see(results):
+    deep = ["(" * 9000, "-" * 9000 + "1", "'\\d'", "[1]"]
+    for path in (results / "benchmarks.json", *(results / "lab").glob("*torch.json")):
+        content = json.loads(path.read_text())
+        if STEP in content:
+            content[STEP]["params"][1] = deep
+        else:
+            content["results"][STEP][1][1] = deep
+        path.write_text(json.dumps(content))
+    found = {dict(one.parameters).get("dim") for one in read_history(results).series}
+    assert found >= set(deep)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"version": 2, "a": {}}', "[" * 5000])
 def test_a_broken_list_of_benchmarks_is_named(results, content):
     (results / "benchmarks.json").write_text(content)
     with pytest.raises(InputError, match=r"benchmarks\.json is broken"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -200,10 +201,22 @@ def test_a_capsule_that_cannot_be_replayed_says_why(tmp_path: Path) -> None:
         ({"repr": "x", "value": {"plain": [1]}}, "got a list"),
         ({"repr": "4", "value": {"plain": 3}}, "rebuilt as 3, recorded as 4"),
         ({}, "repr"),
+        ({"repr": "x", "value": {"plain": {"tuple": 3}}}, "not iterable"),
+        ({"repr": "x", "value": {"plain": {"class": [], "fields": {}}}}, "unhashable"),
+        ({"repr": "x", "value": {"plain": {"class": "LearningCase", "fields": 3}}}, "no attribute"),
+        (
+            encode({"link": "he2", "loss": "l1", "dim": "5"}),
+            "LearningCase.dim='5'",
+        ),
     ]
     for case, reason in unusable:
         with pytest.raises(InputError, match=reason):
             replay(replace(capsule, case=case), NoDecay)
+
+
+def encode(given: Json) -> Json:
+    """A case whose fields have these values."""
+    return {"repr": "x", "value": {"plain": {"class": "LearningCase", "fields": given}}}
 
 
 # -- which verdicts have one -------------------------------------------------------------------
@@ -235,7 +248,13 @@ def test_only_failures_have_capsules(tmp_path: Path) -> None:
         assert session.verdict(claims["trajectory"]).capsule == ""  # no folder was given
 
 
-def test_a_verdict_survives_a_capsule_that_cannot_be_written(tmp_path: Path) -> None:
+def full_disk(*_: object) -> int:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_verdict_survives_a_capsule_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     record = load_claims()["gradient-step"]
     (tmp_path / capsule_name("NoDecay", record.id, "quick", 0)).mkdir()
     with Session(NoDecay, profile=UNHURRIED, capsules=tmp_path) as session:
@@ -243,6 +262,12 @@ def test_a_verdict_survives_a_capsule_that_cannot_be_written(tmp_path: Path) -> 
     assert verdict.status is Status.FAILED
     assert verdict.capsule == ""
     assert "cannot be written" in verdict.evidence.no_capsule
+    with monkeypatch.context() as patch, Session(NoDecay, capsules=tmp_path / "full") as session:
+        patch.setattr(os, "write", full_disk)
+        verdict = session.verdict(record)
+    assert verdict.status is Status.FAILED
+    assert "cannot be written (No space left" in verdict.evidence.no_capsule
+    assert not list((tmp_path / "full").iterdir())
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=r"capsules=.*file"):
         Session(NoDecay, capsules=tmp_path / "file")
@@ -251,6 +276,9 @@ def test_a_verdict_survives_a_capsule_that_cannot_be_written(tmp_path: Path) -> 
 def test_names_of_capsules_are_names_of_files() -> None:
     assert capsule_name("a.b:C.d", "null-law", "deep", 3) == "a.b.C.d--null-law--deep-3.npz"
     assert capsule_name("../x/y", "null-law", "quick", 0) == "x.y--null-law--quick-0.npz"
+    long = [capsule_name("m:" + "a" * 400 + end, "null-law", "quick", 0) for end in "bc"]
+    assert all(len(name) < 200 and name.endswith("--null-law--quick-0.npz") for name in long)
+    assert long[0] != long[1]
 
 
 # -- configurations ----------------------------------------------------------------------------
@@ -352,7 +380,43 @@ def test_well_signed_files_are_checked_as_well(tmp_path: Path) -> None:
         {"ledger": {"share": 1}},
         {"calls": {}},
         {"verdict": {}},
+        {"turn": -1},
+        {"turn": True},
+        {"ledger": {"level": 0.5, "budget": 0.1}},
+        {"ledger": {"level": "0.1", "budget": 0.1}},
+        {"settings": {**description["settings"], "time_limit": 1e300}},
+        {"settings": {**description["settings"], "threads": 10**200}},
+        {"seeds": [1.5]},
+        {"environment": []},
+        {"environment": {"versions": [1]}},
+        {"environment": {"versions": {"numpy": 1}}},
+        {"environment": {"versions": {}, "platform": 3}},
+        {"calls": [3]},
+        {"case": {"repr": 3, "value": None}},
+        {"case": {"repr": "3", "value": 3}},
     ]
+    (call,) = description["calls"]
+    entry = call["result"]
+    changes += [
+        {"calls": [{**call, key: value}]}
+        for key, value in [
+            ("method", 3), ("options", []), ("arrays", 3), ("arrays", {"X": 3}), ("result", 3),
+            ("arrays", {"X": {}}), ("result", {**entry, "sha256": []}),
+            ("result", {**entry, "shape": [-1]}), ("result", {**entry, "shape": 3}),
+        ]
+    ]  # fmt: skip
+    recorded = description["verdict"]
+    found = recorded["evidence"]
+    wrong: list[Json] = [
+        {"seconds": "1"}, {"message": None}, {"status": []}, {"id": 1}, {"capsule": {}},
+        {"evidence": []}, {"evidence": {**found, "decisions": [3]}},
+        {"evidence": {**found, "decisions": [{**found["decisions"][0], "failed": "yes"}]}},
+        {"evidence": {**found, "omitted": [3]}},
+        {"evidence": {**found, "first_divergence": 3}},
+        {"evidence": {**found, "first_divergence": {**found["first_divergence"], "step": "1"}}},
+        {"evidence": {**found, "notes": [3]}}, {"evidence": {**found, "trained_with": 3}},
+    ]  # fmt: skip
+    changes += [{"verdict": recorded | change} for change in wrong]
     for change in changes:
         file.write(path, description | change, arrays)
         with pytest.raises(InputError, match=r"bad\.npz: not a valid replay capsule"):

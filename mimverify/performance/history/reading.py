@@ -6,6 +6,7 @@ import ast
 import importlib
 import itertools
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mimverify.support.errors import InputError
-from mimverify.support.strict_json import Json
+from mimverify.support.files import open_regular, reason_of
+from mimverify.support.strict_json import LARGEST, Json, brief, parse_json
 
 __all__ = [
     "DIM",
@@ -41,6 +43,15 @@ Parameters: TypeAlias = tuple[tuple[str, Parameter], ...]
 # asv has no types: its modules, and its results as it loads them.
 _Module: TypeAlias = Any
 _Result: TypeAlias = Any
+
+_TEXT = (str, int, type(None))  # of a benchmark's version
+_MOST_COMBINATIONS = 100_000  # of one benchmark's parameters
+_LATEST = 250_000_000_000_000  # milliseconds since 1970, in the year 9892
+# Literals of single values: Python's parser is not given what nests.
+_SINGLE = re.compile(
+    r"""True|False|[+-]?[0-9][0-9_.eE+-]{0,40}"""
+    r"""|'(?:[^'\\\n]|\\[\\'nt])*'|"[^"\\\n]*\""""
+)
 
 # Raised by asv's reader for a file that is no result file of asv's.
 _ERRORS = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
@@ -230,11 +241,9 @@ def _benchmarks(path: Path, where: str) -> dict[str, Json]:
     util = asv_module("asv.util")
     version = asv_module("asv.benchmarks").Benchmarks.api_version
     try:
+        _checked_benchmarks(_json_object(path))
         found = util.load_json(str(path), version)
         found.pop("version", None)
-        for benchmark in found.values():
-            _ = benchmark["params"], benchmark["param_names"], benchmark["unit"]
-            list(itertools.product(*benchmark["params"]))
     except (*_ERRORS, util.UserError) as error:
         raise _broken(path, where, error) from None
     return dict(sorted(found.items()))
@@ -243,15 +252,107 @@ def _benchmarks(path: Path, where: str) -> dict[str, Json]:
 def _result(path: Path, where: str) -> _Result:
     util = asv_module("asv.util")
     try:
+        _check_result(_json_object(path))
         result = asv_module("asv.results").Results.load(str(path))
-        _ = result.params["machine"], _commit(result)
+        _ = _commit(result)
     except (*_ERRORS, util.UserError) as error:
         raise _broken(path, where, error) from None
     return result
 
 
 def _broken(path: Path, where: str, error: Exception) -> InputError:
-    return InputError(f"{where}: {path} is broken, expected a file written by asv ({error})")
+    return InputError(
+        f"{where}: {path} is broken, expected a file written by asv ({reason_of(error)})"
+    )
+
+
+# -- what asv writes -----------------------------------------------------------------------------
+
+
+def _json_object(path: Path) -> Json:
+    with open_regular(path) as (file, size):
+        content = file.read(min(size, LARGEST) + 1)
+    value = parse_json(content, path.name, finite=False)  # asv writes NaN
+    found: Json = _of(dict, "the file", value)
+    return found
+
+
+def _checked_benchmarks(found: Json) -> None:
+    """**Raises** `TypeError`, `KeyError` or `ValueError` for what asv would not have written."""
+    for name, benchmark in found.items():
+        if name == "version":
+            continue
+        _of(dict, name, benchmark)
+        _of(str, f"{name}: unit", benchmark["unit"])
+        _of(_TEXT, f"{name}: version", benchmark.get("version"))
+        names = _texts(f"{name}: param_names", benchmark["param_names"])
+        params = _parameters(name, _of(list, f"{name}: params", benchmark["params"]))
+        if len(names) != len(params):
+            raise ValueError(f"{name}: {len(names)} param_names for {len(params)} params")
+        if math.prod(map(len, params)) > _MOST_COMBINATIONS:
+            raise ValueError(f"{name}: more than {_MOST_COMBINATIONS} combinations of params")
+
+
+def _check_result(content: Json) -> None:
+    """As `_checked_benchmarks`."""
+    for name in ("commit_hash", "env_name"):
+        if not _of(str, name, content[name]):
+            raise ValueError(f"{name} is empty")
+    _of(str, "machine", _of(dict, "params", content["params"])["machine"])
+    _count("date", content["date"], _LATEST)
+    columns = _texts("result_columns", content["result_columns"])
+    for name, row in _of(dict, "results", content["results"]).items():
+        cells = dict(zip(columns, _of(list, name, row), strict=False))
+        params = _parameters(name, cells.get("params"))
+        combinations = math.prod(map(len, params))
+        if combinations > _MOST_COMBINATIONS:
+            raise ValueError(f"{name}: more than {_MOST_COMBINATIONS} combinations of params")
+        _of(_TEXT, f"{name}: version", cells.get("version"))
+        if cells.get("started_at") is not None:
+            _count(f"{name}: started_at", cells["started_at"], _LATEST)
+        lengths = {
+            len(_numbers(f"{name}: {column}", values))
+            for column, values in cells.items()
+            if values is not None and (column == "result" or column.startswith("stats_"))
+        }
+        if lengths and cells.get("params") is None:
+            raise ValueError(f"{name}: values without params")
+        if lengths - {combinations}:
+            raise ValueError(f"{name}: {max(lengths)} values for {combinations} combinations")
+
+
+def _parameters(name: str, value: object) -> list[list[str]]:
+    """Lists of texts; none where asv left them out."""
+    if value is None:
+        return []
+    return [_texts(f"{name}: params", one) for one in _of(list, f"{name}: params", value)]
+
+
+def _texts(name: str, value: object) -> list[str]:
+    texts: list[str] = [_of(str, name, one) for one in _of(list, name, value)]
+    return texts
+
+
+def _numbers(name: str, value: object) -> list[object]:
+    numbers: list[object] = _of(list, name, value)
+    for number in numbers:
+        if isinstance(number, bool) or not isinstance(number, (int, float, type(None))):
+            raise TypeError(f"{name} holds {brief(number)}: expected numbers")
+    return numbers
+
+
+def _count(name: str, value: object, most: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= most:
+        raise ValueError(f"{name}={brief(value)}: expected milliseconds since 1970")
+
+
+def _of(kind: type | tuple[type, ...], name: str, value: object) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} is {brief(value)}")
+    return value
+
+
+# -- series --------------------------------------------------------------------------------------
 
 
 def _commit(result: _Result) -> Commit:
@@ -304,6 +405,8 @@ def _finite(value: object) -> float | None:
 
 def _parameter(text: str) -> Parameter:
     """The value whose repr asv stores; the text itself where it is no literal."""
+    if not _SINGLE.fullmatch(text):
+        return text
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):

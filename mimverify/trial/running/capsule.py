@@ -14,14 +14,17 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_info
 
 from mimverify.support.archive import Archive
 from mimverify.support.arrays import NumpyArray
-from mimverify.support.errors import InputError
-from mimverify.support.strict_json import Json, jsonable
+from mimverify.support.errors import InputError, OutputError
+from mimverify.support.field_types import check_field_types
+from mimverify.support.files import check_place, reason_of
+from mimverify.support.strict_json import Json, brief, jsonable
 from mimverify.support.versions import software_versions
 from mimverify.trial.claims import cases
 from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim
@@ -45,6 +48,9 @@ __all__ = [
 # 2: data sets come from another generator. 3: settings as one value, evidence as records.
 _FILE = Archive("replay capsule", version=3)
 _LARGEST = 1 << 26  # bytes of one array; of larger ones only the hash is stored
+_LONGEST_NAME = 100  # characters of a trainer's name in a file's
+# What a replay may be told to do: more is a forgery, and no operating system takes it.
+_MOST_THREADS, _MOST_SECONDS, _MOST_RUNS = 1 << 12, 1e7, 10**7
 
 
 class CapsuleError(InputError):
@@ -91,18 +97,26 @@ class Capsule:
 
 
 def capsule_folder(path: str | Path) -> Path:
-    """The folder for capsules, created if missing. **Raises** `InputError` if that fails."""
+    """The folder for capsules, created if missing.
+
+    **Raises** `InputError` if that fails, or if no file can be written there.
+    """
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"capsules={str(path)!r}: expected a folder ({error.strerror})") from None
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"capsules={str(path)!r}: expected a folder ({reason_of(error)})"
+        ) from None
+    check_place("capsules", folder / "capsule.npz")
     return folder
 
 
 def capsule_name(trainer: str, claim: str, profile: str, seed: int) -> str:
     """A file name for a failure: `my_package.Trainer--trajectory--quick-0.npz`."""
     name = re.sub(r"[^A-Za-z0-9_.-]+", ".", trainer).strip(".")
+    if len(name) > _LONGEST_NAME:  # file systems allow 255 bytes in all
+        name = f"{name[:_LONGEST_NAME]}.{hashlib.sha256(trainer.encode()).hexdigest()[:8]}"
     return f"{name}--{claim}--{profile}-{seed}.npz"
 
 
@@ -121,7 +135,7 @@ def save_capsule(
     - `verdict`, `trial`: of the failure; the trial has a record of calls.
     - `trainer`, `settings`: as in `Capsule`.
 
-    **Raises** `InputError` for a path that cannot be written.
+    **Raises** `InputError` where it cannot be written.
     """
     assert trial.record is not None
     arrays: dict[str, NumpyArray] = {}
@@ -142,7 +156,10 @@ def save_capsule(
         "verdict": verdict.to_json(),
         "environment": environment(),
     }
-    _FILE.write(path, description, arrays)
+    try:
+        _FILE.write(path, description, arrays)
+    except OutputError as error:  # a verdict must survive it, as it does a wrong path
+        raise InputError(str(error)) from None
 
 
 def _call_record(call: Call, stored: dict[str, NumpyArray]) -> Json:
@@ -214,10 +231,11 @@ def decode_case(case: Json, claim: Claim) -> object:
         if value is None:
             raise ValueError("no configuration, or one of no known form")
         rebuilt = _decode(value["plain"], _case_classes(claim))
-    except (KeyError, TypeError, ValueError) as error:
-        raise CapsuleError(f"case={case!r}: cannot be rebuilt ({error})") from None
-    if repr(rebuilt) != text:
-        raise CapsuleError(f"case: rebuilt as {rebuilt!r}, recorded as {text}")
+        shown = repr(rebuilt)
+    except Exception as error:  # the classes may be the user's, and check what they are given
+        raise CapsuleError(f"case={brief(case)}: cannot be rebuilt ({brief(error)})") from None
+    if shown != text:
+        raise CapsuleError(f"case: rebuilt as {shown}, recorded as {text}")
     return rebuilt
 
 
@@ -242,7 +260,9 @@ def _decode(value: object, classes: dict[str, type]) -> object:
     if name not in classes:
         raise ValueError(f"no class {name!r} among {sorted(classes)}")
     items = {key: _decode(item, classes) for key, item in value["fields"].items()}
-    return classes[name](**items)
+    rebuilt = classes[name](**items)
+    check_field_types(rebuilt)
+    return rebuilt
 
 
 # -- reading -----------------------------------------------------------------------------------
@@ -261,30 +281,66 @@ def load_capsule(path: str | Path) -> tuple[Capsule, dict[str, NumpyArray]]:
         content["settings"] = TrialSettings.from_json(content["settings"])
         content["ledger"] = Ledger(**content["ledger"])
         content["verdict"] = Verdict.from_json(content["verdict"])
+        capsule = Capsule(**content)
+        check_field_types(capsule)
+        _check_ranges(capsule)
+        capsule.verdict.to_json()  # its records derive what they show
         for name, array in arrays.items():
             if array_hash(array) != name:
                 raise ValueError(f"an array that is not {name}")
-        return Capsule(**content), arrays
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: not a valid {_FILE.noun} ({error!r})") from None
+        return capsule, arrays
+    except _INVALID as error:
+        raise InputError(f"{path}: not a valid {_FILE.noun} ({brief(error)})") from None
 
 
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "claim": str, "claim_set": str, "trainer": (str, type(None)), "settings": dict,
-    "ledger": dict, "turn": int, "case": dict, "seeds": list, "calls": list, "verdict": dict,
-    "environment": dict,
-}  # fmt: skip
+# What rebuilding from other values than were written raises.
+_INVALID = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
 
 
 def _check(content: Json) -> None:
-    for name, kind in _KINDS.items():
-        if not isinstance(content[name], kind):
-            raise TypeError(f"{name}={content[name]!r}")
-    for item in fields(Ledger):
-        if not isinstance(content["ledger"][item.name], (int, float)):
-            raise TypeError(f"{item.name}={content['ledger'][item.name]!r}")
-    if not isinstance(content["verdict"]["message"], str):
-        raise TypeError(f"verdict={content['verdict']!r}")
+    """The parts that stay JSON. **Raises** `LookupError`, `TypeError` or `ValueError`."""
+    case, environment = content["case"], content["environment"]
+    _expect("case", case, dict)
+    _expect("case.repr", case["repr"], str)
+    _expect("case.value", case["value"], (dict, type(None)))
+    for seed in _expect("seeds", content["seeds"], list):
+        if seed is not None and type(seed) is not int:
+            raise TypeError(f"seeds: {brief(seed)}")
+    for call in _expect("calls", content["calls"], list):
+        _expect("call", call, dict)
+        _expect("call.method", call["method"], str)
+        _expect("call.options", call["options"], dict)
+        _expect("call.arrays", call["arrays"], dict)
+        results = [] if call["result"] is None else [call["result"]]
+        for entry in (*call["arrays"].values(), *results):
+            _expect("array", entry, dict)
+            _expect("array.sha256", entry["sha256"], str)
+            _expect("array.dtype", entry["dtype"], str)
+            if any(type(k) is not int or k < 0 for k in _expect("shape", entry["shape"], list)):
+                raise TypeError(f"shape: {brief(entry['shape'])}")
+    _expect("environment", environment, dict)
+    _expect("environment.platform", environment.get("platform"), (str, type(None)))
+    for version in _expect("versions", environment.get("versions", {}), dict).values():
+        _expect("version", version, (str, type(None)))
+    for pool in _expect("thread_pools", environment.get("thread_pools", []), list):
+        _expect("thread pool", pool, dict)
+
+
+def _expect(name: str, value: Any, kind: type | tuple[type, ...]) -> Any:
+    if not isinstance(value, kind):
+        raise TypeError(f"{name}: {brief(value)}")
+    return value
+
+
+def _check_ranges(capsule: Capsule) -> None:
+    settings, ledger = capsule.settings, capsule.ledger
+    threads = 1 if settings.threads is None else settings.threads
+    if capsule.turn < 0 or not 0 < ledger.level <= ledger.budget < 1:
+        raise ValueError(f"turn={brief(capsule.turn)}, {brief(ledger)}")
+    if threads > _MOST_THREADS or settings.call_seconds > _MOST_SECONDS:
+        raise ValueError(f"threads={brief(threads)}, call_seconds={settings.call_seconds}")
+    if max(settings.profile.maximum_runs, settings.profile.null_samples) > _MOST_RUNS:
+        raise ValueError(f"{brief(settings.profile)}")
 
 
 def same_arrays(recorded: Sequence[Json], calls: Sequence[Call]) -> bool:

@@ -8,16 +8,27 @@ from __future__ import annotations
 from pathlib import Path
 
 from mimverify.support.errors import InputError
+from mimverify.support.files import reason_of
+from mimverify.support.strict_json import brief
 
 __all__ = ["read_expected_failures"]
+
+_LARGEST = 1 << 20  # bytes
 
 
 def read_expected_failures(path: str | Path) -> dict[str, str]:
     """Claim id → reason. **Raises** `InputError` naming the file and the invalid line."""
+    where = f"expected failures {str(path)!r}"
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"expected failures {str(path)!r}: cannot be read ({error})") from None
+        with open(path, "rb") as file:  # a pipe, too: <(…) of a shell is one
+            content = file.read(_LARGEST + 1)
+        if len(content) > _LARGEST:
+            raise InputError(f"{where}: more than {_LARGEST} bytes: expected a list of claims")
+        lines = content.decode("utf-8-sig").splitlines()  # editors may begin it with a mark
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{where}: cannot be read ({reason_of(error)})") from None
     expected: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):
         text = line.strip()
@@ -25,8 +36,8 @@ def read_expected_failures(path: str | Path) -> dict[str, str]:
             continue
         name, colon, reason = (part.strip() for part in text.partition(":"))
         if not colon or not name or not reason:
-            raise InputError(f"{path}:{number}: {text!r}: expected 'claim-id: reason'")
+            raise InputError(f"{path}:{number}: {brief(text)}: expected 'claim-id: reason'")
         if name in expected:
-            raise InputError(f"{path}:{number}: claim {name!r} is listed twice")
+            raise InputError(f"{path}:{number}: claim {brief(name)} is listed twice")
         expected[name] = reason
     return expected
