@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,13 +37,15 @@ class _TrainersState:
     @contextmanager
     def active(self) -> Iterator[None]:
         """The trainer's state; the caller's again at exit."""
-        before = list(warnings.filters)
+        before, process = list(warnings.filters), os.getpid()
         with np.errstate(**self._errors):
             if self._filters is not None:
                 _set_filters(self._filters)
             try:
                 yield
             finally:
+                if os.getpid() != process:  # forked by the trainer, also where it is constructed
+                    os._exit(0)
                 self._errors = np.geterr()
                 after = list(warnings.filters)
                 self._filters = None

@@ -148,6 +148,23 @@ def test_a_process_that_a_trainer_forks_does_not_return(way: str) -> None:
     assert done.stdout == b"returned "
 
 
+def test_nor_one_that_its_construction_forks() -> None:
+    code = (
+        "import os\n"
+        "from mimverify.handles import InProcessTrainer\n"
+        "class Forks:\n"
+        "    def __init__(self):\n"
+        "        child = os.fork()\n"
+        "        if child:\n"
+        "            os.waitpid(child, 0)\n"
+        "    def fit(self, X, y): pass\n"
+        "InProcessTrainer(Forks)\n"
+        "os.write(1, b'returned ')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"returned "
+
+
 @pytest.mark.parametrize("wrap", [lambda rows: rows, list, lambda rows: [list(r) for r in rows]])
 def test_masked_entries_are_no_numbers(wrap: Any) -> None:
     rows = np.ma.masked_array(np.ones((M, D)), mask=np.eye(M, D) == 1)
