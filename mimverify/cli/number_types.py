@@ -48,7 +48,7 @@ class Count(_IntegerType):
                 return number
         low = "" if self.minimum == -LARGEST else f" of at least {self.minimum}"
         high = f"{' and' if low else ' of'} at most {self.maximum}"
-        self.fail(f"{_short(text)}: expected an integer{low}{high}", param, ctx)
+        raise _refusal(text, f"an integer{low}{high}", param, ctx)
 
 
 class Number(_NumberType):
@@ -85,12 +85,19 @@ class Number(_NumberType):
         bounds = [] if self.minimum is None else [f"of at least {shortest(self.minimum)}"]
         bounds += [f"of at most {LARGEST:g} in size" if self.below is None else
                    f"below {shortest(self.below)}"]  # fmt: skip
-        self.fail(f"{_short(text)}: expected a number {' and '.join(bounds)}", param, ctx)
+        raise _refusal(text, f"a finite number {' and '.join(bounds)}", param, ctx)
 
 
 #: Threads of a pool, or processes side by side.
 PARALLEL = Count(1, 1024)
 
 
-def _short(text: str) -> str:
-    return repr(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…")
+def _refusal(
+    text: str, expected: str, param: click.Parameter | None, ctx: click.Context | None
+) -> click.UsageError:
+    """An error in the words of every check of arguments."""
+    shown = text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
+    if not re.fullmatch(r"[!-~]+…?", shown):  # blanks, digits of other scripts
+        shown = repr(shown)
+    option = "value" if param is None else "/".join(param.opts)
+    return click.UsageError(f"{option}={shown}: expected {expected}", ctx)

@@ -149,7 +149,7 @@ def truncate(path: Path) -> None:
         (["X.npy", "--labels=y.npy", "--json=nowhere/fit.json"], "not a folder"),
         (
             ["X.npy", "--labels=y.npy", "--test-fraction=nan"],
-            "'nan': expected a number",
+            "--test-fraction=nan: expected",
         ),
         (["X.npy", "--labels=y.npy", "--ridge=0"], "ridge=0.0: expected a finite number above 0"),
         (["X.npy", "--labels=y.npy", "--readout=svd"], "readout='svd': expected one of closed"),

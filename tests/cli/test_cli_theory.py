@@ -166,7 +166,7 @@ def test_inspect_users_link_with_noise(run: Any, user_module: UserModule) -> Non
         (["cos2y"], "link='cos2y'"),
         (["cos2z", "--loss", "hubber"], "did you mean 'huber'"),
         (["cos2z", "--noise", "-1"], "noise=-1"),
-        (["cos2z", "--noise", "nan"], "'--noise': 'nan': expected"),
+        (["cos2z", "--noise", "nan"], "noise=nan"),
         (["polynomial:rank=13,degree=2"], "at most 12"),
         (["cos2z", "--rank", "2"], "has rank 1"),
         (["cos2z", "--json", "no/such/folder.json"], "--json"),
@@ -270,7 +270,7 @@ def test_predict_far_beyond_memory(run: Any) -> None:
         (["cos2z", "--samples", "100"], "n > d"),
         (["cos2z", "--steps", "-1"], "steps=-1"),
         (["cos2z", "--neurons", "3"], "neurons=3"),
-        (["cos2z", "--decay", "inf"], "'--decay': 'inf': expected"),
+        (["cos2z", "--decay", "inf"], "decay=inf"),
         (["cos2z", "--rate", "0"], "rate=0"),
         (["he2", "--loss", "squared", "--samples", "100000000", "--steps", "1"], "Lipschitz"),
         (
@@ -327,7 +327,7 @@ def test_compare_finds_a_wrong_prediction(run: Any, monkeypatch: pytest.MonkeyPa
     [
         (["nolink"], "link='nolink'"),
         (["cos2z", "--ratio", "0"], "ratio=0"),
-        (["cos2z", "--ratio", "nan"], "'--ratio': 'nan': expected"),
+        (["cos2z", "--ratio", "nan"], "ratio=nan"),
         (["cos2z", "--seeds", "2"], "seeds=2"),
         (["tanh3", "--dim", "3"], "rank"),
         (["cos2z", "--ratio", "0.001", "--dim", "100"], "at least two samples"),
@@ -394,4 +394,4 @@ def test_extreme_sizes_are_predicted(run: Any, arguments: list[str]) -> None:
 def test_sizes_beyond_all_reason_are_refused(run: Any) -> None:
     result = run("predict", "cos2z", "--dim", "1" + "0" * 20, "--samples", "1" + "0" * 21)
     assert result.code == 2
-    assert "'--dim': '1" in result.err
+    assert "dim=1" in result.err

@@ -52,11 +52,11 @@ def test_what_is_no_number_is_refused(verb: str, option: click.Option) -> None:
     arguments += ["--labels", "y"] if verb == "fit" else []
     flag = option.opts[-1]
     for value in NEVER + (NO_INTEGER if isinstance(option.type, Count) else ()):
-        with pytest.raises(click.BadParameter) as refused:
+        with pytest.raises(click.UsageError) as refused:
             command.make_context(verb, [*arguments, f"{flag}={value}"])
         message = refused.value.format_message()
         assert refused.value.exit_code == 2
-        assert flag in message
+        assert f"{flag}=" in message
         assert "\n" not in message
         assert "expected " in message
         assert len(message) < 200
