@@ -8,7 +8,13 @@ steps. See README.md for the two commands and the Python interface.
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from mimverify.support.errors import DivergenceError, InputError, MimverifyError, TrainerError
+from mimverify.support.errors import (
+    DivergenceError,
+    InputError,
+    MimverifyError,
+    OutputError,
+    TrainerError,
+)
 from mimverify.support.version import __version__
 
 if TYPE_CHECKING:
@@ -65,6 +71,7 @@ __all__ = [
     "MimverifyError",
     "MultiIndexModel",
     "Network",
+    "OutputError",
     "Recorder",
     "TrainerError",
     "__version__",

@@ -128,7 +128,9 @@ _interrupted = 128 + signal.SIGINT
 
 def _set_signals() -> None:
     for name in ("SIGTERM", "SIGHUP"):  # SIGHUP, which not every system has: the terminal closed
-        if (number := getattr(signal, name, None)) is not None:
+        number = getattr(signal, name, None)
+        # One that is ignored stays so: nohup asks for that.
+        if number is not None and signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, _terminate)
     if (number := getattr(signal, "SIGXFSZ", None)) is not None:
         signal.signal(number, signal.SIG_IGN)  # writing past `ulimit -f` is an OSError then

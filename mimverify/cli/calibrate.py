@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +19,7 @@ from mimverify.calibration.running import tries
 from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.number_types import PARALLEL, Count, Number
 from mimverify.cli.options import PageConsole, check_writable, json_option, write_json
+from mimverify.cli.progress_bars import ProgressBars
 from mimverify.cli.trial_options import trial_options
 from mimverify.support.errors import InputError
 from mimverify.support.validation import number
@@ -134,7 +135,7 @@ def _run(calibration: Calibration, workers: int, console: Console) -> None:
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
     )
-    with Progress(
+    with ProgressBars(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as progress:
         task = progress.add_task("starting", total=plan.size, trainer=plan.trainers[0])

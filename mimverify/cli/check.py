@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.options import (
@@ -16,6 +16,7 @@ from mimverify.cli.options import (
     write_bytes,
     write_json,
 )
+from mimverify.cli.progress_bars import ProgressBars
 from mimverify.cli.trial_options import trial_options
 from mimverify.support.errors import OutputError
 from mimverify.support.strict_json import Json
@@ -90,7 +91,7 @@ def _try(trainer: str, settings: TrialSettings, console: Console) -> TrainerRepo
         TextColumn("{task.description}"),
     )
     quiet = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=quiet) as progress:
+    with ProgressBars(*columns, console=console, transient=True, disable=quiet) as progress:
         task = progress.add_task("starting", total=None, trainer=trainer)
 
         under_way: list[str] = []

@@ -22,6 +22,7 @@ from mimverify.cli.options import (
     threads_option,
 )
 from mimverify.cli.problem_options import problem_option
+from mimverify.cli.progress_bars import ProgressBars
 from mimverify.support.memory import check_fits
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_limit
@@ -188,7 +189,7 @@ def _table(results: list[Comparison]) -> Table:
 
 def _progress() -> Progress:
     """On standard error, if that is a terminal."""
-    return Progress(
+    return ProgressBars(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         TextColumn("{task.completed} of {task.total}"),

@@ -30,6 +30,7 @@ from mimverify.cli.options import (
     write_arrays,
 )
 from mimverify.cli.problem_options import problem_option
+from mimverify.cli.progress_bars import ProgressBars
 from mimverify.fitting import FileFit, FitResult, SpectrumRecorder
 from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.support.errors import InputError, MimverifyError
@@ -186,7 +187,7 @@ def _report(result: FitResult, json_path: str | None, quiet: bool) -> None:
 
 def _progress(quiet: bool) -> Progress:
     """On standard error, if that is a terminal."""
-    return Progress(
+    return ProgressBars(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
         TextColumn("{task.completed} of {task.total} rows"),

@@ -12,12 +12,13 @@ from typing import Any
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.number_types import PARALLEL
 from mimverify.cli.options import PageConsole, check_writable, json_option, write_json
+from mimverify.cli.progress_bars import ProgressBars
 from mimverify.cli.trial_options import trial_options
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
@@ -141,7 +142,7 @@ def _trials(
     )
     quiet = not console.is_terminal
     with (
-        Progress(*columns, console=console, transient=True, disable=quiet) as progress,
+        ProgressBars(*columns, console=console, transient=True, disable=quiet) as progress,
         ThreadPoolExecutor(workers) as pool,
     ):
         task = progress.add_task("starting", total=len(plan))

@@ -10,7 +10,6 @@ end with it. POSIX only.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import math
 import numbers
@@ -363,6 +362,8 @@ class _Worker:
             self._channel, theirs = map(stack.enter_context, socket.socketpair())
             self._stderr = stack.enter_context(tempfile.TemporaryFile())
             # In append mode the worker continues at the new end once the file is truncated.
+            import fcntl  # not on every platform, and needed nowhere before
+
             fcntl.fcntl(self._stderr, fcntl.F_SETFL, os.O_RDWR | os.O_APPEND)
             inbox_fd, outbox_fd = _anonymous_file(stack), _anonymous_file(stack)
             self._memory = (Segment(inbox_fd), Segment(outbox_fd))

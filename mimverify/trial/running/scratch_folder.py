@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
@@ -31,6 +30,8 @@ def scratch_folder() -> Iterator[Path]:
         try:
             # Held as long as this process lives: in another container its id may seem to be free.
             with contextlib.suppress(OSError):  # a file system without locks
+                import fcntl  # not on every platform
+
                 fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
             yield Path(name)
         finally:
@@ -52,6 +53,8 @@ def _remove(path: Path) -> None:
         found = os.fstat(descriptor)
         if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
             return
+        import fcntl  # not on every platform
+
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(path, ignore_errors=True)
     finally:
