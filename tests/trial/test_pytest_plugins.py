@@ -73,3 +73,23 @@ def test_a_folder_of_hypothesis_that_cannot_be_written_is_not_needed(tmp_path: P
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
     assert "warning" not in done.stdout.lower()
+
+
+@pytest.mark.parametrize(
+    ("plugin", "options"),
+    [
+        ("pytest_asyncio.plugin", ("--asyncio-mode=strict",)),
+        ("pytest_cov.plugin", ("--cov=mimverify", "--cov-report=")),
+        ("pytest_randomly", ("--randomly-seed=1",)),
+        ("pytest_rerunfailures", ("--reruns=1",)),
+        ("pytest_timeout", ("--timeout=300",)),
+    ],
+)
+def test_claims_are_tried_beside_other_plugins(
+    tmp_path: Path, plugin: str, options: tuple[str, ...]
+) -> None:
+    """These are no requirements of the tests: each is tried where it is installed."""
+    pytest.importorskip(plugin.partition(".")[0])
+    done = run(tmp_path, "-p", plugin, *options, "--trainer", "numpy", "--claim", "arithmetic")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "passed" in done.stdout
