@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 from rich.console import Console
@@ -13,12 +14,12 @@ from mimverify.cli.options import (
     PageConsole,
     check_writable,
     json_option,
-    write_bytes,
     write_json,
 )
 from mimverify.cli.progress_bars import ProgressBars
 from mimverify.cli.trial_options import trial_options
 from mimverify.support.errors import OutputError
+from mimverify.support.files import atomic_write
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import available_cores
 from mimverify.trial.claims.selection import select_claims
@@ -74,7 +75,7 @@ def _write(report: Report, json_path: str | None, junitxml: str | None) -> None:
     if json_path is not None:
         writings.append(lambda: write_json(json_path, report.to_json()))
     if junitxml is not None:
-        writings.append(lambda: write_bytes(junitxml, report.to_junit()))
+        writings.append(lambda: atomic_write(Path(junitxml), report.to_junit()))
     for write in writings:
         try:
             write()

@@ -81,7 +81,7 @@ def write_text(path: str, text: str) -> None:
             text = text.encode("ascii", "xmlcharrefreplace").decode()
         click.echo(text, nl=False)
         return
-    write_bytes(path, text.encode(errors="backslashreplace"))
+    atomic_write(Path(path), text.encode(errors="backslashreplace"))
 
 
 def write_arrays(path: str, arrays: Mapping[str, NumpyArray]) -> None:
@@ -89,12 +89,7 @@ def write_arrays(path: str, arrays: Mapping[str, NumpyArray]) -> None:
     buffer = io.BytesIO()
     named: dict[str, Any] = dict(arrays)  # savez has keywords of other types
     np.savez(buffer, **named)
-    write_bytes(path, buffer.getvalue())
-
-
-def write_bytes(path: str, content: bytes) -> None:
-    """Write a file atomically. **Raises** as `atomic_write` does."""
-    atomic_write(Path(path), content)
+    atomic_write(Path(path), buffer.getvalue())
 
 
 def check_writable(argument: str, path: str | None) -> None:

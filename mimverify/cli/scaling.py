@@ -23,12 +23,12 @@ from mimverify.cli.options import (
     json_option,
     seed_option,
     threads_option,
-    write_bytes,
 )
 from mimverify.cli.problem_options import problem_option
 from mimverify.scaling import ScalingLaw, measure_scaling
 from mimverify.scaling.figure import FORMATS, draw_scaling
 from mimverify.support.errors import InputError, MimverifyError
+from mimverify.support.files import atomic_write
 
 _EPILOG = f"""
 Every run is one of the reference trainer on a Gaussian design that is revealed only as far as
@@ -124,7 +124,7 @@ def _deliver(
         lambda: _page(law, figure_path if drawn else None),
     )
     if figure_path is not None and drawn:
-        write_bytes(figure_path, draw_scaling(law, file_format))
+        atomic_write(Path(figure_path), draw_scaling(law, file_format))
 
 
 class _Silent:

@@ -13,14 +13,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from mimverify.cli import main
+from console_script import Command, command
 from mimverify.measure import normalised_error
 from mimverify.problems import MultiIndexModel
 from mimverify.training import LayerwiseTrainer
@@ -29,17 +29,6 @@ ROOT = Path(__file__).parents[2]
 N, D = 5000, 16
 SMALL = ["--neurons=8", "--readout-neurons=24"]
 PATIENCE = 60  # s; how long to wait for what must happen, however slow the machine
-
-
-class Outcome(NamedTuple):
-    """How the command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Outcome]
 
 
 @pytest.fixture(autouse=True)
@@ -59,15 +48,7 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.fixture
 def fit(capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs the command in this process, as the console script does."""
-
-    def run(*arguments: str) -> Outcome:
-        with pytest.raises(SystemExit) as caught:
-            main(["fit", *arguments])
-        captured = capsys.readouterr()
-        assert isinstance(caught.value.code, int)
-        return Outcome(caught.value.code, captured.out, captured.err)
-
-    return run
+    return command(capsys, "fit")
 
 
 def test_the_run_is_that_of_the_trainer_on_the_arrays(fit: Command, tmp_path: Path) -> None:

@@ -6,24 +6,16 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
+from console_script import Command, command
 from few_nodes import few_nodes
-from mimverify.cli import main
 from mimverify.theory import trajectory_of
 
 UserModule = Callable[[str], str]
-
-
-class Outcome(NamedTuple):
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture(autouse=True)
@@ -33,17 +25,9 @@ def _surroundings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Callable[..., Outcome]:
+def run(capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs `mimverify …` in this process, as the console script does."""
-
-    def call(*arguments: str) -> Outcome:
-        with pytest.raises(SystemExit) as caught:
-            main(list(arguments))
-        captured = capsys.readouterr()
-        assert isinstance(caught.value.code, int)
-        return Outcome(caught.value.code, captured.out, captured.err)
-
-    return call
+    return command(capsys)
 
 
 @pytest.fixture

@@ -12,15 +12,15 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from mimverify.cli import main
+from console_script import Command, command
 from mimverify.problems import MultiIndexModel
 
 ROOT = Path(__file__).parents[2]
@@ -33,17 +33,6 @@ SMALL = [
     "--test-samples=500",
 ]
 PATIENCE = 60  # s; how long to wait for what must happen, however slow the machine
-
-
-class Outcome(NamedTuple):
-    """How the command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Command = Callable[..., Outcome]
 
 
 @pytest.fixture(autouse=True)
@@ -59,15 +48,7 @@ def _surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
 @pytest.fixture
 def train(capsys: pytest.CaptureFixture[str]) -> Command:
     """Runs the command in this process, as the console script does."""
-
-    def run(*arguments: str) -> Outcome:
-        with pytest.raises(SystemExit) as caught:
-            main(["train", *arguments])
-        captured = capsys.readouterr()
-        assert isinstance(caught.value.code, int)
-        return Outcome(caught.value.code, captured.out, captured.err)
-
-    return run
+    return command(capsys, "train")
 
 
 def test_prediction_beside_measurement(train: Command, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from mimverify.handles.isolated import SpawnedTrainer
 from mimverify.handles.methods import SIGNATURES
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError, TrainerError
+from processes import is_running, wait_until
 
 N, M, D = 5, 4, 3
 PHYSICS = {"eta": 0.5, "beta": 0.1, "activation": "square", "loss": "squared"}
@@ -79,24 +80,6 @@ def refusal(kind: str, function: Callable[..., Any], *arguments: Any) -> str:
     assert caught.value.kind == kind, caught.value
     assert "\n" not in str(caught.value)
     return str(caught.value)
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process exists and is not a zombie."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] not in "ZX"
-
-
-def wait_until(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + TIMEOUT
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 # --- A correct trainer ------------------------------------------------------------
@@ -302,7 +285,7 @@ def test_a_hang_is_ended_with_its_children_and_not_tried_a_third_time(
             assert refusal("timeout", step, hasty, cue) == "step() did not return within 1.5 s"
             for pid in (worker, int(pid_file.read_text(encoding="utf-8"))):
                 assert pid is not None
-                assert wait_until(lambda pid=pid: not is_running(pid))  # type: ignore[misc]
+                assert wait_until(lambda pid=pid: not is_running(pid), TIMEOUT)  # type: ignore[misc]
             assert facts(hasty)[1] == 0  # a new worker
         assert "step() hung before" in refusal("timeout", step, hasty, "square")
         assert facts(hasty)[1] == 0  # the other methods are still called
@@ -458,13 +441,13 @@ def test_the_worker_ends_with_a_parent_that_is_killed_in_the_middle_of_a_call(
         env={**os.environ, "PYTHONPATH": path, "STUB_PID_FILE": str(pid_file)},
     )
     try:
-        assert wait_until(pid_file.exists)
+        assert wait_until(pid_file.exists, TIMEOUT)
         worker = int(pid_file.read_text(encoding="utf-8"))
         assert is_running(worker)
     finally:
         parent.kill()
         parent.wait()
-    assert wait_until(lambda: not is_running(worker))
+    assert wait_until(lambda: not is_running(worker), TIMEOUT)
 
 
 def test_it_works_where_processes_cannot_be_polled(monkeypatch: pytest.MonkeyPatch) -> None:

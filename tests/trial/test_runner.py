@@ -10,9 +10,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from mimverify.support.importing import REQUIREMENTS
 from mimverify.trial import Status, load_claims
 from mimverify.trial.running.scratch_folder import scratch_folder
 from mimverify.trial.running.session import Session
+from processes import is_running, wait_until
 
 ROOT = Path(mimverify.__file__).parents[1]
 TIMEOUT = 120.0  # s; generous, for slow machines
@@ -190,24 +190,6 @@ def test_the_suite_computes_in_an_error_state_of_its_own() -> None:
 # -- the end of a trial ------------------------------------------------------------------------
 
 
-def is_running(process: int) -> bool:
-    """Whether a process exists and is not a zombie."""
-    try:
-        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    return status.rpartition(")")[2].split()[0] not in "ZX"
-
-
-def wait_until(condition: Callable[[], bool]) -> bool:
-    end = time.monotonic() + TIMEOUT
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
-
-
 @contextlib.contextmanager
 def hanging(folder: Path, code: str = "") -> Iterator[subprocess.Popen[str]]:
     """A run whose trainer is in a call that lasts, started with `code` before it."""
@@ -221,7 +203,7 @@ def hanging(folder: Path, code: str = "") -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
-        assert wait_until((folder / "busy").exists)
+        assert wait_until((folder / "busy").exists, TIMEOUT)
         yield child
     finally:
         child.kill()
@@ -237,7 +219,7 @@ def test_a_run_that_is_killed_leaves_no_process_and_no_folder_for_long(
         assert all(map(is_running, processes))
         child.kill()
         child.wait()
-        assert wait_until(lambda: not any(map(is_running, processes)))  # worker and suite
+        assert wait_until(lambda: not any(map(is_running, processes)), TIMEOUT)  # worker and suite
     (left,) = (tmp_path / "kept").iterdir()
     assert left.name.startswith(f"mimverify-{child.pid}-")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "kept"))
