@@ -18,6 +18,7 @@ from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.measure.recorder import Recorder
 from mimverify.support.arrays import FloatArray
 from mimverify.support.errors import InputError
+from mimverify.support.files import check_place
 from mimverify.support.output_lock import hold
 from mimverify.support.strict_json import brief
 from mimverify.training.stage1 import FirstLayerState
@@ -45,11 +46,11 @@ def keep_step(
     step: int,
     W: Float[FloatArray, "m d"],
 ) -> None:
-    """Write the run's checkpoint after a step; from the first on, the file is this run's.
+    """Write the run's checkpoint after a step; until the last, the file is this run's.
 
     **Raises** as `save_checkpoint`, and `InputError` where another run writes it.
     """
-    _claim(path, recorder)
+    claim_checkpoint(path, recorder)
     state = FirstLayerState(step, W, trainer.centring_, trainer.linear_part_)
     record = {column: list(getattr(recorder, column)) for column in _COLUMNS}
     save_checkpoint(path, Checkpoint(config.to_json(), state, record))
@@ -60,10 +61,14 @@ def keep_step(
 _claims: dict[tuple[int, str], Callable[[], None]] = {}
 
 
-def _claim(path: str, recorder: Recorder) -> None:
-    """Claim the file until the last step, or until the run's recorder is gone."""
+def claim_checkpoint(path: str, recorder: Recorder) -> None:
+    """Claim the file until the last step, or until the run's recorder is gone.
+
+    **Raises** `InputError` where another run has it, or no file can be written there.
+    """
     key = id(recorder), path
     if key not in _claims:
+        check_place("checkpoint", path)
         _claims[key] = hold("checkpoint", path)
         weakref.finalize(recorder, _give_back, key)
 

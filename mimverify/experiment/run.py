@@ -16,7 +16,7 @@ from mimverify.experiment.progress import OnProgress, OnStep, PhaseClock, no_pro
 from mimverify.experiment.reference_trainer import trainer_for
 from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.experiment.result import BASELINES, ExperimentResult
-from mimverify.experiment.resumption import keep_step, resume_run
+from mimverify.experiment.resumption import claim_checkpoint, keep_step, resume_run
 from mimverify.experiment.stages import stages_for
 from mimverify.measure.recorder import Recorder
 from mimverify.problems.model import MultiIndexModel
@@ -172,7 +172,11 @@ class Experiment:
 
     def _state_to_resume(self) -> FirstLayerState | None:
         path = self.config.checkpoint
-        if path is None or not self.config.resume:
+        if path is None:
+            return None
+        if self.communicator.rank == 0:  # before the work, not at its first checkpoint
+            claim_checkpoint(path, self.recorder)
+        if not self.config.resume:
             return None
         return resume_run(path, self.config, self.recorder)
 

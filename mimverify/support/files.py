@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -12,13 +11,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mimverify.support.errors import InputError, OutputError
+from mimverify.support.sibling_files import mark_in_use, partial_path, sweep_partial_files
 
 __all__ = [
     "atomic_write",
     "check_place",
     "is_special",
     "open_regular",
-    "partial_path",
     "reason_of",
     "resolved",
 ]
@@ -28,10 +27,6 @@ _WRONG_PATH = {
     errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENODEV,
     errno.ENOENT, errno.ENOTDIR, errno.ENXIO, errno.EPERM, errno.EROFS, errno.EINVAL,
 }  # fmt: skip
-_KEPT = 100  # bytes of a file's name in the names of files beside it, which are longer
-
-_numbers = itertools.count()
-
 
 # -- writing -----------------------------------------------------------------------------------
 
@@ -43,45 +38,50 @@ def atomic_write(path: Path, content: bytes) -> None:
     **Raises** `InputError` for a path that is wrong; `OutputError` if writing fails midway, as on
     a full disk.
     """
-    partial = None
     try:
-        special = is_special(path)
-        target = path if special else resolved(path)
-        if not special:
-            partial = partial_path(target)
-        _write(partial or target, content, new=not special)
-        if partial is not None:
-            os.replace(partial, target)
-            partial = None
+        if is_special(path):
+            with _opened(path, 0) as descriptor:
+                _write(descriptor, content)
+        else:
+            _replace(resolved(path), content)
     except (OSError, ValueError) as error:
         if isinstance(error, BrokenPipeError | InputError):
             raise  # a reader that left is no error, where the command line says so
         wrong = not isinstance(error, OSError) or error.errno in _WRONG_PATH
         kind = InputError if wrong else OutputError
         raise kind(f"{path}: cannot be written ({reason_of(error)})") from None
-    finally:
-        if partial is not None:
-            with suppress(OSError):
-                os.unlink(partial)
 
 
-def _write(path: Path, content: bytes, *, new: bool) -> None:
-    flags = os.O_WRONLY | (os.O_CREAT | os.O_TRUNC if new else 0)
-    descriptor = os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666)
+def _replace(target: Path, content: bytes) -> None:
+    partial = partial_path(target)
     try:
-        rest = memoryview(content)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
-        if new:
+        with _opened(partial, os.O_CREAT | os.O_TRUNC) as descriptor:
+            mark_in_use(descriptor)
+            _write(descriptor, content)
             os.fsync(descriptor)  # before the rename: a crash must not leave an empty file
+            if os.name != "nt":  # there, an open file cannot be renamed
+                os.replace(partial, target)
+                return
+        os.replace(partial, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(partial)
+        raise
+
+
+@contextmanager
+def _opened(path: Path, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_BINARY", 0) | flags, 0o666)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
-def partial_path(path: Path) -> Path:
-    """A name beside `path` that no other write uses, and that is not longer than names may be."""
-    kept = path.name.encode(errors="surrogateescape")[:_KEPT].decode(errors="ignore")
-    return path.with_name(f".{kept}.{os.getpid()}-{next(_numbers)}.part")
+def _write(descriptor: int, content: bytes) -> None:
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 # -- places ------------------------------------------------------------------------------------
@@ -90,7 +90,8 @@ def partial_path(path: Path) -> Path:
 def check_place(argument: str, path: str | Path) -> None:
     """Refuse a path that could not be written, before the work rather than after.
 
-    A file is made beside it and removed: nothing else tells whether one can be.
+    A file is made beside it and removed: nothing else tells whether one can be. What killed runs
+    left there is removed, too.
     **Raises** `InputError`.
     """
     place = Path(path)
@@ -110,6 +111,7 @@ def check_place(argument: str, path: str | Path) -> None:
         probe = partial_path(target)
         os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         os.unlink(probe)
+        sweep_partial_files(target.parent)
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import threading
 from collections.abc import Callable
@@ -13,10 +12,9 @@ from pathlib import Path
 
 from mimverify.support.errors import InputError
 from mimverify.support.files import reason_of, resolved
+from mimverify.support.sibling_files import sibling_path
 
 __all__ = ["hold", "lock_path"]
-
-_LONGEST = 100  # bytes of a file's name in that of its lock, which is longer
 
 
 @dataclass
@@ -81,11 +79,7 @@ def hold(argument: str, path: str | Path) -> Callable[[], None]:
 
 def lock_path(path: Path) -> Path:
     """The lock's own file."""
-    name = path.name.encode(errors="surrogateescape")
-    kept = name[:_LONGEST].decode(errors="ignore")
-    if len(name) > _LONGEST:
-        kept += "." + hashlib.sha256(name).hexdigest()[:16]
-    return path.with_name(f".{kept}.lock")
+    return sibling_path(path, "lock")
 
 
 class _Release:

@@ -51,7 +51,7 @@ def train_first_layer(
     activation: Activation,
     schedule: Schedule,
     steps: int,
-    first_step: int = 0,
+    first_step: int | None = None,
     observe: Observer | None = None,
     zero_allowed: bool = False,
 ) -> Float[Array, "m d"]:
@@ -61,7 +61,8 @@ def train_first_layer(
 
     - `design`, `objective`: inputs, and labels with loss, centring and linear part.
     - `W`, `a`, `b`: `(m, d)`, `(m,)`, `(m,)`, arrays of the design's backend.
-    - `first_step`: steps that led to W; `observe` is called after the later ones only.
+    - `first_step`: steps that led to W where training goes on from there, 0 possibly; `observe`
+      is then called after the later ones only.
     - `observe`: called with the weights at t = 0 … steps; it must not change them.
     - `zero_allowed`: accept weights that are all zero. Plain gradient descent can reach them
       (β = 1/η and no gradient); to a fit they are useless.
@@ -69,9 +70,9 @@ def train_first_layer(
     **Raises** `DivergenceError` at the first step whose weights are not finite, or vanish
     where that is not allowed.
     """
-    if observe is not None and first_step == 0:
+    if observe is not None and first_step is None:
         observe(0, W)
-    for step in range(first_step + 1, steps + 1):
+    for step in range((first_step or 0) + 1, steps + 1):
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             G = first_layer_gradient(design, objective, W, a, b, activation)
             updated = schedule.update(W, G)

@@ -269,7 +269,7 @@ class LayerwiseTrainer:
             activation=activation,
             schedule=schedule,
             steps=steps,
-            first_step=0 if resume is None else resume.step,
+            first_step=None if resume is None else resume.step,
             observe=observe,
         )
         self.network_ = Network(backend.to_numpy(W), network.a, network.b)

@@ -230,7 +230,7 @@ def test_a_black_box_is_tested_on_prediction_only(folder):
 )
 def test_wrong_input_is_one_line_and_exit_code_two(folder, arguments):
     one_line_error(run(*arguments, cwd=folder))
-    assert not list(folder.glob("*.part"))
+    assert not list(folder.glob(".*part"))
 
 
 def test_other_trainers_have_verdicts_despite_one_bad_name(folder):

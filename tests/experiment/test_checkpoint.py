@@ -27,6 +27,7 @@ from mimverify.experiment.checkpoint import (
 )
 from mimverify.experiment.config import ExperimentConfig
 from mimverify.experiment.resumption import keep_step, resume_run
+from mimverify.experiment.run import Experiment, run_experiment
 from mimverify.measure.recorder import Recorder
 from mimverify.support.archive import digest
 from mimverify.support.errors import InputError, OutputError
@@ -382,6 +383,50 @@ def test_a_checkpoint_is_one_run_s(tmp_path: Path) -> None:
     recorders.clear()
     gc.collect()
     assert not lock_path(path).exists()
+
+
+HOLDER = """
+import sys
+from mimverify.support.output_lock import hold
+release = hold("x", sys.argv[1])
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_run_claims_its_checkpoint_before_the_work(resume: bool, tmp_path: Path) -> None:
+    path = tmp_path / "run.npz"
+    options: dict[str, Any] = {"dim": 6, "samples": 40, "neurons": 4, "checkpoint": str(path)}
+    if resume:
+        run_experiment(ExperimentConfig("cos2z", steps=1, **options, test_samples=20))
+    config = ExperimentConfig("cos2z", steps=2, resume=resume, **options)
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as other:  # fmt: skip
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(InputError, match=rf"checkpoint=.*process {other.pid} is writing it"):
+            Experiment(config)
+        other.communicate("")
+    first = Experiment(config)
+    assert lock_path(path).exists()
+    del first
+    gc.collect()
+    assert not lock_path(path).exists()
+
+
+def test_a_run_that_was_stopped_in_its_first_step_resumes_to_the_same_record(
+    tmp_path: Path,
+) -> None:
+    options: dict[str, Any] = {"dim": 6, "samples": 40, "neurons": 4, "test_samples": 20}
+    whole = run_experiment(ExperimentConfig("cos2z", steps=2, **options))
+    for taken in (0, 1):
+        options["checkpoint"] = str(tmp_path / f"{taken}.npz")
+        run_experiment(ExperimentConfig("cos2z", steps=taken, **options))
+        resumed = run_experiment(ExperimentConfig("cos2z", steps=2, resume=True, **options))
+        assert (resumed.alignment, resumed.test_error) == (whole.alignment, whole.test_error)
 
 
 def test_a_path_that_cannot_be_written_is_named(tmp_path: Path) -> None:

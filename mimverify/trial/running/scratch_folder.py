@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from mimverify.support.sibling_files import process_is_alive
+
 __all__ = ["scratch_folder"]
 
 _PREFIX = "mimverify-"
@@ -41,7 +43,7 @@ def scratch_folder() -> Iterator[Path]:
 def _sweep(parent: Path) -> None:
     for path in parent.glob(f"{_PREFIX}*"):
         match = _NAME.fullmatch(path.name)
-        if match is not None and not _is_alive(int(match[1])):
+        if match is not None and not process_is_alive(int(match[1])):
             with contextlib.suppress(OSError):  # another process removes it, or may not be removed
                 _remove(path)
 
@@ -59,13 +61,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     finally:
         os.close(descriptor)
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:  # another user's
-        return True
-    return True
