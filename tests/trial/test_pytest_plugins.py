@@ -88,7 +88,7 @@ def test_a_folder_of_hypothesis_that_cannot_be_written_is_not_needed(tmp_path: P
 def test_claims_are_tried_beside_other_plugins(
     tmp_path: Path, plugin: str, options: tuple[str, ...]
 ) -> None:
-    """These are no requirements of the tests: each is tried where it is installed."""
+    """All are in the extra `test`; in an environment of one's own some may not be."""
     pytest.importorskip(plugin.partition(".")[0])
     done = run(tmp_path, "-p", plugin, *options, "--trainer", "numpy", "--claim", "arithmetic")
     assert done.returncode == 0, done.stdout + done.stderr
