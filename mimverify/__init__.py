@@ -6,7 +6,6 @@ steps. See README.md for the two commands and the Python interface.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING
 
 from mimverify.support.errors import (
     DivergenceError,
@@ -15,7 +14,10 @@ from mimverify.support.errors import (
     OutputError,
     TrainerError,
 )
-from mimverify.support.version import __version__
+
+# As `typing` has it. With `python -m mimverify` the current folder is still ahead of the standard
+# library here: nothing is imported from there before `__main__` mends that.
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from mimverify.experiment import Experiment, ExperimentConfig, ExperimentResult, run_experiment
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     )
     from mimverify.performance.competitors import fastest_backend
     from mimverify.problems import LINKS, Dataset, Link, MultiIndexModel, get_link, haar_subspace
+    from mimverify.support.version import __version__
     from mimverify.training import (
         LayerwiseTrainer,
         default_samples,
@@ -128,6 +131,7 @@ _PACKAGES = {
     ),
     "performance.competitors": ("fastest_backend",),
     "problems": ("LINKS", "Dataset", "Link", "MultiIndexModel", "get_link", "haar_subspace"),
+    "support.version": ("__version__",),
     "training": (
         "LayerwiseTrainer",
         "default_samples",

@@ -3,8 +3,8 @@
 `SpawnedTrainer` is a `mimverify.handles.handle.TrainerHandle`. Its worker,
 `mimverify.handles.worker`, is a new interpreter: no fork of a process with threads, no pickle.
 Commands are JSON on a socket, arrays lie in shared memory. The worker leads a session and a
-process group of its own, so that Ctrl-C does not reach it and that the processes it starts
-end with it. POSIX only.
+process group of its own, so that Ctrl-C does not reach it and that the processes it starts end
+with it: also, on Linux, where this process is killed. POSIX only.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ import select
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -39,7 +38,7 @@ from mimverify.handles.worker import Segment
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.closing import Closing
 from mimverify.support.errors import InputError, TrainerError
-from mimverify.support.importing import visible
+from mimverify.support.importing import search_path, visible
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_environment
 
@@ -185,7 +184,7 @@ class SpawnedTrainer(Closing):
             message = {
                 "op": "load",
                 "spec": self._name,
-                "path": _search_path(),
+                "path": search_path(),
                 "pythonpath": os.environ.get("PYTHONPATH"),
                 "threads": self._threads,
             }
@@ -256,24 +255,6 @@ def _checked_threads(threads: int | None) -> int | None:
     if not isinstance(threads, numbers.Integral) or isinstance(threads, bool) or threads < 1:
         raise InputError(f"threads={threads!r}: expected None or a positive integer")
     return int(threads)
-
-
-def _search_path() -> list[str]:
-    """Where a worker looks for a trainer: PYTHONPATH, which this process may have ignored, then
-    where this process looks for modules, the current directory last.
-
-    Entries that exist are made absolute; others are left to import hooks, unchanged.
-    """
-    here = None
-    with contextlib.suppress(OSError):  # the current directory was deleted
-        here = os.getcwd()
-    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    entries = [
-        os.path.abspath(entry) if os.path.exists(entry) else entry
-        for entry in (*given, *sys.path)
-        if isinstance(entry, str) and entry
-    ]
-    return [entry for entry in dict.fromkeys(entries) if entry != here] + ([here] if here else [])
 
 
 def _environment(threads: int | None) -> dict[str, str]:
@@ -389,6 +370,7 @@ class _Worker:
                 *map(str, passed),
                 flags=("-W", "ignore"),
                 end_with=self._owner if in_main_thread else None,
+                group_of=self._owner,
             ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,

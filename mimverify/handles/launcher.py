@@ -4,7 +4,7 @@
 there is executed in place of the real one. Processes of the judge are started by this file
 instead, with `-P`. It takes mimverify from where the file itself lies, and looks for anything
 else in the standard library and in the installed packages first. They end with the process that
-started them, and can be interrupted.
+started them, as do those that they start in turn where asked for, and can be interrupted.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import runpy
+import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -22,7 +23,11 @@ _SEPARATOR = "--"
 
 
 def launch_command(
-    module: str, *arguments: str, flags: Sequence[str] = (), end_with: int | None = None
+    module: str,
+    *arguments: str,
+    flags: Sequence[str] = (),
+    end_with: int | None = None,
+    group_of: int | None = None,
 ) -> list[str]:
     """The command of a process that runs a module as `python -m` does.
 
@@ -32,10 +37,12 @@ def launch_command(
       standard library: `-E` ignores it, or leave it out of the environment.
     - `end_with`: id of this process, if the new one is to be killed when the thread that starts
       it ends, however it does; Linux only.
+    - `group_of`: id of this process, if the new one leads a process group that is to be killed when
+      either of the two ends, with what else is in it by then; Linux only.
     """
     here = os.path.abspath(__file__)
     folders = _folders_of_requirements()
-    own = [str(end_with or 0), *folders, _SEPARATOR]
+    own = [str(end_with or 0), str(group_of or 0), *folders, _SEPARATOR]
     return [sys.executable, "-P", *flags, here, *own, module, *arguments]
 
 
@@ -55,9 +62,11 @@ def _folders_of_requirements() -> list[str]:
 
 
 def _main() -> None:
-    parent, *arguments = sys.argv[1:]
+    parent, group_of, *arguments = sys.argv[1:]
     if int(parent):
         _end_with(int(parent))
+    if int(group_of):
+        _watch_group(int(group_of))
     # A shell's background jobs ignore it, and so would this process and its own.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     split = arguments.index(_SEPARATOR)
@@ -83,6 +92,40 @@ def _end_with(parent: int) -> None:
     except (OSError, AttributeError):
         return
     if os.getppid() != parent:  # it ended before the request was made
+        os._exit(0)
+
+
+def _watch_group(parent: int) -> None:
+    """Start a process that kills this one's group when this one or its parent ends.
+
+    What a trainer starts would otherwise outlive a run that is killed: the kernel's signal at a
+    parent's death is not inherited. It is no child of this process, whose code may wait for all of
+    them, but in its group, so that the group's number cannot be given to another one meanwhile.
+    Best effort, Linux only: where processes cannot be polled there is none.
+    """
+    try:
+        watched = [os.pidfd_open(process) for process in (os.getpid(), parent)]
+    except (AttributeError, OSError):
+        return
+    if os.getppid() != parent:  # it ended before, and its id may be another process's
+        os._exit(0)
+    between = os.fork()
+    if between:
+        os.waitpid(between, 0)
+        for descriptor in watched:
+            os.close(descriptor)
+        return
+    if os.fork():
+        os._exit(0)
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        for place, descriptor in enumerate(watched):
+            os.dup2(descriptor, place)
+        os.closerange(len(watched), os.sysconf("SC_OPEN_MAX"))  # sockets that others wait for
+        select.select(range(len(watched)), [], [])
+        os.killpg(0, signal.SIGKILL)
+    finally:
         os._exit(0)
 
 

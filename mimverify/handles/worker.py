@@ -27,7 +27,7 @@ from mimverify.handles.construction import load_source, new_trainer
 from mimverify.handles.framing import encode
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError, TrainerError
-from mimverify.support.importing import summarise
+from mimverify.support.importing import adopt_search_path, summarise
 from mimverify.support.strict_json import Json
 
 __all__ = ["Segment", "main"]
@@ -108,11 +108,7 @@ class _Server:
             return _failure("raised", f"{what} raised {summarise(error)}")
 
     def _load(self, request: Json) -> None:
-        sys.path[:] = request["path"]
-        # PYTHONPATH was left out to start this worker. The trainer and the processes that it
-        # starts get the user's value.
-        if request["pythonpath"] is not None:
-            os.environ["PYTHONPATH"] = request["pythonpath"]
+        adopt_search_path(request["path"], request["pythonpath"])
         self._threads = request["threads"]
         self._source = load_source(request["spec"])
         self._limit_torch()

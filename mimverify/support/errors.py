@@ -4,7 +4,7 @@ Every message names the argument, the value that was given and what was expected
 that the command line can print it alone, on one line, without a traceback.
 """
 
-from __future__ import annotations
+# Nothing is imported here, not even `__future__`: see mimverify/__init__.py.
 
 __all__ = [
     "DivergenceError",

@@ -7,13 +7,20 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 
 from mimverify.support.errors import InputError
 
-__all__ = ["REQUIREMENTS", "load_attribute", "summarise", "visible"]
+__all__ = [
+    "REQUIREMENTS",
+    "adopt_search_path",
+    "load_attribute",
+    "search_path",
+    "summarise",
+    "visible",
+]
 
 #: Modules that mimverify is and needs; those of the project's dependencies.
 REQUIREMENTS = (
@@ -70,6 +77,34 @@ def load_attribute(argument: str, spec: str) -> object:
     for name in attribute.split("."):
         found, path = _attribute(found, name, path), f"{path}.{name}"
     return found
+
+
+def search_path() -> list[str]:
+    """Where a worker looks for what users name: PYTHONPATH, which this process may have ignored,
+    then where this process looks for modules, the current directory last.
+
+    Entries that exist are made absolute; others are left to import hooks, unchanged.
+    """
+    here = None
+    with suppress(OSError):  # the current directory was deleted
+        here = os.getcwd()
+    given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    entries = [
+        os.path.abspath(entry) if os.path.exists(entry) else entry
+        for entry in (*given, *sys.path)
+        if isinstance(entry, str) and entry
+    ]
+    return [entry for entry in dict.fromkeys(entries) if entry != here] + ([here] if here else [])
+
+
+def adopt_search_path(path: Sequence[str], pythonpath: str | None) -> None:
+    """In a worker, which was started without PYTHONPATH: look where its parent said.
+
+    The processes that users' code starts get `pythonpath`, the user's value.
+    """
+    sys.path[:] = path
+    if pythonpath is not None:
+        os.environ["PYTHONPATH"] = pythonpath
 
 
 def _split(argument: str, spec: str) -> tuple[str, str]:

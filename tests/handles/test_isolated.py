@@ -222,7 +222,8 @@ def test_in_place_work_printing_warnings_and_forks_change_nothing(handle: Spawne
     step(handle, "mutate", **given)
     np.testing.assert_array_equal(given["X"], before[0])
     np.testing.assert_array_equal(given["W"], before[1])
-    for cue in ("chatter", "warn", "fork", "chatter", "square"):
+    # A forked child gives its reply back to nobody; the worker itself has no children to wait for.
+    for cue in ("chatter", "warn", "wait", "fork", "chatter", "square"):
         np.testing.assert_array_equal(step(handle, cue, W=given["W"]), given["W"] / 2)
     assert handle.pid == pid
 
@@ -423,31 +424,71 @@ def test_a_handle_outlives_the_thread_that_made_it_but_no_process_a_forgotten_ha
 
 
 @needs_proc
-def test_the_worker_ends_with_a_parent_that_is_killed_in_the_middle_of_a_call(
-    tmp_path: Path,
+@pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="needs Linux")
+@pytest.mark.parametrize("thread", ["main", "other"])
+@pytest.mark.parametrize("cue", ["hang", "grandchild"])
+def test_worker_and_its_processes_end_with_a_parent_that_is_killed_in_the_middle_of_a_call(
+    tmp_path: Path, cue: str, thread: str
 ) -> None:
-    code = """
+    code = f"""
+        import threading
         import numpy as np
         from mimverify.handles.isolated import SpawnedTrainer
-        zero = np.zeros((1, 1))
-        given = dict.fromkeys(("W", "a", "b", "X", "y"), zero)
-        options = {"eta": 1.0, "beta": 1.0, "activation": "hang", "loss": "squared"}
-        SpawnedTrainer("stub_trainers:Scripted", time_limit=60.0).call("step", given, options)
+
+        def train():
+            given = dict.fromkeys(("W", "a", "b", "X", "y"), np.zeros((1, 1)))
+            options = {{"eta": 1.0, "beta": 1.0, "activation": "{cue}", "loss": "squared"}}
+            trainer = SpawnedTrainer("stub_trainers:Scripted", time_limit=60.0)
+            print(trainer.pid, flush=True)
+            trainer.call("step", given, options)
+
+        if "{thread}" == "main":
+            train()
+        else:
+            threading.Thread(target=train).start()
     """
     pid_file = tmp_path / "pid"
     path = os.pathsep.join([str(STUBS), *sys.path])
-    parent = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(code)],
         env={**os.environ, "PYTHONPATH": path, "STUB_PID_FILE": str(pid_file)},
-    )
-    try:
-        assert wait_until(pid_file.exists, TIMEOUT)
-        worker = int(pid_file.read_text(encoding="utf-8"))
-        assert is_running(worker)
-    finally:
-        parent.kill()
-        parent.wait()
+        stdout=subprocess.PIPE,
+    ) as parent:
+        try:
+            assert parent.stdout is not None
+            worker = int(parent.stdout.readline())
+            assert wait_until(lambda: pid_file.exists() and pid_file.read_text() != "", TIMEOUT)
+            last = int(pid_file.read_text(encoding="utf-8"))
+            assert is_running(worker)
+            assert is_running(last)
+        finally:
+            parent.kill()
     assert wait_until(lambda: not is_running(worker), TIMEOUT)
+    assert wait_until(lambda: not is_running(last), TIMEOUT)
+    assert wait_until(lambda: not group_of(worker), TIMEOUT)
+
+
+def group_of(leader: int) -> list[int]:
+    """Processes of this group that are running: what was started, and what watches it."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            fields = (folder / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[2]) == leader and fields[0] not in "ZX":
+            found.append(int(folder.name))
+    return found
+
+
+@needs_proc
+def test_whatever_is_left_of_a_worker_that_ended_ends_too() -> None:
+    """The process that watches the group is in it, and ends with it."""
+    with SpawnedTrainer("stub_trainers:Scripted", time_limit=TIMEOUT) as handle:
+        assert handle.pid is not None
+        worker = handle.pid
+        assert worker in group_of(worker)
+    assert wait_until(lambda: not group_of(worker), TIMEOUT)
 
 
 def test_it_works_where_processes_cannot_be_polled(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -273,6 +273,24 @@ def test_idle_process_is_stopped_and_ends_with_its_parent(users: str) -> None:
     assert soon(lambda: not running(worker))
 
 
+def test_processes_take_no_module_of_theirs_from_the_current_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But the competitor itself, and what it imports: as a trainer."""
+    for name in ("random", "queue", "numpy", "json", "statistics", "mimverify", "typing"):
+        (tmp_path / f"{name}.py").write_text("import os; os._exit(9)")
+    (tmp_path / "beside_it.py").write_text("import random, statistics\nnote = 'from here'")
+    (tmp_path / "my_competitor.py").write_text(
+        "from mimverify.performance.competitors import Competitor, Run\n"
+        "import beside_it\n"
+        "mine = Competitor('mine', 'nothing', lambda task: Run(int, note=beside_it.note))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    with CompetitorProcess("my_competitor:mine") as process:
+        assert process.prepare(Problem(8, 4, 32))["note"] == "from here"
+        assert process.time(3) > 0
+
+
 def soon(holds: Callable[[], bool]) -> bool:
     for _ in range(200):
         if holds():

@@ -12,14 +12,16 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import tempfile
+import threading
 import time
 
 from mimverify.handles.framing import encode, read_line
+from mimverify.handles.launcher import launch_command
 from mimverify.performance.competitors.problem import Problem
 from mimverify.support.closing import Closing
 from mimverify.support.errors import MimverifyError
+from mimverify.support.importing import search_path
 from mimverify.support.strict_json import Json, jsonable
 from mimverify.support.threads import thread_environment
 
@@ -48,9 +50,14 @@ class CompetitorProcess(Closing):
         self._time_limit = time_limit
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         # A process group of its own in this session: Ctrl-C does not reach it, and if this process
-        # is killed the kernel ends the orphaned group, stopped or not.
+        # is killed the kernel ends the orphaned group, stopped or not; on Linux the process itself
+        # in any case.
+        in_main_thread = threading.current_thread() is threading.main_thread()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mimverify.performance.competitors.worker"],
+            launch_command(
+                "mimverify.performance.competitors.worker",
+                end_with=os.getpid() if in_main_thread else None,
+            ),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -97,7 +104,8 @@ class CompetitorProcess(Closing):
             raise CompetitorError(f"{self.spec}: its process has ended")
         try:
             self._signal(signal.SIGCONT)
-            reply = self._exchange({"competitor": self.spec, **request})
+            where = {"path": search_path(), "pythonpath": os.environ.get("PYTHONPATH")}
+            reply = self._exchange({"competitor": self.spec, **where, **request})
             self._signal(signal.SIGSTOP)
         except BaseException:
             self.close()
@@ -141,8 +149,7 @@ class CompetitorProcess(Closing):
 
 def _environment(threads: int | None) -> dict[str, str]:
     environment = dict(os.environ)
-    path = [os.getcwd(), *(os.path.abspath(entry) for entry in sys.path if entry)]
-    environment["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(path))
+    environment.pop("PYTHONPATH", None)  # the worker's own modules are not looked for there
     if threads is not None:
         # JAX's pool has a variable that no other library reads.
         environment.update(thread_environment(threads), NPROC=str(threads))

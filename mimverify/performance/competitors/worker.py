@@ -1,7 +1,7 @@
-"""The process of one competitor: `python -m mimverify.performance.competitors.worker`.
+"""The process of one competitor.
 
-Requests and replies are lines of JSON, on standard input and output. Of no use on its own; see
-`mimverify.performance.competitors.process`.
+Started by `mimverify.performance.competitors.process` through `mimverify.handles.launcher`; of no
+use on its own. Requests and replies are lines of JSON, on standard input and output.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mimverify.performance.competitors.machine import process_facts
 from mimverify.performance.competitors.problem import Problem, make_task
 from mimverify.performance.competitors.products import NUMPY_PRODUCTS, TORCH_PRODUCTS, measure_peaks
 from mimverify.performance.competitors.registry import get_competitor
-from mimverify.support.importing import summarise
+from mimverify.support.importing import adopt_search_path, summarise
 from mimverify.support.strict_json import Json, jsonable
 
 _WARM_UP = 3  # calls, of which the fastest determines how many are timed in a round
@@ -104,6 +104,7 @@ def main() -> None:
         try:
             request = json.loads(line)
             if worker is None:
+                adopt_search_path(request["path"], request["pythonpath"])
                 worker = Worker(get_competitor(request["competitor"]))
             reply = worker.answer(request)
         except Exception as error:  # the benchmark run goes on without it

@@ -5,6 +5,7 @@ What `Scripted.step` does is chosen by `activation`, so that one worker serves m
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -64,6 +65,13 @@ def abort_with_message() -> None:
     os.abort()
 
 
+def wait_for_children() -> None:
+    """Wait for every process that this one has started."""
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            os.wait()
+
+
 def interrupt_parent() -> None:
     os.kill(os.getppid(), signal.SIGINT)
     time.sleep(60)
@@ -76,6 +84,7 @@ ACTIONS: dict[str, Callable[[], object]] = {
     "fork": os.fork,
     "chatter": chatter,
     "last-words": abort_with_message,
+    "wait": wait_for_children,
     "interrupt-parent": interrupt_parent,
     "segfault": lambda: ctypes.string_at(0),
     "exit": lambda: os._exit(3),
