@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
 from mimverify.handles.calling import call
 from mimverify.handles.capabilities import Capabilities, describe, name_of
 from mimverify.handles.construction import check_random_state, new_trainer
+from mimverify.handles.library_settings import apply_settings, read_settings
 from mimverify.handles.methods import Arrays, Options
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.closing import Closing
@@ -22,43 +23,37 @@ from mimverify.support.errors import InputError
 
 __all__ = ["InProcessTrainer"]
 
+_ERRORS = "NumPy's error state"
+
 
 class _TrainersState:
-    """NumPy's error state and Python's filters of warnings, as the trainer has set them.
+    """Settings of the process as the trainer has set them, which are the trainer's alone.
 
-    They are the trainer's alone: under `np.seterr(all="raise")` or warnings that are errors, the
-    suite's own arithmetic would fail. Without changes the filters are the caller's.
+    Under `np.seterr(all="raise")`, warnings that are errors, or `torch.set_default_device`, the
+    suite's own arithmetic would fail or change. What the trainer does not change is the caller's;
+    NumPy's error state is that of its construction.
     """
 
     def __init__(self) -> None:
-        self._errors = np.geterr()
-        self._filters: Sequence[tuple[object, ...]] | None = None
+        self._own: dict[str, Any] = {_ERRORS: np.geterr()}
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """The trainer's state; the caller's again at exit."""
-        before, process = list(warnings.filters), os.getpid()
-        with np.errstate(**self._errors):
-            if self._filters is not None:
-                _set_filters(self._filters)
-            try:
-                yield
-            finally:
-                if os.getpid() != process:  # forked by the trainer, also where it is constructed
-                    os._exit(0)
-                self._errors = np.geterr()
-                after = list(warnings.filters)
-                self._filters = None
-                if after != before:
-                    self._filters = after
-                    _set_filters(before)
-
-
-def _set_filters(filters: Sequence[tuple[object, ...]]) -> None:
-    # Only where they differ: each change makes Python forget which warnings it has shown.
-    warnings.filters[:] = filters  # type: ignore[index]
-    with warnings.catch_warnings():
-        pass
+        before, process = read_settings(), os.getpid()
+        apply_settings(self._own, before)
+        try:
+            yield
+        finally:
+            if os.getpid() != process:  # forked by the trainer, also where it is constructed
+                os._exit(0)
+            after = read_settings()
+            self._own = {
+                name: value
+                for name, value in after.items()
+                if value != before[name] or name == _ERRORS
+            }
+            apply_settings(before, after)
 
 
 class InProcessTrainer(Closing):
