@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mimverify.support.validation import LARGEST, shortest
+from mimverify.support.validation import LARGEST, PARALLEL_LIMIT, STEP_LIMIT, shortest
 
-__all__ = ["PARALLEL", "Count", "Number"]
+__all__ = ["PARALLEL", "STEPS", "Count", "Number"]
 
 if TYPE_CHECKING:  # in click 8.1 the class takes no parameter
     _IntegerType = click.ParamType[int]
@@ -89,7 +89,9 @@ class Number(_NumberType):
 
 
 #: Threads of a pool, or processes side by side.
-PARALLEL = Count(1, 1024)
+PARALLEL = Count(1, PARALLEL_LIMIT)
+#: Steps of gradient descent.
+STEPS = Count(0, STEP_LIMIT)
 
 
 def _refusal(

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import click
 
-from mimverify.cli.number_types import Count, Number
+from mimverify.cli.number_types import STEPS, Count, Number
 from mimverify.network import DEFAULT_LOSS
 
 __all__ = ["OPTIONS", "Given", "problem_option"]
@@ -39,7 +39,7 @@ OPTIONS: dict[str, Spelling] = {
     ),
     "steps": Spelling(
         ("-T", "--steps"),
-        Count(),
+        STEPS,
         "Steps of stage 1 (default: ceil(log d / log(n/d)) + 2, which needs n > d).",
         "T",
     ),

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import click
 
-from mimverify.cli.number_types import PARALLEL, Count, Number
+from mimverify.cli.number_types import Count, Number
 from mimverify.support.validation import LARGEST
 from mimverify.trial.running.settings import Spelling, TrialSettings, spellings
 
@@ -53,8 +53,6 @@ def _option(
     elif spelling.limits is not None:
         low, high = spelling.limits
         kind = Count(-LARGEST if low is None else low, LARGEST if high is None else high)
-        if name in ("threads", "workers"):
-            kind = PARALLEL
     elif spelling.type in (int, float):
         kind = Count() if spelling.type is int else Number()
     shown = default is not None and default != ()

@@ -18,7 +18,7 @@ from mimverify.problems.streams import BLOCK_ROWS, block_parts, row_blocks
 from mimverify.support.arrays import ArrayLike, FloatArray, NumpyArray
 from mimverify.support.errors import InputError
 from mimverify.support.threads import available_cores, map_in_order, single_threaded_libraries
-from mimverify.support.validation import choice, dtype_name, integer
+from mimverify.support.validation import choice, dtype_name, integer, parallel_count
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Shaped
@@ -123,7 +123,7 @@ class ModelRows(RowSource):
 
         - `threads`: threads that draw; None: one for each core.
         """
-        threads = available_cores() if threads is None else integer("threads", threads, minimum=1)
+        threads = available_cores() if threads is None else parallel_count("threads", threads)
         y = np.empty(self.n_rows, dtype=dtype_name("dtype", dtype))
 
         def draw(of: tuple[int, slice]) -> None:

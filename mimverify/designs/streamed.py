@@ -26,7 +26,7 @@ from mimverify.problems.streams import BLOCK_ROWS, cut_rows
 from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.threads import available_cores, current_threads, single_threaded_libraries
-from mimverify.support.validation import integer
+from mimverify.support.validation import parallel_count
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -77,7 +77,7 @@ class StreamedDesign(Design):
             raise InputError(
                 f"source={type(source).__name__}: expected a RowSource, such as NpyRows"
             )
-        threads = available_cores() if threads is None else integer("threads", threads, minimum=1)
+        threads = available_cores() if threads is None else parallel_count("threads", threads)
         self.source = source
         self.backend = backend
         self.n_samples, self.dim = source.n_rows, source.dim

@@ -19,13 +19,12 @@ from mimverify.support.archive import Archive, json_text
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json, brief, parse_json
-from mimverify.support.validation import DTYPES
+from mimverify.support.validation import DTYPES, STEP_LIMIT
 from mimverify.training.centring import Centring
 from mimverify.training.stage1 import FirstLayerState
 
 # 2: data sets come from another generator; a run of format 1 would continue with other data.
 _FILE = Archive("checkpoint", version=2)
-_MOST_STEPS = 10**15
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def _checkpoint(description: Json, arrays: dict[str, NumpyArray]) -> Checkpoint:
         linear.shape != W.shape[1:] or linear.dtype != np.float64 or not np.isfinite(linear).all()
     ):
         raise ValueError(f"linear_part of shape {linear.shape} and dtype {linear.dtype}")
-    if type(step) is not int or not 0 <= step <= _MOST_STEPS:
+    if type(step) is not int or not 0 <= step <= STEP_LIMIT:
         raise ValueError(f"step={brief(step)}")
     if not (math.isfinite(centring.constant) and math.isfinite(centring.offset)):
         raise ValueError(f"{centring}")

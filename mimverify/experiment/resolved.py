@@ -11,7 +11,15 @@ from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
-from mimverify.support.validation import choice, dtype_name, integer, number, size
+from mimverify.support.validation import (
+    choice,
+    dtype_name,
+    integer,
+    number,
+    parallel_count,
+    size,
+    step_count,
+)
 from mimverify.training.schedules import default_samples, default_steps
 from mimverify.training.stage2 import READOUTS
 from mimverify.training.trainer import SCHEDULES
@@ -82,7 +90,7 @@ class ResolvedConfig:
             rank=link.rank,
             dim=dim,
             samples=samples,
-            steps=size("steps", steps, minimum=0),
+            steps=step_count("steps", steps),
             neurons=size("neurons", config.neurons, minimum=2),
             loss=get_loss(config.loss),
             activation=get_activation(config.activation),
@@ -102,7 +110,7 @@ class ResolvedConfig:
             readout=choice("readout", config.readout, READOUTS),
             readout_neurons=size("readout_neurons", config.readout_neurons),
             test_samples=size("test_samples", config.test_samples, minimum=2),
-            threads=None if config.threads is None else size("threads", config.threads),
+            threads=None if config.threads is None else parallel_count("threads", config.threads),
             design=choice("design", config.design, DESIGNS),
             baselines=config.baselines,
             checkpoint=None if config.checkpoint is None else str(config.checkpoint),

@@ -22,7 +22,16 @@ from mimverify.network.losses import get_loss
 from mimverify.support.errors import InputError, MimverifyError
 from mimverify.support.memory import bytes_text, check_fits
 from mimverify.support.threads import available_cores, thread_limit
-from mimverify.support.validation import choice, dtype_name, integer, not_constant, number, size
+from mimverify.support.validation import (
+    choice,
+    dtype_name,
+    integer,
+    not_constant,
+    number,
+    parallel_count,
+    size,
+    step_count,
+)
 from mimverify.support.versions import software_versions
 from mimverify.training.schedules import default_steps
 from mimverify.training.stage2 import READOUTS
@@ -117,9 +126,7 @@ class FileFit:
         self._rows, self._labels = open_files(inputs, labels)
         backend = choice("backend", parameters["backend"], BACKENDS)
         self._backend = get_backend(backend, dtype_name("dtype", dtype), parameters["device"])
-        self._threads = (
-            available_cores() if threads is None else integer("threads", threads, minimum=1)
-        )
+        self._threads = available_cores() if threads is None else parallel_count("threads", threads)
         self._check_squares()
         self._split = Split.of(self._rows.n_rows, test_fraction)
         steps = parameters["steps"]
@@ -127,7 +134,7 @@ class FileFit:
             steps = default_steps(row_count(self._split.first), self._rows.dim)
         parameters |= {
             "backend": backend,
-            "steps": integer("steps", steps, minimum=0),
+            "steps": step_count("steps", steps),
             "neurons": integer("neurons", parameters["neurons"], minimum=2),
             "loss": get_loss(parameters["loss"]),
             "activation": get_activation(parameters["activation"]),

@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import numbers
 import os
 import select
 import signal
@@ -41,6 +40,7 @@ from mimverify.support.errors import InputError, TrainerError
 from mimverify.support.importing import search_path, visible
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_environment
+from mimverify.support.validation import parallel_count, seconds
 
 __all__ = ["SpawnedTrainer"]
 
@@ -87,8 +87,8 @@ class SpawnedTrainer(Closing):
 
     def __init__(self, spec: str, *, time_limit: float, threads: int | None = None) -> None:
         self._name = spec
-        self._limit = _checked_limit(time_limit)
-        self._threads = _checked_threads(threads)
+        self._limit = seconds("time_limit", time_limit)
+        self._threads = None if threads is None else parallel_count("threads", threads)
         self._random_state: int | None = None
         self._closed = False
         self._constructed = False
@@ -240,21 +240,6 @@ class SpawnedTrainer(Closing):
         if self._finalizer is not None:
             self._finalizer.detach()
             self._finalizer = None
-
-
-def _checked_limit(time_limit: float) -> float:
-    real = isinstance(time_limit, numbers.Real) and not isinstance(time_limit, bool)
-    if not real or not math.isfinite(time_limit) or time_limit <= 0:
-        raise InputError(f"time_limit={time_limit!r}: expected a positive number of seconds")
-    return float(time_limit)
-
-
-def _checked_threads(threads: int | None) -> int | None:
-    if threads is None:
-        return None
-    if not isinstance(threads, numbers.Integral) or isinstance(threads, bool) or threads < 1:
-        raise InputError(f"threads={threads!r}: expected None or a positive integer")
-    return int(threads)
 
 
 def _environment(threads: int | None) -> dict[str, str]:

@@ -19,7 +19,7 @@ from mimverify.support.errors import InputError
 from mimverify.support.memory import bytes_text, physical_memory
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_limit
-from mimverify.support.validation import choice, dtype_name, integer, number
+from mimverify.support.validation import choice, dtype_name, integer, number, parallel_count
 from mimverify.support.versions import software_versions
 from mimverify.theory import LabelMeasure, label_law, label_measure, n_half, truncated_law
 from mimverify.theory.analysis import first_moments
@@ -156,7 +156,7 @@ def measure_scaling(
     most_runs = integer("most_runs", most_runs, minimum=8)
     backend, dtype = choice("backend", backend, BACKENDS), dtype_name("dtype", dtype)
     seed = integer("seed", seed, minimum=0, maximum=2**32 - 1)
-    threads = None if threads is None else integer("threads", threads, minimum=1)
+    threads = None if threads is None else parallel_count("threads", threads)
     present = physical_memory()
     if memory is None:
         available = math.inf if present is None else _MEMORY_FRACTION * present

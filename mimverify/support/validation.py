@@ -22,6 +22,13 @@ from mimverify.support.errors import InputError
 #: Of counts: more rows or columns than any machine holds.
 LARGEST = 10**15
 
+#: Of steps of gradient descent: a record is kept of each, and the theorem is about few.
+STEP_LIMIT = 10**6
+#: Of threads of a pool, and of processes side by side.
+PARALLEL_LIMIT = 1024
+#: Of seconds that one call may take: four months.
+SECONDS_LIMIT = 1e7
+
 DTYPES = ("float32", "float64")
 
 _LISTED = 40  # names in a message
@@ -74,13 +81,35 @@ def size(argument: str, value: object, *, minimum: int = 1) -> int:
     return count
 
 
+def step_count(argument: str, value: object, *, minimum: int = 0) -> int:
+    """Steps of gradient descent, at most `STEP_LIMIT`."""
+    return integer(argument, value, minimum=minimum, maximum=STEP_LIMIT)
+
+
+def parallel_count(argument: str, value: object) -> int:
+    """Threads of a pool, or processes side by side: at least one, at most `PARALLEL_LIMIT`."""
+    return integer(argument, value, minimum=1, maximum=PARALLEL_LIMIT)
+
+
+def seconds(argument: str, value: object) -> float:
+    """A time that one call may take: positive, at most `SECONDS_LIMIT`."""
+    return number(argument, value, minimum=0.0, exclusive=True, maximum=SECONDS_LIMIT)
+
+
 def number(
-    argument: str, value: object, *, minimum: float = -math.inf, exclusive: bool = False
+    argument: str,
+    value: object,
+    *,
+    minimum: float = -math.inf,
+    exclusive: bool = False,
+    maximum: float = math.inf,
 ) -> float:
-    """A finite real number, at least (or, `exclusive`, above) `minimum`."""
+    """A finite real number, at least (or, `exclusive`, above) `minimum`, at most `maximum`."""
     bound = (
         "" if minimum == -math.inf else f" {'above' if exclusive else 'of at least'} {minimum:g}"
     )
+    if maximum != math.inf:
+        bound += f"{' and' if bound else ' of'} at most {maximum:g}"
     expected = f"expected a finite number{bound}"
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise InputError(f"{argument}={value!r}: {expected}")
@@ -88,7 +117,8 @@ def number(
         result = float(value)
     except OverflowError:  # of an integer
         raise InputError(f"{argument}: has hundreds of digits: {expected}") from None
-    if not math.isfinite(result) or result < minimum or (exclusive and result == minimum):
+    within = minimum <= result <= maximum and not (exclusive and result == minimum)
+    if not math.isfinite(result) or not within:
         raise InputError(f"{argument}={value!r}: {expected}")
     return result
 

@@ -26,6 +26,7 @@ from mimverify.support.validation import integer, number
 from mimverify.theory.labels.label_law import realised_law
 from mimverify.theory.labels.label_measure import label_measure
 from mimverify.theory.spectrum.population import limiting_population
+from mimverify.theory.steps import MOST_STEPS
 from mimverify.theory.trajectory import Trajectory, trajectory_of
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ def compare(
     dim = integer("dim", dim, minimum=2)
     noise = number("noise", noise, minimum=0.0)
     seeds = integer("seeds", seeds, minimum=3)
-    steps = integer("steps", steps, minimum=1)
+    steps = integer("steps", steps, minimum=1, maximum=MOST_STEPS)
     resolved_links = [get_link(link) for link in links]
     resolved_losses = [get_loss(loss) for loss in losses]
     sizes = [round(number("ratio", ratio, minimum=0.0, exclusive=True) * dim) for ratio in ratios]

@@ -19,7 +19,7 @@ from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
-from mimverify.support.validation import integer, number
+from mimverify.support.validation import integer, number, step_count
 from mimverify.theory.labels.label_law import sampled_law
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
 from mimverify.theory.labels.transforms import LabelTransform
@@ -150,7 +150,7 @@ def predict_trajectory(
     loss = get_loss(loss) if isinstance(loss, str) else loss
     dim = integer("dim", dim, minimum=2)
     samples = integer("samples", samples, minimum=1)
-    steps = integer("steps", steps, minimum=0)
+    steps = step_count("steps", steps)
     if link.rank >= dim:
         raise InputError(f"dim={dim}: expected more than the link's rank {link.rank}")
     effective = samples - dim if linear_part_removed else samples

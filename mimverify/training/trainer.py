@@ -23,9 +23,9 @@ from mimverify.support.validation import (
     choice,
     data,
     dtype_name,
-    integer,
     not_constant,
     number,
+    step_count,
 )
 from mimverify.training.centring import Centring, fit_constant
 from mimverify.training.gradient import Objective
@@ -246,7 +246,7 @@ class LayerwiseTrainer:
         n, d, backend = design.n_samples, design.dim, design.backend
         activation, loss, schedule = self._components()
         steps = default_steps(n, d) if self.steps is None else self.steps
-        steps = integer("steps", steps, minimum=0)
+        steps = step_count("steps", steps)
         network = self._start(d, backend.dtype)
         if resume is None:
             self.centring_, self.linear_part_ = self._baseline(design, y, loss)
@@ -326,7 +326,7 @@ class LayerwiseTrainer:
         learning rate η and weight decay β.
         """
         X, y = data(X, y)
-        steps = integer("steps", steps, minimum=0)
+        steps = step_count("steps", steps)
         network = Network.check(W0, a, b, dim=X.shape[1], dtype=X.dtype.name)
         backend = self._backend(X.dtype.name)
         weights = np.empty((steps + 1, *network.W.shape), dtype=X.dtype)

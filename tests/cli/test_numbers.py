@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -11,9 +13,28 @@ import pytest
 from mimverify.cli import main
 from mimverify.cli.app import _COMMANDS, app
 from mimverify.cli.number_types import Count, Number
+from mimverify.experiment import ExperimentConfig
+from mimverify.fitting import FileFit
+from mimverify.handles.isolated import SpawnedTrainer
+from mimverify.performance.competitors import BenchmarkRun
 from mimverify.support.errors import InputError
-from mimverify.support.validation import integer, number, size
+from mimverify.support.validation import (
+    PARALLEL_LIMIT,
+    SECONDS_LIMIT,
+    STEP_LIMIT,
+    integer,
+    number,
+    seconds,
+    size,
+)
+from mimverify.theory import predict_trajectory
+from mimverify.theory.comparison import compare
+from mimverify.theory.steps import MOST_STEPS
+from mimverify.training import LayerwiseTrainer
+from mimverify.trial import TrialSettings
 
+#: Inputs and labels.
+DATA = (np.random.default_rng(0).standard_normal((40, 3)), np.arange(40.0) % 3)
 #: Refused by integers and by numbers.
 NEVER = (str(10**23), "1" * 5000, "1_0", "٣", " 5", "5 ", "", "1e30", "-1e400", "nan", "inf",
          "0x10", "-inf", "Infinity", "1,5", "½", "٣.5", "1e", "--", "1e-400")  # fmt: skip
@@ -79,6 +100,12 @@ def test_numbers_in_their_usual_spellings() -> None:
     ("compare", "he2", "--ratio", "1e15"),
     ("compare", "he2", "--dim", str(10**15)),
     ("bench", "--rounds", str(10**15)),
+    ("train", "cos2z", "-T", str(10**15)),
+    ("fit", "X.npy", "--labels", "y.npy", "-T", str(10**15)),
+    ("compare", "he2", "-T", str(10**15)),
+    ("scaling", "he2", "-T", str(10**15)),
+    ("check", "numpy", "--threads", "1025"),
+    ("check", "numpy", "--workers", "1025"),
 ])  # fmt: skip
 def test_a_run_ends_with_one_line(
     capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...]
@@ -106,6 +133,40 @@ def test_labels_whose_squares_overflow_are_refused(
         if code:
             assert "squares" in captured.err
             assert len(captured.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("limit", "act"), [
+    (STEP_LIMIT, lambda n: ExperimentConfig("cos2z", steps=n).resolved()),
+    (STEP_LIMIT, lambda n: LayerwiseTrainer(neurons=2, steps=n).fit(*DATA)),
+    (STEP_LIMIT, lambda n: FileFit("X.npy", "y.npy", steps=n)),
+    (STEP_LIMIT, lambda n: predict_trajectory("cos2z", dim=8, samples=99, steps=n)),
+    (PARALLEL_LIMIT, lambda n: FileFit("X.npy", "y.npy", threads=n)),
+    (MOST_STEPS, lambda n: list(compare(["cos2z"], ["huber"], dim=8, steps=n))),
+    (PARALLEL_LIMIT, lambda n: ExperimentConfig("cos2z", threads=n).resolved()),
+    (PARALLEL_LIMIT, lambda n: TrialSettings(threads=n)),
+    (PARALLEL_LIMIT, lambda n: TrialSettings(workers=n)),
+    (PARALLEL_LIMIT, lambda n: BenchmarkRun(threads=n)),
+    (PARALLEL_LIMIT, lambda n: SpawnedTrainer("no:where", time_limit=1.0, threads=n)),
+    (SECONDS_LIMIT, lambda n: SpawnedTrainer("no:where", time_limit=n)),
+    (SECONDS_LIMIT, lambda n: TrialSettings(time_limit=n)),
+])  # fmt: skip
+def test_python_refuses_what_the_command_line_refuses(
+    limit: float, act: Callable[[Any], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, array in zip("Xy", DATA, strict=True):
+        np.save(f"{name}.npy", array)
+    with pytest.raises(InputError, match=r"expected .* at most"):
+        act(limit + 1)
+
+
+def test_the_limits_themselves_are_taken() -> None:
+    made = TrialSettings(threads=PARALLEL_LIMIT, workers=PARALLEL_LIMIT, time_limit=SECONDS_LIMIT)
+    assert (made.threads, made.workers, made.time_limit) == (1024, 1024, 1e7)
+    assert ExperimentConfig("cos2z", steps=STEP_LIMIT).resolved().steps == STEP_LIMIT
+    for wrong in (0, -1.0, float("nan"), float("inf"), 1.1e7):
+        with pytest.raises(InputError, match="expected a finite number above 0 and at most 1e"):
+            seconds("time_limit", wrong)
 
 
 def test_python_refuses_integers_that_cannot_be_printed() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from mimverify.backends import Backend
 from mimverify.support.arrays import Float64Array
 from mimverify.support.threads import current_threads, map_in_order
-from mimverify.support.validation import integer
+from mimverify.support.validation import parallel_count
 
 _Result = TypeVar("_Result")
 
@@ -34,7 +34,7 @@ class Workers:
 
     def __init__(self, backend: Backend, threads: int | None = None) -> None:
         if threads is not None:
-            threads = integer("threads", threads, minimum=1)
+            threads = parallel_count("threads", threads)
         self.threads = current_threads() if threads is None else threads
         if backend.device != "cpu":
             self.threads = 1

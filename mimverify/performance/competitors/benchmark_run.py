@@ -16,7 +16,7 @@ from mimverify.support.closing import Closing
 from mimverify.support.errors import InputError
 from mimverify.support.memory import check_fits
 from mimverify.support.strict_json import Json
-from mimverify.support.validation import integer
+from mimverify.support.validation import integer, parallel_count
 
 #: Called with the problem and a short description before everything that takes time.
 Progress = Callable[[Problem, str], None]
@@ -168,7 +168,7 @@ class BenchmarkRun(Closing):
         peak_sizes: dict[str, int] | None = None,
     ) -> None:
         self.rounds = integer("rounds", rounds, minimum=1)
-        self.threads = None if threads is None else integer("threads", threads, minimum=1)
+        self.threads = None if threads is None else parallel_count("threads", threads)
         self._repetitions = repetitions
         self._peak_sizes = peak_sizes or {}
         self.competitors: dict[str, Competitor] = {}

@@ -25,6 +25,7 @@ from mimverify.support.errors import InputError, OutputError
 from mimverify.support.field_types import check_field_types
 from mimverify.support.files import check_place, reason_of
 from mimverify.support.strict_json import Json, brief, jsonable
+from mimverify.support.validation import SECONDS_LIMIT
 from mimverify.support.versions import software_versions
 from mimverify.trial.claims import cases
 from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim
@@ -50,7 +51,7 @@ _FILE = Archive("replay capsule", version=3)
 _LARGEST = 1 << 26  # bytes of one array; of larger ones only the hash is stored
 _LONGEST_NAME = 100  # characters of a trainer's name in a file's
 # What a replay may be told to do: more is a forgery, and no operating system takes it.
-_MOST_THREADS, _MOST_SECONDS, _MOST_RUNS = 1 << 12, 1e7, 10**7
+_MOST_RUNS = 10**7
 
 
 class CapsuleError(InputError):
@@ -334,11 +335,10 @@ def _expect(name: str, value: Any, kind: type | tuple[type, ...]) -> Any:
 
 def _check_ranges(capsule: Capsule) -> None:
     settings, ledger = capsule.settings, capsule.ledger
-    threads = 1 if settings.threads is None else settings.threads
     if capsule.turn < 0 or not 0 < ledger.level <= ledger.budget < 1:
         raise ValueError(f"turn={brief(capsule.turn)}, {brief(ledger)}")
-    if threads > _MOST_THREADS or settings.call_seconds > _MOST_SECONDS:
-        raise ValueError(f"threads={brief(threads)}, call_seconds={settings.call_seconds}")
+    if settings.call_seconds > SECONDS_LIMIT:  # of the profile; the settings check themselves
+        raise ValueError(f"call_seconds={settings.call_seconds}")
     if max(settings.profile.maximum_runs, settings.profile.null_samples) > _MOST_RUNS:
         raise ValueError(f"{brief(settings.profile)}")
 

@@ -18,7 +18,15 @@ from typing import TypeGuard, TypeVar
 
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
-from mimverify.support.validation import choice, integer, number, shortest
+from mimverify.support.validation import (
+    PARALLEL_LIMIT,
+    choice,
+    integer,
+    number,
+    parallel_count,
+    seconds,
+    shortest,
+)
 from mimverify.trial.claims.claim import Claim
 from mimverify.trial.claims.selection import matching, select_claims
 from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES, Profile
@@ -101,16 +109,12 @@ def _expression(name: str, value: object) -> str | None:
     return value
 
 
-def _count(name: str, value: object) -> int:
-    return integer(name, value, minimum=1)
-
-
 def _threads(name: str, value: object) -> int | None:
-    return None if value is None else _count(name, value)
+    return None if value is None else parallel_count(name, value)
 
 
 def _seconds(name: str, value: object) -> float | None:
-    return None if value is None else number(name, value, minimum=0, exclusive=True)
+    return None if value is None else seconds(name, value)
 
 
 def _expected(name: str, value: object) -> Mapping[str, str]:
@@ -188,13 +192,13 @@ class TrialSettings:
     workers: int = field(
         default=1,
         metadata=_how(
-            _count,
+            parallel_count,
             Spelling(
                 ("-n", "--workers"),
                 "",
                 "Processes that share the claims of one trainer.",
                 type=int,
-                limits=(1, None),
+                limits=(1, PARALLEL_LIMIT),
             ),
         ),
     )
@@ -245,7 +249,7 @@ class TrialSettings:
                 "--trial-threads",
                 "Threads of the trainer's libraries; a trial's problems are too small for more.",
                 type=int,
-                limits=(1, None),
+                limits=(1, PARALLEL_LIMIT),
             ),
         ),
     )
