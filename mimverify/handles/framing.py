@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-__all__ = ["encode", "read_line"]
+from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json, brief, parse_json
+
+__all__ = ["decode", "encode", "read_line"]
 
 _CHUNK = 1 << 16  # bytes
 
@@ -24,6 +27,18 @@ def encode(message: Mapping[str, object]) -> bytes:
         raise TypeError(f"expected a number or a name, got {value!r}")
 
     return json.dumps(message, default=plain).encode() + b"\n"
+
+
+def decode(line: bytes, source: str) -> Json:
+    """The message in a line that `encode` made, with NaN, infinities and any name of a file.
+
+    **Raises** `InputError`, beginning with `source`, for anything else: code of users runs in the
+    processes that send it.
+    """
+    message = parse_json(line, source, finite=False, unicode=False)
+    if not isinstance(message, dict):
+        raise InputError(f"{source}: expected an object of JSON, got {brief(message)}")
+    return message
 
 
 def read_line(wait: Callable[[], bool], read: Callable[[int], bytes]) -> bytes:

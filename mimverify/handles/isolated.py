@@ -10,7 +10,6 @@ with it: also, on Linux, where this process is killed. POSIX only.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import os
 import select
@@ -30,7 +29,7 @@ import numpy as np
 from mimverify.handles.calling import check_call
 from mimverify.handles.capabilities import Capabilities
 from mimverify.handles.construction import check_random_state
-from mimverify.handles.framing import encode, read_line
+from mimverify.handles.framing import decode, encode, read_line
 from mimverify.handles.launcher import launch_command
 from mimverify.handles.methods import Arrays, Options
 from mimverify.handles.worker import Segment
@@ -387,13 +386,12 @@ class _Worker:
         deadline = time.monotonic() + limit
         try:
             self._channel.sendall(line)
-            reply: Json = json.loads(
-                read_line(lambda: self._wait_readable(deadline), self._channel.recv)
-            )
+            line = read_line(lambda: self._wait_readable(deadline), self._channel.recv)
+            reply = decode(line, "a reply")
         except TimeoutError:
             message = f"{what} did not return within {limit:g} s"
             raise TrainerError("timeout", message) from None
-        except (ConnectionError, json.JSONDecodeError) as error:
+        except (ConnectionError, InputError) as error:
             raise self._death(f"during {what}") from error
         return reply
 

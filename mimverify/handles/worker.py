@@ -11,7 +11,6 @@ holds `result`, or `error` with the kind and message of a `TrainerError`.
 from __future__ import annotations
 
 import contextlib
-import json
 import math
 import mmap
 import os
@@ -24,7 +23,7 @@ import numpy as np
 from mimverify.handles.calling import call
 from mimverify.handles.capabilities import describe
 from mimverify.handles.construction import load_source, new_trainer
-from mimverify.handles.framing import encode
+from mimverify.handles.framing import decode, encode
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError, TrainerError
 from mimverify.support.importing import adopt_search_path, summarise
@@ -157,7 +156,7 @@ def main(arguments: Sequence[str]) -> int:
     pid = os.getpid()
     with socket.socket(fileno=channel_fd) as channel, channel.makefile("rb") as requests:
         for line in requests:
-            reply = server.answer(json.loads(line))
+            reply = server.answer(decode(line, "a request"))
             if os.getpid() != pid:  # a child that the trainer's construction forked
                 os._exit(0)
             try:

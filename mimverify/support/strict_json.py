@@ -41,7 +41,12 @@ def jsonable(value: object) -> Any:
 
 
 def parse_json(
-    text: bytes | bytearray, source: str, *, finite: bool = True, largest: int = LARGEST
+    text: bytes | bytearray,
+    source: str,
+    *,
+    finite: bool = True,
+    unicode: bool = True,
+    largest: int = LARGEST,
 ) -> Any:
     """The value that a JSON text in UTF-8 holds.
 
@@ -49,11 +54,12 @@ def parse_json(
 
     - `source`: what is read, for messages.
     - `finite`: refuse NaN and infinities, which JSON proper does not have.
+    - `unicode`: refuse half a surrogate pair, as names of files hold that are not UTF-8.
     - `largest`: bytes.
 
     **Raises** `InputError` for anything else than one JSON value, a name that an object has twice,
-    half a surrogate pair, and what is larger than any file of ours: more than `largest` bytes,
-    `DEEPEST` levels, or 300 digits of an integer.
+    and what is larger than any file of ours: more than `largest` bytes, `DEEPEST` levels, or 300
+    digits of an integer.
     """
     if len(text) > largest:
         raise InputError(f"{source}: JSON of {len(text)} bytes: expected at most {largest}")
@@ -67,7 +73,7 @@ def parse_json(
             parse_float=_finite if finite else None,
             parse_constant=_no_constant if finite else None,
         )
-        if "\\ud" in decoded or "\\uD" in decoded:
+        if unicode and ("\\ud" in decoded or "\\uD" in decoded):
             json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
         raise InputError(f"{source}: no valid JSON ({error})") from None

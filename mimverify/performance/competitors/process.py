@@ -7,7 +7,6 @@ and its libraries keep their default settings. POSIX only.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
@@ -16,11 +15,11 @@ import tempfile
 import threading
 import time
 
-from mimverify.handles.framing import encode, read_line
+from mimverify.handles.framing import decode, encode, read_line
 from mimverify.handles.launcher import launch_command
 from mimverify.performance.competitors.problem import Problem
 from mimverify.support.closing import Closing
-from mimverify.support.errors import MimverifyError
+from mimverify.support.errors import InputError, MimverifyError
 from mimverify.support.importing import search_path
 from mimverify.support.strict_json import Json, jsonable
 from mimverify.support.threads import thread_environment
@@ -132,8 +131,10 @@ class CompetitorProcess(Closing):
             raise CompetitorError(f"no answer within {self._time_limit:g} s") from None
         except (BrokenPipeError, ConnectionResetError):
             raise self._died() from None
-        reply: Json = json.loads(line)
-        return reply
+        try:
+            return decode(line, "its reply")
+        except InputError as error:
+            raise CompetitorError(str(error)) from None
 
     def _died(self) -> CompetitorError:
         code = self._process.wait()

@@ -7,14 +7,13 @@ use on its own. Requests and replies are lines of JSON, on standard input and ou
 from __future__ import annotations
 
 import gc
-import json
 import math
 import os
 import statistics
 import sys
 from time import perf_counter
 
-from mimverify.handles.framing import encode
+from mimverify.handles.framing import decode, encode
 from mimverify.performance.competitors.competitor import Competitor, Run
 from mimverify.performance.competitors.machine import process_facts
 from mimverify.performance.competitors.problem import Problem, make_task
@@ -102,7 +101,7 @@ def main() -> None:
     worker: Worker | None = None
     for line in sys.stdin:
         try:
-            request = json.loads(line)
+            request = decode(line.encode(), "a request")
             if worker is None:
                 adopt_search_path(request["path"], request["pythonpath"])
                 worker = Worker(get_competitor(request["competitor"]))

@@ -16,6 +16,7 @@ from typing import TextIO
 import pytest
 from threadpoolctl import threadpool_limits
 
+from mimverify.handles.framing import decode
 from mimverify.support.errors import InputError, MimverifyError, TrainerError
 from mimverify.support.strict_json import Json
 from mimverify.trial.claims.claim import Claim, claims_by_file, suite_path
@@ -56,7 +57,7 @@ def _settings(config: pytest.Config) -> TrialSettings:
     path = config.getoption("trial_settings")
     try:
         if path is not None:
-            return TrialSettings.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+            return TrialSettings.from_json(decode(Path(path).read_bytes(), path))
         given = {
             name: config.getoption(spelling.pytest)
             for name, spelling in spellings().items()
@@ -215,7 +216,7 @@ class _Collector:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         text = getattr(report, _ATTRIBUTE, None)
         if text is not None:
-            verdict = Verdict.from_json(json.loads(text))
+            verdict = Verdict.from_json(decode(text.encode(), "a report"))
             self._run.verdicts[verdict.id] = verdict
 
 

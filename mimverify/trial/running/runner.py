@@ -23,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+from mimverify.handles.framing import decode
 from mimverify.handles.launcher import launch_command
 from mimverify.support.importing import visible
 from mimverify.support.strict_json import Json
@@ -141,7 +142,7 @@ class _Child:
         if not chunk:
             return None
         *lines, self._rest = (self._rest + chunk).split(b"\n")
-        return [json.loads(line) for line in lines]
+        return [decode(line, "the suite") for line in lines]
 
     def problem(self) -> str:
         """Once it has ended: why its claims have no verdict, or ""."""
