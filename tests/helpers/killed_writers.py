@@ -284,8 +284,14 @@ def json_keys(path: Path) -> object:
 
 def claims(folder: Path) -> Iterator[Counter[str]]:
     """`claims --json --markdown`"""
-    arguments = ["claims", "--json", str(folder / "a.json"), "--markdown", str(folder / "a.md")]
-    outputs = {"a.json": Path.read_bytes, "a.md": Path.read_bytes}
+    arguments = [
+        "claims",
+        "--json",
+        str(folder / "a.json"),
+        "--markdown",
+        str(folder / "claims.md"),
+    ]
+    outputs = {"a.json": Path.read_bytes, "claims.md": Path.read_bytes}
     yield command(folder, arguments, outputs)
 
 
