@@ -23,7 +23,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
-	  /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	  /^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## make .venv, with everything the other targets need (about a minute, once)
 
@@ -46,12 +46,19 @@ check: $(STAMP) ## put both reference trainers on trial (quick profile) and prin
 	$(BIN)/mimverify check --profile quick $(ARGS)
 
 ##@ Development
-.PHONY: test test-deep fuzz lint type format
+.PHONY: test test-deep test-lowest fuzz lint type format
 test: $(STAMP) ## tests of mimverify itself, in two processes (make test ARGS="-n 0" for one)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-deep: $(STAMP) ## the long statistical tests that `make test` leaves out
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# With a set-up of its own each time: a few minutes, which CI does not spend.
+test-lowest: ## the tests with the lowest versions that pyproject.toml admits, Torch excepted
+	@$(PYTHON) -m venv --clear .venv-lowest
+	@$(PYTHON) .ci/lowest.py >.venv-lowest/constraints.txt
+	@.venv-lowest/bin/python -m pip install -qq -c .venv-lowest/constraints.txt -e '.[test]'
+	.venv-lowest/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 fuzz: $(STAMP) ## damage every kind of file that is read back (make fuzz ARGS="-k capsule" EXAMPLES=100000)
 	MIMVERIFY_FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
@@ -109,4 +116,4 @@ clean: ## remove what was built, and the caches
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean ## and .venv, and the benchmarks' environments and results
-	rm -rf $(VENV) asv_benchmarks/env asv_benchmarks/html asv_benchmarks/results
+	rm -rf $(VENV) .venv-lowest asv_benchmarks/env asv_benchmarks/html asv_benchmarks/results
