@@ -16,7 +16,7 @@ from mimverify.trial.claims.fit_errors import Explanation, RunErrors, blamed_sta
 from mimverify.trial.running.capsule import load_capsule
 from mimverify.trial.running.replay import replay
 from mimverify.trial.running.verdict import Verdict
-from mimverify.zoo import base, second_stage
+from mimverify.zoo import Mutant, base, second_stage, update_rule, use_of_data, zoo
 
 UNHURRIED = replace(PROFILES["quick"], seconds=600.0)
 
@@ -69,6 +69,8 @@ def note_of(verdict: Verdict):
     ("trainer", "stage"),
     [
         (FewSteps, "stage 1"),
+        (update_rule.CollapsesToTheTop, "stage 1"),  # well aligned, with one direction of two
+        (use_of_data.ShufflesLabels, "stage 1"),
         (second_stage.RandomFeatures, "stage 1"),
         (second_stage.NearestNeighbour, "stage 1"),  # it has no first layer at all
         (second_stage.SwapsNeurons, "stage 2"),
@@ -90,6 +92,20 @@ def test_the_stage_at_fault_is_named(trainer: type, stage: str) -> None:
         assert f"{note[name]:.3g}" in verdict.message
     # The evidence survives JSON, where reports and child processes have it from.
     assert Verdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
+
+
+#: Mutants of the second stage in which the first layer that `fit` uses is right.
+OF_STAGE_2 = ("ReusesStageOne", "SwapsNeurons", "TooMuchRidge", "TrainsAgainstTheLabels")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mutant", zoo(), ids=lambda mutant: mutant.name)
+def test_no_mutant_is_blamed_for_the_other_stage(mutant: Mutant) -> None:
+    right = "stage 2" if mutant.name in OF_STAGE_2 else "stage 1"
+    for claim in ("test-error", "test-error-decay"):
+        verdict = verdict_of(mutant.trainer, claim)
+        if verdict.status is Status.FAILED:
+            assert note_of(verdict)["blamed"] in (right, None)
 
 
 def test_one_step_is_too_few_for_the_decay() -> None:
