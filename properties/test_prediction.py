@@ -11,6 +11,7 @@ from mimverify.trial import (
     below,
     claim,
     error_after_fit,
+    explained_errors,
     learning_cases,
 )
 
@@ -32,7 +33,8 @@ from mimverify.trial import (
     cost=1.5,
 )
 def test_error(trial, case):
-    trial.decide(lambda seed: below(error_after_fit(trial, case.link, case.dim, seed), 0.5))
+    with explained_errors(trial, case.link, case.dim) as error:
+        trial.decide(lambda seed: below(error(seed), 0.5))
 
 
 @claim(
@@ -52,11 +54,13 @@ def test_error(trial, case):
     cost=3,
 )
 def test_error_decay(trial, case):
-    def falls(seed):
-        large = error_after_fit(trial, case.link, 4 * case.dim, seed)
-        return below(large, error_after_fit(trial, case.link, case.dim, seed))
+    with explained_errors(trial, case.link, 4 * case.dim) as error_at_4d:
 
-    trial.decide(falls)
+        def falls(seed):
+            large = error_at_4d(seed)
+            return below(large, error_after_fit(trial, case.link, case.dim, seed))
+
+        trial.decide(falls)
 
 
 @claim(

@@ -15,6 +15,7 @@ from mimverify.calibration.rates import (
     lower_bound,
     upper_bound,
 )
+from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
 from mimverify.support.strict_json import Json
 from mimverify.trial.decisions import POWER, USUALLY
 from mimverify.trial.outcomes import Status
@@ -249,9 +250,13 @@ class Calibration:
 
     @property
     def exit_code(self) -> int:
-        """1 if a level is exceeded or a claim could not be tried."""
+        """1 if a level is exceeded or a claim could not be tried; 3 if no row has seeds enough
+        to exceed its level, whatever the alarms."""
         errors = any(status is Status.ERROR for status, _ in self.problems.values())
-        return int(errors or any(row.exceeds for row in self.rows))
+        if errors or any(row.exceeds for row in self.rows):
+            return FAILED
+        shown = any(row.seeds and row.detectable is not None for row in self.rows)
+        return VERIFIED if shown else NOTHING_VERIFIED
 
     def to_json(self) -> Json:
         """Everything, in strict JSON's terms."""

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import click
 
-from mimverify.cli.exit_codes import COMMON, OUTPUT_LOST
+from mimverify.cli.exit_codes import COMMON
 from mimverify.cli.standard_streams import StandardStreams
 from mimverify.support.errors import (
     DivergenceError,
@@ -20,6 +20,7 @@ from mimverify.support.errors import (
     MimverifyError,
     OutputError,
 )
+from mimverify.support.exit_status import OUTPUT_LOST
 
 _COMMANDS = {
     "train": "mimverify.cli.train",
@@ -62,9 +63,9 @@ class _LazyGroup(click.Group):
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(
-        "Exit codes: 0 verified or done; 1 failed or errored; "
+        "Exit codes: 0 verified or done; 1 failed or errored; 3 nothing was verified; "
         + "; ".join(f"{code} {meaning}" for code, meaning in COMMON.items())
-        + ". Each command's help says what 0 and 1 mean there."
+        + ". Each command's help says what 0, 1 and 3 mean there."
     ),
 )
 @click.version_option(package_name="mimverify", prog_name="mimverify")

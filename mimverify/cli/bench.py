@@ -31,6 +31,7 @@ from mimverify.performance.competitors import (
     estimate,
 )
 from mimverify.performance.competitors.machine import cpu_name
+from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
 from mimverify.support.validation import choice, integer
 
 _EPILOG = """
@@ -88,7 +89,7 @@ def bench(
     threads: int | None,
     json_path: str | None,
     quiet: bool,
-) -> None:
+) -> int:
     """Time one step of the first layer against the bare matrix products, other libraries and
     an eigen-solver, on the same data in the same run.
 
@@ -112,6 +113,20 @@ def bench(
                     lambda: {**benchmark.to_json(), "complete": complete},
                     lambda: _page(benchmark),
                 )
+        return _exit_code(benchmark)
+
+
+def _exit_code(benchmark: BenchmarkRun) -> int:
+    """1 if a contender failed, 3 if none was timed; one that lacks a library did not fail."""
+    tried = [
+        entry
+        for case in benchmark.cases
+        for name, entry in case.entries.items()
+        if name not in benchmark.missing
+    ]
+    if any(entry.failure is not None for entry in tried):
+        return FAILED
+    return VERIFIED if any(entry.time is not None for entry in tried) else NOTHING_VERIFIED
 
 
 def _problems(

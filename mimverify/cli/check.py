@@ -19,6 +19,7 @@ from mimverify.cli.options import (
 from mimverify.cli.progress_bars import ProgressBars
 from mimverify.cli.trial_options import trial_options
 from mimverify.support.errors import OutputError
+from mimverify.support.exit_status import NOTHING_VERIFIED
 from mimverify.support.files import atomic_write
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import available_cores
@@ -125,8 +126,6 @@ def _print_untried(profile: str, console: Console) -> None:
 def _show(report: TrainerReport, console: Console, verbose: bool) -> None:
     if report.verdicts:
         print_verdicts(report.trainer, report.verdicts, console=console, verbose=verbose)
-    for name in report.unmatched:
-        console.print(f"expected failure {name!r} matches no claim", style="yellow", markup=False)
     if report.problem:
         message = " ".join(report.problem.split())
         click.echo(f"Error: {report.trainer}: {message}", err=True)
@@ -135,5 +134,5 @@ def _show(report: TrainerReport, console: Console, verbose: bool) -> None:
     if report.verdicts:
         counts = ", ".join(f"{count} {status}" for status, count in report.summary.items() if count)
         console.print(f"{report.trainer}: {counts} in {report.seconds:.1f} s\n", markup=False)
-        if not report.summary["passed"] and not report.exit_code:
-            console.print("No claim passed: nothing was verified.", style="yellow")
+        if report.exit_code == NOTHING_VERIFIED:
+            console.print(f"Not verified: {report.unverified}.", style="yellow", markup=False)

@@ -23,6 +23,7 @@ from mimverify.cli.options import (
 )
 from mimverify.cli.problem_options import problem_option
 from mimverify.cli.progress_bars import ProgressBars
+from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
 from mimverify.support.memory import check_fits
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_limit
@@ -151,7 +152,9 @@ def compare(
         ]
 
     deliver(json_path, record, page)
-    return 1 if contradicted else 0
+    if contradicted:
+        return FAILED
+    return VERIFIED if any(result.comparable for result in results) else NOTHING_VERIFIED
 
 
 def _table(results: list[Comparison]) -> Table:
@@ -182,9 +185,15 @@ def _table(results: list[Comparison]) -> Table:
             f"{result.samples / result.dim:g}",
             *(f"{result.predicted[t - 1]:.4f} {result.simulated[t - 1]:.4f}" for t in picked),
             f"{worst:+.1f}",
-            "beyond" if result.beyond.any() else "agrees",
+            _outcome(result),
         )
     return table
+
+
+def _outcome(result: Comparison) -> str:
+    if not result.comparable:
+        return "nothing"
+    return "beyond" if result.beyond.any() else "agrees"
 
 
 def _progress() -> Progress:

@@ -1,20 +1,19 @@
-"""Exit codes: the same numbers for every verb, and what 0 and 1 say of each.
+"""Exit codes: the same numbers for every verb, and what 0, 1 and 3 say of each.
 
 docs/verdicts.md has the table; a test compares both.
 """
 
 from __future__ import annotations
 
-__all__ = ["COMMON", "OUTPUT_LOST", "VERBS", "exit_codes", "keeps"]
+from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, OUTPUT_LOST, VERIFIED
 
-#: Of a run whose output could not be written.
-OUTPUT_LOST = 4
+__all__ = ["COMMON", "UNVERIFIED", "VERBS", "codes_of", "exit_codes", "keeps"]
 
 #: What 0 and, if the verb has it, 1 say.
 VERBS: dict[str, tuple[str, str | None]] = {
     "train": ("the run is complete", "it diverged, or a process of it died"),
     "fit": ("the run is complete", "it diverged"),
-    "check": ("nothing failed", "a claim failed or errored"),
+    "check": ("verified: claims passed, none failed", "a claim failed or errored"),
     "replay": ("it does not fail any more", "it still fails"),
     "claims": ("listed", None),
     "power": (
@@ -33,13 +32,24 @@ VERBS: dict[str, tuple[str, str | None]] = {
     ),
     "scaling": ("measured", "a run diverged"),
     "history": ("shown, and no gate failed", "the gate failed"),
-    "bench": ("timed", "a process of it died"),
+    "bench": ("timed", "a contender failed"),
+}
+
+#: What 3 says, if the verb has it: nothing failed, and nothing was verified either.
+UNVERIFIED: dict[str, str] = {
+    "check": "no claim passed, or with --strict something stayed undecided",
+    "power": "no claim was decided on any mutant",
+    "calibrate": "no trial counts, or too few to exceed any level",
+    "compare": "nothing could be compared",
+    "scaling": "nothing was measured",
+    "history": "there are no values, or with --gate no ratio that has an earlier one",
+    "bench": "nothing was timed",
 }
 
 #: The codes that mean the same for every verb.
 COMMON: dict[str, str] = {
     "2": "wrong usage or input",
-    "4": "the output could not be written",
+    str(OUTPUT_LOST): "the output could not be written",
     "130": "after Ctrl-C",
     "143": "after SIGTERM",
 }
@@ -47,11 +57,17 @@ COMMON: dict[str, str] = {
 
 def exit_codes(verb: str) -> str:
     """The sentence at the end of a verb's help."""
-    success, failure = VERBS[verb]
-    own = [f"0 {success}"] + ([] if failure is None else [f"1 {failure}"])
-    common = [f"{code} {meaning}" for code, meaning in COMMON.items() if not keeps(verb, code)]
-    sentence = f"Exit code: {'; '.join(own + common)}."
+    common = {code: what for code, what in COMMON.items() if not keeps(verb, code)}
+    every = sorted((codes_of(verb) | common).items(), key=lambda entry: int(entry[0]))
+    sentence = f"Exit code: {'; '.join(f'{code} {what}' for code, what in every)}."
     return sentence + (" Output that cannot be written changes none." if verb == "check" else "")
+
+
+def codes_of(verb: str) -> dict[str, str]:
+    """The codes with a meaning of their own for this verb."""
+    success, failure = VERBS[verb]
+    own = {VERIFIED: success, FAILED: failure, NOTHING_VERIFIED: UNVERIFIED.get(verb)}
+    return {str(code): meaning for code, meaning in own.items() if meaning is not None}
 
 
 def keeps(verb: str, code: str) -> bool:

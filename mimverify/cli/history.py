@@ -25,6 +25,7 @@ from mimverify.performance.history import (
 )
 from mimverify.performance.history.reading import RATIO
 from mimverify.support.errors import InputError
+from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
 
 _EPILOG = f"""
 The gate evaluates benchmarks of unit '{RATIO}' alone: quantities relative to another of the same
@@ -96,7 +97,13 @@ def history(
         deliver(json_path, report.to_json, lambda: ())
     else:
         deliver(json_path, report.to_json, lambda: text_of(report))
-    return int(gate and evaluated is not None and not evaluated.passed)
+    if gate and evaluated is not None:
+        return FAILED if not evaluated.passed else _shown(evaluated.compares)
+    return _shown(bool(found.series))
+
+
+def _shown(anything: bool) -> int:
+    return VERIFIED if anything else NOTHING_VERIFIED
 
 
 def _has_ratios(found: History) -> bool:

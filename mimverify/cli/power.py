@@ -188,7 +188,7 @@ def _show(matrix: PowerMatrix, console: Console) -> None:
             row.mutant.category,
             "".join(marks.get(name, " ") for name in letters),
             "" if first is None else f"{first.seconds:.1f}",
-            "survived" if first is None else first.id,
+            first.id if first is not None else "survived" if row.tried else "not tried",
             style="bold red" if first is None else None,
         )
     console.print(table)
@@ -202,7 +202,8 @@ def _show(matrix: PowerMatrix, console: Console) -> None:
     console.print(legend)
     console.print("x caught, · passed, ? inconclusive, - not applicable, ! error", style="dim")
     for row in matrix.survivors:
-        console.print(f"{row.mutant.name} survived: {row.problem}", markup=False, soft_wrap=True)
+        how = "survived" if row.tried else "was not tried"
+        console.print(f"{row.mutant.name} {how}: {row.problem}", markup=False, soft_wrap=True)
     for name in matrix.idle:
         console.print(f"{name} caught nothing, and nothing justifies it", markup=False)
     caught = len(matrix.rows) - len(matrix.survivors)

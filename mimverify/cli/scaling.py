@@ -28,6 +28,7 @@ from mimverify.cli.problem_options import problem_option
 from mimverify.scaling import ScalingLaw, measure_scaling
 from mimverify.scaling.figure import FORMATS, draw_scaling
 from mimverify.support.errors import InputError, MimverifyError
+from mimverify.support.exit_status import NOTHING_VERIFIED, VERIFIED
 from mimverify.support.files import atomic_write
 
 _EPILOG = f"""
@@ -76,7 +77,7 @@ Examples:
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 def scaling(
     link: str, figure_path: str | None, json_path: str | None, quiet: bool, **options: Any
-) -> None:
+) -> int:
     """Measure how many samples T steps of gradient descent need, and how that grows with d.
 
     For each T and d the number of samples n is found at which the alignment of the first
@@ -107,6 +108,11 @@ def scaling(
             _deliver(law, json_path, figure_path, file_format, complete=False)
         raise
     _deliver(so_far[0], json_path, figure_path, file_format, complete=True)
+    return VERIFIED if _is_measured(so_far[0]) else NOTHING_VERIFIED
+
+
+def _is_measured(law: ScalingLaw) -> bool:
+    return any(point.measured for point in law.points)
 
 
 def _deliver(
@@ -117,7 +123,7 @@ def _deliver(
     *,
     complete: bool,
 ) -> None:
-    drawn = figure_path is not None and any(point.measured for point in law.points)
+    drawn = figure_path is not None and _is_measured(law)
     deliver(
         json_path,
         lambda: {**law.to_json(), "complete": complete},
@@ -166,7 +172,10 @@ def _page(law: ScalingLaw, figure_path: str | None) -> Iterable[RenderableType]:
         + (f", label noise {noise:g}" if noise else ""),
         style="bold",
     )
-    yield _table(law)
+    if _is_measured(law):
+        yield _table(law)
+    else:
+        yield "Nothing was measured."
     for point in law.points:
         if point.why:
             yield f"T = {point.steps} ends before d = {point.dim}: {point.why}."

@@ -35,7 +35,7 @@ def trial_options(
 
     def decorate(command: Command) -> Command:
         for name, spelling in reversed(spellings().items()):
-            if name in names or not names:
+            if spelling.flags and (name in names or not names):
                 text = (help or {}).get(name, spelling.help)
                 command = _option(name, spelling, default_of(name), text)(command)
         return command
@@ -46,6 +46,8 @@ def trial_options(
 def _option(
     name: str, spelling: Spelling, default: object, text: str
 ) -> Callable[[Command], Command]:
+    if spelling.type is bool:
+        return click.option(*spelling.flags, name, is_flag=True, default=default, help=text)
     kind: object = spelling.type
     if spelling.choices:
         kind = click.Choice(list(spelling.choices))

@@ -75,6 +75,12 @@ class Comparison:
     standard_error: Float64Array
 
     @property
+    def comparable(self) -> bool:
+        """Whether some step has a prediction and a simulated number with a standard error."""
+        numbers = np.stack([self.predicted, self.simulated, self.standard_error])
+        return bool(np.isfinite(numbers).all(axis=0).any())
+
+    @property
     def z(self) -> Float64[Float64Array, " T"]:
         """(simulated − predicted)/standard error."""
         return np.asarray((self.simulated - self.predicted) / self.standard_error)

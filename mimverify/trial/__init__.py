@@ -16,6 +16,7 @@ from mimverify.trial.claims.cases import (
     learning_cases,
 )
 from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim, claim, load_claims, suite_path
+from mimverify.trial.claims.fit_errors import explained_errors
 from mimverify.trial.claims.learning import (
     DEVIATIONS,
     EVEN_ACTIVATIONS,
@@ -147,6 +148,7 @@ __all__ = [
     "exact_cases",
     "exact_step",
     "exact_trajectory",
+    "explained_errors",
     "first_layer",
     "label_covariance",
     "learning_cases",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
 from mimverify.support.strict_json import Json
 from mimverify.trial.outcomes import Status
 from mimverify.trial.running.report import TrainerReport
@@ -38,6 +39,15 @@ class Row:
         """Verdicts that caught it, fastest first. An error is no detection."""
         failed = [verdict for verdict in self.verdicts if verdict.status is Status.FAILED]
         return sorted(failed, key=lambda verdict: verdict.seconds)
+
+    @property
+    def tried(self) -> bool:
+        """Whether its trial shows anything: a claim passed, failed or errored, or the trial itself
+        had a problem."""
+        if self.report is None:
+            return False
+        shows = (Status.PASSED, Status.FAILED, Status.ERROR)
+        return bool(self.report.problem) or any(v.status in shows for v in self.verdicts)
 
     @property
     def problem(self) -> str:
@@ -105,8 +115,10 @@ class PowerMatrix:
 
     @property
     def exit_code(self) -> int:
-        """1 if a mutant survived or a claim is idle."""
-        return int(bool(self.survivors or self.idle))
+        """1 if a mutant survived or a claim is idle; 3 if no mutant was tried at all."""
+        if not any(row.tried for row in self.rows):
+            return NOTHING_VERIFIED
+        return FAILED if self.survivors or self.idle else VERIFIED
 
     def to_json(self) -> Json:
         """Everything, in strict JSON's terms."""

@@ -191,7 +191,7 @@ def test_what_does_not_apply_or_breaks_is_not_counted():
         raise TrainerError("raised", "it broke")
 
     quiet = calibrated(synthetic(missing, Event("it happens")), plan_for(seeds=3))
-    assert quiet.exit_code == 0
+    assert quiet.exit_code == 3  # nothing failed, and nothing was counted
     assert quiet.rows[0].to_json()["p_value"] is None
     assert quiet.to_json()["problems"][0]["message"] == "needs a biscuit"
     loud = calibrated(synthetic(broken, Event("it happens")), plan_for(seeds=3))
@@ -353,10 +353,16 @@ def test_a_level_that_is_exceeded_exits_with_one(capsys, monkeypatch):
 
 def test_all_statistical_claims_are_calibrated_by_default(capsys, monkeypatch):
     monkeypatch.setattr(command, "tries", always(Status.PASSED))
-    assert invoke("--seeds", "2", "--level", "0.1", "--json", "-") == 0
+    assert invoke("--seeds", "2", "--level", "1e-6", "--json", "-") == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     statistical = [name for name, one in select_claims(None, "quick").items() if not one.exact]
     assert [row["claim"] for row in rows] == statistical
+
+
+def test_so_few_seeds_that_nothing_could_exceed_the_level_are_not_green(capsys, monkeypatch):
+    monkeypatch.setattr(command, "tries", always(Status.PASSED))
+    assert invoke("--seeds", "2", "--level", "0.1") == 3
+    assert "So few seeds" in capsys.readouterr().out
 
 
 def test_an_alarm_in_the_smoke_test_is_named(capsys, monkeypatch):

@@ -58,6 +58,13 @@ class Slow(LayerwiseTrainer):
             time.sleep(600)
         return super().features(X, *args, **options)
 
+class Narrow(LayerwiseTrainer):
+    activations = ("relu",)
+
+class Stepper:
+    def step(self, *args, **options):
+        return LayerwiseTrainer().step(*args, **options)
+
 class BlackBox:
     def fit(self, X, y):
         self.mean = y.mean()
@@ -223,12 +230,14 @@ def test_a_black_box_is_tested_on_prediction_only(folder):
         ("check", "numpy", "-k", "nosuchclaim"),
         ("check", "numpy", "--capsules", "mine.py"),
         ("check", "numpy", "--expected-failures", "missing.txt"),
+        ("check", "numpy", "--expected-failures", "unknown.txt"),
         ("claims", "nosuchclaim"),
         ("nosuchcommand",),
         ("check", "--nosuchoption"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_two(folder, arguments):
+    (folder / "unknown.txt").write_text("# mine\ntrajectory: known\nnul-law: never\n")
     one_line_error(run(*arguments, cwd=folder))
     assert not list(folder.glob(".*part"))
 
@@ -239,17 +248,38 @@ def test_other_trainers_have_verdicts_despite_one_bad_name(folder):
     assert "nosuchmodule" in one_line_error(done)
 
 
-def test_expected_failures(folder):
+def test_expected_failures_alone_verify_nothing(folder):
     path = folder / "expected.txt"
-    path.write_text("trajectory: decay is missing\nweak-feedback: wrong\nnosuch: never\n")
-    done = run("check", "mine:NoDecay", "--claim", "trajectory", "--expected-failures", str(path),
-               "--json", "-", cwd=folder, check=0)  # fmt: skip
+    path.write_text("trajectory: decay is missing\nweak-feedback: wrong\n")
+    listed = ("--expected-failures", str(path), "--json", "-")
+    done = run("check", "mine:NoDecay", "--claim", "trajectory", *listed, cwd=folder, check=3)
     report = strict(done.stdout)["trainers"][0]
     assert report["claims"][0]["status"] == "expected failure"
-    assert report["unmatched_expected_failures"] == ["nosuch"]
-    done = run("check", "numpy", "--claim", "weak-feedback", "--expected-failures", str(path),
-               cwd=folder, check=1)  # fmt: skip
-    assert "passed unexpectedly" in done.stdout
+    assert report["unverified"] == "no claim passed: nothing was verified"
+    done = run("check", "mine:NoDecay", "--claim", "trajectory", "--claim", "arithmetic", *listed,
+               "--strict", cwd=folder, check=0)  # fmt: skip
+    assert strict(done.stdout)["trainers"][0]["unverified"] is None
+
+
+def test_an_unexpected_pass_is_a_status_that_strict_refuses(folder):
+    path = folder / "expected.txt"
+    path.write_text("weak-feedback: wrong\n")
+    words = ("check", "numpy", "--claim", "weak-feedback", "--expected-failures", str(path))
+    done = run(*words, cwd=folder, check=0)
+    assert "unexpected pass" in done.stdout
+    assert "listed as an expected failure, and passed: wrong" in done.stdout
+    done = run(*words, "--strict", cwd=folder, check=3)
+    assert "Not verified: unexpected pass: weak-feedback." in done.stdout
+
+
+def test_not_applicable_by_declaration_is_without_need(folder):
+    words = ("--claim", "equivariance", "--strict", "--json", "-")
+    done = run("check", "mine:Narrow", *words, "--claim", "span-recovery", cwd=folder, check=3)
+    avoided = claims_of(done)["span-recovery"]
+    assert (avoided["status"], avoided["avoidable"]) == ("not applicable", True)
+    done = run("check", "mine:Stepper", *words, "--claim", "test-error", cwd=folder, check=0)
+    needed = claims_of(done)["test-error"]  # it has no fit
+    assert (needed["status"], needed["avoidable"]) == ("not applicable", False)
 
 
 def test_the_users_pytest_configuration_is_not_seen(folder):

@@ -10,7 +10,7 @@ import pytest
 
 import mimverify
 from mimverify.cli.app import _COMMANDS, app
-from mimverify.cli.exit_codes import COMMON, VERBS, exit_codes, keeps
+from mimverify.cli.exit_codes import COMMON, UNVERIFIED, VERBS, codes_of, exit_codes, keeps
 
 PAGE = Path(mimverify.__file__).parents[1] / "docs" / "verdicts.md"
 
@@ -23,15 +23,14 @@ def table() -> dict[tuple[str, str], str]:
 
 
 def test_the_page_has_the_codes_of_every_verb() -> None:
-    expected = {}
-    for verb, (success, failure) in VERBS.items():
-        expected[verb, "0"] = success
-        if failure is not None:
-            expected[verb, "1"] = failure
+    expected: dict[tuple[str, str], str] = {}
+    for verb in VERBS:
+        expected |= {(verb, code): meaning for code, meaning in codes_of(verb).items()}
     for code, meaning in COMMON.items():
         expected["any, but check" if keeps("check", code) else "any", code] = meaning
     assert table() == expected
     assert set(VERBS) == set(_COMMANDS)
+    assert set(UNVERIFIED) <= set(VERBS)
 
 
 @pytest.mark.parametrize("verb", sorted(_COMMANDS))

@@ -210,9 +210,9 @@ def test_the_command(tmp_path: Path) -> None:
         scaling,
         ["cos2z", "-T", "2", "-d", "60", "-d", "240", "--most-runs", "8", "--loss", "huber",
          "--figure", str(figure), "--json", str(record)],
-        catch_exceptions=False,
+        catch_exceptions=False, standalone_mode=False,
     )  # fmt: skip
-    assert done.exit_code == 0
+    assert done.return_value == 0
     assert "exponent" in done.output
     assert max(len(line) for line in done.output.splitlines()) <= 80
     assert figure.read_bytes().startswith(b"\x89PNG")

@@ -121,7 +121,7 @@ def test_pythonpath_is_kept_for_the_trainer(hostile: Path, tmp_path: Path) -> No
 )
 def test_nor_in_the_processes_of_other_commands(hostile: Path, arguments: tuple[str, ...]) -> None:
     done = run(hostile, *arguments)
-    assert done.returncode in (0, 1), done.stdout + done.stderr
+    assert done.returncode in (0, 1, 3), done.stdout + done.stderr  # a seed shows nothing: 3
     assert "Error" not in done.stderr
     assert marks(hostile) == []
 

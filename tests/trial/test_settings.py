@@ -30,8 +30,12 @@ UNUSUAL: Json = {
     "time_limit": 2.5,
     "threads": 2,
     "expected_failures": {"null-law": "known"},
+    "strict": True,
+    "inconclusive": "xfail",
     "capsules": "kept",
 }
+#: Settings that only concern pytest.
+OF_PYTEST = {"inconclusive"}
 
 
 def unusual() -> TrialSettings:
@@ -99,6 +103,10 @@ def test_names_and_files_are_resolved_once(tmp_path: Path) -> None:
         ({"threads": 0}, "threads=0"),
         ({"expected_failures": "nosuchfile.txt"}, "cannot be read"),
         ({"expected_failures": ["null-law"]}, "expected claim ids with reasons"),
+        ({"expected_failures": {"nul-law": "typo"}}, "did you mean 'null-law'"),
+        ({"expected_failures": {"null_law": "typo"}}, "ids are spelled exactly"),
+        ({"strict": 1}, "strict=1"),
+        ({"inconclusive": "pass"}, "inconclusive='pass'"),
         ({"sed": 3}, "did you mean 'seed'"),
     ],
 )
@@ -114,8 +122,8 @@ def test_every_way_to_start_a_trial_takes_every_setting() -> None:
     for entry in (mimverify.check, mimverify.parametrize_with_claims, Session):
         assert set(NAMES) <= set(inspect.signature(entry).parameters), entry
     command = {parameter.name for parameter in check_command.params}
-    assert set(NAMES) <= command
-    assert all(spelling.flags for spelling in spellings().values())
+    assert set(NAMES) - OF_PYTEST <= command
+    assert {name for name, spelling in spellings().items() if not spelling.flags} == OF_PYTEST
 
 
 def test_the_command_line_hands_over_what_it_was_given(
@@ -139,7 +147,8 @@ def test_the_command_line_hands_over_what_it_was_given(
     words = [*wanted.arguments(), "--expected-failures", str(tmp_path / "expected.txt")]
     done = CliRunner().invoke(check_command, ["numpy", *words], standalone_mode=False)
     assert done.exception is None, done.output
-    assert received == [wanted]
+    usual = TrialSettings()
+    assert received == [replace(wanted, **{name: getattr(usual, name) for name in OF_PYTEST})]
 
 
 def test_a_profile_is_named_and_not_a_setting_by_itself() -> None:
@@ -150,7 +159,9 @@ def test_a_profile_is_named_and_not_a_setting_by_itself() -> None:
 
 
 def test_what_a_command_line_cannot_say_is_left_out() -> None:
-    made = TrialSettings.of(threads=None, budget=1.23456789e-6, expected_failures={"x": "y"})
+    made = TrialSettings.of(
+        threads=None, budget=1.23456789e-6, expected_failures={"null-law": "y"}, inconclusive="skip"
+    )
     assert made.arguments() == ["--budget", "1.23456789e-06"]
 
 

@@ -133,15 +133,15 @@ def test_every_outcome_has_its_status(error, status):
 
 
 def test_expected_failures_are_told_from_failures_and_from_passes():
-    with Session(numpy_trainer, expected_failures={"stub": "known"}) as session:
-        failed = session.verdict(make_claim(failing))
-        passed = session.verdict(make_claim(passing))
-        error = session.verdict(make_claim(raiser(TrainerError("raised", "boom"))))
+    procedures = (failing, passing, raiser(TrainerError("raised", "boom")))
+    claims = [replace(make_claim(procedure), id="null-law") for procedure in procedures]
+    with Session(numpy_trainer, expected_failures={"null-law": "known"}) as session:
+        failed, passed, error = map(session.verdict, claims)
     assert failed.status is Status.EXPECTED_FAILURE
     assert "known" in failed.message
     assert "off by 1" in failed.message
-    assert passed.status is Status.FAILED
-    assert "passed unexpectedly" in passed.message
+    assert passed.status is Status.UNEXPECTED_PASS
+    assert "listed as an expected failure, and passed: known" in passed.message
     assert error.status is Status.ERROR  # an expected failure is no licence to crash
 
 
@@ -557,7 +557,9 @@ def test_verdicts_survive_json():
     [
         ("null-law\n", "expected 'claim-id: reason'"),
         (": reason\n", "expected 'claim-id: reason'"),
-        ("a: b\n# c\n\na: d\n", ":4: claim 'a' is listed twice"),
+        ("null-law: b\n# c\n\nnull-law: d\n", ":4: claim 'null-law' is listed twice"),
+        ("null-law: b\nnosuchclaim: d\n", ":2: claim='nosuchclaim': expected one of"),
+        ("Null-Law: b\n", ":1: claim='Null-Law': ids are spelled exactly"),
     ],
 )
 def test_expectation_files_are_checked_line_by_line(tmp_path, text, complaint):

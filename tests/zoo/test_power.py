@@ -74,7 +74,15 @@ def test_the_fastest_detection_is_named():
 def test_a_trial_that_could_not_begin_is_a_survivor_with_a_reason():
     assert row(problem="it broke").problem == "it broke"
     assert Row(MOMENTUM).problem == "no claim is known to catch it"
-    assert PowerMatrix("", False, [Row(MOMENTUM)]).exit_code == 1
+    assert PowerMatrix("", False, [Row(MOMENTUM)]).exit_code == 3
+    assert PowerMatrix("", False, [row(problem="it broke"), Row(MOMENTUM)]).exit_code == 1
+
+
+def test_a_matrix_in_which_nothing_was_decided_shows_nothing():
+    undecided = row(Status.INCONCLUSIVE, Status.NOT_APPLICABLE)
+    assert PowerMatrix("ab", False, [undecided]).exit_code == 3
+    assert PowerMatrix("ab", False, [undecided, row(Status.FAILED)]).exit_code == 1
+    assert PowerMatrix("ab", False, [undecided, row(Status.PASSED)]).exit_code == 1
 
 
 def test_a_claim_that_kills_nothing_fails_a_full_matrix_unless_justified(monkeypatch):

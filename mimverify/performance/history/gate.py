@@ -85,6 +85,11 @@ class Gate:
         """Whether no ratio regressed or broke."""
         return not self.of(State.REGRESSED, State.BROKEN)
 
+    @property
+    def compares(self) -> bool:
+        """Whether any ratio has an earlier one to be compared with."""
+        return any(one.state is not State.FIRST for one in self.results)
+
     def of(self, *states: State) -> tuple[RatioResult, ...]:
         """Results in one of these states."""
         return tuple(one for one in self.results if one.state in states)

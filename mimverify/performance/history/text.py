@@ -35,6 +35,8 @@ def text_of(report: Report) -> Iterator[RenderableType]:
     first_to_last = str(commits[0]) if len(commits) == 1 else f"{commits[0]} to {commits[-1]}"
     count = f"{len(commits)} commit{'s' if len(commits) > 1 else ''}"
     yield Text(f"History of {count}, {first_to_last}", style="bold")
+    if not report.history.series:
+        yield "No benchmark has a value."
     several = len(report.history.places) > 1
     for place in report.history.places:
         yield ""

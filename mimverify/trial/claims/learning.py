@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -230,7 +230,7 @@ def error_after_fit(
 
     - `shuffled`: `"stage1"` or `"stage2"`: the stage whose labels are permuted at random.
     """
-    dtype = next(name for name in ("float64", "float32") if name in trial.trainer.dtypes)
+    dtype = fit_dtype(trial.trainer)
     model = MultiIndexModel(link, dim, seed=seed)
     n = default_samples(dim)
     data = model.sample(2 * n, dtype=dtype)
@@ -240,8 +240,20 @@ def error_after_fit(
         np.random.default_rng([seed, _SHUFFLE]).shuffle(part)
     trial.trainer.fresh(seed)
     trial.trainer.fit(data.X, y)
+    return error_of(trial.trainer.predict, model, dtype)
+
+
+def fit_dtype(trainer: TrainerUnderTrial) -> str:
+    """The dtype of `fit`'s data: float64, if the trainer declares it."""
+    return next(name for name in ("float64", "float32") if name in trainer.dtypes)
+
+
+def error_of(
+    predict: Callable[[FloatArray], ArrayLike], model: MultiIndexModel, dtype: str
+) -> float:
+    """Normalised test error on the model's test samples, which are the same at every call."""
     test = model.sample(_TEST_SAMPLES, purpose="test", dtype=dtype)
-    return normalised_error(trial.trainer.predict(test.X), test.y)
+    return normalised_error(predict(test.X), test.y)
 
 
 def readout_error(

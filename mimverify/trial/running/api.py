@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mimverify.support.errors import InputError, TrainerError
 from mimverify.support.threads import thread_limit
-from mimverify.support.validation import choice
-from mimverify.trial.claims.claim import Claim, load_claims
+from mimverify.trial.claims.claim import Claim
 from mimverify.trial.running.report import Report, TrainerReport
 from mimverify.trial.running.runner import run_suite
 from mimverify.trial.running.session import Session
@@ -33,7 +32,7 @@ def check(trainer: object, settings: TrialSettings | None = None, **given: objec
 
     **Raises** `TrainerError` for a trainer that cannot be constructed, `InputError` for settings.
     """
-    settings = _checked(settings, given)
+    settings = TrialSettings.of(settings, **given)
     if settings.workers > 1:
         if not isinstance(trainer, str):
             raise InputError(
@@ -46,7 +45,9 @@ def check(trainer: object, settings: TrialSettings | None = None, **given: objec
         return Report(settings, [report])
     with thread_limit(settings.threads), Session(trainer, settings) as session:
         outcome = TrainerReport(
-            session.handle.name, capabilities=session.handle.capabilities.to_json()
+            session.handle.name,
+            capabilities=session.handle.capabilities.to_json(),
+            strict=settings.strict,
         )
         for claim in session.claims.values():
             outcome.verdicts.append(session.verdict(claim))
@@ -54,33 +55,24 @@ def check(trainer: object, settings: TrialSettings | None = None, **given: objec
     return Report(settings, [outcome])
 
 
-def _checked(settings: TrialSettings | None, given: Mapping[str, object]) -> TrialSettings:
-    """The settings. **Raises** `InputError` for an expected failure of an unknown claim."""
-    made = TrialSettings.of(settings, **given)
-    for name in made.unmatched:
-        choice("expected_failures", name, load_claims())  # raises, with the nearest name
-        raise InputError(f"expected_failures: {name!r}: ids are spelled exactly")
-    return made
-
-
 class BoundClaim:
     """A claim and the session of a trainer: call it inside a test.
 
-    A call returns if the claim passed, and otherwise raises pytest's outcome: failed, skipped
-    (not applicable, inconclusive) or xfailed (an expected failure).
+    A call returns if the claim passed, and otherwise raises pytest's outcome: see
+    `mimverify.trial.running.plugin.conclude`.
     """
 
     def __init__(
-        self, claim: Claim, session: Callable[[], Session], threads: int | None = 1
+        self, claim: Claim, session: Callable[[], Session], settings: TrialSettings
     ) -> None:
-        self.claim, self._session, self._threads = claim, session, threads
+        self.claim, self._session, self._settings = claim, session, settings
 
     def __call__(self) -> None:
         from mimverify.trial.running.plugin import conclude  # pytest is only needed from here on
 
-        with thread_limit(self._threads):
+        with thread_limit(self._settings.threads):
             verdict = self._session().verdict(self.claim)
-        conclude(verdict)
+        conclude(verdict, self._settings)
 
     def __repr__(self) -> str:
         return f"<claim {self.claim.id}>"
@@ -101,7 +93,7 @@ def parametrize_with_claims(
     """
     import pytest  # a test suite has it
 
-    settings = _checked(settings, given)
+    settings = TrialSettings.of(settings, **given)
     if settings.workers > 1:
         raise InputError(f"workers={settings.workers}: pytest runs the claims, one by one")
 
@@ -115,7 +107,7 @@ def parametrize_with_claims(
     return pytest.mark.parametrize(
         "claim",
         [
-            pytest.param(BoundClaim(claim, session, settings.threads), id=name)
+            pytest.param(BoundClaim(claim, session, settings), id=name)
             for name, claim in settings.selected().items()
         ],
     )

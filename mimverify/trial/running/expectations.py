@@ -5,19 +5,26 @@ One claim per line, `claim-id: reason`; blank lines and lines that begin with # 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from mimverify.support.errors import InputError
 from mimverify.support.files import reason_of
 from mimverify.support.strict_json import brief
+from mimverify.support.validation import choice
+from mimverify.trial.claims.claim import load_claims
 
-__all__ = ["read_expected_failures"]
+__all__ = ["check_expected_failures", "read_expected_failures"]
 
 _LARGEST = 1 << 20  # bytes
 
 
 def read_expected_failures(path: str | Path) -> dict[str, str]:
-    """Claim id → reason. **Raises** `InputError` naming the file and the invalid line."""
+    """Claim id → reason.
+
+    **Raises** `InputError` naming the file and the invalid line, such as one about a claim that
+    does not exist: the failure that it was to excuse has another name, or is gone.
+    """
     where = f"expected failures {str(path)!r}"
     try:
         with open(path, "rb") as file:  # a pipe, too: <(…) of a shell is one
@@ -39,5 +46,18 @@ def read_expected_failures(path: str | Path) -> dict[str, str]:
             raise InputError(f"{path}:{number}: {brief(text)}: expected 'claim-id: reason'")
         if name in expected:
             raise InputError(f"{path}:{number}: claim {brief(name)} is listed twice")
+        _check_claim(f"{path}:{number}: claim", name)
         expected[name] = reason
     return expected
+
+
+def check_expected_failures(name: str, expected: Mapping[str, str]) -> None:
+    """**Raises** `InputError`, naming the setting `name`, for a claim that does not exist."""
+    for claim in expected:
+        _check_claim(name, claim)
+
+
+def _check_claim(where: str, claim: str) -> None:
+    if claim not in load_claims():
+        choice(where, claim, load_claims())  # raises, with the nearest id
+        raise InputError(f"{where}={brief(claim)}: ids are spelled exactly")

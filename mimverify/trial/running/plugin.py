@@ -21,7 +21,7 @@ from mimverify.support.errors import InputError, MimverifyError, TrainerError
 from mimverify.support.strict_json import Json
 from mimverify.trial.claims.claim import Claim, claims_by_file, suite_path
 from mimverify.trial.outcomes import Status
-from mimverify.trial.running.report import print_verdicts
+from mimverify.trial.running.report import TrainerReport, print_verdicts
 from mimverify.trial.running.session import Session
 from mimverify.trial.running.settings import TrialSettings, spellings
 from mimverify.trial.running.trial import Trial
@@ -42,6 +42,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         options: Json = {"help": spelling.help, "metavar": spelling.metavar}
         if spelling.many:
             options |= {"action": "append"}
+        elif spelling.type is bool:
+            options = {"help": spelling.help, "action": "store_true"}
         else:
             options |= {"type": spelling.type, "choices": spelling.choices or None}
         group.addoption(spelling.pytest, default=None, **options)
@@ -191,9 +193,10 @@ def trial(request: pytest.FixtureRequest) -> Trial:
 
 def try_claim(trial: Trial, request: pytest.FixtureRequest) -> None:
     """The body of each claim's test."""
-    verdict = request.config.stash[_RUN].try_claim(trial)
+    run = request.config.stash[_RUN]
+    verdict = run.try_claim(trial)
     request.node.stash[_VERDICT] = verdict
-    conclude(verdict)
+    conclude(verdict, run.settings)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -220,17 +223,31 @@ class _Collector:
             self._run.verdicts[verdict.id] = verdict
 
 
-def conclude(verdict: Verdict) -> None:
-    """Raise the pytest outcome of a verdict; return if it passed."""
-    if verdict.status is Status.PASSED:
-        return
+def conclude(verdict: Verdict, settings: TrialSettings) -> None:
+    """Raise the pytest outcome of a verdict; return if it passed.
+
+    Not applicable is skipped, an expected failure xfailed, and `settings.inconclusive` says what
+    becomes of an inconclusive claim. With `settings.strict` whatever is undecided fails.
+    """
     text = f"{verdict.id}: {verdict.status}: {verdict.message}"
-    if verdict.status is Status.EXPECTED_FAILURE:
+    left = verdict.status is Status.INCONCLUSIVE and settings.inconclusive
+    refused = settings.strict and verdict.undecided
+    if verdict.status.verified and not refused:
+        return
+    if verdict.status is Status.EXPECTED_FAILURE or (left == "xfail" and not refused):
         pytest.xfail(text)
-    if verdict.status.bad:
+    if verdict.status.bad or refused or left == "fail":
         again = f"\nreplay: mimverify replay {verdict.capsule}" if verdict.capsule else ""
         pytest.fail(f"{text}\nreproduce: {verdict.reproduce}{again}", pytrace=False)
     pytest.skip(text)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """A run in which no claim passed is not green: it ends as one in which there was no test."""
+    run = session.config.stash[_RUN]
+    shown = run.verdicts and run.events is None and exitstatus == pytest.ExitCode.OK
+    if shown and not any(verdict.status.verified for verdict in run.verdicts.values()):
+        session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 def pytest_terminal_summary(
@@ -241,6 +258,9 @@ def pytest_terminal_summary(
         terminalreporter.section("trial")
         ordered = [run.verdicts[name] for name in run.settings.selected() if name in run.verdicts]
         print_verdicts(str(run.trainer), ordered)
+        unverified = TrainerReport(str(run.trainer), ordered, strict=run.settings.strict).unverified
+        if unverified:
+            terminalreporter.write_line(f"Not verified: {unverified}.")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -12,6 +12,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mimverify.support.exit_status import (
+    FAILED,
+    NOTHING_VERIFIED,
+    VERIFIED,
+    WRONG_INPUT,
+    worst,
+)
 from mimverify.support.strict_json import Json
 from mimverify.support.versions import software_versions
 from mimverify.trial.claims.claim import CLAIM_SET_VERSION
@@ -28,6 +35,7 @@ _STYLES = {
     Status.INCONCLUSIVE: "yellow",
     Status.NOT_APPLICABLE: "dim",
     Status.EXPECTED_FAILURE: "cyan",
+    Status.UNEXPECTED_PASS: "yellow",
     Status.ERROR: "bold magenta",
 }
 
@@ -44,8 +52,8 @@ class TrainerReport:
     - `problem`: why the trial could not begin or ended early, else "".
     - `bad_input`: whether the problem is an input error: exit code 2.
     - `unfinished`: selected claims that were not reached.
-    - `unmatched`: expected failures of claims that do not exist.
     - `seconds`: time spent.
+    - `strict`: whether nothing may stay undecided, see `Verdict.undecided`.
     """
 
     trainer: str
@@ -54,21 +62,37 @@ class TrainerReport:
     problem: str = ""
     bad_input: bool = False
     unfinished: list[str] = field(default_factory=list)
-    unmatched: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    strict: bool = False
 
     @property
     def summary(self) -> dict[str, int]:
-        """Number of verdicts by status, all six."""
+        """Number of verdicts by status, all seven."""
         counts = Counter(verdict.status for verdict in self.verdicts)
         return {str(status): counts[status] for status in Status}
 
     @property
+    def unverified(self) -> str:
+        """Why the run does not verify the trainer although nothing failed, or ""."""
+        if not any(verdict.status.verified for verdict in self.verdicts):
+            return "no claim passed: nothing was verified"
+        if not self.strict:
+            return ""
+        left: dict[str, list[str]] = {}
+        for verdict in self.verdicts:
+            if verdict.undecided:
+                how = f"{verdict.status}{' without need' if verdict.avoidable else ''}"
+                left.setdefault(how, []).append(verdict.id)
+        return "; ".join(f"{how}: {', '.join(ids)}" for how, ids in left.items())
+
+    @property
     def exit_code(self) -> int:
-        """0, 1 or 2 as the command line defines them."""
+        """0, 1, 2 or 3 as the command line defines them."""
         if self.bad_input:
-            return 2
-        return int(bool(self.problem) or any(verdict.status.bad for verdict in self.verdicts))
+            return WRONG_INPUT
+        if self.problem or any(verdict.status.bad for verdict in self.verdicts):
+            return FAILED
+        return NOTHING_VERIFIED if self.unverified else VERIFIED
 
     def to_json(self) -> Json:
         """Everything, in strict JSON's terms."""
@@ -80,7 +104,7 @@ class TrainerReport:
             "seconds": self.seconds,
             "claims": [verdict.to_json() for verdict in self.verdicts],
             "unfinished": self.unfinished,
-            "unmatched_expected_failures": self.unmatched,
+            "unverified": self.unverified or None,
         }
 
 
@@ -94,8 +118,8 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """The worst of the trainers' exit codes."""
-        return max((trainer.exit_code for trainer in self.trainers), default=0)
+        """The worst of the trainers' exit codes: see `worst`."""
+        return worst(trainer.exit_code for trainer in self.trainers)
 
     def to_json(self) -> Json:
         """Everything, in strict JSON's terms."""
@@ -138,6 +162,7 @@ def _junit_suite(root: ElementTree.Element, trainer: TrainerReport) -> None:
             counts[Status.NOT_APPLICABLE]
             + counts[Status.INCONCLUSIVE]
             + counts[Status.EXPECTED_FAILURE]
+            + counts[Status.UNEXPECTED_PASS]
         ),
         time=f"{trainer.seconds:.3f}",
     )
@@ -151,6 +176,7 @@ def _junit_suite(root: ElementTree.Element, trainer: TrainerReport) -> None:
         )  # fmt: skip
         properties = ElementTree.SubElement(case, "properties")
         facts = [("status", verdict.status), ("value", verdict.statistic)]
+        facts += [("avoidable", True)] if verdict.avoidable else []
         for name, value in (*facts, *verdict.evidence.junit()):
             ElementTree.SubElement(properties, "property", name=name, value=_printable(str(value)))
         tag = {Status.PASSED: None, Status.FAILED: "failure", Status.ERROR: "error"}.get(
@@ -221,7 +247,7 @@ def _print_message(verdict: Verdict, console: Console) -> None:
 def _measured(verdict: Verdict) -> str:
     """The cell of the table that says what was measured."""
     if verdict.status is Status.NOT_APPLICABLE:
-        return verdict.message
+        return f"{verdict.message} (without need)" if verdict.avoidable else verdict.message
     return "\n".join(verdict.evidence.summaries) or "–"
 
 

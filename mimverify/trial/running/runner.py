@@ -56,9 +56,8 @@ def run_suite(
     the claims that were finished.
     """
     claims = settings.selected()
-    report = TrainerReport(trainer)
+    report = TrainerReport(trainer, strict=settings.strict)
     report.unfinished = list(claims)
-    report.unmatched = settings.unmatched
     if settings.capsules is not None:
         capsule_folder(settings.capsules)  # refused before the work, not after
     started = time.monotonic()

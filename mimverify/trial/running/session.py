@@ -167,7 +167,7 @@ class Session(Closing):
 
 def try_claim(trial: Trial) -> Verdict:
     """Try a claim: its status, one line that says why it did not pass, the evidence."""
-    status, message = Status.PASSED, ""
+    status, message, avoidable = Status.PASSED, "", False
     changes: Json = {}
     try:
         # What the suite computes must not depend on the error state of its caller or the trainer.
@@ -181,7 +181,7 @@ def try_claim(trial: Trial) -> Verdict:
             changes["divergence"] = divergence
             message = f"{message}; {divergence}"
     except NotApplicable as error:
-        status, message = Status.NOT_APPLICABLE, str(error)
+        status, message, avoidable = Status.NOT_APPLICABLE, str(error), error.avoidable
     except Inconclusive as error:
         status, message = Status.INCONCLUSIVE, str(error)
     except TrainerError as error:
@@ -194,7 +194,8 @@ def try_claim(trial: Trial) -> Verdict:
         status, message = Status.ERROR, str(error)
     except Exception as error:  # a fault of the suite must not be blamed on the trainer
         status, message = Status.ERROR, f"mimverify itself failed: {summarise(error)}"
-    return Verdict(trial.claim.id, status, message, replace(trial.evidence, **changes))
+    evidence = replace(trial.evidence, **changes)
+    return Verdict(trial.claim.id, status, message, evidence, avoidable=avoidable)
 
 
 def _against_expectation(verdict: Verdict, reason: str) -> Verdict:
@@ -203,6 +204,6 @@ def _against_expectation(verdict: Verdict, reason: str) -> Verdict:
             verdict, status=Status.EXPECTED_FAILURE, message=f"{reason} ({verdict.message})"
         )
     if verdict.status is Status.PASSED:
-        message = f"passed unexpectedly; listed as an expected failure: {reason}"
-        return replace(verdict, status=Status.FAILED, message=message)
+        message = f"listed as an expected failure, and passed: {reason}"
+        return replace(verdict, status=Status.UNEXPECTED_PASS, message=message)
     return verdict

@@ -30,9 +30,15 @@ from mimverify.support.validation import (
 from mimverify.trial.claims.claim import Claim
 from mimverify.trial.claims.selection import matching, select_claims
 from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES, Profile
-from mimverify.trial.running.expectations import read_expected_failures
+from mimverify.trial.running.expectations import (
+    check_expected_failures,
+    read_expected_failures,
+)
 
-__all__ = ["Spelling", "TrialSettings", "spellings", "takes_settings"]
+__all__ = ["INCONCLUSIVE", "Spelling", "TrialSettings", "spellings", "takes_settings"]
+
+#: What pytest may make of an inconclusive claim.
+INCONCLUSIVE = ("fail", "skip", "xfail")
 
 _LARGEST_SEED = 2**32 - 1  # of NumPy's legacy generator, which trainers may use
 
@@ -45,10 +51,10 @@ class Spelling:
 
     **Arguments**
 
-    - `flags`: options of `mimverify`.
+    - `flags`: options of `mimverify`; none for a setting that only concerns pytest.
     - `pytest`: option of the suite under pytest; "" if pytest has its own.
     - `help`: one sentence.
-    - `type`: of the value.
+    - `type`: of the value; bool for an option without one.
     - `choices`, `metavar`: as for `argparse`; `many`: may be repeated.
     - `limits`: smallest and largest value, or None.
     """
@@ -122,7 +128,19 @@ def _expected(name: str, value: object) -> Mapping[str, str]:
         value = read_expected_failures(value)
     if value is not None and not isinstance(value, Mapping):
         raise InputError(f"{name}={value!r}: expected claim ids with reasons, or a file of them")
-    return MappingProxyType({str(claim): str(reason) for claim, reason in (value or {}).items()})
+    expected = {str(claim): str(reason) for claim, reason in (value or {}).items()}
+    check_expected_failures(name, expected)
+    return MappingProxyType(expected)
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{name}={value!r}: expected True or False")
+    return value
+
+
+def _inconclusive(name: str, value: object) -> str:
+    return choice(name, value, INCONCLUSIVE)
 
 
 def _folder(name: str, value: object) -> str | None:
@@ -154,6 +172,11 @@ class TrialSettings:
     - `threads`: of the trainer's libraries, and of this process's if it runs the suite itself; a
       trial's problems are too small for more than one. None: as the libraries decide.
     - `expected_failures`: claim id → reason, or a file of such lines.
+    - `strict`: whether the run is only green if nothing is inconclusive, not applicable without
+      need (the trainer has the methods, and leaves the claim out by what it declares), or passed
+      although it is an expected failure.
+    - `inconclusive`: what pytest makes of an inconclusive claim: "fail", "skip" or "xfail".
+      Elsewhere it is a verdict of its own.
     - `capsules`: folder for a replay capsule of each failure; None for none.
 
     **Raises** `InputError` naming the invalid setting.
@@ -266,6 +289,30 @@ class TrialSettings:
             ),
         ),
     )
+    strict: bool = field(
+        default=False,
+        metadata=_how(
+            _flag,
+            Spelling(
+                ("--strict",),
+                "--trial-strict",
+                "Nothing may be inconclusive, not applicable without need, or pass unexpectedly.",
+                type=bool,
+            ),
+        ),
+    )
+    inconclusive: str = field(
+        default="fail",
+        metadata=_how(
+            _inconclusive,
+            Spelling(
+                (),
+                "--trial-inconclusive",
+                "What pytest makes of an inconclusive claim (default: fail).",
+                choices=INCONCLUSIVE,
+            ),
+        ),
+    )
     capsules: str | None = field(
         default=None,
         metadata=_how(
@@ -310,27 +357,28 @@ class TrialSettings:
         """Time limit of one call of the trainer."""
         return self.profile.call_seconds if self.time_limit is None else self.time_limit
 
-    @property
-    def unmatched(self) -> list[str]:
-        """Expected failures of claims that do not exist."""
-        return sorted(set(self.expected_failures) - set(select_claims(None)))
-
     def arguments(self, *always: str, without: Collection[str] = ()) -> list[str]:
         """Command-line arguments for the fields that differ from the default, or are in `always`.
 
         Left out is what a command line cannot express: expected failures, whose file name is not
-        kept, `threads=None`, and a profile's differences from the named one.
+        kept, `threads=None`, a profile's differences from the named one, and what only concerns
+        pytest.
         """
-        default, words = TrialSettings(), []
+        default = TrialSettings()
+        words: list[str] = []
         for item in fields(self):
             value = getattr(self, item.name)
             asked = item.name in always or value != getattr(default, item.name)
             if not asked or item.name in without or value is None or isinstance(value, Mapping):
                 continue
+            flags = item.metadata["spelling"].flags
+            if not flags or isinstance(value, bool):
+                words += flags[-1:] if value else ()
+                continue
             several = value if isinstance(value, tuple) else (value,)
             for single in several:
                 text = shortest(single) if isinstance(single, float) else str(single)
-                words += [item.metadata["spelling"].flags[-1], getattr(single, "name", text)]
+                words += [flags[-1], getattr(single, "name", text)]
         return words
 
     def to_json(self) -> Json:

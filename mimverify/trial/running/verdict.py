@@ -24,6 +24,8 @@ class Verdict:
     - `seconds`: time spent.
     - `reproduce`: a command that repeats the trial of this claim.
     - `capsule`: path of the file that repeats this failure alone, if one was written.
+    - `avoidable`: whether a claim that is not applicable is so without need: the trainer has the
+      methods, and leaves the claim out by the activations, losses or dtypes that it declares.
     """
 
     id: str
@@ -33,6 +35,13 @@ class Verdict:
     seconds: float = 0.0
     reproduce: str = ""
     capsule: str = ""
+    avoidable: bool = False
+
+    @property
+    def undecided(self) -> bool:
+        """Whether `--strict` refuses it: inconclusive, passed although a failure is expected, or
+        not applicable without need."""
+        return self.avoidable or self.status in (Status.INCONCLUSIVE, Status.UNEXPECTED_PASS)
 
     @property
     def statistic(self) -> float | None:
@@ -51,6 +60,7 @@ class Verdict:
                 "seconds": self.seconds,
                 "reproduce": self.reproduce,
                 "capsule": self.capsule,
+                "avoidable": self.avoidable,
             }
         )
         return record

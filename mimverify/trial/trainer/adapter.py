@@ -84,7 +84,8 @@ class TrainerUnderTrial:
             if not both:
                 raise NotApplicable(
                     f"needs one of {', '.join(wanted)}; the trainer declares as {plural} "
-                    f"{', '.join(offered) or 'none'}"
+                    f"{', '.join(offered) or 'none'}",
+                    avoidable=True,
                 )
             common.append(both)
         for activation in common[0]:
