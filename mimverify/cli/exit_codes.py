@@ -5,7 +5,9 @@ docs/verdicts.md has the table; a test compares both.
 
 from __future__ import annotations
 
-__all__ = ["COMMON", "OUTPUT_LOST", "VERBS", "exit_codes", "keeps"]
+from mimverify.support.exit_status import NOTHING_VERIFIED
+
+__all__ = ["COMMON", "OUTPUT_LOST", "UNVERIFIED", "VERBS", "exit_codes", "keeps"]
 
 #: Of a run whose output could not be written.
 OUTPUT_LOST = 4
@@ -15,7 +17,7 @@ VERBS: dict[str, tuple[str, str | None]] = {
     "train": ("the run is complete", "it diverged, or a process of it died"),
     "fit": ("the run is complete", "it diverged"),
     "check": ("nothing failed", "a claim failed or errored"),
-    "replay": ("it does not fail any more", "it still fails"),
+    "replay": ("the recorded example was tried and passed", "it still fails"),
     "claims": ("listed", None),
     "power": (
         "every mutant was caught",
@@ -36,6 +38,11 @@ VERBS: dict[str, tuple[str, str | None]] = {
     "bench": ("timed", "a process of it died"),
 }
 
+#: What 3 says, if the verb has it: nothing failed, and nothing was verified either.
+UNVERIFIED: dict[str, str] = {
+    "replay": "the recorded example was not tried, or not reproduced by the same source",
+}
+
 #: The codes that mean the same for every verb.
 COMMON: dict[str, str] = {
     "2": "wrong usage or input",
@@ -49,6 +56,7 @@ def exit_codes(verb: str) -> str:
     """The sentence at the end of a verb's help."""
     success, failure = VERBS[verb]
     own = [f"0 {success}"] + ([] if failure is None else [f"1 {failure}"])
+    own += [f"{NOTHING_VERIFIED} {UNVERIFIED[verb]}"] if verb in UNVERIFIED else []
     common = [f"{code} {meaning}" for code, meaning in COMMON.items() if not keeps(verb, code)]
     sentence = f"Exit code: {'; '.join(own + common)}."
     return sentence + (" Output that cannot be written changes none." if verb == "check" else "")

@@ -16,6 +16,9 @@ from mimverify.handles.calling import call
 from mimverify.handles.capabilities import Capabilities, describe, name_of
 from mimverify.handles.construction import check_random_state, new_trainer
 from mimverify.handles.methods import Arrays, Options
+from mimverify.handles.source_hashes import source_hashes
+from mimverify.handles.trainer_output import TrainerOutput
+from mimverify.handles.warning_log import WarningLog
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.closing import Closing
 from mimverify.support.errors import InputError
@@ -33,12 +36,14 @@ class _TrainersState:
     def __init__(self) -> None:
         self._errors = np.geterr()
         self._filters: Sequence[tuple[object, ...]] | None = None
+        #: Its warnings.
+        self.log = WarningLog()
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """The trainer's state; the caller's again at exit."""
         before, process = list(warnings.filters), os.getpid()
-        with np.errstate(**self._errors):
+        with np.errstate(**self._errors), self.log.overhearing():
             if self._filters is not None:
                 _set_filters(self._filters)
             try:
@@ -108,6 +113,15 @@ class InProcessTrainer(Closing):
             if self._trainer is None:
                 self._trainer = new_trainer(self._source, self._random_state)
             return call(self._trainer, method, arrays, options)
+
+    def take_output(self) -> TrainerOutput:
+        """Its warnings; what it prints goes where this process prints."""
+        return self._state.log.take()
+
+    def source_hashes(self) -> dict[str, str]:
+        kinds = (self._source, type(self._source), type(self._trainer))
+        names = [str(getattr(kind, "__module__", "builtins")) for kind in kinds]
+        return source_hashes(names, alone=False)
 
     def close(self) -> None:
         self._closed = True

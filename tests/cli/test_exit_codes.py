@@ -10,7 +10,7 @@ import pytest
 
 import mimverify
 from mimverify.cli.app import _COMMANDS, app
-from mimverify.cli.exit_codes import COMMON, VERBS, exit_codes, keeps
+from mimverify.cli.exit_codes import COMMON, UNVERIFIED, VERBS, exit_codes, keeps
 
 PAGE = Path(mimverify.__file__).parents[1] / "docs" / "verdicts.md"
 
@@ -28,6 +28,8 @@ def test_the_page_has_the_codes_of_every_verb() -> None:
         expected[verb, "0"] = success
         if failure is not None:
             expected[verb, "1"] = failure
+        if verb in UNVERIFIED:
+            expected[verb, "3"] = UNVERIFIED[verb]
     for code, meaning in COMMON.items():
         expected["any, but check" if keeps("check", code) else "any", code] = meaning
     assert table() == expected

@@ -22,7 +22,7 @@ from mimverify.trial.trainer.calls import Call
 if TYPE_CHECKING:
     from jaxtyping import Float64
 
-__all__ = ["Divergence", "localise"]
+__all__ = ["Divergence", "canonical_options", "localise"]
 
 _LARGEST = 1 << 28  # multiplications of one trajectory; larger ones would take too long
 _LARGEST_RULES = 1 << 26  # multiplications of one step, which the rules repeat some sixty times
@@ -145,7 +145,7 @@ def _trajectories(calls: Sequence[Call]) -> list[_Trajectory]:
         names = {"features": "W0", "step": "W"}
         if call.method not in names or call.result is None:
             continue
-        options = _canonical(call.options)
+        options = canonical_options(call.options)
         if options is None:
             continue
         given = call.arrays[names[call.method]]
@@ -165,7 +165,7 @@ def _trajectories(calls: Sequence[Call]) -> list[_Trajectory]:
     return [one for one in found if one.start.size * len(one.arrays["y"]) <= _LARGEST]
 
 
-def _canonical(options: Options) -> Options | None:
+def canonical_options(options: Options) -> Options | None:
     """η, β and the names in the oracle's spelling; None for names that it does not know."""
     found: Options = {key: float(options[key]) for key in ("eta", "beta")}
     for key, known in (("activation", ORACLE_ACTIVATIONS), ("loss", ORACLE_LOSSES)):

@@ -167,7 +167,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         opened = run.open(planned)
     except MimverifyError as error:
         kind = error.kind if isinstance(error, TrainerError) else "input"
-        run.report("unusable", kind=kind, message=str(error))
+        traceback = error.traceback if isinstance(error, TrainerError) else ""
+        run.report("unusable", kind=kind, message=str(error), traceback=traceback)
         raise pytest.UsageError(str(error)) from None
     run.report("begin", capabilities=opened.handle.capabilities.to_json(), claims=planned)
 
