@@ -125,6 +125,16 @@ def test_rows_anywhere_are_found(start: int, stop: int, weight: float, by_all: b
     assert result == RowRange(start, stop, 1543, weight, by_all)
 
 
+def test_relative_weights_are_said_of_the_fewer_rows() -> None:
+    """As the mean of the means of blocks weights the rows of a shorter last one."""
+    given = problem(1543)
+    for start, stop, weight in ((0, 1536, 7 / 256), (1536, 1543, 256 / 7)):
+        result = found(given, weighted(given, start, stop, weight, by_all=False))
+        assert result is not None
+        assert (result.start, result.stop) == (1536, 1543)
+        assert result.weight == pytest.approx(256 / 7)
+
+
 def test_rows_are_found_in_float32() -> None:
     given = problem(1543, dtype="float32")
     got = weighted(given, 1000, 1543, 0.0, by_all=False).astype(np.float32).astype(float)

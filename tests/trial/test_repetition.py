@@ -19,6 +19,7 @@ from mimverify.trial.diagnosis.repetition import (
     DEPENDS_ON_EARLIER_CALLS,
     NOT_DETERMINISTIC,
     REPEATED,
+    VARIES,
     Repetition,
     repeat,
 )
@@ -76,11 +77,17 @@ class Tires(OneActivation):
 
 
 class AddsInAnyOrder(OneActivation):
-    """Wrong in the same way but for float32's rounding."""
+    """Wrong in the same way but for the rounding of its own, larger numbers."""
+
+    noise = 1e-15
 
     def spoilt(self, new: NumpyArray, W: NumpyArray) -> NumpyArray:
-        wrong = 30 * (new - W)
-        return W + wrong * (1 + 2e-8 * BY_CHANCE.standard_normal(W.shape))
+        wrong = 1000 * (new - W)
+        return W + wrong * (1 + self.noise * BY_CHANCE.standard_normal(W.shape))
+
+
+class AddsInAnyOrderInFloat32(AddsInAnyOrder):
+    noise = 2e-8
 
 
 class RaisesByChance(OneActivation):
@@ -134,6 +141,7 @@ def repeated(source: Callable[[], object], calls: int = 2) -> Repetition | None:
         (Remembers, DEPENDS_ON_EARLIER_CALLS),
         (Tires, DEPENDS_ON_EARLIER_CALLS),
         (AddsInAnyOrder, REPEATED),
+        (AddsInAnyOrderInFloat32, VARIES),
         (RaisesLater, DEPENDS_ON_EARLIER_CALLS),
         (AlwaysRaises, REPEATED),
     ],

@@ -23,11 +23,21 @@ from mimverify.trial.reference.envelope import step_envelope
 from mimverify.trial.reference.oracle import Option, Options, exact_step
 from mimverify.trial.trainer.calls import Call, RecordedTrainer
 
-__all__ = ["DEPENDS_ON_EARLIER_CALLS", "NOT_DETERMINISTIC", "REPEATED", "Repetition", "repeat"]
+__all__ = [
+    "DEPENDS_ON_EARLIER_CALLS",
+    "NOT_DETERMINISTIC",
+    "REPEATED",
+    "VARIES",
+    "Repetition",
+    "repeat",
+]
 
 REPEATED = "the same each time"
 NOT_DETERMINISTIC = "not deterministic"
 DEPENDS_ON_EARLIER_CALLS = "depends on earlier calls"
+#: Another number each time, but no further apart than a trainer's that computes in float32 on
+#: several threads: it may be chance or the order of a sum.
+VARIES = "varies within float32's rounding"
 
 _LONGEST = 5.0  # s; that repeating may be expected to take in all
 _LARGEST = 1 << 28  # multiplications of the exact steps to compare with
@@ -53,7 +63,7 @@ class Repetition:
     **Arguments**
 
     - `method`: what was called.
-    - `found`: `REPEATED`, `NOT_DETERMINISTIC` or `DEPENDS_ON_EARLIER_CALLS`.
+    - `found`: `REPEATED`, `NOT_DETERMINISTIC`, `DEPENDS_ON_EARLIER_CALLS` or `VARIES`.
     - `difference`: how the results differ, in words; "" if they do not.
     """
 
@@ -65,10 +75,11 @@ class Repetition:
         """For messages: empty if there was nothing to see."""
         if self.found == REPEATED:
             return ""
-        who = "two new trainers"
-        if self.found == DEPENDS_ON_EARLIER_CALLS:
-            who = "a trainer that was called before and a new one"
-        return f"{self.found}: on the same arrays {self.method} of {who} {self.difference}"
+        who = {
+            NOT_DETERMINISTIC: " of two new trainers",
+            DEPENDS_ON_EARLIER_CALLS: " of a trainer that was called before and a new one",
+        }.get(self.found, ", repeated,")
+        return f"{self.found}: on the same arrays {self.method}{who} {self.difference}"
 
     def to_json(self) -> Json:
         """Plain JSON values."""
@@ -108,13 +119,15 @@ def repeat(record: RecordedTrainer, error: TrainerError | None = None) -> Repeti
     finally:
         record.deadline = before
     method = " and ".join(f"{call.method}()" for call in calls)
-    difference = _difference(last, new, newer)
-    if difference:
-        return Repetition(method, NOT_DETERMINISTIC, difference)
-    difference = _difference(last, first, new) or _difference(last, again, new)
-    if difference:
-        return Repetition(method, DEPENDS_ON_EARLIER_CALLS, difference)
-    return Repetition(method, REPEATED)
+    pairs = ((new, newer), (first, new), (again, new))
+    by_chance, *by_memory = (_difference(last, *pair, _COARSEST) for pair in pairs)
+    if by_chance:
+        return Repetition(method, NOT_DETERMINISTIC, by_chance)
+    if any(by_memory):
+        return Repetition(method, DEPENDS_ON_EARLIER_CALLS, next(filter(None, by_memory)))
+    precision = str(last.arrays["X"].dtype) if "X" in last.arrays else _COARSEST
+    small = next(filter(None, (_difference(last, *pair, precision) for pair in pairs)), "")
+    return Repetition(method, VARIES if small else REPEATED, small)
 
 
 def _last_calls(record: RecordedTrainer) -> list[Call]:
@@ -153,8 +166,8 @@ def _outcome(record: RecordedTrainer, calls: Sequence[Call], *, fresh: bool) -> 
     return np.zeros(0) if result is None else result
 
 
-def _difference(call: Call, one: _Outcome, other: _Outcome) -> str:
-    """How two results of a call differ beyond rounding; "" if they do not."""
+def _difference(call: Call, one: _Outcome, other: _Outcome, precision: str) -> str:
+    """How two results of a call differ beyond the rounding of this dtype; "" if they do not."""
     if isinstance(one, str) or isinstance(other, str):
         kinds = [each if isinstance(each, str) else "returns" for each in (one, other)]
         shown = [f"fails ({kind})" if kind != "returns" else kind for kind in kinds]
@@ -163,7 +176,7 @@ def _difference(call: Call, one: _Outcome, other: _Outcome) -> str:
         return ""
     if call.method in ("features", "step"):
         with np.errstate(all="ignore"):  # weights may be of any size
-            return _difference_of_steps(call, one, other)
+            return _difference_of_steps(call, one, other, precision)
     if call.method == "predict":
         spread = float(np.std(other)) or 1.0
         part = float(np.sqrt(np.mean((one - other) ** 2))) / spread
@@ -171,7 +184,7 @@ def _difference(call: Call, one: _Outcome, other: _Outcome) -> str:
     return f"differs: {one.tolist()} and {other.tolist()}"
 
 
-def _difference_of_steps(call: Call, one: NumpyArray, other: NumpyArray) -> str:
+def _difference_of_steps(call: Call, one: NumpyArray, other: NumpyArray, precision: str) -> str:
     """In the first step in which the weights differ, taken from equal ones."""
     options = canonical_options(call.options)
     start = call.arrays["W" if call.method == "step" else "W0"].astype(np.float64)
@@ -183,17 +196,22 @@ def _difference_of_steps(call: Call, one: NumpyArray, other: NumpyArray) -> str:
     where = f" in step {t}" if call.method == "features" else ""
     if options is None or t == 0 or start.size * len(call.arrays["y"]) > _LARGEST:
         size = float(apart.max() / (np.abs(paths[1][t]).max() or 1.0))
-        rounding = float(np.finfo(_COARSEST).eps) * len(call.arrays["y"])
+        rounding = float(np.finfo(precision).eps) * len(call.arrays["y"])
         return f"differs by {size:.2g} of the largest weight{where}" if size > rounding else ""
     arrays = {key: np.asarray(call.arrays[key], dtype=np.float64) for key in "abXy"}
-    ratio = float((apart / _allowed(paths[1][t - 1], paths[1][t], arrays, options)).max())
+    allowed = _allowed(paths[1][t - 1], paths[1][t], arrays, options, precision)
+    ratio = float((apart / allowed).max())
     if not ratio > 1:
         return ""
-    return f"differs by {ratio:.3g} envelopes of float32's rounding{where}"
+    return f"differs by {ratio:.3g} envelopes of {precision}'s rounding{where}"
 
 
 def _allowed(
-    W: Float64Array, after: Float64Array, arrays: Mapping[str, Option], options: Options
+    W: Float64Array,
+    after: Float64Array,
+    arrays: Mapping[str, Option],
+    options: Options,
+    precision: str,
 ) -> Float64Array:
     """How far rounding can move two steps from W apart, `(m, d)`.
 
@@ -202,5 +220,5 @@ def _allowed(
     """
     length = float(np.abs(exact_step(W, **arrays, **options) - W).max())
     longer = float(np.abs(after - W).max()) / length if length else 1.0
-    envelope = step_envelope(W, **arrays, **options, dtype=_COARSEST)
+    envelope = step_envelope(W, **arrays, **options, dtype=precision)
     return np.asarray(2 * max(longer, 1.0) * envelope)

@@ -128,8 +128,17 @@ def find_row_range(
         # An envelope that holds the right step as well would explain nothing.
         clear = _CLEAR if candidate.weight in _WHOLE else _CLEAR_FITTED
         if (near <= envelope).all() and (apart > clear * envelope).any():
-            return candidate
+            return _shorter(candidate)
     return None
+
+
+def _shorter(found: RowRange) -> RowRange:
+    """The same weights, said of the fewer rows, where only their ratio matters."""
+    n, start, stop = found.of, found.start, found.stop
+    if found.weight in _WHOLE or found.divided_by_all or 2 * (stop - start) <= n:
+        return found
+    start, stop = (stop, n) if start == 0 else (0, start)
+    return RowRange(start, stop, n, 1 / found.weight, divided_by_all=False)
 
 
 def _chance(

@@ -69,7 +69,8 @@ class Tried:
         if self.passed:
             of = f" of {self.planned}" if self.planned else ""
             names = _few(["/".join(one) for one in self.passed])
-            before.append(f"{len(self.passed)}{of} combinations ({names})")
+            noun = "combination" if len(self.passed) == 1 and not of else "combinations"
+            before.append(f"{len(self.passed)}{of} {noun} ({names})")
         if self.earlier:
             kinds = list(dict.fromkeys(self.earlier))
             before.append(f"the case{'s' * (len(kinds) > 1)} {_few(kinds)}")
