@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from mimverify.trial import PROFILES, Session, Status, Verdict, load_claims
+from mimverify.trial.running.plugin import conclude
 from mimverify.trial.running.report import Report, TrainerReport, print_verdicts
 from mimverify.trial.running.runner import run_suite
 from mimverify.trial.running.settings import TrialSettings
@@ -91,6 +92,14 @@ def test_the_rest_is_shown_on_request_where_it_explains(verdicts: list[Verdict])
         line = next(k for k, t in enumerate(SOURCE.splitlines(), 1) if "linalg.solve" in t)
         assert f"(talks.py:{line}, in spoilt)" in brief
     assert "\x1b" not in full
+
+
+def test_pytest_shows_the_warnings_of_a_failure(verdicts: list[Verdict]) -> None:
+    if verdicts[0].status is Status.PASSED:
+        conclude(verdicts[0])
+        return
+    with pytest.raises(pytest.fail.Exception, match="\nthe trainer warned: UserWarning: shapes"):
+        conclude(verdicts[0])
 
 
 def test_json_and_junit_have_all_of_it(verdicts: list[Verdict]) -> None:

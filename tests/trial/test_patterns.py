@@ -178,6 +178,15 @@ def test_no_rows_are_named_where_they_explain_nothing(name: str, n: int, d: int,
         assert found(problem(n, d, m), wrong(problem(n, d, m), name)) is None
 
 
+@pytest.mark.parametrize("size", [1e-200, 1e150, 1e300])
+def test_extreme_numbers_are_no_obstacle(size: float) -> None:
+    given = problem(50)
+    given = given | {"W": size * given["W"]}
+    with np.errstate(all="ignore"):  # of the envelope
+        found(given, 0.5 * given["W"])
+        assert found(given, given["W"] + 1) is None
+
+
 def test_one_number_names_no_rows() -> None:
     """Some of the 20 000 ranges fits one number by chance."""
     for seed in range(20):

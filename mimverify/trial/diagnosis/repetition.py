@@ -39,7 +39,8 @@ DEPENDS_ON_EARLIER_CALLS = "depends on earlier calls"
 #: several threads: it may be chance or the order of a sum.
 VARIES = "varies within float32's rounding"
 
-_LONGEST = 5.0  # s; that repeating may be expected to take in all
+_LONGEST = 5.0  # s; that repeating may be expected to take in all,
+_SHARE = 0.1  # and this part of the time that is left: other claims may fail as well
 _LARGEST = 1 << 28  # multiplications of the exact steps to compare with
 #: Predictions that differ by less than this fraction of their spread (root mean square) move an
 #: explained variance by at most twice as much: too little for any claim on test error. No
@@ -103,14 +104,14 @@ def repeat(record: RecordedTrainer, error: TrainerError | None = None) -> Repeti
     calls = _last_calls(record)
     if not calls or (error is not None and error.kind not in _CHEAP_ERRORS):
         return None
-    if _expected_seconds(calls, record) > _LONGEST or not _comparable(calls, record, error):
+    before, now = record.deadline, time.monotonic()
+    affordable = _LONGEST if before is None else min(_LONGEST, _SHARE * (before - now))
+    if _expected_seconds(calls, record) > affordable or not _comparable(calls, record, error):
         return None
     last = calls[-1]
     first: _Outcome | None = last.result if error is None else error.kind
     assert first is not None
-    before = record.deadline
-    limit = time.monotonic() + 2 * _LONGEST
-    record.deadline = limit if before is None else min(limit, before)
+    record.deadline = now + 2 * affordable
     try:
         again = _outcome(record, calls, fresh=False)
         new, newer = (_outcome(record, calls, fresh=True) for _ in range(2))

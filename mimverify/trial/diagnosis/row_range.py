@@ -115,11 +115,17 @@ def find_row_range(
     arrays: dict[str, Option] = {"a": a, "b": b, "X": X, "y": y}
     names: dict[str, Option] = {"activation": activation, "loss": loss}
     search = _Search(W, got, arrays, eta, beta, names, dtype, allowed)
-    right = exact_step(W, **arrays, eta=eta, beta=beta, **names)
+    with np.errstate(all="ignore"):  # what overflows explains nothing
+        return _find(search)
+
+
+def _find(search: _Search) -> RowRange | None:
+    W, got, allowed, arrays = search.W, search.got, search.allowed, search.arrays
+    right = exact_step(W, **arrays, eta=search.eta, beta=search.beta, **search.options)
     apart = np.abs(got - right)
     if not np.isfinite(apart).all() or not (apart > _CLEAR * allowed).any():
         return None
-    chance = {fitted: _chance(W, apart, allowed, len(y), fitted=fitted) for fitted in (0, 1)}
+    chance = {fitted: _chance(W, apart, allowed, search.rows, fitted=fitted) for fitted in (0, 1)}
     for candidate in _candidates(search):
         if chance[candidate.weight not in _WHOLE] > _CHANCE:
             continue
@@ -170,6 +176,10 @@ def _candidates(search: _Search) -> Iterator[RowRange]:
     sums = np.concatenate([np.zeros((1, count)), np.cumsum(each, axis=0)])  # S, (n + 1, count)
     own = (1 - search.eta * search.beta) * search.W - search.got
     g = np.array([(V * own).sum() for V in directions])
+    size = max(float(np.abs(sums).max()), float(np.abs(g).max()))
+    if not 0 < size < np.inf:  # of numbers near the largest one
+        return
+    sums, g = sums / size, g / size  # their squares are distances
     missing = sums[-1] - g
     shares = np.arange(n + 1)[:, None] / n * g
     for by_all, points in ((True, sums), (False, sums - shares)):
@@ -249,7 +259,7 @@ def _prediction(search: _Search, found: RowRange) -> tuple[Float64Array, Float64
     share = 0.0 if found.divided_by_all else len(inside) / n
     direction = parts[1] - share * own
     factor = float((direction * (own - right)).sum() / (direction**2).sum())
-    size = 1 / (1 + factor * share)
+    size = float(np.divide(1.0, 1 + factor * share))
     envelope = search.allowed * max(1.0, abs(1 + factor)) * max(1.0, abs(size))
     return kept - size * (right + factor * parts[1]), envelope
 

@@ -13,7 +13,7 @@ from mimverify.handles.trainer_output import TrainerWarning
 from mimverify.trial.outcomes import Status
 from mimverify.trial.running.verdict import Verdict
 
-__all__ = ["OutputReport", "add_output_elements"]
+__all__ = ["OutputReport", "add_output_elements", "warning_lines"]
 
 _EXPLAINED = (Status.FAILED, Status.ERROR, Status.EXPECTED_FAILURE)
 
@@ -70,6 +70,11 @@ class OutputReport:
 
     def _line(self, text: str) -> None:
         self._console.print(Text(text), soft_wrap=True)
+
+
+def warning_lines(verdict: Verdict) -> str:
+    """The warnings of a claim, each on a line that begins with a line break."""
+    return "".join(f"\nthe trainer warned: {each}" for each in verdict.evidence.output.warnings)
 
 
 def add_output_elements(case: ElementTree.Element, verdict: Verdict) -> None:

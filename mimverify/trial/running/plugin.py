@@ -20,6 +20,7 @@ from mimverify.support.errors import InputError, MimverifyError, TrainerError
 from mimverify.support.strict_json import Json
 from mimverify.trial.claims.claim import Claim, claims_by_file, suite_path
 from mimverify.trial.outcomes import Status
+from mimverify.trial.running.output_report import warning_lines
 from mimverify.trial.running.report import print_verdicts
 from mimverify.trial.running.session import Session
 from mimverify.trial.running.settings import TrialSettings, spellings
@@ -229,7 +230,8 @@ def conclude(verdict: Verdict) -> None:
         pytest.xfail(text)
     if verdict.status.bad:
         again = f"\nreplay: mimverify replay {verdict.capsule}" if verdict.capsule else ""
-        pytest.fail(f"{text}\nreproduce: {verdict.reproduce}{again}", pytrace=False)
+        warned = warning_lines(verdict)
+        pytest.fail(f"{text}\nreproduce: {verdict.reproduce}{again}{warned}", pytrace=False)
     pytest.skip(text)
 
 
