@@ -221,6 +221,61 @@ def test_what_fails_before_any_call_has_a_place_as_well(
     assert "broken.py" in caught.value.traceback
 
 
+class Spoilt:
+    """Raises wherever it is asked to."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+
+    def raise_if(self, what: str) -> None:
+        if what == self.what:
+            raise OSError("spoilt")
+
+    def fit(self, X: Any, y: Any) -> None:
+        self.raise_if("fit")
+
+    def predict(self, X: Any) -> Any:
+        return self
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        self.raise_if("convert")
+        return np.zeros(2)
+
+    def __deepcopy__(self, memo: Any) -> Spoilt:
+        self.raise_if("copy")
+        return Spoilt(self.what)
+
+    def set_params(self, **parameters: Any) -> None:
+        self.raise_if("seed")
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        self.raise_if("declare")
+        return ("squared",)
+
+
+class SpoiltEstimator(Spoilt):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        return {"what": self.what, "random_state": 0} if deep else {"what": self.what}
+
+
+@pytest.mark.parametrize("what", ["fit", "convert", "copy", "seed", "declare"])
+def test_wherever_the_trainers_code_raises_the_line_is_named(what: str) -> None:
+    source = SpoiltEstimator(what) if what == "seed" else Spoilt(what)
+
+    def use() -> None:
+        handle = InProcessTrainer(source)
+        handle.fresh(3)
+        handle.call("fit", {"X": np.ones((2, 2)), "y": np.ones(2)}, {})
+        handle.call("predict", {"X": np.ones((2, 2))}, {})
+
+    with pytest.raises(TrainerError) as caught:
+        use()
+    assert "test_trainer_output.py:" in str(caught.value)
+    assert ", in raise_if)" in str(caught.value)
+    assert "OSError: spoilt" in caught.value.traceback
+
+
 def test_what_has_no_place_names_none() -> None:
     for spec in ("no_such_module_anywhere:Trainer", "json:no_such_attribute"):
         with pytest.raises(TrainerError) as caught:
