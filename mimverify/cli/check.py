@@ -35,7 +35,12 @@ from mimverify.trial.running.settings import TrialSettings
 @trial_options(workers=min(2, available_cores()))
 @json_option
 @click.option("--junitxml", metavar="FILE", help="Write the verdicts as JUnit XML.")
-@click.option("-v", "--verbose", is_flag=True, help="Show each decision's risk and power.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Show each decision's risk and power, tracebacks, and what trainers printed.",
+)
 def check(
     trainers: tuple[str, ...],
     json_path: str | None,
@@ -129,6 +134,8 @@ def _show(report: TrainerReport, console: Console, verbose: bool) -> None:
     if report.problem:
         message = " ".join(report.problem.split())
         click.echo(f"Error: {report.trainer}: {message}", err=True)
+        if verbose:
+            click.echo(report.problem_traceback, err=True, nl=False)
     if report.unfinished and report.verdicts:
         console.print(f"not reached: {', '.join(report.unfinished)}", style="yellow")
     if report.verdicts:

@@ -14,7 +14,7 @@ VERBS: dict[str, tuple[str, str | None]] = {
     "train": ("the run is complete", "it diverged, or a process of it died"),
     "fit": ("the run is complete", "it diverged"),
     "check": ("verified: claims passed, none failed", "a claim failed or errored"),
-    "replay": ("it does not fail any more", "it still fails"),
+    "replay": ("the recorded example was tried and passed", "it still fails"),
     "claims": ("listed", None),
     "power": (
         "every mutant was caught",
@@ -38,6 +38,7 @@ VERBS: dict[str, tuple[str, str | None]] = {
 #: What 3 says, if the verb has it: nothing failed, and nothing was verified either.
 UNVERIFIED: dict[str, str] = {
     "check": "no claim passed, or with --strict something stayed undecided",
+    "replay": "the recorded example was not tried, or not reproduced by the same source",
     "power": "no claim was decided on any mutant",
     "calibrate": "no trial counts, or too few to exceed any level",
     "compare": "nothing could be compared",

@@ -24,7 +24,12 @@ from mimverify.trial.running.report import print_verdicts
     "--threads", type=PARALLEL, default=None,
     help="Threads of the trainer's libraries (default: as recorded).",
 )  # fmt: skip
-@click.option("-v", "--verbose", is_flag=True, help="Show each decision's risk and power.")
+@click.option(
+    "-v",
+    "--verbose",
+    is_flag=True,
+    help="Show each decision's risk and power, tracebacks, and what trainers printed.",
+)
 def replay(
     path: str, trainer: str | None, json_path: str | None, threads: int | None, verbose: bool
 ) -> int:
@@ -49,9 +54,8 @@ def _show(outcome: Replay, capsule: Capsule, trainer: str | None, verbose: bool)
     print_verdicts(
         trainer or str(capsule.trainer), [outcome.verdict], console=console, verbose=verbose
     )
-    if outcome.same:
-        console.print("It fails as it did.", style="dim")
-    else:
+    if not outcome.same:
         console.print(f"Recorded: {outcome.recorded}", markup=False, highlight=False)
     for difference in outcome.differences:
         console.print(f"Not as recorded: {difference}", style="yellow", markup=False)
+    console.print(str(outcome.conclusion), style="dim" if outcome.same else "bold")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mimverify.handles.capabilities import name_of
 from mimverify.handles.methods import OPERATION_COUNTS, SIGNATURES, Arrays, Options
+from mimverify.handles.tracebacks import trainer_error
 from mimverify.support.arrays import ArrayLike, NumpyArray
 from mimverify.support.errors import InputError, TrainerError
 from mimverify.support.importing import summarise, visible
@@ -79,7 +80,8 @@ def call(trainer: object, method: str, arrays: Arrays, options: Options) -> Nump
     try:
         value = function(*positional, **keywords)
     except (Exception, SystemExit) as error:
-        raise TrainerError("raised", f"{method}() raised {summarise(error)}") from error
+        message = f"{method}() raised {summarise(error)}"
+        raise trainer_error("raised", message, error) from error
     finally:
         if os.getpid() != process:  # a child that the trainer forked came back from the method
             os._exit(0)  # its caller waits in the parent, and shares memory with this process
@@ -153,7 +155,7 @@ def _real_array(method: str, value: object) -> NumpyArray:
         array = np.asarray(_on_host(value))
     except Exception as error:  # ragged lists, tensors on another device, sparse tensors
         message = f"{method}() returned {type(value).__name__}, no array: {summarise(error)}"
-        raise TrainerError("dtype", message) from error
+        raise trainer_error("dtype", message, error) from error
     dtype = array.dtype
     if dtype.kind not in "fiu" and dtype.name != "bfloat16":
         given = type(value).__name__ if dtype.kind == "O" else f"an array of dtype {dtype}"

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mimverify.handles.methods import SIGNATURES
-from mimverify.support.errors import InputError, TrainerError
+from mimverify.handles.tracebacks import trainer_error
+from mimverify.support.errors import InputError
 from mimverify.support.importing import summarise, visible
 from mimverify.support.strict_json import Json
 
@@ -96,7 +97,7 @@ def describe(trainer: object) -> Capabilities:
             declared[key] = _names(getattr(trainer, key, None))
         except Exception as error:
             message = f"{key} of {name_of(trainer)}: {summarise(error)}"
-            raise TrainerError("construct", message) from error
+            raise trainer_error("construct", message, error) from error
     return Capabilities(
         methods=methods_of(trainer), sets_random_state=_takes_random_state(trainer), **declared
     )
@@ -117,7 +118,7 @@ def methods_of(trainer: object) -> frozenset[str]:
         return frozenset(name for name in SIGNATURES if callable(getattr(trainer, name, None)))
     except Exception as error:  # a property that raises something else than AttributeError
         message = f"reading the methods of {name_of(trainer)} raised {summarise(error)}"
-        raise TrainerError("construct", message) from error
+        raise trainer_error("construct", message, error) from error
 
 
 def has_parameters(trainer: object) -> bool:
@@ -139,4 +140,4 @@ def _takes_random_state(trainer: object) -> bool:
         return bool(random_state_parameters(trainer)) or hasattr(trainer, "random_state")
     except Exception as error:
         message = f"reading the parameters of {name_of(trainer)} raised {summarise(error)}"
-        raise TrainerError("construct", message) from error
+        raise trainer_error("construct", message, error) from error

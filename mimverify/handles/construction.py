@@ -18,6 +18,7 @@ from mimverify.handles.capabilities import (
     random_state_parameters,
 )
 from mimverify.handles.methods import SIGNATURES
+from mimverify.handles.tracebacks import trainer_error
 from mimverify.support.errors import InputError, TrainerError
 from mimverify.support.importing import load_attribute, summarise
 
@@ -32,7 +33,7 @@ def load_source(spec: str) -> object:
     try:
         return load_attribute("trainer", spec)
     except InputError as error:
-        raise TrainerError("import", str(error)) from error
+        raise trainer_error("import", str(error), error.__cause__) from error
 
 
 def new_trainer(source: object, random_state: int | None = None) -> object:
@@ -85,7 +86,7 @@ def _made_by(factory: Callable[[], object]) -> object:
         made = factory()
     except (Exception, SystemExit) as error:
         message = f"{name_of(factory)}() raised {summarise(error)}"
-        raise TrainerError("construct", message) from error
+        raise trainer_error("construct", message, error) from error
     return made
 
 
@@ -95,11 +96,9 @@ def _cloned(instance: object) -> object:
             return _clone_estimator(instance)
         return copy.deepcopy(instance)
     except (Exception, SystemExit) as error:
-        message = (
-            f"copying the instance of {name_of(instance)} raised {summarise(error)}; "
-            "name its class or a function that returns a new one instead"
-        )
-        raise TrainerError("construct", message) from error
+        message = f"copying the instance of {name_of(instance)} raised {summarise(error)}"
+        advice = "; name its class or a function that returns a new one instead"
+        raise trainer_error("construct", message, error, advice=advice) from error
 
 
 def _clone_estimator(instance: Any) -> object:  # Any: scikit-learn has no types
@@ -135,4 +134,4 @@ def _set_random_state(trainer: Any, random_state: int) -> None:  # Any: as above
             trainer.random_state = seed
     except (Exception, SystemExit) as error:
         message = f"setting random_state of {name_of(trainer)} raised {summarise(error)}"
-        raise TrainerError("construct", message) from error
+        raise trainer_error("construct", message, error) from error

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from mimverify.handles.capabilities import Capabilities
 from mimverify.handles.methods import Arrays, Options
+from mimverify.handles.trainer_output import TrainerOutput
 from mimverify.support.arrays import NumpyArray
 
 __all__ = ["TrainerHandle"]
@@ -34,6 +35,12 @@ class TrainerHandle(Protocol):
 
     def call(self, method: str, arrays: Arrays, options: Options) -> NumpyArray | None:
         """Call a method of the current trainer: see `mimverify.handles.calling.call`."""
+
+    def take_output(self) -> TrainerOutput:
+        """What it warned of and printed since the last time."""
+
+    def source_hashes(self) -> dict[str, str]:
+        """SHA-256 of its source files, by module: see `mimverify.handles.source_hashes`."""
 
     def close(self) -> None:
         """Release the handle's resources. May be called again."""

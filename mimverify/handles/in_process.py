@@ -17,6 +17,9 @@ from mimverify.handles.capabilities import Capabilities, describe, name_of
 from mimverify.handles.construction import check_random_state, new_trainer
 from mimverify.handles.library_settings import apply_settings, read_settings
 from mimverify.handles.methods import Arrays, Options
+from mimverify.handles.source_hashes import source_hashes
+from mimverify.handles.trainer_output import TrainerOutput
+from mimverify.handles.warning_log import WarningLog
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.closing import Closing
 from mimverify.support.errors import InputError
@@ -36,24 +39,27 @@ class _TrainersState:
 
     def __init__(self) -> None:
         self._own: dict[str, Any] = {_ERRORS: np.geterr()}
+        #: Its warnings.
+        self.log = WarningLog()
 
     @contextmanager
     def active(self) -> Iterator[None]:
         """The trainer's state; the caller's again at exit."""
         before, process = read_settings(), os.getpid()
-        apply_settings(self._own, before)
-        try:
-            yield
-        finally:
-            if os.getpid() != process:  # forked by the trainer, also where it is constructed
-                os._exit(0)
-            after = read_settings()
-            self._own = {
-                name: value
-                for name, value in after.items()
-                if value != before[name] or name == _ERRORS
-            }
-            apply_settings(before, after)
+        with self.log.overhearing():
+            apply_settings(self._own, before)
+            try:
+                yield
+            finally:
+                if os.getpid() != process:  # forked by the trainer, also where it is constructed
+                    os._exit(0)
+                after = read_settings()
+                self._own = {
+                    name: value
+                    for name, value in after.items()
+                    if value != before[name] or name == _ERRORS
+                }
+                apply_settings(before, after)
 
 
 class InProcessTrainer(Closing):
@@ -103,6 +109,15 @@ class InProcessTrainer(Closing):
             if self._trainer is None:
                 self._trainer = new_trainer(self._source, self._random_state)
             return call(self._trainer, method, arrays, options)
+
+    def take_output(self) -> TrainerOutput:
+        """Its warnings; what it prints goes where this process prints."""
+        return self._state.log.take()
+
+    def source_hashes(self) -> dict[str, str]:
+        kinds = (self._source, type(self._source), type(self._trainer))
+        names = [str(getattr(kind, "__module__", "builtins")) for kind in kinds]
+        return source_hashes(names, alone=False)
 
     def close(self) -> None:
         self._closed = True

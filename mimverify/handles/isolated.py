@@ -32,6 +32,8 @@ from mimverify.handles.construction import check_random_state
 from mimverify.handles.framing import decode, encode, read_line
 from mimverify.handles.launcher import launch_command
 from mimverify.handles.methods import Arrays, Options
+from mimverify.handles.output_tail import OutputTail
+from mimverify.handles.trainer_output import TrainerOutput, last_lines
 from mimverify.handles.worker import Segment
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.closing import Closing
@@ -50,8 +52,6 @@ _REAP_LIMIT = 10.0  # s; a killed process ends at once, unless a driver holds it
 _POLL_INTERVAL = 0.05  # s; between checks of the process where it cannot be polled
 _POLL_MAX = 3600.0  # s; poll() counts milliseconds in an int
 _MOST_TIMEOUTS = 2  # of a method that has returned before
-_STDERR_TAIL = 2000  # bytes that are searched for a last line
-_STDERR_KEEP = 1 << 20  # bytes of stderr that are kept between calls
 _MEMORY_KEEP = 1 << 24  # bytes of shared memory kept from one example to the next
 _ALIGNMENT = 64  # bytes; a cache line, and the widest vector register
 
@@ -93,6 +93,7 @@ class SpawnedTrainer(Closing):
         self._constructed = False
         self._timeouts: Counter[str] = Counter()
         self._returned: set[str] = set()
+        self._output = TrainerOutput()
         self._worker: _Worker | None = None
         self._finalizer: weakref.finalize[[], SpawnedTrainer] | None = None
         try:
@@ -148,6 +149,21 @@ class SpawnedTrainer(Closing):
         if result is None:
             return None
         return np.array(worker.outbox.view(result["dtype"], result["shape"], result["offset"]))
+
+    def take_output(self) -> TrainerOutput:
+        """What it warned of and printed since the last time; the last of it, if it was much."""
+        output, self._output = self._output, TrainerOutput()
+        return output
+
+    def source_hashes(self) -> dict[str, str]:
+        """SHA-256 of its source files, by module; **raises** `TrainerError`."""
+        self._check_open()
+        if not self._constructed:
+            self._construct()
+        hashes: dict[str, str] = self._request(
+            f"reading the source of {self._name}", {"op": "sources"}, self._load_limit
+        )
+        return hashes
 
     def close(self) -> None:
         """End the worker, and whatever it started. May be called again."""
@@ -211,7 +227,9 @@ class SpawnedTrainer(Closing):
         left = limit if deadline is None else max(deadline - time.monotonic(), _LEAST_LIMIT)
         try:
             reply = self._worker.exchange(what, line, min(limit, left))
+            self._output += self._worker.take_output(reply.get("warnings"))
         except BaseException as error:
+            self._output += self._worker.take_output()
             self._drop_worker()
             if isinstance(error, TrainerError) and error.kind == "timeout":
                 if left < limit:
@@ -224,7 +242,7 @@ class SpawnedTrainer(Closing):
             return reply["result"]
         if failure["kind"] == "input":
             raise InputError(failure["message"])
-        raise TrainerError(failure["kind"], failure["message"])
+        raise TrainerError(failure["kind"], failure["message"], failure["traceback"])
 
     def _refuse_what_hung(self, what: str) -> None:
         # A method that never returned is not tried again: it would take the whole limit again.
@@ -316,30 +334,31 @@ def _is_frozen(array: NumpyArray) -> bool:
 
 
 class _Worker:
-    """A running worker process, and its socket, shared memory and stderr."""
+    """A running worker process, its socket and shared memory, and what it prints."""
 
     def __init__(self, threads: int | None) -> None:
         self._owner = os.getpid()
         self._stopped = False
         self._reaped_elsewhere = False
-        self._stderr_start = 0
+        self._printed = TrainerOutput()
         with contextlib.ExitStack() as stack:
             self._channel, theirs = map(stack.enter_context, socket.socketpair())
-            self._stderr = stack.enter_context(tempfile.TemporaryFile())
-            # In append mode the worker continues at the new end once the file is truncated.
-            import fcntl  # not on every platform, and needed nowhere before
-
-            fcntl.fcntl(self._stderr, fcntl.F_SETFL, os.O_RDWR | os.O_APPEND)
+            self._stdout, self._stderr = OutputTail(stack), OutputTail(stack)
             inbox_fd, outbox_fd = _anonymous_file(stack), _anonymous_file(stack)
             self._memory = (Segment(inbox_fd), Segment(outbox_fd))
             for segment in self._memory:
                 stack.callback(segment.unmap)
             self.inbox, self.outbox = _Inbox(self._memory[0]), self._memory[1]
-            self._process = self._spawn((theirs.fileno(), inbox_fd, outbox_fd), threads)
+            try:
+                self._process = self._spawn((theirs.fileno(), inbox_fd, outbox_fd), threads)
+            finally:
+                for tail in (self._stdout, self._stderr):
+                    os.close(tail.writing)
             theirs.close()
             self._pidfd = _open_pidfd(self._process.pid, stack)
             self._poll = select.poll()
-            self._poll.register(self._channel, select.POLLIN)
+            for readable in (self._channel, self._stdout, self._stderr):
+                self._poll.register(readable, select.POLLIN)
             if self._pidfd is not None:
                 self._poll.register(self._pidfd, select.POLLIN)
             self._resources = stack.pop_all()
@@ -352,13 +371,12 @@ class _Worker:
             launch_command(
                 "mimverify.handles.worker",
                 *map(str, passed),
-                flags=("-W", "ignore"),
                 end_with=self._owner if in_main_thread else None,
                 group_of=self._owner,
             ),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=self._stderr,
+            stdout=self._stdout.writing,
+            stderr=self._stderr.writing,
             start_new_session=True,
             pass_fds=passed,
             env=_environment(threads),
@@ -382,13 +400,15 @@ class _Worker:
         """
         if self._has_exited():
             raise self._death("between calls")
-        self._mark_stderr()
+        self._collect_output()
         deadline = time.monotonic() + limit
         try:
             self._channel.sendall(line)
             line = read_line(lambda: self._wait_readable(deadline), self._channel.recv)
             reply = decode(line, "a reply")
+            self._collect_output()
         except TimeoutError:
+            self._collect_output()
             message = f"{what} did not return within {limit:g} s"
             raise TrainerError("timeout", message) from None
         except (ConnectionError, InputError) as error:
@@ -405,6 +425,8 @@ class _Worker:
             ready = {fd for fd, _ in self._poll.poll(math.ceil(1000 * min(left, longest)))}
             if self._channel.fileno() in ready:
                 return True
+            if self._drain(ready):
+                continue
             if self._has_exited():
                 # Its last reply may have arrived after the poll.
                 if self._channel.fileno() in {fd for fd, _ in self._poll.poll(0)}:
@@ -437,7 +459,7 @@ class _Worker:
     def _death(self, when: str) -> TrainerError:
         """How the worker ended; releases what is left of it."""
         ended_itself = self._wait_exit(_EXIT_GRACE)  # the socket closes a moment earlier
-        last_line = self._last_line()
+        last_line = self._collect_output()
         self.stop()
         how = _how_it_ended(self._process.returncode) if ended_itself else "closed its connection"
         message = f"the worker {how} {when}"
@@ -445,20 +467,29 @@ class _Worker:
             message += f"; the last line of its stderr: {last_line}"
         return TrainerError("died", message)
 
-    def _mark_stderr(self) -> None:
-        """Note where the output of the next call begins; truncate the file if it is long."""
-        descriptor = self._stderr.fileno()
-        self._stderr_start = os.fstat(descriptor).st_size
-        if self._stderr_start > _STDERR_KEEP:
-            os.ftruncate(descriptor, 0)
-            self._stderr_start = 0
+    def take_output(self, warnings: Json | None = None) -> TrainerOutput:
+        """What it printed since the last time, before the last exchange ended; and `warnings`."""
+        printed, self._printed = self._printed, TrainerOutput()
+        return printed if warnings is None else printed + TrainerOutput.from_json(warnings)
 
-    def _last_line(self) -> str:
-        descriptor = self._stderr.fileno()
-        size = os.fstat(descriptor).st_size
-        start = max(self._stderr_start, size - _STDERR_TAIL)
-        text = os.pread(descriptor, _STDERR_TAIL, start).decode(errors="replace")
-        lines = text.strip().splitlines()
+    def _drain(self, ready: set[int]) -> bool:
+        """Read from those of its pipes that are ready; whether any is."""
+        tails = [tail for tail in (self._stdout, self._stderr) if tail.fileno() in ready]
+        for tail in tails:
+            tail.drain()
+            if tail.ended:  # closed by the trainer: ready for ever
+                self._poll.unregister(tail)
+        return bool(tails)
+
+    def _collect_output(self) -> str:
+        """Add what was printed to the output; the last line of standard error, if there is one."""
+        for tail in (self._stdout, self._stderr):
+            tail.drain()
+        errors = self._stderr.take()
+        self._printed += TrainerOutput(
+            stdout=last_lines(self._stdout.take()), stderr=last_lines(errors)
+        )
+        lines = errors.strip().splitlines()
         return visible(lines[-1].strip()[:200]) if lines else ""
 
     def stop(self, grace: float = 0.0) -> None:

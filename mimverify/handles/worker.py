@@ -4,13 +4,16 @@ Started by `mimverify.handles.isolated` through `mimverify.handles.launcher`; of
 own. Requests and replies are lines of JSON on a socket; arrays travel through two blocks of
 shared memory, one per direction. POSIX only.
 
-Requests are `load` (import the source), `fresh` (construct a trainer) and `call`. A reply
-holds `result`, or `error` with the kind and message of a `TrainerError`.
+Requests are `load` (import the source), `fresh` (construct a trainer), `call` and `sources` (hash
+its files). A reply holds `result`, or `error` with kind, message and traceback of a
+`TrainerError`; and `warnings`, where there were any. What the trainer prints is on two pipes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import io
 import math
 import mmap
 import os
@@ -24,12 +27,17 @@ from mimverify.handles.calling import call
 from mimverify.handles.capabilities import describe
 from mimverify.handles.construction import load_source, new_trainer
 from mimverify.handles.framing import decode, encode
+from mimverify.handles.source_hashes import source_hashes
+from mimverify.handles.tracebacks import trainer_error
+from mimverify.handles.warning_log import WarningLog
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError, TrainerError
 from mimverify.support.importing import adopt_search_path, summarise
 from mimverify.support.strict_json import Json
 
 __all__ = ["Segment", "main"]
+
+_C_LIBRARY = ctypes.CDLL(None)
 
 
 class Segment:
@@ -89,26 +97,37 @@ class _Server:
         self._source: object = None
         self._trainer: object = None
         self._threads: int | None = None
+        self._module = ""
+        self._log = WarningLog()
+        self._log.listen()
         self._handlers: dict[str, Callable[[Json], object]] = {
             "load": self._load,
             "fresh": self._fresh,
             "call": self._call,
+            "sources": self._sources,
         }
 
     def answer(self, request: Json) -> Json:
+        reply = self._reply(request)
+        _flush()
+        output = self._log.take()
+        return {**reply, "warnings": output.to_json()} if output else reply
+
+    def _reply(self, request: Json) -> Json:
         try:
             return {"result": self._handlers[request["op"]](request)}
         except TrainerError as error:
-            return _failure(error.kind, str(error))
+            return _failure(error)
         except InputError as error:
-            return _failure("input", str(error))
+            return {"error": {"kind": "input", "message": str(error)}}
         except BaseException as error:  # a KeyboardInterrupt here was raised by the trainer
             what = f"{request['method']}()" if "method" in request else request["op"]
-            return _failure("raised", f"{what} raised {summarise(error)}")
+            return _failure(trainer_error("raised", f"{what} raised {summarise(error)}", error))
 
     def _load(self, request: Json) -> None:
         adopt_search_path(request["path"], request["pythonpath"])
         self._threads = request["threads"]
+        self._module = request["spec"].partition(":")[0]
         self._source = load_source(request["spec"])
         self._limit_torch()
 
@@ -130,6 +149,9 @@ class _Server:
         np.copyto(self._outbox.view(**description), result)
         return description
 
+    def _sources(self, request: Json) -> dict[str, str]:
+        return source_hashes((self._module, type(self._trainer).__module__), alone=True)
+
     def _limit_torch(self) -> None:
         """Torch may have been imported before the environment variables were set."""
         torch = sys.modules.get("torch")
@@ -137,8 +159,25 @@ class _Server:
             torch.set_num_threads(self._threads)
 
 
-def _failure(kind: str, message: str) -> Json:
-    return {"error": {"kind": kind, "message": message}}
+def _failure(error: TrainerError) -> Json:
+    found = {"kind": error.kind, "message": str(error), "traceback": error.traceback}
+    return {"error": found}
+
+
+def _prepare_output() -> None:
+    """Standard output arrives line by line, as on a terminal: a call that hangs has said where."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(line_buffering=True, errors="backslashreplace")
+
+
+def _flush() -> None:
+    """Write what the trainer printed, from Python or from C, to the pipes."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # the trainer may have replaced or closed it
+            stream.flush()
+    with contextlib.suppress(Exception):
+        _C_LIBRARY.fflush(None)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -152,6 +191,7 @@ def main(arguments: Sequence[str]) -> int:
     channel_fd, inbox_fd, outbox_fd = map(int, arguments)
     for descriptor in (channel_fd, inbox_fd, outbox_fd):
         os.set_inheritable(descriptor, False)  # not inherited by processes that the trainer starts
+    _prepare_output()
     server = _Server(Segment(inbox_fd), Segment(outbox_fd))
     pid = os.getpid()
     with socket.socket(fileno=channel_fd) as channel, channel.makefile("rb") as requests:

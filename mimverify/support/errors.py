@@ -54,6 +54,7 @@ class TrainerError(MimverifyError):
 
     - `kind`: one of `KINDS`, for scripts.
     - `message`: one line of text.
+    - `traceback`: of the exception in the trainer's code, if there was one.
     """
 
     KINDS = (
@@ -68,8 +69,9 @@ class TrainerError(MimverifyError):
         "died",
     )
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, traceback: str = "") -> None:
         if kind not in self.KINDS:
             raise ValueError(f"kind={kind!r}: expected one of {self.KINDS}")
         super().__init__(message)
         self.kind = kind
+        self.traceback = traceback

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import hypothesis
 import numpy as np
@@ -49,7 +50,7 @@ from mimverify.trial.running.capsule import (
     encode_case,
     load_capsule,
 )
-from mimverify.trial.running.replay import replay
+from mimverify.trial.running.replay import Conclusion, replay
 from mimverify.trial.running.trial import Replayed
 from mimverify.trial.trainer.calls import RecordedTrainer
 
@@ -133,7 +134,9 @@ def test_an_exact_failure_comes_back_without_hypothesis(
     monkeypatch.setattr(hypothesis, "given", None)
     again = replay(capsule, broken)
     assert again.same
-    assert again.verdict.message == capsule.message
+    assert again.conclusion is Conclusion.SAME
+    assert again.verdict.evidence.finding == capsule.finding
+    assert capsule.message.startswith(f"{capsule.finding}; case ")
     assert again.exit_code == 1
     assert again.differences == []
     assert again.verdict.evidence.divergence is not None
@@ -142,18 +145,20 @@ def test_an_exact_failure_comes_back_without_hypothesis(
     mended = replay(capsule, numpy_trainer)
     assert mended.verdict.status is Status.PASSED
     assert mended.exit_code == 0
+    assert mended.conclusion is Conclusion.MENDED
     assert not mended.same
 
 
 def capsule_evidence(capsule: Capsule, now: Json) -> Json:
     """The recorded evidence, without the comparisons of earlier examples."""
     before = capsule.verdict.evidence.to_json()
+    assert "earlier" not in now["tried"]  # a replay tries one example
     counts = ("comparisons", "summary")
     before["decisions"] = [
         {key: other[key] if key in counts else record[key] for key in record}
         for record, other in zip(before["decisions"], now["decisions"], strict=True)
     ]
-    return before | {key: now[key] for key in ("examples", "summary")}
+    return before | {key: now[key] for key in ("examples", "summary", "tried")}
 
 
 class HalfTheRows(LayerwiseTrainer):
@@ -169,6 +174,8 @@ def test_a_statistical_failure_repeats_the_recorded_seeds(tmp_path: Path) -> Non
     again = replay(capsule, Noise)
     assert again.same
     assert Noise.seen == first
+    assert first[-3:] == first[-4:-3] * 3  # the last call was repeated
+    first = first[:-3]
     assert len(set(first)) == len(first) >= 10
     assert capsule.seeds[1:] == first  # one more for the example itself
     assert "LearningCase" in capsule.case["repr"]
@@ -181,6 +188,7 @@ def test_other_claims_versions_and_arrays_are_reported(tmp_path: Path) -> None:
     _, capsule, _ = failure(NoDecay, "gradient-step", tmp_path)
     capsule.environment["versions"]["numpy"] = "1.0"
     capsule.calls[0]["arrays"]["X"]["sha256"] = "0"
+    capsule.environment["sources"][__name__] = "0"
     again = replay(replace(capsule, claim_set="0"), NoDecay)
     assert again.same
     assert f"claim set {CLAIM_SET_VERSION}, recorded 0" in again.differences
@@ -217,6 +225,107 @@ def test_a_capsule_that_cannot_be_replayed_says_why(tmp_path: Path) -> None:
 def encode(given: Json) -> Json:
     """A case whose fields have these values."""
     return {"repr": "x", "value": {"plain": {"class": "LearningCase", "fields": given}}}
+
+
+# -- what a pass means ---------------------------------------------------------------------------
+
+
+class OnlyFloat32:
+    """Broken in float64, which it no longer declares."""
+
+    dtypes = ("float32",)
+    features = LayerwiseTrainer().features
+
+
+def test_a_failure_that_was_declared_away_is_no_pass(tmp_path: Path) -> None:
+    _, capsule, _ = failure(NoDecay, "gradient-step", tmp_path)
+    assert {dtype for _, _, dtype in capsule.combinations} == {"float64"}
+    again = replay(capsule, OnlyFloat32)
+    assert again.verdict.status is Status.PASSED
+    assert again.conclusion is Conclusion.NOT_TRIED
+    assert again.exit_code == 3
+
+
+def test_what_cannot_be_tried_is_no_pass(tmp_path: Path) -> None:
+    _, capsule, _ = failure(NoDecay, "gradient-step", tmp_path)
+    missing = replay(replace(capsule, turn=10**6), numpy_trainer)
+    assert missing.verdict.status is Status.INCONCLUSIVE
+    assert "turn=1000000: the claim has about" in missing.verdict.message
+    not_applicable = replay(capsule, SimpleNamespace(fit=print, predict=print))
+    assert not_applicable.verdict.status is Status.NOT_APPLICABLE
+    for outcome in (missing, not_applicable):
+        assert outcome.conclusion is Conclusion.NOT_TRIED
+        assert outcome.exit_code == 3
+
+
+def test_an_example_that_the_claim_excludes_is_not_tried(tmp_path: Path) -> None:
+    _, capsule, _ = failure(NoDecay, "gradient-step", tmp_path)
+    excluding = replace(load_claims()["gradient-step"], holds=lambda case: False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(f"{replay.__module__}.load_claims", lambda: {"gradient-step": excluding})
+        outcome = replay(capsule, NoDecay)
+    assert "assumptions exclude" in outcome.verdict.message
+    assert outcome.exit_code == 3
+
+
+FLAKY = """
+from pathlib import Path
+from mimverify import LayerwiseTrainer
+
+class Trainer(LayerwiseTrainer):
+    def features(self, *args, **options):
+        beta = 0.0 if Path("broken").exists() else options["beta"]
+        return super().features(*args, **{**options, "beta": beta})
+"""
+
+
+def test_the_same_source_that_passes_now_was_not_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    source, broken = tmp_path / "flaky_trainer.py", tmp_path / "broken"
+    source.write_text(FLAKY)
+    broken.touch()
+    verdict, capsule, _ = failure("flaky_trainer:Trainer", "gradient-step", tmp_path)
+    assert set(capsule.sources) == {"flaky_trainer"}
+    assert replay(capsule).exit_code == 1
+    broken.unlink()
+    same = replay(capsule)
+    assert same.conclusion is Conclusion.NOT_REPRODUCED
+    assert same.exit_code == 3
+    assert same.differences == []
+    assert in_process("replay", verdict.capsule) == 3
+    assert "Not reproduced:" in " ".join(capsys.readouterr().out.split())
+
+    other = replay(capsule, "numpy")
+    assert (other.conclusion, other.exit_code) == (Conclusion.MENDED, 0)
+    capsule.environment["versions"]["numpy"] = "1.0"
+    upgraded = replay(capsule)
+    assert (upgraded.conclusion, upgraded.exit_code) == (Conclusion.MENDED, 0)
+    source.write_text(FLAKY + "# mended\n")
+    again, _ = load_capsule(verdict.capsule)
+    mended = replay(again)
+    assert (mended.conclusion, mended.exit_code) == (Conclusion.MENDED, 0)
+    assert "the source of flaky_trainer" in mended.differences
+
+
+def test_capsules_without_hashes_of_the_source_are_read_as_well(tmp_path: Path) -> None:
+    verdict, _, arrays = failure(NoDecay, "gradient-step", tmp_path)
+    file, path = Archive("replay capsule", 3), tmp_path / "older.npz"
+    description, _ = file.read(verdict.capsule)
+    del description["environment"]["sources"]
+    later = ("finding", "tried", "repetition", "output")
+    found = description["verdict"]["evidence"]
+    description["verdict"]["evidence"] = {k: v for k, v in found.items() if k not in later}
+    description["verdict"]["message"] = found["finding"]
+    file.write(path, description, arrays)
+    capsule, _ = load_capsule(path)
+    assert capsule.sources == {}
+    assert replay(capsule, NoDecay).same
+    known = replace(capsule, trainer="numpy")
+    mended = replay(known)
+    assert (mended.conclusion, mended.exit_code) == (Conclusion.MENDED, 0)
+    assert "it is not known whether the source is the recorded one" in mended.differences
 
 
 # -- which verdicts have one -------------------------------------------------------------------
@@ -391,6 +500,8 @@ def test_well_signed_files_are_checked_as_well(tmp_path: Path) -> None:
         {"environment": {"versions": [1]}},
         {"environment": {"versions": {"numpy": 1}}},
         {"environment": {"versions": {}, "platform": 3}},
+        {"environment": {"sources": [1]}},
+        {"environment": {"sources": {"mine": 1}}},
         {"calls": [3]},
         {"case": {"repr": 3, "value": None}},
         {"case": {"repr": "3", "value": 3}},
@@ -414,6 +525,12 @@ def test_well_signed_files_are_checked_as_well(tmp_path: Path) -> None:
         {"evidence": {**found, "omitted": [3]}},
         {"evidence": {**found, "first_divergence": 3}},
         {"evidence": {**found, "first_divergence": {**found["first_divergence"], "step": "1"}}},
+        {"evidence": {**found, "tried": 3}}, {"evidence": {**found, "tried": {"case": 3}}},
+        {"evidence": {**found, "repetition": {"found": "x"}}},
+        {"evidence": {**found, "repetition": {**found["repetition"], "found": 3}}},
+        {"evidence": {**found, "output": {"warnings": [3]}}},
+        {"evidence": {**found, "output": {"stdout": 3}}},
+        {"evidence": {**found, "finding": 3}}, {"evidence": {**found, "traceback": {}}},
         {"evidence": {**found, "notes": [3]}}, {"evidence": {**found, "trained_with": 3}},
     ]  # fmt: skip
     changes += [{"verdict": recorded | change} for change in wrong]
@@ -464,12 +581,13 @@ def test_check_writes_what_replay_repeats(
     outcome = json.loads(again.stdout)
     assert outcome["same"] is True
     assert outcome["differences"] == []
-    assert outcome["verdict"]["message"] == verdict["message"]
+    assert outcome["verdict"]["evidence"]["finding"] == verdict["evidence"]["finding"]
+    assert outcome["conclusion"] == "same"
 
     monkeypatch.chdir(tmp_path)
     assert in_process("replay", path, "--trainer", "numpy") == 0
     shown = capsys.readouterr().out
-    assert "passed" in shown
+    assert "The recorded example was tried and passed." in shown
     assert "Recorded: W_1" in shown
     for arguments in ((path[:-1],), ("mine.py",), (path, "--trainer", "nosuch:thing")):
         assert in_process("replay", *arguments) == 2

@@ -15,6 +15,8 @@ import numpy as np
 from mimverify.support.arrays import Float64Array
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import canonical
+from mimverify.trial.diagnosis.pattern import pattern
+from mimverify.trial.diagnosis.row_range import find_row_range
 from mimverify.trial.diagnosis.wrong_rules import Match, Step, match
 from mimverify.trial.reference.oracle import ORACLE_ACTIVATIONS, ORACLE_LOSSES, Options
 from mimverify.trial.trainer.calls import Call
@@ -22,7 +24,7 @@ from mimverify.trial.trainer.calls import Call
 if TYPE_CHECKING:
     from jaxtyping import Float64
 
-__all__ = ["Divergence", "localise"]
+__all__ = ["Divergence", "canonical_options", "localise"]
 
 _LARGEST = 1 << 28  # multiplications of one trajectory; larger ones would take too long
 _LARGEST_RULES = 1 << 26  # multiplications of one step, which the rules repeat some sixty times
@@ -41,6 +43,8 @@ class Divergence:
     - `neurons`: how many of the `of` neurons are outside their envelopes.
     - `settings`: of the step: activation, loss, η, β, n, d, dtype.
     - `behaves_like`: the known wrong rule that the step follows, if one fits.
+    - `pattern`: the neurons and coordinates outside their envelopes, in words; "" for all.
+    - `rows`: the rows of X whose weight explains the step, in words; "" if none do.
     """
 
     step: int
@@ -53,6 +57,8 @@ class Divergence:
     of: int
     settings: Json
     behaves_like: Match | None
+    pattern: str = ""
+    rows: str = ""
 
     @property
     def ratio(self) -> float:
@@ -66,8 +72,7 @@ class Divergence:
         text = (
             f"step {self.step} is the first beyond rounding: {place} by {self.ratio:.3g} envelopes"
         )
-        if self.neurons < self.of:
-            text += f", {self.neurons} of {self.of} neurons"
+        text += "".join(f", {found}" for found in (self.pattern, self.rows) if found)
         if self.behaves_like is not None:
             text += f"; behaves like: {self.behaves_like}"
         return text
@@ -76,7 +81,16 @@ class Divergence:
     def from_json(cls, record: Json, behaves_like: Json | None) -> Divergence:
         """The divergence from the records of its own `to_json` and of `Match.to_json`."""
         own = ("step", "neuron", "coordinate", "error", "allowed", "relative_error")
-        shown = (*own, "tensor", "index", "envelopes", "neurons_beyond", "neurons")
+        shown = (
+            *own,
+            "tensor",
+            "index",
+            "envelopes",
+            "neurons_beyond",
+            "neurons",
+            "pattern",
+            "rows",
+        )
         return cls(
             step=record["step"],
             neuron=record["neuron"],
@@ -88,6 +102,8 @@ class Divergence:
             of=record["neurons"],
             settings={name: value for name, value in record.items() if name not in shown},
             behaves_like=None if behaves_like is None else Match.from_json(behaves_like),
+            pattern=record.get("pattern", ""),
+            rows=record.get("rows", ""),
         )
 
     def to_json(self) -> Json:
@@ -104,6 +120,8 @@ class Divergence:
             "envelopes": self.ratio,
             "neurons_beyond": self.neurons,
             "neurons": self.of,
+            "pattern": self.pattern,
+            "rows": self.rows,
             **self.settings,
         }
 
@@ -145,7 +163,7 @@ def _trajectories(calls: Sequence[Call]) -> list[_Trajectory]:
         names = {"features": "W0", "step": "W"}
         if call.method not in names or call.result is None:
             continue
-        options = _canonical(call.options)
+        options = canonical_options(call.options)
         if options is None:
             continue
         given = call.arrays[names[call.method]]
@@ -165,7 +183,7 @@ def _trajectories(calls: Sequence[Call]) -> list[_Trajectory]:
     return [one for one in found if one.start.size * len(one.arrays["y"]) <= _LARGEST]
 
 
-def _canonical(options: Options) -> Options | None:
+def canonical_options(options: Options) -> Options | None:
     """η, β and the names in the oracle's spelling; None for names that it does not know."""
     found: Options = {key: float(options[key]) for key in ("eta", "beta")}
     for key, known in (("activation", ORACLE_ACTIVATIONS), ("loss", ORACLE_LOSSES)):
@@ -240,4 +258,16 @@ def _divergence(
         of=len(error),
         settings={**run.options, "n": n, "d": d, "dtype": run.dtype},
         behaves_like=rule,
+        pattern=pattern(error > allowed),
+        rows=_rows(run, step, allowed),
     )
+
+
+def _rows(run: _Trajectory, step: int, allowed: Float64[Float64Array, "m d"]) -> str:
+    """`Divergence.rows` of the step to the weights of this number."""
+    if step == 0 or run.start.size * len(run.arrays["y"]) > _LARGEST_RULES:
+        return ""
+    given: Options = {**run.arrays, **run.options}
+    before, after = run.weights[step - 1], run.weights[step]
+    found = find_row_range(before, after, allowed, **given, dtype=run.dtype)
+    return "" if found is None else str(found)

@@ -102,11 +102,25 @@ def exact_step(
     **Raises** `KeyError` for a name that is not in `ORACLE_ACTIVATIONS` or `ORACLE_LOSSES`.
     """
     W, a, b, X, y = (np.asarray(v, dtype=np.float64) for v in (W, a, b, X, y))
+    gradient = row_weights(W, a, b, X, y, activation=activation, loss=loss).T @ X / len(y)
+    return np.asarray(W - eta * (gradient + beta * W))
+
+
+def row_weights(
+    W: Float64[Float64Array, "m d"],
+    a: Float64[Float64Array, " m"],
+    b: Float64[Float64Array, " m"],
+    X: Float64[Float64Array, "n d"],
+    y: Float64[Float64Array, " n"],
+    *,
+    activation: str,
+    loss: str,
+) -> Float64[Float64Array, "n m"]:
+    """R `(n, m)`, R_ij = l'(f(x_i), y_i) a_j σ'(w_j·x_i + b_j): ∇_W L(W) = Rᵀ X/n."""
     sigma, psi = ORACLE_ACTIVATIONS[activation], ORACLE_LOSSES[loss]
     P = X @ W.T + b
     slope = psi.derivative(sigma.value(P) @ a - y)
-    gradient = (slope[:, None] * a * sigma.first(P)).T @ X / len(y)
-    return np.asarray(W - eta * (gradient + beta * W))
+    return np.asarray(slope[:, None] * a * sigma.first(P))
 
 
 def exact_trajectory(

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_info
 
 from mimverify.support.archive import Archive
 from mimverify.support.arrays import NumpyArray
-from mimverify.support.errors import InputError, OutputError
+from mimverify.support.errors import InputError, MimverifyError, OutputError
 from mimverify.support.field_types import check_field_types
 from mimverify.support.files import check_place, reason_of
 from mimverify.support.strict_json import Json, brief, jsonable
@@ -33,7 +33,7 @@ from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.running.settings import TrialSettings
 from mimverify.trial.running.trial import Trial
 from mimverify.trial.running.verdict import Verdict
-from mimverify.trial.trainer.calls import Call
+from mimverify.trial.trainer.calls import Call, RecordedTrainer, TriedCombination
 
 __all__ = [
     "Capsule",
@@ -73,7 +73,8 @@ class Capsule:
     - `seeds`: random states of the trainers made for this example.
     - `calls`: method, options and array hashes of the calls on which the decision rests.
     - `verdict`: the recorded one.
-    - `environment`: versions, thread pools, platform.
+    - `environment`: versions, thread pools, platform; and `sources`, the SHA-256 of the trainer's
+      files by module, which earlier capsules lack.
     """
 
     claim: str
@@ -92,6 +93,27 @@ class Capsule:
     def message(self) -> str:
         """Of the recorded verdict."""
         return self.verdict.message
+
+    @property
+    def finding(self) -> str:
+        """What the trainer did wrong, without the circumstances."""
+        return self.verdict.evidence.finding or self.message
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """SHA-256 of the trainer's files, by module; empty: not recorded."""
+        return dict(self.environment.get("sources", {}))
+
+    @property
+    def combinations(self) -> set[TriedCombination]:
+        """Activation, loss and dtype of the recorded calls."""
+        found: set[TriedCombination] = set()
+        for call in self.calls:
+            weights = call["arrays"].get("W", call["arrays"].get("W0"))
+            if weights is not None and "loss" in call["options"]:
+                options = call["options"]
+                found.add((str(options.get("activation")), str(options["loss"]), weights["dtype"]))
+        return found
 
 
 # -- writing -----------------------------------------------------------------------------------
@@ -155,12 +177,19 @@ def save_capsule(
         "seeds": trial.record.seeds,
         "calls": calls,
         "verdict": verdict.to_json(),
-        "environment": environment(),
+        "environment": environment() | {"sources": _sources(trial.record)},
     }
     try:
         _FILE.write(path, description, arrays)
     except OutputError as error:  # a verdict must survive it, as it does a wrong path
         raise InputError(str(error)) from None
+
+
+def _sources(record: RecordedTrainer) -> dict[str, str]:
+    try:
+        return record.source_hashes()
+    except MimverifyError:  # its process cannot be started again
+        return {}
 
 
 def _call_record(call: Call, stored: dict[str, NumpyArray]) -> Json:
@@ -323,6 +352,8 @@ def _check(content: Json) -> None:
     _expect("environment.platform", environment.get("platform"), (str, type(None)))
     for version in _expect("versions", environment.get("versions", {}), dict).values():
         _expect("version", version, (str, type(None)))
+    for digest in _expect("sources", environment.get("sources", {}), dict).values():
+        _expect("source", digest, str)
     for pool in _expect("thread_pools", environment.get("thread_pools", []), list):
         _expect("thread pool", pool, dict)
 

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from mimverify.handles.trainer_output import TrainerOutput
 from mimverify.support.strict_json import Json, jsonable
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.decisions import DecisionEvidence
 from mimverify.trial.decisions.declared import Omission
 from mimverify.trial.diagnosis.localisation import Divergence
+from mimverify.trial.diagnosis.repetition import Repetition
+from mimverify.trial.running.tried import Tried
 
 __all__ = ["Evidence"]
 
@@ -30,6 +33,11 @@ class Evidence:
       the configuration's.
     - `notes`: the claim's own notes (`Trial.note`) of each configuration that has any.
     - `divergence`: the first wrong step in the recorded calls, if one was found.
+    - `finding`: of a failure: what the trainer did wrong, without the circumstances.
+    - `tried`: what was tried when the claim ended, if it did not pass.
+    - `repetition`: what the failing call did when it was repeated, if it was.
+    - `output`: what the trainer warned of and printed.
+    - `traceback`: of the exception in the trainer's code that ended it, or "".
     - `trainer_error`: kind of the `TrainerError` that ended it, or "".
     - `no_capsule`: why a failure has no capsule although one was asked for, or "".
     """
@@ -41,6 +49,11 @@ class Evidence:
     trained_with: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[Mapping[str, object], ...] = ()
     divergence: Divergence | None = None
+    finding: str = ""
+    tried: Tried | None = None
+    repetition: Repetition | None = None
+    output: TrainerOutput = field(default_factory=TrainerOutput)
+    traceback: str = ""
     trainer_error: str = ""
     no_capsule: str = ""
 
@@ -108,6 +121,11 @@ class Evidence:
             "omitted": [omission.to_json() for omission in self.omitted],
             "trained_with": dict(self.trained_with),
             "notes": [dict(note) for note in self.notes],
+            "finding": self.finding,
+            "tried": self.tried and self.tried.to_json(),
+            "repetition": self.repetition and self.repetition.to_json(),
+            "output": self.output.to_json(),
+            "traceback": self.traceback,
             "trainer_error": self.trainer_error,
             "no_capsule": self.no_capsule,
         }
@@ -126,6 +144,7 @@ class Evidence:
         """The evidence that `to_json` wrote."""
         level = content.get("false_alarm_level")
         divergence = content.get("first_divergence")
+        tried, repetition = content.get("tried"), content.get("repetition")
         return cls(
             records=tuple(map(DecisionEvidence.from_json, content["decisions"])),
             examples=content["examples"],
@@ -134,6 +153,11 @@ class Evidence:
             trained_with=content.get("trained_with", {}),
             notes=tuple(content.get("notes", ())),
             divergence=divergence and Divergence.from_json(divergence, content.get("behaves_like")),
+            finding=content.get("finding", ""),
+            tried=None if tried is None else Tried.from_json(tried),
+            repetition=None if repetition is None else Repetition(**repetition),
+            output=TrainerOutput.from_json(content.get("output", {})),
+            traceback=content.get("traceback", ""),
             trainer_error=content.get("trainer_error", ""),
             no_capsule=content.get("no_capsule", ""),
         )
@@ -148,7 +172,7 @@ class Evidence:
             seen[record.decision] += 1
             yield from record.junit(f"{record.decision}{several}")
         content = self.to_json()
-        for name in ("decisions", "summary", "omitted", "notes"):
+        for name in ("decisions", "summary", "omitted", "notes", "output", "traceback"):
             content.pop(name, None)
         for name, value in content.items():
             if isinstance(value, dict):

@@ -21,6 +21,7 @@ from mimverify.support.errors import InputError, MimverifyError, TrainerError
 from mimverify.support.strict_json import Json
 from mimverify.trial.claims.claim import Claim, claims_by_file, suite_path
 from mimverify.trial.outcomes import Status
+from mimverify.trial.running.output_report import warning_lines
 from mimverify.trial.running.report import TrainerReport, print_verdicts
 from mimverify.trial.running.session import Session
 from mimverify.trial.running.settings import TrialSettings, spellings
@@ -170,7 +171,8 @@ def pytest_runtestloop(session: pytest.Session) -> None:
         opened = run.open(planned)
     except MimverifyError as error:
         kind = error.kind if isinstance(error, TrainerError) else "input"
-        run.report("unusable", kind=kind, message=str(error))
+        traceback = error.traceback if isinstance(error, TrainerError) else ""
+        run.report("unusable", kind=kind, message=str(error), traceback=traceback)
         raise pytest.UsageError(str(error)) from None
     run.report("begin", capabilities=opened.handle.capabilities.to_json(), claims=planned)
 
@@ -238,7 +240,8 @@ def conclude(verdict: Verdict, settings: TrialSettings) -> None:
         pytest.xfail(text)
     if verdict.status.bad or refused or left == "fail":
         again = f"\nreplay: mimverify replay {verdict.capsule}" if verdict.capsule else ""
-        pytest.fail(f"{text}\nreproduce: {verdict.reproduce}{again}", pytrace=False)
+        warned = warning_lines(verdict)
+        pytest.fail(f"{text}\nreproduce: {verdict.reproduce}{again}{warned}", pytrace=False)
     pytest.skip(text)
 
 

@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
-from mimverify.support.errors import InputError
+from mimverify.support.errors import InputError, MimverifyError
+from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
 from mimverify.support.strict_json import Json
-from mimverify.trial.claims.claim import CLAIM_SET_VERSION, load_claims
+from mimverify.support.validation import canonical
+from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim, load_claims
 from mimverify.trial.outcomes import Status
 from mimverify.trial.running.capsule import Capsule, decode_case, environment, same_arrays
 from mimverify.trial.running.session import open_trainer, try_claim
 from mimverify.trial.running.trial import Replayed, Trial
 from mimverify.trial.running.verdict import Verdict
 from mimverify.trial.trainer.adapter import TrainerUnderTrial
-from mimverify.trial.trainer.calls import RecordedTrainer
+from mimverify.trial.trainer.calls import RecordedTrainer, TriedCombination
 
-__all__ = ["Replay", "replay"]
+__all__ = ["Conclusion", "Replay", "replay"]
+
+_MOST_STRATA = 100  # strategies of one claim
+
+
+class Conclusion(StrEnum):
+    """What a replay shows of the recorded failure. The value is the sentence that says so."""
+
+    SAME = "It fails as it did."
+    OTHER = "It still fails, in another way."
+    MENDED = "The recorded example was tried and passed."
+    NOT_REPRODUCED = (
+        "Not reproduced: the recorded example passed, although the trainer's source and all "
+        "versions are as recorded. Nothing was verified; repeat it, and look for what is random."
+    )
+    NOT_TRIED = "Nothing was verified: the recorded example was not tried."
 
 
 @dataclass(frozen=True)
@@ -27,22 +46,26 @@ class Replay:
 
     - `verdict`: the new one.
     - `recorded`: the message of the recorded one.
-    - `differences`: from the recorded run: claims, arrays, versions.
+    - `conclusion`: what the new one says of the recorded one.
+    - `differences`: from the recorded run: claims, arrays, versions, sources.
     """
 
     verdict: Verdict
     recorded: str
+    conclusion: Conclusion
     differences: list[str]
 
     @property
     def same(self) -> bool:
-        """Whether it fails with the recorded message."""
-        return self.verdict.status is Status.FAILED and self.verdict.message == self.recorded
+        """Whether it fails with the recorded finding."""
+        return self.conclusion is Conclusion.SAME
 
     @property
     def exit_code(self) -> int:
-        """1 if it still fails, or if the trainer cannot be used."""
-        return int(self.verdict.status.bad)
+        """1 if it still fails, or if the trainer cannot be used; 0 if it is mended; else 3."""
+        if self.verdict.status.bad:
+            return FAILED
+        return VERIFIED if self.conclusion is Conclusion.MENDED else NOTHING_VERIFIED
 
     def to_json(self) -> Json:
         """Everything, in strict JSON's terms."""
@@ -50,6 +73,7 @@ class Replay:
             "verdict": self.verdict.to_json(),
             "recorded_message": self.recorded,
             "same": self.same,
+            "conclusion": self.conclusion.name.lower(),
             "differences": self.differences,
         }
 
@@ -91,9 +115,80 @@ def replay(capsule: Capsule, trainer: object = None, *, threads: int | None = No
             record=record,
             replayed=Replayed(case, capsule.turn),
         )
-        verdict = try_claim(trial)
+        missing = _missing(capsule, claim, case)
+        if missing:
+            verdict = Verdict(claim.id, Status.INCONCLUSIVE, missing)
+        else:
+            verdict = try_claim(trial)
+        sources = _sources_now(record)
     verdict = replace(verdict, seconds=time.monotonic() - started)
-    return Replay(verdict, capsule.message, _differences(capsule, record, verdict.status))
+    changed = _changed(capsule.sources, sources)
+    same_trainer = trainer is None or trainer == capsule.trainer
+    unchanged = same_trainer and changed == [] and not _other_versions(capsule)
+    conclusion = _conclusion(capsule, verdict, record, unchanged=unchanged)
+    differences = _differences(capsule, record, verdict.status)
+    if same_trainer and changed is None:
+        differences.append("it is not known whether the source is the recorded one")
+    elif same_trainer and changed:
+        differences.append(f"the source of {', '.join(changed)}")
+    return Replay(verdict, capsule.message, conclusion, differences)
+
+
+def _missing(capsule: Capsule, claim: Claim, case: object) -> str:
+    """Why the claim has no such example, or ""."""
+    profile = capsule.settings.profile
+    examples = profile.exact_examples if claim.exact else profile.statistical_examples
+    if not claim.admits(case):
+        return f"the claim's assumptions exclude the recorded example, {case}"
+    # Each stratum has an example more at most.
+    if capsule.turn > examples + _MOST_STRATA:
+        return f"turn={capsule.turn}: the claim has about {examples} examples"
+    return ""
+
+
+def _conclusion(
+    capsule: Capsule, verdict: Verdict, record: RecordedTrainer, *, unchanged: bool
+) -> Conclusion:
+    if verdict.status.bad:
+        same = verdict.evidence.finding == capsule.finding
+        failed = verdict.status is Status.FAILED
+        return Conclusion.SAME if failed and same else Conclusion.OTHER
+    # A trainer may have declared the failing combination away.
+    tried = _spelled(capsule.combinations) <= _spelled(record.tried)
+    if verdict.status is not Status.PASSED or not tried:
+        return Conclusion.NOT_TRIED
+    return Conclusion.NOT_REPRODUCED if unchanged else Conclusion.MENDED
+
+
+def _spelled(combinations: Iterable[TriedCombination]) -> set[TriedCombination]:
+    return {tuple(map(canonical, one)) for one in combinations}
+
+
+def _sources_now(record: RecordedTrainer) -> dict[str, str]:
+    try:
+        return record.source_hashes()
+    except MimverifyError:  # its process cannot be started again
+        return {}
+
+
+def _changed(recorded: dict[str, str], now: dict[str, str]) -> list[str] | None:
+    """Modules with another source than recorded; None: nothing can be compared.
+
+    Others may be loaded now: a replay does less than the run that failed.
+    """
+    common = recorded.keys() & now.keys()
+    return sorted(name for name in common if recorded[name] != now[name]) if common else None
+
+
+def _other_versions(capsule: Capsule) -> list[str]:
+    now = environment()["versions"]
+    then = capsule.environment.get("versions", {})
+    both = [(name, now.get(name), version) for name, version in then.items()]
+    return [
+        f"{name} {here}, recorded {version}"
+        for name, here, version in both
+        if here is not None and here != version
+    ]
 
 
 def _differences(capsule: Capsule, record: RecordedTrainer, status: Status) -> list[str]:
@@ -103,12 +198,6 @@ def _differences(capsule: Capsule, record: RecordedTrainer, status: Status) -> l
     # Only a failure ends at the recorded calls.
     if status is Status.FAILED and not same_arrays(capsule.calls, record.calls):
         found.append("the trainer was handed other arrays")
-    now = environment()
-    then = capsule.environment.get("versions", {})
-    for name, version in then.items():
-        here = now["versions"].get(name)
-        if here is not None and here != version:
-            found.append(f"{name} {here}, recorded {version}")
-    if capsule.environment.get("platform") != now["platform"]:
-        found.append(f"platform {now['platform']}, recorded {capsule.environment.get('platform')}")
-    return found
+    found += _other_versions(capsule)
+    now, then = environment()["platform"], capsule.environment.get("platform")
+    return found if now == then else [*found, f"platform {now}, recorded {then}"]

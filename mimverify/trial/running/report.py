@@ -24,6 +24,7 @@ from mimverify.support.versions import software_versions
 from mimverify.trial.claims.claim import CLAIM_SET_VERSION
 from mimverify.trial.decisions import USUALLY, risk_text
 from mimverify.trial.outcomes import Status
+from mimverify.trial.running.output_report import OutputReport, add_output_elements
 from mimverify.trial.running.settings import TrialSettings
 from mimverify.trial.running.verdict import Verdict
 
@@ -50,6 +51,7 @@ class TrainerReport:
     - `verdicts`: of the claims that were finished, in order.
     - `capabilities`: what it offers, None if it could not be constructed.
     - `problem`: why the trial could not begin or ended early, else "".
+    - `problem_traceback`: of the exception in the trainer's code that is the problem, or "".
     - `bad_input`: whether the problem is an input error: exit code 2.
     - `unfinished`: selected claims that were not reached.
     - `seconds`: time spent.
@@ -60,6 +62,7 @@ class TrainerReport:
     verdicts: list[Verdict] = field(default_factory=list)
     capabilities: Json | None = None
     problem: str = ""
+    problem_traceback: str = ""
     bad_input: bool = False
     unfinished: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -100,6 +103,7 @@ class TrainerReport:
             "trainer": self.trainer,
             "capabilities": self.capabilities,
             "problem": self.problem or None,
+            "problem_traceback": self.problem_traceback or None,
             "summary": self.summary,
             "seconds": self.seconds,
             "claims": [verdict.to_json() for verdict in self.verdicts],
@@ -186,6 +190,7 @@ def _junit_suite(root: ElementTree.Element, trainer: TrainerReport) -> None:
             message = _printable(f"{verdict.status}: {verdict.message}")
             again = f"\nmimverify replay {shlex.quote(verdict.capsule)}" if verdict.capsule else ""
             ElementTree.SubElement(case, tag, message=message).text = verdict.reproduce + again
+        add_output_elements(case, verdict)
 
 
 def _printable(text: str) -> str:
@@ -202,7 +207,7 @@ def print_verdicts(
 ) -> None:
     """Print the table of verdicts, and the messages of those that did not pass.
 
-    `verbose` adds each decision's risk and power.
+    `verbose` adds each decision's risk and power, tracebacks, and what the trainer printed.
     """
     console = console or Console(emoji=False)
     table = Table(title=Text(f"Trial of {trainer}"), title_justify="left")
@@ -222,8 +227,11 @@ def print_verdicts(
         _print_details(verdicts, console)
     else:
         _print_budget(verdicts, console)
+    output = OutputReport(console, verbose=verbose)
     for verdict in verdicts:
         _print_message(verdict, console)
+        output.print_under(verdict)
+    output.print_rest(verdicts)
     kept = [v.capsule or v.evidence.no_capsule for v in verdicts]
     failed = [v.status is Status.FAILED and bool(v.reproduce) for v in verdicts]
     if any(failed) and not any(kept):

@@ -199,6 +199,7 @@ class _Collector:
             if report.problem:
                 return
             report.problem = event["message"]
+            report.problem_traceback = event["traceback"]
             report.bad_input = event["kind"] in ("import", "input")
         self._on_event(kind, event)
 

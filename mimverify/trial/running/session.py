@@ -17,6 +17,7 @@ from mimverify.support.strict_json import Json
 from mimverify.trial.claims.claim import Claim, load_claims
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.diagnosis.localisation import localise
+from mimverify.trial.diagnosis.repetition import repeat
 from mimverify.trial.outcomes import (
     ClaimError,
     ClaimFailed,
@@ -169,6 +170,7 @@ def try_claim(trial: Trial) -> Verdict:
     """Try a claim: its status, one line that says why it did not pass, the evidence."""
     status, message, avoidable = Status.PASSED, "", False
     changes: Json = {}
+    caught: TrainerError | None = None
     try:
         # What the suite computes must not depend on the error state of its caller or the trainer.
         with np.errstate(all="ignore"):
@@ -180,12 +182,14 @@ def try_claim(trial: Trial) -> Verdict:
         if divergence is not None:
             changes["divergence"] = divergence
             message = f"{message}; {divergence}"
+        changes["finding"] = message
     except NotApplicable as error:
         status, message, avoidable = Status.NOT_APPLICABLE, str(error), error.avoidable
     except Inconclusive as error:
         status, message = Status.INCONCLUSIVE, str(error)
     except TrainerError as error:
-        changes["trainer_error"] = error.kind
+        caught = error
+        changes |= {"trainer_error": error.kind, "traceback": error.traceback}
         status = Status.INCONCLUSIVE if error.kind == "deadline" else Status.ERROR
         message = str(error)
     except ClaimError as error:  # no evidence about the trainer
@@ -194,8 +198,29 @@ def try_claim(trial: Trial) -> Verdict:
         status, message = Status.ERROR, str(error)
     except Exception as error:  # a fault of the suite must not be blamed on the trainer
         status, message = Status.ERROR, f"mimverify itself failed: {summarise(error)}"
-    evidence = replace(trial.evidence, **changes)
-    return Verdict(trial.claim.id, status, message, evidence, avoidable=avoidable)
+    circumstances = _circumstances(trial, status, caught)
+    shown = [str(circumstances[name] or "") for name in ("repetition", "tried")]
+    return Verdict(
+        trial.claim.id,
+        status,
+        "; ".join(filter(None, (message, *shown))),
+        replace(trial.evidence, **changes, **circumstances),
+        avoidable=avoidable,
+    )
+
+
+def _circumstances(trial: Trial, status: Status, error: TrainerError | None) -> Json:
+    """What the evidence says beside the finding: what was tried, repeated and printed."""
+    record = trial.record
+    found: Json = {"repetition": None, "tried": None}
+    if record is not None:
+        found["output"] = record.take_output()
+    if status.bad or error is not None:
+        found["tried"] = trial.tried
+    if record is not None and (status is Status.FAILED or error is not None):
+        found["repetition"] = repeat(record, error)
+        record.take_output()  # of the repeated calls
+    return found
 
 
 def _against_expectation(verdict: Verdict, reason: str) -> Verdict:

@@ -39,8 +39,9 @@ from mimverify.trial.outcomes import (
 )
 from mimverify.trial.profile import Profile
 from mimverify.trial.running.evidence import Evidence
+from mimverify.trial.running.tried import Tried
 from mimverify.trial.trainer.adapter import TrainerUnderTrial
-from mimverify.trial.trainer.calls import RecordedTrainer
+from mimverify.trial.trainer.calls import RecordedTrainer, TriedCombination
 
 if TYPE_CHECKING:
     from jaxtyping import Num
@@ -104,6 +105,9 @@ class Trial:
         self._examples = 0
         self._trained_with: dict[str, str] = {}
         self._notes: list[dict[str, object]] = []  # of each configuration
+        self._passed: dict[TriedCombination, None] = {}  # in the configuration under way, in order
+        self._planned_combinations = 0  # of the configuration under way, if it has asked for them
+        self._earlier: list[object] = []  # configurations that were finished
 
     # -- running ---------------------------------------------------------------------------
 
@@ -196,6 +200,7 @@ class Trial:
         self._declared.begin_example()
         self.trainer.fresh(self.seed_of(case))
         self._notes.append({})
+        self._passed, self._planned_combinations = {}, 0
         self.claim.procedure(self, case)
         self._declared.end_example()
         if not self.loop.open_levels or any(state.refuted for state in self._exact.values()):
@@ -204,6 +209,7 @@ class Trial:
                 "ClaimFailed and Inconclusive to be let through"
             )
         self._examples += 1
+        self._earlier.append(case)
 
     def combinations(
         self, activations: Sequence[str], losses: Sequence[str], dtypes: Sequence[str]
@@ -214,7 +220,9 @@ class Trial:
         """
         supported = list(self.trainer.supported(activations, losses, dtypes))
         every = min(self.profile.rotation, len(supported))
-        return supported[self.turn % every :: every]
+        chosen = supported[self.turn % every :: every]
+        self._planned_combinations = len(chosen)
+        return chosen
 
     def check_time(self) -> None:
         """**Raises** `Inconclusive` once the claim's share of the profile's time is spent."""
@@ -288,9 +296,13 @@ class Trial:
             state = self._exact[decision] = decision.open()
             state.on_compared = partial(self._declared.make, decision)
             if self.record is not None:
-                state.on_passed = self.record.mark_passed
+                state.on_passed = partial(self._comparison_passed, self.record)
         state.case = self.case
         return state
+
+    def _comparison_passed(self, record: RecordedTrainer) -> None:
+        self._passed |= dict.fromkeys(call.combination for call in record.calls)
+        record.mark_passed()
 
     def within(
         self,
@@ -347,6 +359,19 @@ class Trial:
             omitted=self._declared.omissions,
             trained_with=dict(self._trained_with),
             notes=tuple(dict(note) for note in self._notes if note),
+        )
+
+    @property
+    def tried(self) -> Tried | None:
+        """The configuration and the call under way; None before and after all configurations."""
+        if self.case is None:
+            return None
+        return Tried.of(
+            self.case,
+            None if self.record is None else self.record.latest,
+            passed=self._passed,
+            planned=self._planned_combinations,
+            earlier=self._earlier,
         )
 
     def _records_under_way(self) -> list[DecisionEvidence]:

@@ -2,36 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 import numpy as np
 
 from mimverify.handles import Capabilities, TrainerHandle
+from mimverify.handles.trainer_output import TrainerOutput
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.closing import Closing
+from mimverify.support.strict_json import Json
 from mimverify.trial.reference.oracle import Options
 
-__all__ = ["Call", "RecordedTrainer"]
+__all__ = ["Call", "RecordedTrainer", "TriedCombination"]
+
+#: Activation, loss and dtype of a call; empty for `fit` and `predict`.
+TriedCombination: TypeAlias = tuple[str, ...]
 
 _KEEP = 1 << 28  # bytes of arrays kept; beyond, the oldest calls are dropped
 
 
 @dataclass(frozen=True)
 class Call:
-    """One finished call of a trainer's method; `result` is None for `fit`."""
+    """One call of a trainer's method.
+
+    **Arguments**
+
+    - `arrays`, `options`: what it was given.
+    - `result`: None for `fit`, and for a call that did not return.
+    - `seconds`: that it took; None: it did not return.
+    """
 
     method: str
     arrays: Mapping[str, NumpyArray]
     options: Options
     result: NumpyArray | None
+    seconds: float | None = None
+
+    @property
+    def combination(self) -> TriedCombination:
+        """Activation, loss and dtype, in the trainer's spelling."""
+        weights = self.arrays.get("W", self.arrays.get("W0"))
+        if weights is None or "loss" not in self.options:
+            return ()
+        return str(self.options["activation"]), str(self.options["loss"]), weights.dtype.name
+
+    @property
+    def sizes(self) -> Json:
+        """n, d, m and T, as far as it has them."""
+        found: Json = {}
+        if "X" in self.arrays:
+            found["n"], found["d"] = self.arrays["X"].shape
+        if "a" in self.arrays:
+            found["m"] = len(self.arrays["a"])
+        if "steps" in self.options:
+            found["T"] = int(self.options["steps"])
+        return found
 
 
 class RecordedTrainer(Closing):
     """A `TrainerHandle` that records the calls on which the next decision rests.
 
-    `calls` are those of the current trainer since the last comparison that passed; `seeds` are
-    the random states of all trainers of the example so far.
+    `calls` are those of the current trainer since the last comparison that passed; `latest` is the
+    last call of the example, whether it returned or not; `seeds` are the random states of all
+    trainers of the example so far; `tried` are the combinations of all its calls.
 
     **Arguments**
 
@@ -41,12 +77,16 @@ class RecordedTrainer(Closing):
     def __init__(self, handle: TrainerHandle) -> None:
         self._handle = handle
         self._passed = False
+        self._construction_seconds = 0.0
         self.calls: list[Call] = []
+        self.latest: Call | None = None
         self.seeds: list[int | None] = []
+        self.tried: set[TriedCombination] = set()
 
     def begin(self) -> None:
         """Clear the record for a new example."""
         self.calls, self.seeds, self._passed = [], [], False
+        self.latest, self.tried = None, set()
 
     def mark_passed(self) -> None:
         """The calls so far passed a comparison: the next call begins a new record."""
@@ -72,22 +112,59 @@ class RecordedTrainer(Closing):
     def fresh(self, random_state: int | None) -> None:
         self.calls, self._passed = [], False
         self.seeds.append(random_state)
+        started = time.monotonic()
         self._handle.fresh(random_state)
+        self._construction_seconds = time.monotonic() - started
 
     def call(
         self, method: str, arrays: Mapping[str, NumpyArray], options: Mapping[str, object]
     ) -> NumpyArray | None:
         # Copied, since the claim may change them later.
         kept = {name: _kept(array) for name, array in arrays.items()}
+        self.latest = Call(method, kept, dict(options), None)
+        self.tried.add(self.latest.combination)
+        started = time.monotonic()
         result = self._handle.call(method, arrays, options)
         if self._passed:
             self.calls, self._passed = [], False
-        self.calls.append(
-            Call(method, kept, dict(options), None if result is None else np.array(result))
+        self.latest = replace(
+            self.latest,
+            result=None if result is None else np.array(result),
+            seconds=time.monotonic() - started,
         )
+        self.calls.append(self.latest)
         while len(self.calls) > 1 and _size(self.calls) > _KEEP:
             del self.calls[0]
         return result
+
+    def again(self, calls: Sequence[Call], *, fresh: bool) -> NumpyArray | None:
+        """The result of the last of these calls, made again without being recorded.
+
+        **Arguments**
+
+        - `fresh`: by a new trainer with the current one's random state.
+
+        **Raises** `TrainerError`.
+        """
+        if fresh:
+            self._handle.fresh(self.seeds[-1] if self.seeds else None)
+        result = None
+        for call in calls:
+            result = self._handle.call(call.method, call.arrays, call.options)
+        return result
+
+    @property
+    def construction_seconds(self) -> float:
+        """That the construction of the current trainer took."""
+        return self._construction_seconds
+
+    def take_output(self) -> TrainerOutput:
+        """See `TrainerHandle`."""
+        return self._handle.take_output()
+
+    def source_hashes(self) -> dict[str, str]:
+        """See `TrainerHandle`."""
+        return self._handle.source_hashes()
 
     def close(self) -> None:
         self._handle.close()
