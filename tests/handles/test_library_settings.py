@@ -36,13 +36,15 @@ CHANGES: dict[str, Callable[[], object]] = {
 def kept() -> Iterator[dict[str, Any]]:
     """This process's settings, restored by other means than those under test."""
     before = read_settings()
-    with warnings.catch_warnings(), np.errstate():
-        yield before
-    torch.set_default_dtype(torch.float32)
-    torch.set_grad_enabled(True)
-    torch.set_default_device(None)
-    torch.use_deterministic_algorithms(False)
-    torch.set_float32_matmul_precision("highest")
+    try:
+        with warnings.catch_warnings(), np.errstate():
+            yield before
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
+        torch.set_default_device(None)
+        torch.use_deterministic_algorithms(False)
+        torch.set_float32_matmul_precision("highest")
     assert read_settings() == before
 
 
