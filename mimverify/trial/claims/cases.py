@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KINDS",
-    "LARGE_KINDS",
     "ONE_STEP_KINDS",
     "SYMMETRIC_KINDS",
     "ExactCase",
@@ -31,9 +29,6 @@ __all__ = [
     "exact_cases",
     "learning_cases",
 ]
-
-#: Names of activation, loss and dtype.
-Combination = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
@@ -87,10 +82,6 @@ class ExactCase:
         a = rng.standard_normal(self.neurons) / self.neurons
         return W.astype(dtype), a.astype(dtype), b.astype(dtype)
 
-    def some_of(self, combinations: Iterable[Combination]) -> Iterator[Combination]:
-        """Combinations of activation, loss and dtype to try: of a large case only two."""
-        return islice(combinations, 2 if self.kind in LARGE_KINDS else None)
-
     def options(
         self,
         network: tuple[FloatArray, FloatArray, FloatArray],
@@ -127,6 +118,10 @@ def _data(case: ExactCase, seed: int, dtype: str) -> tuple[FloatArray, FloatArra
     model = MultiIndexModel(case.link, case.dim, noise=0.3, seed=seed)
     sample = model.sample(case.samples, dtype=dtype)
     X, y = sample.X, (case.scale * sample.y).astype(dtype)
+    if case.kind == "large-magnitude":
+        # exp(4u) of the others overflows in single precision alone, exp(u) of these in both: a
+        # mistake there must not need a certain dtype together with a certain loss to be seen.
+        y[::8] *= 40
     if case.kind == "repeated":
         third = len(y) // 3  # repeating every row would change no mean
         X[-third:], y[-third:] = X[:third], y[:third]
@@ -169,11 +164,11 @@ class _Kind:
 
 
 #: Kinds of cases, each with faults that only it reveals. Row counts are primes: no block
-#: size divides them.
+#: size divides them. Those that most claims try come first, so that they are tried with the same
+#: activations, losses and dtypes in all (`covering_blocks`).
 KINDS: dict[str, _Kind] = {
     "small": _Kind(),
     "tall": _Kind(dims=(12, 24), samples=(1543, 1031, 2053), neurons=(6, 10)),  # blocks of rows
-    "wide": _Kind(dims=(24, 40, 60), ratios=(0.5, 1.0), neurons=(132, 4, 10)),  # n ≤ d
     "odd": _Kind(neurons=(3, 1, 7, 131)),  # pairs and blocks of neurons
     # Clipping, overflow; enough entries that some lie in every range of the nonlinearities.
     "large-magnitude": _Kind(
@@ -183,8 +178,9 @@ KINDS: dict[str, _Kind] = {
         norms=(10.0, 30.0),
         scales=(20.0, 100.0),
     ),
-    "long": _Kind(steps=(12, 17, 40)),  # schedules, early stops
     "mirrored": _Kind(decay=1.0),  # symmetric start and β = 1/η, but σ of any parity
+    "wide": _Kind(dims=(24, 40, 60), ratios=(0.5, 1.0), neurons=(132, 4, 10)),  # n ≤ d
+    "long": _Kind(steps=(12, 17, 40)),  # schedules, early stops
     "mirrored-with-biases": _Kind(),  # symmetric start with biases and another β
     "half-mirrored": _Kind(decay=1.0),  # antisymmetric a and β = 1/η, but any W
     "square": _Kind(dims=(6,), neurons=(6,)),  # m = d: transposed arrays fit
@@ -195,23 +191,20 @@ KINDS: dict[str, _Kind] = {
     "many-rows": _Kind(dims=(3,), samples=(20011,), neurons=(2,), steps=(2,)),  # blocks of 4096
 }
 
-#: Too large to be tried with every activation, loss and dtype.
-LARGE_KINDS = ("many-rows",)
-
 #: Kinds that reveal a fault in the first step as well as in any later one.
 ONE_STEP_KINDS = (
     "half-mirrored", "square", "undecayed", "overdecayed", "repeated", "few-rows", "many-rows"
 )  # fmt: skip
 
 #: Kinds that the theorem's own setting, the symmetric start, allows.
-SYMMETRIC_KINDS = ("small", "tall", "wide", "large-magnitude", "long")
+SYMMETRIC_KINDS = ("small", "tall", "large-magnitude", "wide", "long")
 
 
 def exact_cases(
     *,
     kinds: Sequence[str] = tuple(KINDS),
     without: Sequence[str] = (),
-    steps: Sequence[int] = (3, 1, 2, 4),
+    steps: Sequence[int] = (4, 2, 3, 6),
     norms: Sequence[float] = (),
 ) -> tuple[st.SearchStrategy[ExactCase], ...]:
     """A strategy for each of the kinds; `steps` and `norms` replace the kind's if given."""
