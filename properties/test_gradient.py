@@ -64,7 +64,7 @@ def gradient_step(trial, case):
     needs="first layer",
     decisions=Rounding("every step of a trajectory"),
     cases=exact_cases(without=ONE_STEP_KINDS),
-    cost=4,
+    cost=2,
 )
 def trajectory(trial, case):
     seed = trial.seed_of(case)

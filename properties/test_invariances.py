@@ -99,7 +99,7 @@ class TransformedProblem:
     needs="first layer",
     decisions=Rounding("two trajectories of one problem"),
     cases=exact_cases(kinds=("small", "tall", "odd", "large-magnitude", "mirrored")),
-    cost=2,
+    cost=3,
 )
 def equivariance(trial, case):
     seed = trial.seed_of(case)
@@ -150,7 +150,7 @@ def equivariance(trial, case):
     needs="first layer",
     decisions=Rounding("the average of steps on blocks"),
     cases=exact_cases(without=ONE_STEP_KINDS),
-    cost=2,
+    cost=3,
 )
 def one_pass(trial, case):
     seed = trial.seed_of(case)

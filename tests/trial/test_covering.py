@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import combinations, product
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -20,6 +22,7 @@ from mimverify.trial import (
     load_claims,
 )
 from mimverify.trial.claims.covering import covering_blocks
+from mimverify.trial.running.trial import Replayed
 
 LEVELS = st.tuples(*[st.integers(1, 7), st.integers(1, 5), st.integers(1, 2)])
 
@@ -77,12 +80,23 @@ def test_the_seed_changes_the_rows_and_not_their_number():
 class _Recorded(Trial):
     """Keeps the combinations of each configuration; nothing is computed with them."""
 
-    tried: list[tuple[str, ...]]
+    def __init__(self, name, monkeypatch, **options):
+        super().__init__(
+            load_claims()[name],
+            TrainerUnderTrial(InProcessTrainer(numpy_trainer)),
+            profile=PROFILES["quick"],
+            ledger=Ledger.split(load_claims().values(), PROFILES["quick"]),
+            **options,
+        )
+        self.tried: dict[tuple[int, Any], list[tuple[str, ...]]] = {}
+        # Without a decision in any configuration, which would be the claim's fault.
+        monkeypatch.setattr(self._declared, "end_example", lambda: None)
+        with pytest.raises(Inconclusive, match="nothing was decided"):
+            self.run()
 
     def combinations(self, activations, losses, dtypes):
-        kind = getattr(self.case, "kind", "")
-        for combination in super().combinations(activations, losses, dtypes):
-            self.tried.append((kind, *combination))
+        combinations = super().combinations(activations, losses, dtypes)
+        self.tried[self.turn, self.case] = list(combinations)
         return iter(())
 
 
@@ -95,23 +109,37 @@ COMBINING = [
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", COMBINING)
 def test_an_exact_claim_meets_every_pair_in_the_quick_profile(name, seed, monkeypatch):
-    trial = _Recorded(
-        load_claims()[name],
-        TrainerUnderTrial(InProcessTrainer(numpy_trainer)),
-        profile=PROFILES["quick"],
-        ledger=Ledger.split(load_claims().values(), PROFILES["quick"]),
-        seed=seed,
-    )
-    trial.tried = []
-    # Without a decision in any configuration, which would be the claim's fault.
-    monkeypatch.setattr(trial._declared, "end_example", lambda: None)
-    with pytest.raises(Inconclusive, match="nothing was decided"):
-        trial.run()
-    values = [sorted({row[factor] for row in trial.tried}) for factor in range(4)]
+    trial = _Recorded(name, monkeypatch, seed=seed)
+    rows = [(case.kind, *row) for (_, case), found in trial.tried.items() for row in found]
+    values = [sorted({row[factor] for row in rows}) for factor in range(4)]
     assert len(values[0]) == len(trial.claim.strata(trial.trainer))
     for first, second in combinations(range(4), 2):
-        met = {(row[first], row[second]) for row in trial.tried}
+        met = {(row[first], row[second]) for row in rows}
         assert met == set(product(values[first], values[second]))
+
+
+def test_claims_of_one_kind_share_shapes_and_combinations(monkeypatch):
+    """So that a trainer that compiles finds its programs again."""
+
+    def programs(name):
+        tried = _Recorded(name, monkeypatch).tried.items()
+        return {
+            (replace(case, kind="", norm=0), *row) for (_, case), found in tried for row in found
+        }
+
+    for fewer, more in (("equivariance", "trajectory"), ("one-pass", "gradient-step")):
+        # But for the last kind of the smaller claim, which has to complete the pairs.
+        shared = programs(fewer) & programs(more)
+        assert len(shared) > 0.8 * len(programs(fewer))
+
+
+def test_a_replay_tries_the_combinations_of_the_recorded_configuration(monkeypatch):
+    tried = _Recorded("backends-agree", monkeypatch).tried
+    assert len(tried) == 6  # two of each kind, the second with other combinations
+    for (turn, case), found in tried.items():
+        again = _Recorded("backends-agree", monkeypatch, replayed=Replayed(case, turn))
+        assert again.tried == {(turn, case): found}
+    assert len({tuple(found) for found in tried.values()}) == 6
 
 
 def test_no_exact_claim_tries_the_full_product_of_many_kinds():

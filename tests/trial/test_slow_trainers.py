@@ -6,6 +6,7 @@ The trainers here advance a clock of their own, so that nothing depends on the m
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def trainer_that_takes(clock: Clock, *, steady: float, compiling: float = 0.0) -> type:
+def trainer_that_takes(clock: Clock, *, steady: float, compiling: float = 0.0) -> Any:
     """A correct trainer that compiles for each new shape, activation, loss, dtype and T."""
     programs = set()
 
@@ -92,7 +93,7 @@ def trainer_that_takes(clock: Clock, *, steady: float, compiling: float = 0.0) -
 EXACT = ["gradient-step", "trajectory", "equivariance", "one-pass", "antisymmetry"]
 
 
-def statuses(trainer: type, claims: list[str]) -> dict[str, Status]:
+def statuses(trainer: object, claims: list[str]) -> dict[str, Status]:
     with Session(trainer, claims=claims) as session:
         return {name: session.verdict(claim).status for name, claim in session.claims.items()}
 
@@ -133,8 +134,8 @@ def test_the_message_says_how_far_it_came_and_what_helps(
     clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 2)
-    trainer = trainer_that_takes(clock, steady=0.4)
-    with Session(trainer, claims=EXACT) as session:
+    trainer = trainer_that_takes(clock, steady=0.15)
+    with Session(trainer) as session:
         verdict = session.verdict(load_claims()["one-pass"])
     assert verdict.status is Status.INCONCLUSIVE
     found = re.fullmatch(
@@ -145,7 +146,7 @@ def test_the_message_says_how_far_it_came_and_what_helps(
     assert found, verdict.message
     share, done, each, needed = map(float, found.groups())
     # Three combinations of four calls each; nothing of it is compiling.
-    assert each == pytest.approx(3 * 4 * 0.4, rel=0.2)
+    assert each == pytest.approx(3 * 4 * 0.15, rel=0.2)
     assert done * each == pytest.approx(share, rel=0.2)
     assert needed == pytest.approx(8 * each, rel=0.1)
 
@@ -257,7 +258,7 @@ def progress(
         ({"seconds": 20.0}, 3, "try --claim x --profile standard (alone it has 290 s)"),
         ({"seconds": 20.0, "compiling": 15.0}, 9, "try --claim x (alone it has 55 s)"),
         ({"seconds": 14.0, "share": 30.0}, 9, " or -n 2"),
-        ({"done": 0.0}, 9, "before the first of 8 configurations was finished: try --claim x"),
+        ({"done": 0.0}, 9, "before the first configuration was finished: try --claim x"),
     ],
 )
 def test_the_remedies_are_those_that_the_estimate_allows(

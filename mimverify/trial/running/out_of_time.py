@@ -56,8 +56,7 @@ def out_of_time(
     spent = f"its share of the profile's time ({_text(progress.share)}) was spent"
     alone = f"--claim {claim}"
     if not progress.done:
-        first = f"the first of {progress.planned} {progress.unit}s"
-        return f"{spent} before {first} was finished: try {alone} or -n 2"
+        return f"{spent} before the first {progress.unit} was finished: try {alone} or -n 2"
     each = progress.seconds / progress.done
     compiling = progress.compiling / progress.done
     slow = f", {_text(compiling)} of it compiling" if compiling > 0.05 * each else ""
