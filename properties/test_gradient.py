@@ -36,7 +36,7 @@ PEERS = {"numpy": numpy_trainer, "torch": torch_trainer}
 def gradient_step(trial, case):
     seed = trial.seed_of(case)
     for activation, loss, dtype in trial.combinations(
-        STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
+        STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES, every_dtype=case.every_dtype
     ):
         X, y = case.data(seed, dtype)
         W, a, b = case.general_network(seed, dtype)
@@ -69,7 +69,7 @@ def gradient_step(trial, case):
 def trajectory(trial, case):
     seed = trial.seed_of(case)
     for activation, loss, dtype in trial.combinations(
-        STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
+        STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES, every_dtype=case.every_dtype
     ):
         X, y = case.data(seed, dtype)
         W, a, b = case.general_network(seed, dtype)

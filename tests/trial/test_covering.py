@@ -14,6 +14,9 @@ from hypothesis import strategies as st
 from mimverify import numpy_trainer
 from mimverify.trial import (
     PROFILES,
+    STANDARD_ACTIVATIONS,
+    STANDARD_DTYPES,
+    STANDARD_LOSSES,
     Inconclusive,
     InProcessTrainer,
     Ledger,
@@ -94,9 +97,9 @@ class _Recorded(Trial):
         with pytest.raises(Inconclusive, match="nothing was decided"):
             self.run()
 
-    def combinations(self, activations, losses, dtypes):
-        combinations = super().combinations(activations, losses, dtypes)
-        self.tried[self.turn, self.case] = list(combinations)
+    def combinations(self, activations, losses, dtypes, *, every_dtype=False):
+        found = super().combinations(activations, losses, dtypes, every_dtype=every_dtype)
+        self.tried[self.turn, self.case] = list(found)
         return iter(())
 
 
@@ -116,6 +119,21 @@ def test_an_exact_claim_meets_every_pair_in_the_quick_profile(name, seed, monkey
     for first, second in combinations(range(4), 2):
         met = {(row[first], row[second]) for row in rows}
         assert met == set(product(values[first], values[second]))
+
+
+@pytest.mark.parametrize("name", ["gradient-step", "trajectory"])
+def test_where_rounding_and_overflow_show_depends_on_the_dtype(name, monkeypatch):
+    """With large numbers each activation and each loss is tried in both."""
+    found = [
+        row
+        for (_, case), rows in _Recorded(name, monkeypatch).tried.items()
+        for row in rows
+        if case.kind == "large-magnitude"
+    ]
+    assert len(set(found)) == len(found) == 14
+    for names, place in ((STANDARD_ACTIVATIONS, 0), (STANDARD_LOSSES, 1)):
+        met = {(row[place], row[2]) for row in found}
+        assert met == set(product(names, STANDARD_DTYPES))
 
 
 def test_claims_of_one_kind_share_shapes_and_combinations(monkeypatch):

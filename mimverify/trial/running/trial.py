@@ -230,12 +230,23 @@ class Trial:
         self._examples, self._combined = self._examples + 1, 0.0
 
     def combinations(
-        self, activations: Sequence[str], losses: Sequence[str], dtypes: Sequence[str]
+        self,
+        activations: Sequence[str],
+        losses: Sequence[str],
+        dtypes: Sequence[str],
+        *,
+        every_dtype: bool = False,
     ) -> Iterator[Combination]:
         """The combinations that the trainer supports and that this configuration tries.
 
         Over the strata of a claim they are a covering array of `Profile.strength`: see
         `covering_blocks`. Each round of examples has another one, and all claims the same.
+
+        **Arguments**
+
+        - `activations`, `losses`, `dtypes`: those that the claim is about.
+        - `every_dtype`: try each of the combinations in all dtypes: where a mistake may need a
+          certain dtype beside a certain activation or loss in this kind of configuration.
 
         **Raises** `NotApplicable` if the trainer supports none.
         """
@@ -248,8 +259,12 @@ class Trial:
             strength=self.profile.strength,
             seed=_seed(self.seed, "combinations", turn % rounds),
         )
-        rows = blocks[min(turn // rounds, self._strata - 1)]
-        return self._counted([(common[0][i], common[1][j], common[2][k]) for i, j, k in rows])
+        chosen = [
+            (common[0][i], common[1][j], dtype)
+            for i, j, k in blocks[min(turn // rounds, self._strata - 1)]
+            for dtype in (common[2] if every_dtype else [common[2][k]])
+        ]
+        return self._counted(list(dict.fromkeys(chosen)))
 
     def _counted(self, combinations: Sequence[Combination]) -> Iterator[Combination]:
         """The combinations one by one, for `progress`."""
