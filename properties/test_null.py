@@ -23,6 +23,7 @@ LAWS = {1: Law("‖U ŵ‖² at t = 1", law="Beta law"), STEPS: Law("‖U ŵ‖�
     needs="first layer",
     decisions=tuple(LAWS.values()),
     cases=learning_cases(links=("z1z2", "cos2z", "tanh3"), dims=(16, 12, 24)),
+    cost=2,
 )
 def null_law(trial, case):
     n = 4 * case.dim

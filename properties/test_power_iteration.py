@@ -45,12 +45,12 @@ def scale_free(a, X, y, activation, loss):
     ),
     needs="first layer",
     decisions=Rounding("mirrored pairs"),
-    cases=exact_cases(kinds=SYMMETRIC_KINDS, steps=(4, 1, 2, 6)),
+    cases=exact_cases(kinds=SYMMETRIC_KINDS),
     cost=1.5,
 )
 def antisymmetry(trial, case):
     seed = trial.seed_of(case)
-    for activation, loss, dtype in trial.trainer.supported(EVEN, STANDARD_LOSSES, STANDARD_DTYPES):
+    for activation, loss, dtype in trial.combinations(EVEN, STANDARD_LOSSES, STANDARD_DTYPES):
         X, y = case.data(seed, dtype)
         W, a, b = case.symmetric_network(seed, dtype)
         options = scale_free(a, X, y, activation, loss)
@@ -83,12 +83,12 @@ def antisymmetry(trial, case):
     ),
     needs="first layer",
     decisions=Rounding("distance to the matrix power"),
-    cases=exact_cases(kinds=SYMMETRIC_KINDS, steps=(5, 1, 3, 8)),
+    cases=exact_cases(kinds=SYMMETRIC_KINDS),
     cost=0.5,
 )
 def power_iteration(trial, case):
     seed = trial.seed_of(case)
-    for activation, loss, dtype in trial.trainer.supported(
+    for activation, loss, dtype in trial.combinations(
         ("quadratic",), STANDARD_LOSSES, STANDARD_DTYPES
     ):
         X, y = case.data(seed, dtype)
@@ -237,7 +237,7 @@ class SmallOutput(ShrinkingGap):
 )
 def small_initialisation(trial, case):
     seed = trial.seed_of(case)
-    for activation, loss, dtype in trial.trainer.supported(
+    for activation, loss, dtype in trial.combinations(
         tuple(CURVATURE), STANDARD_LOSSES, ("float64",)
     ):
         curvature, order = CURVATURE[activation]
@@ -270,7 +270,7 @@ def small_initialisation(trial, case):
 )
 def weak_feedback(trial, case):
     seed = trial.seed_of(case)
-    for activation, loss, dtype in trial.trainer.supported(
+    for activation, loss, dtype in trial.combinations(
         ("quadratic",), ("squared", "pseudo-huber", "log-cosh"), ("float64",)
     ):
         X, y = case.data(seed, dtype)

@@ -27,8 +27,8 @@ class Profile:
       probability (see `SequentialBinomial`).
     - `seconds`: time for the whole trial of one trainer; claims undecided then are inconclusive.
     - `call_seconds`: time limit of one call of the trainer.
-    - `rotation`: claims that compare the trainer with itself or with other trainers test one in
-      so many combinations of activation, loss and dtype in each example, in rotation.
+    - `strength`: of the covering arrays of kind of configuration, activation, loss and dtype that
+      exact claims try: with 2 every pair of values occurs, with 4 all are combined.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Profile:
     false_pass: float
     seconds: float
     call_seconds: float
-    rotation: int = 1
+    strength: int = 4
 
     def __post_init__(self) -> None:
         for name in (
@@ -47,7 +47,7 @@ class Profile:
             "statistical_examples",
             "maximum_runs",
             "null_samples",
-            "rotation",
+            "strength",
         ):
             integer(f"profile.{name}", getattr(self, name), minimum=1)
         for name in ("false_pass", "seconds", "call_seconds"):
@@ -61,8 +61,8 @@ class Profile:
 
 
 PROFILES: dict[str, Profile] = {
-    "quick": Profile("quick", 4, 1, 100, 256, 1e-3, 55.0, 10.0, rotation=3),
-    "standard": Profile("standard", 20, 3, 200, 512, 1e-4, 290.0, 30.0),
+    "quick": Profile("quick", 4, 1, 100, 256, 1e-3, 55.0, 10.0, strength=2),
+    "standard": Profile("standard", 20, 3, 200, 512, 1e-4, 290.0, 30.0, strength=3),
     "deep": Profile("deep", 100, 12, 500, 2048, 1e-6, 3600.0, 120.0),
 }
 

@@ -11,16 +11,16 @@ import pytest
 from mimverify.trial import PROFILES, Session, Status
 from mimverify.zoo import Correct
 
-TRAINERS = ("torch_sgd", "numpy_fortran", "jax_grad")
+TRAINERS = ("torch_sgd", "numpy_fortran", "jax_grad", "jax_jit")
 # The decisions of the quick profile, however busy the machine is.
 UNHURRIED = replace(PROFILES["quick"], seconds=1e6)
 
 
 @pytest.fixture(params=TRAINERS)
 def trainer(request: pytest.FixtureRequest) -> type:
-    """The class of each trainer; that on JAX is skipped where there is none."""
-    if request.param == "jax_grad":
-        pytest.importorskip("jax", reason="the trainer on JAX needs jax: pip install jax")
+    """The class of each trainer; those on JAX are skipped where there is none."""
+    if request.param.startswith("jax_"):
+        pytest.importorskip("jax", reason="the trainers on JAX need jax: pip install jax")
     return importlib.import_module(f"correct_trainers.{request.param}").Trainer
 
 

@@ -84,7 +84,7 @@ def test_names_and_files_are_resolved_once(tmp_path: Path) -> None:
             "profile.maximum_runs='many'",
         ),
         ({"profile": PROFILES["quick"].__dict__ | {"maximum_runs": 0}}, "profile.maximum_runs=0"),
-        ({"profile": PROFILES["quick"].__dict__ | {"rotation": 1.5}}, "profile.rotation=1.5"),
+        ({"profile": PROFILES["quick"].__dict__ | {"strength": 1.5}}, "profile.strength=1.5"),
         ({"profile": PROFILES["quick"].__dict__ | {"false_pass": 2}}, "profile.false_pass=2"),
         ({"claims": 5}, "claims=5"),
         ({"expression": 5}, "expression=5"),

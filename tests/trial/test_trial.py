@@ -57,6 +57,7 @@ from mimverify.trial.decisions.event import EventEvidence
 from mimverify.trial.running.expectations import read_expected_failures
 from mimverify.trial.running.report import Report, TrainerReport, print_verdicts
 from mimverify.trial.running.runner import _balanced_parts
+from mimverify.trial.trainer.time_share import TimeShare
 
 QUICK = PROFILES["quick"]
 
@@ -83,16 +84,14 @@ def make_claim(
     return decorated
 
 
-def make_trial(
-    procedure=lambda trial, case: None, *, seed=0, deadline=None, profile=QUICK, **options
-):
+def make_trial(procedure=lambda trial, case: None, *, seed=0, share=None, profile=QUICK, **options):
     return Trial(
         make_claim(procedure, **options),
         TrainerUnderTrial(InProcessTrainer(numpy_trainer)),
         profile=profile,
         ledger=Ledger.split(load_claims().values(), profile),
         seed=seed,
-        deadline=deadline,
+        share=share,
     )
 
 
@@ -231,9 +230,9 @@ def test_shares_of_time_are_generous_and_never_more_than_is_left():
     assert max(shares) <= 10.0
 
 
-def test_a_spent_deadline_is_inconclusive():
-    trial = make_trial(cases=exact_cases(), deadline=time.monotonic() - 1)
-    with pytest.raises(Inconclusive, match="time was spent"):
+def test_a_spent_share_is_inconclusive():
+    trial = make_trial(cases=exact_cases(), share=TimeShare(0.0))
+    with pytest.raises(Inconclusive, match="was spent before the first configuration"):
         trial.run()
     assert trial.evidence.examples == 0
 

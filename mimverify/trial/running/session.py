@@ -26,11 +26,13 @@ from mimverify.trial.outcomes import (
     Status,
 )
 from mimverify.trial.running.capsule import capsule_folder, capsule_name, save_capsule
+from mimverify.trial.running.out_of_time import COMPILING
 from mimverify.trial.running.settings import TrialSettings, takes_settings
 from mimverify.trial.running.trial import Trial
 from mimverify.trial.running.verdict import Verdict
 from mimverify.trial.trainer.adapter import TrainerUnderTrial
 from mimverify.trial.trainer.calls import RecordedTrainer
+from mimverify.trial.trainer.time_share import TimeShare
 
 __all__ = ["REFERENCE_TRAINERS", "Session", "open_trainer", "try_claim"]
 
@@ -88,6 +90,7 @@ class Session(Closing):
         self._trainer = TrainerUnderTrial(self._record)
         self._spec = trainer if isinstance(trainer, str) else None
         self._spent = time.monotonic() - started
+        self._compiling = COMPILING * self.profile.seconds  # that does not count as spent
         # Claims that do not apply take no time: it goes to the others.
         self._waiting = {
             name: claim.cost
@@ -99,11 +102,10 @@ class Session(Closing):
         """The trial of one claim; its share of the time begins now."""
         started = time.monotonic()
         left = max(self.profile.seconds - self._spent, 0.0)
-        deadline = started + self._share(claim, left)
+        share = TimeShare(self._share(claim, left), compiling=self._compiling / 2)
         # A single call may outlast the claim's share, so that a call that hangs is distinguished
         # from a slow trainer, but not the whole run's time.
-        self.handle.deadline = started + left
-        self._trainer.deadline = deadline
+        self.handle.deadline = started + left + share.most_compiling
         self._record.begin()
         return Trial(
             claim,
@@ -111,7 +113,7 @@ class Session(Closing):
             profile=self.profile,
             ledger=self.ledger,
             seed=self.settings.seed,
-            deadline=deadline,
+            share=share,
             record=self._record,
         )
 
@@ -125,7 +127,9 @@ class Session(Closing):
         if reason is not None:
             outcome = _against_expectation(outcome, reason)
         seconds = time.monotonic() - started
-        self._spent += seconds
+        compiling = self._trainer.compiling
+        self._spent += seconds - compiling
+        self._compiling -= compiling
         verdict = replace(outcome, seconds=seconds, reproduce=self.reproduce(trial.claim))
         if failed and verdict.status is Status.FAILED and self._capsules is not None:
             return self._with_capsule(verdict, trial)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, overload
@@ -13,7 +12,9 @@ from typing import TYPE_CHECKING, Any, overload
 import hypothesis
 
 from mimverify.support.arrays import NumpyArray
+from mimverify.support.errors import TrainerError
 from mimverify.trial.claims.claim import CAPABILITIES, Claim
+from mimverify.trial.claims.covering import covering_blocks
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.decisions import (
     CountedOperations,
@@ -39,11 +40,14 @@ from mimverify.trial.outcomes import (
 )
 from mimverify.trial.profile import Profile
 from mimverify.trial.running.evidence import Evidence
+from mimverify.trial.running.out_of_time import Progress, out_of_time
 from mimverify.trial.running.tried import Tried
-from mimverify.trial.trainer.adapter import TrainerUnderTrial
+from mimverify.trial.trainer.adapter import Combination, TrainerUnderTrial
 from mimverify.trial.trainer.calls import RecordedTrainer, TriedCombination
+from mimverify.trial.trainer.time_share import TimeShare, TimeSpent
 
 if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
     from jaxtyping import Num
 
 __all__ = ["Replayed", "Trial"]
@@ -65,13 +69,13 @@ class Trial:
     - `claim`, `trainer`: the claim, and the trainer that it is tested on.
     - `profile`, `ledger`: sample sizes and time limits; the level of each decision.
     - `seed`: the run's seed; every example's seed derives from it, the claim and the example.
-    - `deadline`: `time.monotonic()` after which the claim is inconclusive, or None.
+    - `share`: of the profile's time, after which the claim is inconclusive; None for no limit.
     - `record`: of the calls of `trainer`, if they are recorded.
     - `replayed`: try this example instead of those that Hypothesis draws.
     - `loop`: makes the statistical decisions; by default at the ledger's level.
 
-    `case` is the configuration under way, `turn` its number from 0, `run_index` the number of
-    the run under way in `decide`.
+    `case` is the configuration under way, `turn` its number from 0 (each stratum has the numbers
+    of as many as it may draw), `run_index` the number of the run under way in `decide`.
     """
 
     def __init__(
@@ -82,13 +86,14 @@ class Trial:
         profile: Profile,
         ledger: Ledger,
         seed: int = 0,
-        deadline: float | None = None,
+        share: TimeShare | None = None,
         record: RecordedTrainer | None = None,
         replayed: Replayed | None = None,
         loop: DecidingLoop | None = None,
     ) -> None:
         self.claim, self.trainer, self.profile, self.ledger = claim, trainer, profile, ledger
-        self.seed, self.deadline = seed, deadline
+        self.seed, self.share = seed, share
+        trainer.begin(share)
         self.record, self._replayed = record, replayed
         self.loop = loop or DecidingLoop((ledger.level,), profile)
         self.case: object = None
@@ -99,6 +104,9 @@ class Trial:
             claim.decisions,
             examples=None if claim.exact else profile.statistical_examples,
         )
+        self._strata = self._examples_of_stratum = 1
+        self._combinations: tuple[int, int, int] | None = None  # activations, losses, dtypes
+        self._combined = 0.0  # the part of the configuration's combinations that was tried
         self._exact: dict[ExactDecision, ExactState] = {}
         self._finished: list[DecisionEvidence] = []  # of statistical decisions
         self._under_way = False  # whether the loop's decisions are not in `_finished` yet
@@ -120,11 +128,12 @@ class Trial:
         """
         if self.claim.needs not in self.trainer.capabilities:
             raise NotApplicable(f"needs {CAPABILITIES[self.claim.needs]}")
+        strata = self._planned()
         try:
             if self._replayed is not None:
                 self._try(self._replayed.case)
             else:
-                self._try_drawn()
+                self._try_drawn(strata)
         except ClaimFailed as failure:
             if not self._has_failed():
                 raise UndeclaredDecisionError(
@@ -132,6 +141,12 @@ class Trial:
                     "declared decision, by trial.decide or trial.on"
                 ) from failure
             raise
+        except TimeSpent as spent:
+            raise Inconclusive(self._out_of_time()) from spent
+        except TrainerError as error:
+            if error.kind != "deadline" or self.share is None:
+                raise
+            raise TrainerError("deadline", f"{error}; {self._out_of_time()}") from error
         self.case = None
         if not self.evidence.records:  # omitted in every configuration
             reasons = "; ".join(omission.reason for omission in self._declared.omissions)
@@ -142,13 +157,8 @@ class Trial:
         refuted = any(state.refuted for state in self._exact.values())
         return refuted or Status.FAILED in self.loop.ended.values()
 
-    def _try_drawn(self) -> None:
-        """Configurations that Hypothesis draws, a fresh trainer for each.
-
-        The strata share the profile's number of examples; each has at least one. The draws
-        depend on the claim, the run's seed and the profile alone. The first failure ends the
-        claim. It is not shrunk, since shrinking would select for unlucky seeds.
-        """
+    def _planned(self) -> list[SearchStrategy[object]]:
+        """The strata, which share the profile's number of examples; each has at least one."""
         exact = self.claim.exact
         strata = self.claim.strata(self.trainer)
         if not exact and len(strata) > 1:
@@ -157,6 +167,17 @@ class Trial:
                 "statistical claim"
             )
         examples = self.profile.exact_examples if exact else self.profile.statistical_examples
+        self._strata, self._examples_of_stratum = len(strata), math.ceil(examples / len(strata))
+        return strata
+
+    def _try_drawn(self, strata: Sequence[SearchStrategy[object]]) -> None:
+        """Configurations that Hypothesis draws, a fresh trainer for each.
+
+        The draws depend on the claim, the run's seed and the profile alone. Exact claims draw
+        from the same seeds, so that those that try one kind of case find it in the same shapes:
+        a trainer that compiles for each shape does so once for all of them. The first failure
+        ends the claim. It is not shrunk, since shrinking would select for unlucky seeds.
+        """
         seen: list[object] = []
         failure: Exception | None = None
 
@@ -176,7 +197,7 @@ class Trial:
                 raise
 
         settings = hypothesis.settings(
-            max_examples=math.ceil(examples / len(strata)),
+            max_examples=self._examples_of_stratum,
             database=None,
             deadline=None,
             derandomize=False,
@@ -186,14 +207,17 @@ class Trial:
             print_blob=False,
             verbosity=hypothesis.Verbosity.quiet,
         )
+        shared = () if self.claim.exact else (self.claim.id,)
         for index, stratum in enumerate(strata):
-            seeded = hypothesis.seed(self.seed_of("hypothesis", index))
+            self.turn = index * self._examples_of_stratum - 1
+            seeded = hypothesis.seed(_seed(self.seed, *shared, "hypothesis", index))
             seeded(settings(hypothesis.given(stratum)(body)))()
 
     def _try(self, case: object) -> None:
         """Try one configuration."""
         self.case = case
         self.turn += 1
+        self._combined = 0.0
         self.check_time()
         if self.record is not None:
             self.record.begin()
@@ -208,31 +232,90 @@ class Trial:
                 f"claim {self.claim.id!r} goes on after a decision has ended it: expected "
                 "ClaimFailed and Inconclusive to be let through"
             )
-        self._examples += 1
+        self._examples, self._combined = self._examples + 1, 0.0
         self._earlier.append(case)
 
     def combinations(
-        self, activations: Sequence[str], losses: Sequence[str], dtypes: Sequence[str]
-    ) -> list[tuple[str, str, str]]:
-        """Combinations that the trainer supports: in each example one in `Profile.rotation`.
+        self,
+        activations: Sequence[str],
+        losses: Sequence[str],
+        dtypes: Sequence[str],
+        *,
+        every_dtype: bool = False,
+    ) -> Iterator[Combination]:
+        """The combinations that the trainer supports and that this configuration tries.
 
-        **Raises** `NotApplicable` if it supports none.
+        Over the strata of a claim they are a covering array of `Profile.strength`: see
+        `covering_blocks`. Each round of examples has another one, and all claims the same.
+
+        **Arguments**
+
+        - `activations`, `losses`, `dtypes`: those that the claim is about.
+        - `every_dtype`: try each of the combinations in all dtypes: where a mistake may need a
+          certain dtype beside a certain activation or loss in this kind of configuration.
+
+        **Raises** `NotApplicable` if the trainer supports none.
         """
-        supported = list(self.trainer.supported(activations, losses, dtypes))
-        every = min(self.profile.rotation, len(supported))
-        chosen = supported[self.turn % every :: every]
-        self._planned_combinations = len(chosen)
-        return chosen
+        common = self.trainer.common(activations, losses, dtypes)
+        self._combinations = len(common[0]), len(common[1]), len(common[2])
+        turn, rounds = max(self.turn, 0), self._examples_of_stratum
+        blocks = covering_blocks(
+            self._combinations,
+            self._strata,
+            strength=self.profile.strength,
+            seed=_seed(self.seed, "combinations", turn % rounds),
+        )
+        chosen = [
+            (common[0][i], common[1][j], dtype)
+            for i, j, k in blocks[min(turn // rounds, self._strata - 1)]
+            for dtype in (common[2] if every_dtype else [common[2][k]])
+        ]
+        return self._counted(list(dict.fromkeys(chosen)))
+
+    def _counted(self, combinations: Sequence[Combination]) -> Iterator[Combination]:
+        """The combinations one by one, for `progress`."""
+        self._planned_combinations = len(combinations)
+        for number, combination in enumerate(combinations):
+            self._combined = number / len(combinations)
+            yield combination
 
     def check_time(self) -> None:
-        """**Raises** `Inconclusive` once the claim's share of the profile's time is spent."""
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            raise Inconclusive("its share of the profile's time was spent before a decision")
+        """**Raises** `TimeSpent` once the claim's share of the profile's time is spent."""
+        self.trainer.check_time()
+
+    def _out_of_time(self) -> str:
+        """What was tried in the claim's share of the time, and what it needs."""
+        assert self.share is not None
+        if self.claim.exact:
+            unit, done = "configuration", self._examples + self._combined
+            planned = self._strata * self._examples_of_stratum
+        else:
+            unit, states = "run", self.loop.states.values()
+            least = max((state.minimum_runs for state in states), default=1)
+            done = self._examples * least + max((state.runs for state in states), default=0)
+            planned = self._examples_of_stratum * least
+        progress = Progress(
+            min(done, planned), planned, unit, not self.claim.exact,
+            self.share.elapsed, self.trainer.compiling, self.share.seconds,
+        )  # fmt: skip
+        return out_of_time(self.claim.id, self.profile, progress, self._work_in)
+
+    def _work_in(self, profile: Profile) -> float:
+        """How many times as much the claim tries in another profile, at least."""
+        if not self.claim.exact:
+            return profile.statistical_examples / self.profile.statistical_examples
+        return self._rows_in(profile) / self._rows_in(self.profile)
+
+    def _rows_in(self, profile: Profile) -> int:
+        """Configurations of the exact claim times the combinations that each tries."""
+        blocks = covering_blocks(
+            self._combinations or (1, 1, 1), self._strata, strength=profile.strength
+        )
+        return math.ceil(profile.exact_examples / self._strata) * sum(map(len, blocks))
 
     def seed_of(self, *what: object) -> int:
         """A 32-bit seed: a hash of the run's seed, the claim and `what` (a case, an index, …)."""
-        text = repr((self.seed, self.claim.id, *what))
-        return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")
+        return _seed(self.seed, self.claim.id, *what)
 
     # -- deciding --------------------------------------------------------------------------
 
@@ -383,3 +466,9 @@ class Trial:
         calls = [] if self.record is None else self.record.calls
         options = next((call.options for call in reversed(calls) if "loss" in call.options), {})
         return {key: str(options[key]) for key in ("activation", "loss") if key in options}
+
+
+def _seed(*what: object) -> int:
+    """A hash of `what`, 32 bits."""
+    text = repr(what)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=4).digest(), "big")

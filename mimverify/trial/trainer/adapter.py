@@ -4,21 +4,35 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from itertools import product
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from mimverify.handles import TrainerHandle
-from mimverify.handles.methods import OPERATION_COUNTS
+from mimverify.handles.methods import OPERATION_COUNTS, Arrays, Options
 from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.support.arrays import FloatArray, NumpyArray
 from mimverify.support.validation import canonical
-from mimverify.trial.outcomes import Inconclusive, NotApplicable
+from mimverify.trial.outcomes import NotApplicable
+from mimverify.trial.trainer.call_times import CallTimes, magnitude
+from mimverify.trial.trainer.time_share import TimeShare, TimeSpent
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["STANDARD_ACTIVATIONS", "STANDARD_DTYPES", "STANDARD_LOSSES", "TrainerUnderTrial"]
+__all__ = [
+    "STANDARD_ACTIVATIONS",
+    "STANDARD_DTYPES",
+    "STANDARD_LOSSES",
+    "Combination",
+    "TrainerUnderTrial",
+]
+
+#: Names of activation, loss and dtype.
+Combination: TypeAlias = tuple[str, str, str]
+#: Of a call: its method, arrays and options.
+_Arguments: TypeAlias = tuple[str, Arrays, Options]
 
 #: What a trainer that declares nothing is tested with.
 STANDARD_ACTIVATIONS = (
@@ -34,8 +48,11 @@ class TrainerUnderTrial:
     def __init__(self, handle: TrainerHandle) -> None:
         self.handle = handle
         self.methods = handle.capabilities.methods
-        #: `time.monotonic()` after which no call is begun, or None.
-        self.deadline: float | None = None
+        self._share: TimeShare | None = None
+        self._times = CallTimes()
+        self._known = 0  # signatures known when the share began
+        #: First calls of which it is unknown whether they compiled, one of each size.
+        self._unexplained: dict[tuple[str, int], _Arguments] = {}
         declared = handle.capabilities
         # A trainer is called with its own spelling of a name ("logcosh"), the oracle with ours.
         self._spelling: dict[str, str] = {}
@@ -68,10 +85,19 @@ class TrainerUnderTrial:
 
     def supported(
         self, activations: Sequence[str], losses: Sequence[str], dtypes: Sequence[str]
-    ) -> Iterator[tuple[str, str, str]]:
-        """(activation, loss, dtype) of the given ones that the trainer supports.
+    ) -> Iterator[Combination]:
+        """All (activation, loss, dtype) of the given ones that the trainer supports.
 
         **Raises** `NotApplicable` where there is none.
+        """
+        return product(*self.common(activations, losses, dtypes))
+
+    def common(
+        self, activations: Sequence[str], losses: Sequence[str], dtypes: Sequence[str]
+    ) -> tuple[list[str], list[str], list[str]]:
+        """Those of the given activations, losses and dtypes that the trainer supports.
+
+        **Raises** `NotApplicable` where one of the three has none.
         """
         offers = (
             ("activations", activations, self.activations),
@@ -88,10 +114,33 @@ class TrainerUnderTrial:
                     avoidable=True,
                 )
             common.append(both)
-        for activation in common[0]:
-            for loss in common[1]:
-                for dtype in common[2]:
-                    yield activation, loss, dtype
+        return common[0], common[1], common[2]
+
+    def begin(self, share: TimeShare | None) -> None:
+        """Begin a claim with this share of the time; None for no limit."""
+        self._share, self._known = share, len(self._times)
+        self._unexplained.clear()
+
+    @property
+    def compiling(self) -> float:
+        """Seconds of the claim's time that the trainer spent compiling and that do not count."""
+        seconds = self._times.compiling(self._known)
+        return seconds if self._share is None else self._share.allowed(seconds)
+
+    def check_time(self) -> None:
+        """**Raises** `TimeSpent` once the claim's share of the time is spent.
+
+        Only then it matters whether the first calls were slow or compiled something: they are
+        repeated to find out.
+        """
+        if self._share is None or not self._share.spent(0.0):
+            return
+        while self._share.spent(self.compiling):
+            if not self._unexplained:
+                raise TimeSpent("its share of the profile's time was spent before a decision")
+            _, call = self._unexplained.popitem()
+            if self._times.unexplained(*call):
+                self._timed_call(*call)
 
     def fresh(self, seed: int) -> None:
         """A new trainer whose `random_state`, if it has one, is `seed`."""
@@ -175,10 +224,19 @@ class TrainerUnderTrial:
     def _call(
         self, method: str, arrays: dict[str, FloatArray], options: dict[str, object]
     ) -> NumpyArray | None:
-        if self.deadline is not None and time.monotonic() > self.deadline:
-            raise Inconclusive("its share of the profile's time was spent before a decision")
+        self.check_time()
         spelled = {
             key: self._spelling.get(value, value) if isinstance(value, str) else value
             for key, value in options.items()
         }
-        return self.handle.call(method, arrays, spelled)
+        result = self._timed_call(method, arrays, spelled)
+        if self._share is not None and self._times.unexplained(method, arrays, spelled):
+            place = method, magnitude(arrays, spelled)
+            self._unexplained[place] = method, arrays, spelled
+        return result
+
+    def _timed_call(self, method: str, arrays: Arrays, options: Options) -> NumpyArray | None:
+        began = time.monotonic()
+        result = self.handle.call(method, arrays, options)
+        self._times.observe(method, arrays, options, time.monotonic() - began)
+        return result
