@@ -313,6 +313,12 @@ def test_exit_codes_of_the_gate(tmp_path):
     assert commits.read_text() == ""
 
 
+def test_a_gate_without_an_earlier_ratio_is_not_green(tmp_path):
+    Asv(tmp_path / "first").commit(0, {RATIO: ([0.8, 0.9], None, None)})
+    assert invoke(tmp_path / "first", "--gate").return_value == 3
+    assert invoke(tmp_path / "first").return_value == 0  # shown, without a gate
+
+
 # --- page, text, JSON -------------------------------------------------------------------------
 
 
