@@ -30,8 +30,9 @@ class Call:
 class RecordedTrainer(Closing):
     """A `TrainerHandle` that records the calls on which the next decision rests.
 
-    `calls` are those of the current trainer since the last comparison that passed; `seeds` are
-    the random states of all trainers of the example so far.
+    `calls` are those of the current trainer since the last comparison that passed, `passed` is
+    the last call before them that one passed; `seeds` are the random states of all trainers of
+    the example so far.
 
     **Arguments**
 
@@ -42,15 +43,22 @@ class RecordedTrainer(Closing):
         self._handle = handle
         self._passed = False
         self.calls: list[Call] = []
+        self.passed: Call | None = None
         self.seeds: list[int | None] = []
 
     def begin(self) -> None:
         """Clear the record for a new example."""
-        self.calls, self.seeds, self._passed = [], [], False
+        self._keep_passed()
+        self.calls, self.seeds = [], []
 
     def mark_passed(self) -> None:
         """The calls so far passed a comparison: the next call begins a new record."""
         self._passed = True
+
+    def _keep_passed(self) -> None:
+        if self._passed and self.calls:
+            self.passed = self.calls[-1]
+        self._passed = False
 
     @property
     def deadline(self) -> float | None:
@@ -70,7 +78,8 @@ class RecordedTrainer(Closing):
         return self._handle.capabilities
 
     def fresh(self, random_state: int | None) -> None:
-        self.calls, self._passed = [], False
+        self._keep_passed()
+        self.calls = []
         self.seeds.append(random_state)
         self._handle.fresh(random_state)
 
@@ -81,7 +90,8 @@ class RecordedTrainer(Closing):
         kept = {name: _kept(array) for name, array in arrays.items()}
         result = self._handle.call(method, arrays, options)
         if self._passed:
-            self.calls, self._passed = [], False
+            self._keep_passed()
+            self.calls = []
         self.calls.append(
             Call(method, kept, dict(options), None if result is None else np.array(result))
         )
