@@ -165,7 +165,7 @@ def match(
     - `passed`: a step of the same trainer that was right. Of several rules that fit, those that
       predict it are kept, if there are any.
     """
-    first, later = steps[0], steps[1 : 1 + _LATER]
+    first, later = steps[0], list(steps[1 : 1 + _LATER])
     with np.errstate(all="ignore"):  # what overflows matches nothing
         deviation = _distance(first.got, first.right, first.envelope)
         if not deviation >= CLEAR:
@@ -176,6 +176,7 @@ def match(
             if here:
                 misfit = min(here.values())
                 found.append(Match(rule.name, tuple(here), misfit, 1))
+        later = [step for step in later if _is_finite(step)]
         for step in later:
             found = [still for each in found if (still := _still(step, each)) is not None]
         if passed is not None and len(found) > 1:
@@ -242,6 +243,11 @@ def _still(step: Step, found: Match) -> Match | None:
     if not common and not rule.varies:
         return None
     return replace(found, details=common, steps=found.steps + 1)
+
+
+def _is_finite(step: Step) -> bool:
+    """Whether it can be compared: weights that explode overflow soon after."""
+    return all(np.isfinite(part).all() for part in (step.got, step.right, step.envelope))
 
 
 def _allows(passed: Step, found: Match) -> bool:

@@ -11,7 +11,6 @@ from mimverify.support.arrays import Float64Array
 from mimverify.trial.diagnosis.rule import (
     Prediction,
     changed,
-    labels_for_output,
     rounding,
     rule,
 )
@@ -59,34 +58,12 @@ def accumulated(step: Step) -> Iterator[Prediction]:
 
 @rule("residual of the step before", lasting=True)
 def old_residual(step: Step) -> Iterator[Prediction]:
+    """That of the output before, while σ' is the current one."""
     if step.t:
-        old = step.earlier[-1].slope
-        yield _with_slope(step, old)
-
-
-@rule("output of the step before", lasting=True)
-def old_output(step: Step) -> Iterator[Prediction]:
-    """The residual that of the output before: the derivative σ' is the current one."""
-    if step.t:
-        yield _twice(step, changed(step, y=labels_for_output(step, step.earlier[-1].output)))
-
-
-def _with_slope(step: Step, slope: Float64Array) -> Prediction:
-    """The right step with other residuals l'_i `(n,)`."""
-    gradient = (slope[:, None] * step.back).T @ step.X / len(step.y)
-    weights = step.keep * step.W - step.eta * gradient
-    old = step.earlier[-1]
-    return Prediction(lambda: weights, lambda: 2 * (step.envelope + old.envelope))
-
-
-def _twice(step: Step, prediction: Prediction) -> Prediction:
-    """Its envelope, and that of the step before."""
-    return replace(
-        prediction,
-        allowed=lambda: np.asarray(
-            prediction.allowed() + step.envelope + step.earlier[-1].envelope
-        ),
-    )
+        old = step.earlier[-1]
+        gradient = (old.slope[:, None] * step.back).T @ step.X / len(step.y)
+        weights = step.keep * step.W - step.eta * gradient
+        yield Prediction(lambda: weights, lambda: 2 * (step.envelope + old.envelope))
 
 
 def _drifting(step: Step, a: Float64Array, b: Float64Array) -> Prediction:
@@ -185,6 +162,6 @@ def rate_by_t(step: Step) -> Iterator[Prediction]:
 
 
 RULES = (
-    stale, accumulated, old_residual, old_output, trains_output_weights, trains_biases, trains_all,
+    stale, accumulated, old_residual, trains_output_weights, trains_biases, trains_all,
     overwritten_labels, averaged, rate_by_root, rate_by_t,
 )  # fmt: skip

@@ -93,11 +93,15 @@ def cut(step: Step) -> Iterator[Prediction]:
     for largest in _NORMS:
         if norm > largest:
             yield _with_gradient(step, largest * G, largest * slack).named(f"{largest:g}")
+            torch = largest * norm / (norm + 1e-6)  # its clip_grad_norm_
+            yield _with_gradient(step, torch * G, torch * slack).named(f"{largest:g}")
 
 
 @rule("entries of the gradient cut at {}")
 def entries_cut(step: Step) -> Iterator[Prediction]:
     for largest in _NORMS:
+        if (np.abs(step.gradient) >= largest).all():
+            continue  # its sign
         cut_off = np.clip(step.gradient, -largest, largest)
         yield _with_gradient(step, cut_off, 0 * cut_off).named(f"{largest:g}")
 

@@ -181,7 +181,7 @@ def recovered_counts(step: Step) -> Iterator[Prediction]:
         if np.abs(ratio / unit - counts).max() > _INTEGER or counts.min() < 0:
             continue
         counts /= max(1, np.gcd.reduce(counts.astype(int)))
-        if 0 < counts.sum() <= 2 * n and (counts != 1).any() and not _is_range(counts):
+        if 0 < counts.sum() <= 2 * n and (counts != 1).any() and not _has_a_rule(counts):
             used = f"{int((counts > 0).sum())} of {n} rows used"
             again = ", some of them again" if counts.max() > 1 else ""
             weights = counts * (n / counts.sum())
@@ -189,11 +189,14 @@ def recovered_counts(step: Step) -> Iterator[Prediction]:
             return
 
 
-def _is_range(counts: Float64Array) -> bool:
-    """Whether all rows of a range at one end are used once: there are rules for such."""
+def _has_a_rule(counts: Float64Array) -> bool:
+    """Whether rows of a range at one end, or every second, are used: there are rules for such."""
     used = np.flatnonzero(counts)
-    whole = len(used) == used[-1] - used[0] + 1 and counts.max() == 1
-    return bool(whole and (used[0] == 0 or used[-1] == len(counts) - 1))
+    if counts.max() > 1:
+        return False
+    rows = np.arange(len(counts))
+    ranges = (rows[: len(used)], rows[-len(used) :], rows[::2], rows[1::2])
+    return any(np.array_equal(used, each) for each in ranges)
 
 
 def recovered_slopes(step: Step) -> Float64Array | None:

@@ -5,10 +5,10 @@ so that agreement proves nothing. It is named only where all entries are within 
 
 - the weights, their change or the gradient are float32 numbers, by chance with probability
   ≤ `_CHANCE`; or
-- a simulated float32 pass errs as the trainer does: the cosine of both errors `(m, d)` exceeds
-  `_DEVIATIONS` standard deviations of that with passes whose operations err at random by as
-  much, which have the same dependence between entries. For errors of any other origin that has
-  the probability of a normal tail, 1e-9 for each of the six passes.
+- a simulated float32 pass errs as the trainer does, up to a fraction ε of its error. In k
+  dimensions an error of another origin is so near with probability ≈ ε^k. Entries depend on one
+  another, so that k is not m d: it is 1/mean(cos²) of the angles with passes whose operations
+  err at random by as much, of which `_SURROGATES` are taken, less a margin for their number.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ FLOAT32 = "float32 arithmetic"
 
 _CHANCE = 1e-6
 _ENOUGH = 20  # entries: 2^-20 is ≤ _CHANCE
-_DEVIATIONS, _LEAST_COSINE, _SURROGATES = 6.0, 0.3, 64
+_MOST_LEFT = 0.9  # of an error that is reproduced
+_SURROGATES, _MARGIN = 64, 0.6  # 1 − 0.6 is more than twice the relative deviation √(2/64)
 _LARGEST = 1 << 21  # multiplications of a step that is simulated
 _PASSES = tuple(
-    frozenset(stages.split()) for stages in ("P f R G W", "P f R G", "P", "G", "P G", "P f G")
+    frozenset(stages.split())
+    for stages in ("P b f R G W", "P b f R G", "P", "P b", "G", "P G", "P b G", "P b f G")
 )
 _ARRAYS = ("W", "a", "b", "X", "y")
 
@@ -101,13 +103,17 @@ def _simulated(step: Step) -> bool:
     if step.W.size * len(step.y) > _LARGEST:
         return False
     errors = step.got - step.right
+    size = float(np.linalg.norm(errors))
     rng = np.random.default_rng(0)
-    for parts in _PASSES:
-        cosine = _cosine(errors, _pass(step, parts) - step.right)
-        if cosine < _LEAST_COSINE:
+    for stages in _PASSES:
+        left = float(np.linalg.norm(step.got - _pass(step, stages))) / size
+        if not left < _MOST_LEFT:
             continue
-        others = [_cosine(errors, _pass(step, parts, rng) - step.right) for _ in range(_SURROGATES)]
-        if cosine >= _DEVIATIONS * float(np.sqrt(np.mean(np.square(others)))):
+        others = [
+            _cosine(errors, _pass(step, stages, rng) - step.right) for _ in range(_SURROGATES)
+        ]
+        dimensions = _MARGIN / float(np.mean(np.square(others)))
+        if dimensions * np.log(max(left, 1e-16)) <= np.log(_CHANCE / len(_PASSES)):
             return True
     return False
 
@@ -122,7 +128,7 @@ def _pass(
 ) -> Float64Array:
     """The step with some of its stages in float32, or erring at random by as much as float32.
 
-    The stages: P = X Wᵀ + b, f, R = l' aᵀ ∘ σ'(P), G = RᵀX/n, and W' itself.
+    The stages: P = X Wᵀ, the sum with b, f, R = l' aᵀ ∘ σ'(P), G = RᵀX/n, and W' itself.
     """
 
     def cast(stage: str, *values: Any) -> tuple[Any, ...]:  # of a dtype that the stage decides
@@ -133,8 +139,9 @@ def _pass(
         u = unit_roundoff("float32")
         return tuple(v * (1 + u * rng.uniform(-1, 1, v.shape)) for v in values)
 
-    X, W, b = cast("P", step.X, step.W, step.b)
-    (P,) = cast("f", np.asarray(X @ W.T + b))
+    X, W = cast("P", step.X, step.W)
+    P, b = cast("b", X @ W.T, step.b)
+    (P,) = cast("f", np.asarray(P + b))
     value, a, y = cast("f", step.sigma.value(P), step.a, step.y)
     (slope,) = cast("R", np.asarray(step.psi.derivative(value @ a - y)))
     first, a = cast("R", step.sigma.first(P), step.a)

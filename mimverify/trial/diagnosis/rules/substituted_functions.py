@@ -138,7 +138,7 @@ def residuals_clipped(step: Step) -> Iterator[Prediction]:
     derivative = step.psi.derivative
     residual = np.abs(step.output - step.y).max()
     for limit in LIMITS:
-        if residual > limit:
+        if residual > limit and (step.loss, limit) != ("squared", 1.0):  # the Huber loss
             clipped = with_loss(step, _after(_clip(limit), derivative))
             yield changed(step, loss=clipped).named(f"at ±{limit:g}")
 
@@ -167,6 +167,8 @@ def overflow_as_zero(step: Step) -> Iterator[Prediction]:
 def other_huber(step: Step) -> Iterator[Prediction]:
     if step.loss == "huber":
         for limit in _HUBER_LIMITS:
+            if np.abs(step.output - step.y).max() <= limit:
+                continue  # the squared loss
             yield changed(step, loss=with_loss(step, _clip(limit))).named(f"at {limit:.4g}")
 
 
@@ -174,6 +176,8 @@ def other_huber(step: Step) -> Iterator[Prediction]:
 def smooth_l1(step: Step) -> Iterator[Prediction]:
     if step.loss == "huber":
         for limit in _HUBER_LIMITS:
+            if np.abs(step.output - step.y).min() > limit:
+                continue  # the l1 loss
             smooth = with_loss(step, _after(_divided_by(limit), _clip(1.0)))
             yield changed(step, loss=smooth).named(f"beta = {limit:.4g}")
 
