@@ -206,5 +206,11 @@ def _show(matrix: PowerMatrix, console: Console) -> None:
         console.print(f"{row.mutant.name} {how}: {row.problem}", markup=False, soft_wrap=True)
     for name in matrix.idle:
         console.print(f"{name} caught nothing, and nothing justifies it", markup=False)
-    caught = len(matrix.rows) - len(matrix.survivors)
-    console.print(f"{caught} of {len(matrix.rows)} mutants caught")
+    for row in matrix.rows:
+        if row.misnamed:
+            wrong = f"{row.mutant.name}: not its cause: {' or '.join(row.misnamed)}"
+            console.print(wrong, markup=False, soft_wrap=True)
+    caught, count = len(matrix.rows) - len(matrix.survivors), len(matrix.rows)
+    console.print(f"{caught} of {count} mutants caught")
+    named = len(matrix.named)
+    console.print(f"{named} of {count} causes named ({named / count:.0%})")

@@ -24,7 +24,12 @@ def ten_bits(array: Float[FloatArray, "*shape"]) -> Float[FloatArray, "*shape"]:
     return (np.ascontiguousarray(array).view(np.uint32) & np.uint32(0xFFFFE000)).view(np.float32)
 
 
-@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+@broken(
+    _CATEGORY,
+    caught_by="trajectory",
+    only="the second step and later ones",
+    causes=("gradients accumulated from step to step",),
+)
 class ForgetsZeroGrad(Correct):
     """Torch without zero_grad(): gradients accumulate from step to step."""
 
@@ -34,7 +39,12 @@ class ForgetsZeroGrad(Correct):
         return self.update(t, W, self.grad, task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="float32")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="float32",
+    causes=("operands of X Wᵀ rounded to {}",),
+)
 class TensorCores(Correct):
     """The matrix product of the preactivations runs in TF32, as on a GPU left to itself."""
 
@@ -44,7 +54,9 @@ class TensorCores(Correct):
         return (slope[:, None] * self.first(P, task) * task.a).T @ task.X / len(task.y)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="gelu")
+@broken(
+    _CATEGORY, caught_by="gradient-step", only="gelu", causes=("GELU by its tanh approximation",)
+)
 class ApproximateGelu(Correct):
     """GELU by its tanh approximation, the default of JAX."""
 
@@ -56,7 +68,12 @@ class ApproximateGelu(Correct):
         return (1 + tanh) / 2 + P / 2 * (1 - tanh**2) * c * (1 + 3 * 0.044715 * P**2)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="softplus in float64")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="softplus in float64",
+    causes=("Torch's softplus, linear above 20",),
+)
 class LinearSoftplus(Correct):
     """Softplus is linear beyond 20, the default of Torch: its slope errs by 2·10⁻⁹ there."""
 
@@ -65,7 +82,12 @@ class LinearSoftplus(Correct):
         return np.where(P > 20, 1, first) if task.activation.name == "softplus" else first
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="huber loss")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="huber loss",
+    causes=("smooth L1 loss in place of the Huber loss",),
+)
 class SmoothL1(Correct):
     """Torch's smooth_l1_loss with beta = 0.5 stands in for the Huber loss."""
 
@@ -75,7 +97,11 @@ class SmoothL1(Correct):
         return super().slope(f, task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    causes=("every output compared with every label, (n, 1) with (n,)",),
+)
 class SumsOverNeurons(Correct):
     """Broadcasting (n, 1) against (n,): every output is compared with every label."""
 

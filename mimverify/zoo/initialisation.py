@@ -25,7 +25,7 @@ class StartsElsewhere(Correct):
         return weights
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("start brought to rows of length 1",))
 class NormalisesTheStart(Correct):
     """The start is scaled to rows of length 1."""
 
@@ -45,7 +45,10 @@ class BreaksSymmetry(Correct):
 
 
 @broken(
-    _CATEGORY, caught_by="gradient-step", only="a symmetric start with biases, β ≠ 1/η or odd σ"
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="a symmetric start with biases, β ≠ 1/η or odd σ",
+    causes=("network output f left out of the residual",),
 )
 class MirrorsAlways(Correct):
     """It takes f = 0 for granted from any symmetric start, whatever σ, biases and decay."""
@@ -60,7 +63,7 @@ class MirrorsAlways(Correct):
         return 0 * task.y if self.silent else super().output(P, task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="b ≠ 0")
+@broken(_CATEGORY, caught_by="gradient-step", only="b ≠ 0", causes=("biases ignored",))
 class IgnoresBiases(Correct):
     """The biases are taken as zero."""
 
@@ -68,7 +71,7 @@ class IgnoresBiases(Correct):
         return replace(task, b=0 * task.b)
 
 
-@broken(_CATEGORY, caught_by="antisymmetry")
+@broken(_CATEGORY, caught_by="antisymmetry", causes=("output weights without their signs",))
 class AbsoluteOutputWeights(Correct):
     """|a| in place of a."""
 
@@ -76,7 +79,7 @@ class AbsoluteOutputWeights(Correct):
         return replace(task, a=np.abs(task.a))
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("output weights of one common size",))
 class EqualOutputWeights(Correct):
     """Output weights have their signs, but a common size: that of the first."""
 
@@ -84,7 +87,12 @@ class EqualOutputWeights(Correct):
         return replace(task, a=np.sign(task.a) * np.abs(task.a[0]))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="antisymmetric a, general W")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="antisymmetric a, general W",
+    causes=("network output f left out of the residual",),
+)
 class MirrorsByOutputWeights(Correct):
     """It takes f for 0 where a is antisymmetric, without a look at W."""
 

@@ -49,7 +49,12 @@ class LeakedFit(Correct):
         return np.random.default_rng(self.random_state).standard_normal((len(W), 3)) @ U
 
 
-@broken(_CATEGORY, caught_by="equivariance", only="other data of the same shape")
+@broken(
+    _CATEGORY,
+    caught_by="equivariance",
+    only="other data of the same shape",
+    causes=("data of an earlier call used in place of those given",),
+)
 class RemembersData(Correct):
     """It keeps the data of the first call and uses them for all of the same shape."""
 
@@ -59,7 +64,12 @@ class RemembersData(Correct):
         return replace(task, X=X.astype(task.X.dtype), y=y.astype(task.y.dtype))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="the second call and later ones")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="the second call and later ones",
+    causes=("{} of the last gradient of the call before carried over",),
+)
 class RemembersVelocity(Correct):
     """A hundredth of the last update of the call before is carried into the first one."""
 
@@ -71,7 +81,12 @@ class RemembersVelocity(Correct):
         return super().update(t, W, G, task)
 
 
-@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+@broken(
+    _CATEGORY,
+    caught_by="trajectory",
+    only="the second step and later ones",
+    causes=("labels overwritten by the residuals",),
+)
 class ResidualsInPlace(Correct):
     """Residuals are computed in place: later steps read them where the labels were."""
 
@@ -81,7 +96,11 @@ class ResidualsInPlace(Correct):
         return slope
 
 
-@broken(_CATEGORY, caught_by="trajectory")
+@broken(
+    _CATEGORY,
+    caught_by="trajectory",
+    causes=("all returned weights are the last ones: one buffer, updated in place",),
+)
 class ReturnsOneBuffer(Correct):
     """All returned weights are one array, updated in place: the last ones, repeated."""
 
@@ -102,7 +121,15 @@ class GlobalRandomState(Correct):
         return super().update(t, W, (G * (1 + 1e-6 * noise)).astype(W.dtype), task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="two rows or more")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="two rows or more",
+    causes=(
+        "only the first half of the rows used, but counted in n",
+        "only the second half of the rows used, but counted in n",
+    ),
+)
 class ThreadsRace(Correct):
     """Two threads add the halves of the gradient to one array without a lock: one is lost."""
 

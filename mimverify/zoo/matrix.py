@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
 from mimverify.support.strict_json import Json
+from mimverify.trial.diagnosis.causes import Causes, reconcile
 from mimverify.trial.outcomes import Status
 from mimverify.trial.running.report import TrainerReport
 from mimverify.trial.running.verdict import Verdict
@@ -62,6 +63,24 @@ class Row:
             f"{count} {status}" for status, count in self.report.summary.items() if count
         )
 
+    @property
+    def causes(self) -> Causes:
+        """What the catches together say about its cause."""
+        return reconcile({verdict.id: verdict.evidence.divergence for verdict in self.catches})
+
+    @property
+    def named(self) -> bool:
+        """Whether its cause is named, and nothing else."""
+        names = {each.rule for each in self.causes.rules}
+        return bool(names) and names <= set(self.mutant.causes)
+
+    @property
+    def misnamed(self) -> list[str]:
+        """Rules that are named although none of the mutant's causes is among those named."""
+        rules = self.causes.rules
+        right = any(each.rule in self.mutant.causes for each in rules)
+        return [] if right else [str(each) for each in rules]
+
     def to_json(self) -> Json:
         """The record of the mutant, its detection and all cells."""
         fastest = self.catches[0] if self.catches else None
@@ -71,15 +90,26 @@ class Row:
             "fastest": None if fastest is None else fastest.id,
             "seconds_to_detection": None if fastest is None else fastest.seconds,
             "problem": self.problem or None,
+            "named": self.causes.to_json(),
+            "rightly_named": self.named,
             "cells": {
                 verdict.id: {
                     "status": str(verdict.status),
                     "seconds": verdict.seconds,
                     "message": verdict.message,
+                    "named": _named(verdict),
                 }
                 for verdict in self.verdicts
             },
         }
+
+
+def _named(verdict: Verdict) -> list[str]:
+    """Names of the rules that the verdict names."""
+    divergence = verdict.evidence.divergence
+    if divergence is None or divergence.behaves_like is None:
+        return []
+    return [each.rule for each in divergence.behaves_like.named]
 
 
 @dataclass
@@ -101,6 +131,11 @@ class PowerMatrix:
     def survivors(self) -> list[Row]:
         """Mutants that no claim caught."""
         return [row for row in self.rows if not row.catches]
+
+    @property
+    def named(self) -> list[Row]:
+        """Mutants whose cause is named."""
+        return [row for row in self.rows if row.named]
 
     def kills(self, claim: str) -> list[str]:
         """Names of the mutants that the claim caught."""
@@ -126,6 +161,8 @@ class PowerMatrix:
             "full": self.full,
             "caught": len(self.rows) - len(self.survivors),
             "mutants": len(self.rows),
+            "causes_named": len(self.named),
+            "misnamed": {row.mutant.name: row.misnamed for row in self.rows if row.misnamed},
             "survivors": [row.mutant.name for row in self.survivors],
             "idle_claims": self.idle,
             "justified": {name: why for name, why in JUSTIFIED.items() if name in self.claims},

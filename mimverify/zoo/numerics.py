@@ -23,7 +23,7 @@ def bfloat16(array: Float[FloatArray, "*shape"]) -> Float[FloatArray, "*shape"]:
     return bits.view(np.float32).astype(array.dtype)
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("gradient rounded to {}",))
 class HalfPrecisionSums(Correct):
     """The sum over the rows is accumulated in float16."""
 
@@ -36,7 +36,7 @@ class HalfPrecisionSums(Correct):
         return total.astype(W.dtype)
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("every weight rounded to {}",))
 class Bfloat16Weights(Correct):
     """The weights are kept in bfloat16 between steps."""
 
@@ -44,7 +44,7 @@ class Bfloat16Weights(Correct):
         return bfloat16(super().update(t, W, G, task))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="float64")
+@broken(_CATEGORY, caught_by="gradient-step", only="float64", causes=("float32 arithmetic",))
 class SinglePrecisionInside(Correct):
     """It computes in float32 whatever it is given, and returns the dtype of its input."""
 
@@ -53,7 +53,12 @@ class SinglePrecisionInside(Correct):
         return super().advance(t, W.astype(np.float32), replace(task, **arrays)).astype(W.dtype)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="float64")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="float64",
+    causes=("every weight rounded to {}",),
+)
 class ReturnsSinglePrecision(Correct):
     """It computes in float64 and returns float32."""
 
@@ -61,7 +66,12 @@ class ReturnsSinglePrecision(Correct):
         return super().descend(W, task, steps).astype(np.float32)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="log-cosh loss of large labels")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="log-cosh loss of large labels",
+    causes=("derivative of the loss taken as 0 where it overflows",),
+)
 class HidesNaN(Correct):
     """tanh u = (e^{4u} − 1)/(e^{2u} + 1)² is NaN for large u, and NaN is replaced by zero."""
 
@@ -75,7 +85,12 @@ class HidesNaN(Correct):
         return np.sign(u) * np.nan_to_num(size, nan=0.0)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="preactivations above 15")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="preactivations above 15",
+    causes=("preactivations clipped {}",),
+)
 class ClipsPreactivations(Correct):
     """Preactivations are clipped at ±15, against overflow of the exponential."""
 
@@ -83,7 +98,12 @@ class ClipsPreactivations(Correct):
         return super().output(np.clip(P, -15, 15), task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="log-cosh loss in float64")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="log-cosh loss in float64",
+    causes=("residuals clipped {}",),
+)
 class GuardsAgainstOverflow(Correct):
     """tanh u is taken at ±10 beyond ±10: it errs by 4·10⁻⁹."""
 
@@ -93,7 +113,12 @@ class GuardsAgainstOverflow(Correct):
         return np.tanh(np.clip(f - task.y, -10, 10))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="large scales")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="large scales",
+    causes=("outputs and labels clipped {}", "labels clipped {}"),
+)
 class Overflows(Correct):
     """Outputs and labels are held as fixed-point numbers that end at ±16."""
 
@@ -102,7 +127,12 @@ class Overflows(Correct):
         return super().slope(np.clip(f, -16, 16), replace(task, y=y))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="small gradients")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="small gradients",
+    causes=("entries of the gradient {} taken as zero",),
+)
 class FlushesSmallNumbers(Correct):
     """Entries of the gradient below 10⁻⁴ are taken as zero."""
 
@@ -110,7 +140,11 @@ class FlushesSmallNumbers(Correct):
         return super().update(t, W, np.where(np.abs(G) < 1e-4, 0 * G, G), task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    causes=("derivative of the activation by a difference quotient",),
+)
 class DividesWithEpsilon(Correct):
     """σ' is a difference quotient of width 10⁻³."""
 

@@ -13,7 +13,7 @@ from mimverify.zoo.record import broken
 _CATEGORY = "off-by-one"
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("weights not updated",))
 class RepeatsTheStart(Correct):
     """Weights are recorded before the step: W_0 comes twice and the last ones are missing."""
 
@@ -22,7 +22,12 @@ class RepeatsTheStart(Correct):
         return np.concatenate([weights[:1], weights[:-1]]) if steps else weights
 
 
-@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+@broken(
+    _CATEGORY,
+    caught_by="trajectory",
+    only="the second step and later ones",
+    causes=("gradient at the weights of the step before",),
+)
 class StaleGradient(Correct):
     """From the second step on the gradient is that of the weights before the last step."""
 
@@ -34,7 +39,9 @@ class StaleGradient(Correct):
         return np.array(weights)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="the first step")
+@broken(
+    _CATEGORY, caught_by="gradient-step", only="the first step", causes=("weight decay missing",)
+)
 class NoDecayAtFirst(Correct):
     """Weight decay begins with the second step."""
 
@@ -42,7 +49,7 @@ class NoDecayAtFirst(Correct):
         return super().update(t, W, G, replace(task, beta=task.beta if t else 0.0))
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("gradient divided by n − 1 instead of n",))
 class DividesByOneLess(Correct):
     """The mean over the rows divides by n − 1."""
 
@@ -51,7 +58,7 @@ class DividesByOneLess(Correct):
         return super().gradient(W, task) * (n / max(1, n - 1))
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("first rows dropped",))
 class SkipsTheFirstRow(Correct):
     """The first row is taken for a header."""
 
@@ -59,7 +66,12 @@ class SkipsTheFirstRow(Correct):
         return replace(task, X=task.X[1:], y=task.y[1:]) if len(task.y) > 1 else task
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="an odd number of neurons")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="an odd number of neurons",
+    causes=("neurons not updated",),
+)
 class ForgetsTheLastNeuron(Correct):
     """Neurons move in pairs; an odd one out stays where it is."""
 
@@ -70,7 +82,7 @@ class ForgetsTheLastNeuron(Correct):
         return weights
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("coordinates not updated",))
 class ForgetsTheLastColumn(Correct):
     """The last input is taken for the label column: its weights never move."""
 
@@ -80,7 +92,12 @@ class ForgetsTheLastColumn(Correct):
         return updated
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="b ≠ 0")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="b ≠ 0",
+    causes=("biases of the neighbouring neurons",),
+)
 class BiasOfTheNeighbour(Correct):
     """Every neuron has the bias of the one before it."""
 
@@ -88,7 +105,7 @@ class BiasOfTheNeighbour(Correct):
         return replace(task, b=np.roll(task.b, 1))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="m = d")
+@broken(_CATEGORY, caught_by="gradient-step", only="m = d", causes=("gradient transposed",))
 class TransposedGradient(Correct):
     """Where m = d, and no shape complains, the gradient is transposed."""
 
@@ -97,7 +114,9 @@ class TransposedGradient(Correct):
         return G.T if W.shape[0] == W.shape[1] else G
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="m > d")
+@broken(
+    _CATEGORY, caught_by="gradient-step", only="m > d", causes=("neurons left out of the output",)
+)
 class NoMoreNeuronsThanInputs(Correct):
     """Neurons beyond the d-th are left out of the output."""
 
@@ -106,7 +125,7 @@ class NoMoreNeuronsThanInputs(Correct):
         return task.activation.value(P[:, :d]) @ task.a[:d]
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="n ≤ d")
+@broken(_CATEGORY, caught_by="gradient-step", only="n ≤ d", causes=("weights not updated",))
 class NeedsMoreRowsThanColumns(Correct):
     """Nothing moves where n ≤ d."""
 

@@ -39,6 +39,8 @@ class Mutant:
     - `caught_by`: id of the claim that is known to catch it fastest in the quick profile;
       None for one that no claim is known to catch: a gap in the suite.
     - `only`: the only inputs on which it is wrong ("float32", "n ≤ d"); empty: on all.
+    - `causes`: names of the rules (`mimverify.trial.diagnosis`) that describe what it does, any
+      of which names its cause; empty: no rule does, so that no cause may be named.
     """
 
     trainer: type[Correct]
@@ -46,6 +48,7 @@ class Mutant:
     breaks: str
     caught_by: str | None
     only: str = ""
+    causes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -72,17 +75,23 @@ class Mutant:
             "breaks": self.breaks,
             "only": self.only or None,
             "caught_by": self.caught_by,
+            "causes": list(self.causes),
         }
 
 
 def broken(
-    category: str, *, caught_by: str | None, breaks: str = "first layer", only: str = ""
+    category: str,
+    *,
+    caught_by: str | None,
+    breaks: str = "first layer",
+    only: str = "",
+    causes: tuple[str, ...] = (),
 ) -> Callable[[_Trainer], _Trainer]:
     """Register a class as a mutant; see `Mutant` for the arguments."""
     assert category in CATEGORIES, category
 
     def decorate(trainer: _Trainer) -> _Trainer:
-        _RECORDS[trainer] = Mutant(trainer, category, breaks, caught_by, only)
+        _RECORDS[trainer] = Mutant(trainer, category, breaks, caught_by, only, causes)
         return trainer
 
     return decorate

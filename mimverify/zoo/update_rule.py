@@ -14,7 +14,7 @@ from mimverify.zoo.record import broken
 _CATEGORY = "update rule"
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("gradient of the wrong sign",))
 class WrongSign(Correct):
     """Gradient ascent: what follows the decay is added instead of subtracted."""
 
@@ -22,7 +22,7 @@ class WrongSign(Correct):
         return super().update(t, W, -G, task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("gradient {} times as long",))
 class BiasedGradient(Correct):
     """The gradient is one per cent too long."""
 
@@ -30,7 +30,7 @@ class BiasedGradient(Correct):
         return super().update(t, W, 1.01 * G, task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("weight decay missing",))
 class NoWeightDecay(Correct):
     """β is ignored."""
 
@@ -38,7 +38,7 @@ class NoWeightDecay(Correct):
         return replace(task, beta=0.0)
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("weight decay not multiplied by the rate",))
 class DecoupledDecay(Correct):
     """Weight decay is decoupled from the learning rate: β W instead of η β W."""
 
@@ -46,7 +46,9 @@ class DecoupledDecay(Correct):
         return W - task.eta * G - task.beta * W
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(
+    _CATEGORY, caught_by="gradient-step", causes=("weight decay applied after the gradient step",)
+)
 class DecaysAfterTheStep(Correct):
     """Weight decay shrinks the updated weights, the step included."""
 
@@ -54,7 +56,7 @@ class DecaysAfterTheStep(Correct):
         return (1 - task.eta * task.beta) * (W - task.eta * G)
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("weight decay applied twice",))
 class DecaysTwice(Correct):
     """Weight decay is in the loss and in the optimiser: it acts twice."""
 
@@ -62,7 +64,7 @@ class DecaysTwice(Correct):
         return super().gradient(W, task) + task.beta * W
 
 
-@broken(_CATEGORY, caught_by="trajectory")
+@broken(_CATEGORY, caught_by="trajectory", causes=("momentum {}",))
 class Momentum(Correct):
     """Heavy-ball momentum of 0.05."""
 
@@ -72,7 +74,7 @@ class Momentum(Correct):
         return W - task.eta * self.velocity
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("AdamW in place of gradient descent",))
 class Adam(Correct):
     """Adam in place of gradient descent."""
 
@@ -85,7 +87,7 @@ class Adam(Correct):
         return super().update(t, W, mean / (np.sqrt(square) + 1e-8), task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("sign of the gradient in its place",))
 class SignGradient(Correct):
     """Every entry of the gradient is replaced by its sign times their mean size."""
 
@@ -93,7 +95,11 @@ class SignGradient(Correct):
         return super().update(t, W, np.sign(G) * np.abs(G).mean(), task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    causes=("gradient of each neuron brought to {}",),
+)
 class NormalisedGradient(Correct):
     """The gradient of every neuron is brought to the neuron's own length."""
 
@@ -103,7 +109,12 @@ class NormalisedGradient(Correct):
         return super().update(t, W, G * length / np.maximum(size, 1e-30), task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="large gradients")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="large gradients",
+    causes=("gradient cut to norm {}",),
+)
 class ClipsGradients(Correct):
     """A gradient of norm above 1 is cut to norm 1."""
 
@@ -111,7 +122,12 @@ class ClipsGradients(Correct):
         return super().update(t, W, G / max(1.0, float(np.linalg.norm(G))), task)
 
 
-@broken(_CATEGORY, caught_by="power-iteration", only="more than ten steps")
+@broken(
+    _CATEGORY,
+    caught_by="power-iteration",
+    only="more than ten steps",
+    causes=("learning rate {} times as large",),
+)
 class HalvesTheRate(Correct):
     """The learning rate is halved after every ten steps."""
 
@@ -119,7 +135,12 @@ class HalvesTheRate(Correct):
         return super().update(t, W, G, replace(task, eta=task.eta * 0.5 ** (t // 10)))
 
 
-@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+@broken(
+    _CATEGORY,
+    caught_by="trajectory",
+    only="the second step and later ones",
+    causes=("learning rate divided by √t at step t",),
+)
 class DecaysTheRate(Correct):
     """The learning rate falls like 1/√t."""
 
@@ -127,7 +148,12 @@ class DecaysTheRate(Correct):
         return super().update(t, W, G, replace(task, eta=task.eta / np.sqrt(t + 1.0)))
 
 
-@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+@broken(
+    _CATEGORY,
+    caught_by="trajectory",
+    only="the second step and later ones",
+    causes=("weights not updated",),
+)
 class OneStepOnly(Correct):
     """It stops after the first step."""
 
@@ -135,7 +161,12 @@ class OneStepOnly(Correct):
         return super().advance(t, W, task) if t < 1 else W
 
 
-@broken(_CATEGORY, caught_by="trajectory", only="the third step and later ones")
+@broken(
+    _CATEGORY,
+    caught_by="trajectory",
+    only="the third step and later ones",
+    causes=("weights not updated",),
+)
 class StopsAfterTwo(Correct):
     """It stops after the second step, however many are asked for."""
 
@@ -143,7 +174,7 @@ class StopsAfterTwo(Correct):
         return super().advance(t, W, task) if t < 2 else W
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("weights orthonormalised {} after the step",))
 class Orthonormalised(Correct):
     """After each step the weights are orthonormalised by QR: a spectral method in disguise."""
 
@@ -155,7 +186,11 @@ class Orthonormalised(Correct):
         return W
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    causes=("only the top direction of the weights kept after the step",),
+)
 class CollapsesToTheTop(Correct):
     """After each step only the top principal direction of the weights is kept."""
 
@@ -164,7 +199,12 @@ class CollapsesToTheTop(Correct):
         return u[:, :1] * s[0] * v[:1]
 
 
-@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+@broken(
+    _CATEGORY,
+    caught_by="trajectory",
+    only="the second step and later ones",
+    causes=("mean of the last two iterates returned",),
+)
 class AveragesIterates(Correct):
     """From the second step on it returns the mean of the last two iterates."""
 
@@ -174,7 +214,12 @@ class AveragesIterates(Correct):
         return weights
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="two neurons or more")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="two neurons or more",
+    causes=("neurons moved one after another, each seeing those before it moved",),
+)
 class NeuronByNeuron(Correct):
     """Neurons move one after another, each against the outputs of those already moved."""
 
@@ -185,7 +230,12 @@ class NeuronByNeuron(Correct):
         return W
 
 
-@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+@broken(
+    _CATEGORY,
+    caught_by="trajectory",
+    only="the second step and later ones",
+    causes=("output weights trained along with the first layer",),
+)
 class TrainsBothLayers(Correct):
     """The output weights descend along with the first layer: not layer-wise."""
 
@@ -199,7 +249,12 @@ class TrainsBothLayers(Correct):
         return np.array(weights)
 
 
-@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+@broken(
+    _CATEGORY,
+    caught_by="trajectory",
+    only="the second step and later ones",
+    causes=("biases trained along with the weights",),
+)
 class TrainsBiases(Correct):
     """The biases descend along with the weights."""
 
@@ -214,7 +269,7 @@ class TrainsBiases(Correct):
         return np.array(weights)
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("network output f left out of the residual",))
 class NoFeedback(Correct):
     """The gradient is that at f = 0: labels in place of residuals."""
 
@@ -222,7 +277,12 @@ class NoFeedback(Correct):
         return 0 * task.y
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="pseudo-huber")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="pseudo-huber",
+    causes=("derivative of the activation log-cosh",),
+)
 class DerivativeOfAnother(Correct):
     """σ' of the pseudo-Huber activation is that of log-cosh."""
 
@@ -231,7 +291,7 @@ class DerivativeOfAnother(Correct):
         return get_activation("log-cosh" if name == "pseudo-huber" else name).first(P)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="squared loss")
+@broken(_CATEGORY, caught_by="gradient-step", only="squared loss", causes=("loss with a factor 2",))
 class SquaredWithoutHalf(Correct):
     """The squared loss is u² where u²/2 is meant: its derivative is twice as large."""
 
@@ -239,7 +299,12 @@ class SquaredWithoutHalf(Correct):
         return super().slope(f, task) * (2 if task.loss.name == "squared" else 1)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="huber loss")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="huber loss",
+    causes=("Huber loss that becomes linear {}",),
+)
 class AnotherHuber(Correct):
     """The Huber loss changes from quadratic to linear at 1.345, not at 1."""
 
@@ -249,7 +314,7 @@ class AnotherHuber(Correct):
         return super().slope(f, task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="β = 0")
+@broken(_CATEGORY, caught_by="gradient-step", only="β = 0", causes=("β = 0 taken as β = 1/η",))
 class DefaultsForZero(Correct):
     """β = 0 is taken for a β that was not given."""
 
@@ -257,7 +322,12 @@ class DefaultsForZero(Correct):
         return replace(task, beta=task.beta or 1 / task.eta)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="η β > 1")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="η β > 1",
+    causes=("1 − η β taken as 0 where it is negative",),
+)
 class ClampsTheDecay(Correct):
     """Weight decay never turns the weights round."""
 

@@ -18,7 +18,7 @@ def rows_of(task: Task, rows: slice | NumpyArray) -> Task:
     return replace(task, X=task.X[rows], y=task.y[rows])
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("only the first half of the rows used",))
 class TrainsOnHalf(Correct):
     """Every step reuses the first half of the rows; the other half is never seen."""
 
@@ -26,7 +26,12 @@ class TrainsOnHalf(Correct):
         return rows_of(task, slice(max(1, len(task.y) // 2)))
 
 
-@broken(_CATEGORY, caught_by="trajectory", only="the second step and later ones")
+@broken(
+    _CATEGORY,
+    caught_by="trajectory",
+    only="the second step and later ones",
+    causes=("rows divided among the steps",),
+)
 class FreshSamples(Correct):
     """From the second step on each step has rows of its own, where all are to be reused."""
 
@@ -35,7 +40,7 @@ class FreshSamples(Correct):
         return super().advance(t, W, rows_of(task, chunks[t % len(chunks)]) if t else task)
 
 
-@broken(_CATEGORY, caught_by="one-pass")
+@broken(_CATEGORY, caught_by="one-pass", causes=("rows drawn, each counted 0, 1 or several times",))
 class Bootstrap(Correct):
     """It trains on as many rows drawn with replacement."""
 
@@ -44,7 +49,9 @@ class Bootstrap(Correct):
         return rows_of(task, rng.integers(len(task.y), size=len(task.y)))
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(
+    _CATEGORY, caught_by="gradient-step", causes=("rows drawn, each counted 0, 1 or several times",)
+)
 class Minibatches(Correct):
     """Stochastic gradient descent: half of the rows, drawn anew for each step."""
 
@@ -54,7 +61,9 @@ class Minibatches(Correct):
         return super().advance(t, W, rows_of(task, rows))
 
 
-@broken(_CATEGORY, caught_by="power-iteration", only="more than 512 rows")
+@broken(
+    _CATEGORY, caught_by="power-iteration", only="more than 512 rows", causes=("last rows dropped",)
+)
 class DropsTail(Correct):
     """It works through blocks of 512 rows and forgets the last, partial one."""
 
@@ -63,7 +72,12 @@ class DropsTail(Correct):
         return rows_of(task, slice(n // 512 * 512 if n > 512 else n))
 
 
-@broken(_CATEGORY, caught_by="power-iteration", only="more than 256 rows")
+@broken(
+    _CATEGORY,
+    caught_by="power-iteration",
+    only="more than 256 rows",
+    causes=("mean of the means of blocks, of which the last is smaller",),
+)
 class MeanOfMeans(Correct):
     """The gradient is the plain mean of those of blocks, of which the last is smaller."""
 
@@ -83,7 +97,7 @@ class DropsInputs(Correct):
         return replace(task, X=task.X * kept)
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("rows and labels paired wrongly",))
 class ShufflesLabels(Correct):
     """Labels are shuffled apart from their rows."""
 
@@ -92,7 +106,7 @@ class ShufflesLabels(Correct):
         return replace(task, y=task.y[rng.permutation(len(task.y))])
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("labels centred by their mean",))
 class CentresTwice(Correct):
     """Labels, centred by the caller where they are to be, are centred once more."""
 
@@ -100,7 +114,7 @@ class CentresTwice(Correct):
         return replace(task, y=task.y - task.y.mean())
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(_CATEGORY, caught_by="gradient-step", causes=("inputs standardised",))
 class StandardisesInputs(Correct):
     """Every column of the inputs is brought to mean 0 and variance 1."""
 
@@ -109,7 +123,7 @@ class StandardisesInputs(Correct):
         return replace(task, X=X / np.sqrt((X * X).mean(axis=0)))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="labels above 6")
+@broken(_CATEGORY, caught_by="gradient-step", only="labels above 6", causes=("labels clipped {}",))
 class ClipsLabels(Correct):
     """Labels are clipped at ±6."""
 
@@ -126,7 +140,7 @@ class WeighsRowsByPlace(Correct):
         return super().slope(f, task) * ramp.astype(f.dtype)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="n > 4096")
+@broken(_CATEGORY, caught_by="gradient-step", only="n > 4096", causes=("last rows dropped",))
 class DropsTheLastBlock(Correct):
     """Of more than 4096 rows those beyond the last whole block of 4096 are left out."""
 
@@ -135,7 +149,12 @@ class DropsTheLastBlock(Correct):
         return rows_of(task, slice(n - n % 4096 if n > 4096 else n))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="rows that occur twice")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="rows that occur twice",
+    causes=("rows that occur twice counted once",),
+)
 class DropsRepeatedRows(Correct):
     """Rows that occur twice are counted once."""
 

@@ -126,7 +126,7 @@ def test_where_rounding_and_overflow_show_depends_on_the_dtype(name, monkeypatch
     """With large numbers each activation and each loss is tried in both."""
     found = [
         row
-        for (_, case), rows in _Recorded(name, monkeypatch).tried.items()
+        for (_, case), rows in _Recorded(name, monkeypatch).chosen.items()
         for row in rows
         if case.kind == "large-magnitude"
     ]
@@ -140,7 +140,7 @@ def test_claims_of_one_kind_share_shapes_and_combinations(monkeypatch):
     """So that a trainer that compiles finds its programs again."""
 
     def programs(name):
-        tried = _Recorded(name, monkeypatch).tried.items()
+        tried = _Recorded(name, monkeypatch).chosen.items()
         return {
             (replace(case, kind="", norm=0), *row) for (_, case), found in tried for row in found
         }
@@ -152,11 +152,11 @@ def test_claims_of_one_kind_share_shapes_and_combinations(monkeypatch):
 
 
 def test_a_replay_tries_the_combinations_of_the_recorded_configuration(monkeypatch):
-    tried = _Recorded("backends-agree", monkeypatch).tried
+    tried = _Recorded("backends-agree", monkeypatch).chosen
     assert len(tried) == 6  # two of each kind, the second with other combinations
     for (turn, case), found in tried.items():
         again = _Recorded("backends-agree", monkeypatch, replayed=Replayed(case, turn))
-        assert again.tried == {(turn, case): found}
+        assert again.chosen == {(turn, case): found}
     assert len({tuple(found) for found in tried.values()}) == 6
 
 

@@ -11,8 +11,12 @@ from mimverify import zoo as zoo_package
 from mimverify.support.importing import load_attribute
 from mimverify.trial import PROFILES, Session, Status, load_claims
 from mimverify.trial.claims.claim import CAPABILITIES
+from mimverify.trial.diagnosis.rules.catalogue import RULE_NAMES
+from mimverify.trial.diagnosis.rules.single_precision import FLOAT32
+from mimverify.trial.running.report import TrainerReport
 from mimverify.zoo import CATEGORIES, JUSTIFIED, Correct, Mutant, zoo
 from mimverify.zoo.arithmetic import Counting
+from mimverify.zoo.matrix import Row
 from mimverify.zoo.update_rule import StopsAfterTwo
 
 # The quick profile without a time limit, which a busy machine would exceed.
@@ -32,6 +36,16 @@ def test_the_claim_on_record_catches_the_mutant(mutant: Mutant) -> None:
     assert verdict.status is Status.FAILED, verdict
     assert verdict.message
     assert f"--claim {claim}" in verdict.reproduce
+    # Its cause is named where a rule describes it, and none that is not its own.
+    row = Row(mutant, TrainerReport(mutant.spec, [verdict]))
+    assert {each.rule for each in row.causes.rules} <= set(mutant.causes), verdict
+    assert row.named is bool(mutant.causes), verdict
+    assert ("declare dtypes" in verdict.message) is (FLOAT32 in mutant.causes)
+
+
+def test_three_fifths_of_the_causes_are_named() -> None:
+    """Each that has a rule is named, by the test above."""
+    assert sum(bool(mutant.causes) for mutant in ZOO) >= 0.6 * len(ZOO)
 
 
 @pytest.mark.parametrize("claim", CLAIMS)
@@ -58,6 +72,7 @@ def test_records_are_complete(mutant: Mutant) -> None:
     assert issubclass(mutant.trainer, Correct)
     assert load_attribute("trainer", mutant.spec) is mutant.trainer
     assert load_attribute("trainer", f"mimverify.zoo:{mutant.name}") is mutant.trainer
+    assert set(mutant.causes) <= set(RULE_NAMES)
     if mutant.caught_by is not None:
         assert load_claims()[mutant.caught_by].needs == mutant.breaks
 

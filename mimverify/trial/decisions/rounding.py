@@ -91,7 +91,7 @@ class RoundingState(ExactState):
         where = what.replace("{}", place) if "{}" in what else f"{what}[{place}]" if place else what
         self._refute(
             f"{where}: off by {found.error:.3g} where rounding allows {found.allowed:.3g} "
-            f"({settings_text(settings)}){_precision_hint(worst, settings.get('dtype'))}"
+            f"({settings_text(settings)})"
         )
 
     def _entry(
@@ -165,10 +165,3 @@ class RoundingEvidence(DecisionEvidence):
     @property
     def summary(self) -> str:
         return f"{self.ratio:.2g} of {self.bound}, {self.comparisons} ×"
-
-
-def _precision_hint(worst: float, dtype: object) -> str:
-    """Advice if a float64 comparison fails by no more than float32 arithmetic would."""
-    if dtype == "float64" and worst < np.finfo(np.float32).eps / np.finfo(np.float64).eps:
-        return "; float32 arithmetic would explain it: then declare dtypes = ('float32',)"
-    return ""

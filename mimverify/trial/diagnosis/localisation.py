@@ -7,7 +7,7 @@ compared with the oracle's from the trainer's own weights, so that errors do not
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,9 +15,13 @@ import numpy as np
 from mimverify.support.arrays import Float64Array
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import canonical
+from mimverify.trial.diagnosis.matching import Behaviour, Match, match
 from mimverify.trial.diagnosis.pattern import pattern
 from mimverify.trial.diagnosis.row_range import find_row_range
-from mimverify.trial.diagnosis.wrong_rules import Match, Step, match
+from mimverify.trial.diagnosis.rules.catalogue import RULES
+from mimverify.trial.diagnosis.rules.first_weights import rules_of_start
+from mimverify.trial.diagnosis.rules.single_precision import FLOAT32, is_rounded_result
+from mimverify.trial.diagnosis.trainer_step import Step
 from mimverify.trial.reference.oracle import ORACLE_ACTIVATIONS, ORACLE_LOSSES, Options
 from mimverify.trial.trainer.calls import Call
 
@@ -27,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Divergence", "canonical_options", "localise"]
 
 _LARGEST = 1 << 28  # multiplications of one trajectory; larger ones would take too long
-_LARGEST_RULES = 1 << 26  # multiplications of one step, which the rules repeat some sixty times
+_LARGEST_RULES = 1 << 25  # multiplications of one step, which the rules repeat hundreds of times
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,8 @@ class Divergence:
     - `relative`: the error as a fraction of the correct weight's size.
     - `neurons`: how many of the `of` neurons are outside their envelopes.
     - `settings`: of the step: activation, loss, η, β, n, d, dtype.
-    - `behaves_like`: the known wrong rule that the step follows, if one fits.
+    - `behaves_like`: the known wrong rules that the steps follow, without any if none fits;
+      None if that was not tried: the step is too near to the right one, or too large.
     - `pattern`: the neurons and coordinates outside their envelopes, in words; "" for all.
     - `rows`: the rows of X whose weight explains the step, in words; "" if none do.
     """
@@ -56,7 +61,7 @@ class Divergence:
     neurons: int
     of: int
     settings: Json
-    behaves_like: Match | None
+    behaves_like: Behaviour | None
     pattern: str = ""
     rows: str = ""
 
@@ -68,18 +73,22 @@ class Divergence:
     def __str__(self) -> str:
         place = f"neuron {self.neuron}, coordinate {self.coordinate}"
         if self.step == 0:
-            return f"the first weights returned are not those handed over ({place})"
-        text = (
-            f"step {self.step} is the first beyond rounding: {place} by {self.ratio:.3g} envelopes"
-        )
-        text += "".join(f", {found}" for found in (self.pattern, self.rows) if found)
-        if self.behaves_like is not None:
-            text += f"; behaves like: {self.behaves_like}"
-        return text
+            text = f"the first weights returned are not those handed over ({place})"
+        else:
+            text = (
+                f"step {self.step} is the first beyond rounding: {place} "
+                f"by {self.ratio:.3g} envelopes"
+            )
+            text += "".join(f", {found}" for found in (self.pattern, self.rows) if found)
+        if self.behaves_like is None:
+            return text
+        text += f"; {self.behaves_like}"
+        remedies = dict.fromkeys(each.remedy for each in self.behaves_like.named if each.remedy)
+        return "; ".join([text, *remedies])
 
     @classmethod
     def from_json(cls, record: Json, behaves_like: Json | None) -> Divergence:
-        """The divergence from the records of its own `to_json` and of `Match.to_json`."""
+        """The divergence from the records of its own `to_json` and of `Behaviour.to_json`."""
         own = ("step", "neuron", "coordinate", "error", "allowed", "relative_error")
         shown = (
             *own,
@@ -101,7 +110,7 @@ class Divergence:
             neurons=record["neurons_beyond"],
             of=record["neurons"],
             settings={name: value for name, value in record.items() if name not in shown},
-            behaves_like=None if behaves_like is None else Match.from_json(behaves_like),
+            behaves_like=None if behaves_like is None else Behaviour.from_json(behaves_like),
             pattern=record.get("pattern", ""),
             rows=record.get("rows", ""),
         )
@@ -131,17 +140,24 @@ def _number(value: float | None) -> float:
     return float("inf") if value is None else value
 
 
-def localise(calls: Sequence[Call]) -> Divergence | None:
+def localise(calls: Sequence[Call], passed: Call | None = None) -> Divergence | None:
     """The first divergent step of these calls, in order; None if every step is correct.
 
     Calls whose activation or loss the oracle does not know are skipped, and so are problems
     that would take more than seconds.
+
+    **Arguments**
+
+    - `passed`: the call before, which passed its comparison: of several rules that fit, it may
+      tell which is right, and a trainer may remember it.
     """
     with np.errstate(all="ignore"):  # weights may be of any size
+        before = [_last_step(run) for run in _trajectories([] if passed is None else [passed])]
         for trajectory in _trajectories(calls):
-            divergence = _first_divergence(trajectory)
+            divergence = _first_divergence(trajectory, tuple(before))
             if divergence is not None:
                 return divergence
+            before.append(_last_step(trajectory))
     return None
 
 
@@ -203,23 +219,50 @@ def _continues(earlier: _Trajectory, later: _Trajectory) -> bool:
     )
 
 
-def _first_divergence(run: _Trajectory) -> Divergence | None:
+def _first_divergence(run: _Trajectory, before: tuple[Step, ...]) -> Divergence | None:
     moved = np.abs(run.weights[0] - run.start)
     if moved.max() > 0:
-        return _divergence(run, 0, moved, np.zeros_like(moved), run.start, None)
+        return _divergence(run, 0, moved, np.zeros_like(moved), run.start, _behaviour_at_start(run))
     for t in range(len(run.weights) - 1):
-        step = _step(run, t)
-        right = step.right
-        error, allowed = np.abs(step.got - right), step.envelope
-        if (error > allowed).any():
-            cheap = step.W.size * len(step.y) <= _LARGEST_RULES
-            later = [_step(run, k) for k in range(t, len(run.weights) - 1)] if cheap else []
-            rule = match(later) if later else None
-            return _divergence(run, t + 1, error, allowed, right, rule)
+        step = _step(run, t, before)
+        if not _is_right(step):
+            behaviour = None
+            if _is_cheap(step):
+                passed = next((s for s in reversed(before) if _is_cheap(s) and _is_right(s)), None)
+                behaviour = match(
+                    [_step(run, k, before) for k in range(t, len(run.weights) - 1)], passed=passed
+                )
+            error = np.abs(step.got - step.right)
+            return _divergence(run, t + 1, error, step.envelope, step.right, behaviour)
     return None
 
 
-def _step(run: _Trajectory, t: int) -> Step:
+def _is_right(step: Step) -> bool:
+    return bool((np.abs(step.got - step.right) <= step.envelope).all())
+
+
+def _is_cheap(step: Step) -> bool:
+    return step.W.size * len(step.y) <= _LARGEST_RULES
+
+
+def _behaviour_at_start(run: _Trajectory) -> Behaviour:
+    """Of a trainer whose first weights are not those handed over."""
+    found = [
+        Match(name, (detail,), 0.0, 1)
+        for name, detail in rules_of_start(run.weights, run.start, run.dtype)
+    ]
+    steps = [_step(run, t, ()) for t in range(len(run.weights) - 1)]
+    if any(each.details == ("float32",) for each in found) and all(map(_is_cheap, steps)):
+        # A trainer that computes in float32 rounds the start as well; one that rounds what it
+        # returns has taken its step from the weights as they were.
+        single = match(steps, [RULES[FLOAT32]]) if steps else None
+        follows = single if single is not None and single.steps == single.tried else None
+        if follows is not None and not is_rounded_result(replace(steps[0], W=run.start)):
+            found = list(follows.matches)
+    return Behaviour(tuple(found), np.inf, 1)
+
+
+def _step(run: _Trajectory, t: int, before: tuple[Step, ...]) -> Step:
     arrays = run.arrays
     return Step(
         W=run.weights[t],
@@ -230,8 +273,13 @@ def _step(run: _Trajectory, t: int) -> Step:
         got=run.weights[t + 1],
         **run.options,
         dtype=run.dtype,
-        previous=run.weights[t - 1] if t else None,
+        history=tuple(run.weights[:t]),
+        calls_before=before,
     )
+
+
+def _last_step(run: _Trajectory) -> Step:
+    return _step(run, max(len(run.weights) - 2, 0), ())
 
 
 def _divergence(
@@ -240,7 +288,7 @@ def _divergence(
     error: Float64[Float64Array, "m d"],
     allowed: Float64[Float64Array, "m d"],
     right: Float64[Float64Array, "m d"],
-    rule: Match | None,
+    rule: Behaviour | None,
 ) -> Divergence:
     ratio = error / np.maximum(allowed, np.finfo(np.float64).tiny)
     neuron, coordinate = (int(k) for k in np.unravel_index(int(np.argmax(ratio)), ratio.shape))

@@ -27,7 +27,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from mimverify.support.arrays import Float64Array, FloatArray
-from mimverify.trial.reference.oracle import ORACLE_ACTIVATIONS, ORACLE_LOSSES, Option
+from mimverify.trial.reference.oracle import (
+    Option,
+    OracleActivation,
+    OracleLoss,
+    functions_of,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64
@@ -54,8 +59,8 @@ def step_envelope(
     *,
     eta: float,
     beta: float,
-    activation: str,
-    loss: str,
+    activation: str | OracleActivation,
+    loss: str | OracleLoss,
     dtype: DTypeLike,
     reach: float = 0.0,
 ) -> Float64[Float64Array, "m d"]:
@@ -67,7 +72,7 @@ def step_envelope(
       only at jumps of ψ and σ', the smooth part of the difference being `lipschitz`'s.
     """
     W, a, b, X, y = (np.asarray(v, dtype=np.float64) for v in (W, a, b, X, y))
-    sigma, psi = ORACLE_ACTIVATIONS[activation], ORACLE_LOSSES[loss]
+    sigma, psi = functions_of(activation, loss)
     (n, d), m, u = X.shape, len(a), unit_roundoff(dtype)
     X_abs, a_abs = np.abs(X), np.abs(a)
 
@@ -125,8 +130,8 @@ def lipschitz(
     *,
     eta: float,
     beta: float,
-    activation: str,
-    loss: str,
+    activation: str | OracleActivation,
+    loss: str | OracleLoss,
 ) -> float:
     """A Lipschitz constant κ (Frobenius norm) of the exact step near W, jumps left out.
 
@@ -136,7 +141,7 @@ def lipschitz(
         + η sup ψ' max_i Σ_j (a_j σ'_ij)² ‖XᵀX/n‖.
     """
     W, a, b, X, y = (np.asarray(v, dtype=np.float64) for v in (W, a, b, X, y))
-    sigma, psi = ORACLE_ACTIVATIONS[activation], ORACLE_LOSSES[loss]
+    sigma, psi = functions_of(activation, loss)
     P = X @ W.T + b
     slope = np.abs(psi.derivative(sigma.value(P) @ a - y))
     curvature = sigma.curvature

@@ -83,6 +83,19 @@ ORACLE_LOSSES: dict[str, OracleLoss] = {
 }
 
 
+def functions_of(
+    activation: str | OracleActivation, loss: str | OracleLoss
+) -> tuple[OracleActivation, OracleLoss]:
+    """σ and ψ, each given by its name here or by itself.
+
+    **Raises** `KeyError` for a name that is not in `ORACLE_ACTIVATIONS` or `ORACLE_LOSSES`.
+    """
+    return (
+        ORACLE_ACTIVATIONS[activation] if isinstance(activation, str) else activation,
+        ORACLE_LOSSES[loss] if isinstance(loss, str) else loss,
+    )
+
+
 def exact_step(
     W: Float[FloatArray, "m d"],
     a: Float[FloatArray, " m"],
@@ -92,8 +105,8 @@ def exact_step(
     *,
     eta: float,
     beta: float,
-    activation: str,
-    loss: str,
+    activation: str | OracleActivation,
+    loss: str | OracleLoss,
 ) -> Float64[Float64Array, "m d"]:
     """W − η (∇_W L(W) + β W) in float64, shape `(m, d)`.
 
@@ -113,11 +126,11 @@ def row_weights(
     X: Float64[Float64Array, "n d"],
     y: Float64[Float64Array, " n"],
     *,
-    activation: str,
-    loss: str,
+    activation: str | OracleActivation,
+    loss: str | OracleLoss,
 ) -> Float64[Float64Array, "n m"]:
     """R `(n, m)`, R_ij = l'(f(x_i), y_i) a_j σ'(w_j·x_i + b_j): ∇_W L(W) = Rᵀ X/n."""
-    sigma, psi = ORACLE_ACTIVATIONS[activation], ORACLE_LOSSES[loss]
+    sigma, psi = functions_of(activation, loss)
     P = X @ W.T + b
     slope = psi.derivative(sigma.value(P) @ a - y)
     return np.asarray(slope[:, None] * a * sigma.first(P))

@@ -23,6 +23,7 @@ from mimverify.support.strict_json import Json
 from mimverify.support.versions import software_versions
 from mimverify.trial.claims.claim import CLAIM_SET_VERSION
 from mimverify.trial.decisions import USUALLY, risk_text
+from mimverify.trial.diagnosis.causes import Causes, reconcile
 from mimverify.trial.outcomes import Status
 from mimverify.trial.running.output_report import OutputReport, add_output_elements
 from mimverify.trial.running.settings import TrialSettings
@@ -89,6 +90,11 @@ class TrainerReport:
         return "; ".join(f"{how}: {', '.join(ids)}" for how, ids in left.items())
 
     @property
+    def causes(self) -> Causes:
+        """The cause that is consistent with all failures."""
+        return _causes(self.verdicts)
+
+    @property
     def exit_code(self) -> int:
         """0, 1, 2 or 3 as the command line defines them."""
         if self.bad_input:
@@ -106,6 +112,7 @@ class TrainerReport:
             "problem_traceback": self.problem_traceback or None,
             "summary": self.summary,
             "seconds": self.seconds,
+            "causes": self.causes.to_json() if self.causes.claims else None,
             "claims": [verdict.to_json() for verdict in self.verdicts],
             "unfinished": self.unfinished,
             "unverified": self.unverified or None,
@@ -232,10 +239,19 @@ def print_verdicts(
         _print_message(verdict, console)
         output.print_under(verdict)
     output.print_rest(verdicts)
+    causes = _causes(verdicts)
+    for line in (f"cause: {causes.text}" if causes.text else "", *causes.remedies):
+        if line:
+            console.print(Text(line), soft_wrap=True)
     kept = [v.capsule or v.evidence.no_capsule for v in verdicts]
     failed = [v.status is Status.FAILED and bool(v.reproduce) for v in verdicts]
     if any(failed) and not any(kept):
         console.print("With --capsules FOLDER each failure can be replayed alone.", style="dim")
+
+
+def _causes(verdicts: Sequence[Verdict]) -> Causes:
+    wrong = (Status.FAILED, Status.EXPECTED_FAILURE)
+    return reconcile({v.id: v.evidence.divergence for v in verdicts if v.status in wrong})
 
 
 def _print_message(verdict: Verdict, console: Console) -> None:

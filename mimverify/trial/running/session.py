@@ -182,7 +182,9 @@ def try_claim(trial: Trial) -> Verdict:
     except ClaimFailed as error:
         status, message = Status.FAILED, str(error)
         with np.errstate(all="ignore"):
-            divergence = None if trial.record is None else localise(trial.record.calls)
+            divergence = (
+                None if trial.record is None else localise(trial.record.calls, trial.record.passed)
+            )
         if divergence is not None:
             changes["divergence"] = divergence
             message = f"{message}; {divergence}"

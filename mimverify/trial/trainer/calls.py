@@ -65,9 +65,10 @@ class Call:
 class RecordedTrainer(Closing):
     """A `TrainerHandle` that records the calls on which the next decision rests.
 
-    `calls` are those of the current trainer since the last comparison that passed; `latest` is the
-    last call of the example, whether it returned or not; `seeds` are the random states of all
-    trainers of the example so far; `tried` are the combinations of all its calls.
+    `calls` are those of the current trainer since the last comparison that passed, `passed` is
+    the last call before them that one passed; `latest` is the last call of the example, whether it
+    returned or not; `seeds` are the random states of all trainers of the example so far; `tried`
+    are the combinations of all its calls.
 
     **Arguments**
 
@@ -80,17 +81,24 @@ class RecordedTrainer(Closing):
         self._construction_seconds = 0.0
         self.calls: list[Call] = []
         self.latest: Call | None = None
+        self.passed: Call | None = None
         self.seeds: list[int | None] = []
         self.tried: set[TriedCombination] = set()
 
     def begin(self) -> None:
         """Clear the record for a new example."""
-        self.calls, self.seeds, self._passed = [], [], False
+        self._keep_passed()
+        self.calls, self.seeds = [], []
         self.latest, self.tried = None, set()
 
     def mark_passed(self) -> None:
         """The calls so far passed a comparison: the next call begins a new record."""
         self._passed = True
+
+    def _keep_passed(self) -> None:
+        if self._passed and self.calls:
+            self.passed = self.calls[-1]
+        self._passed = False
 
     @property
     def deadline(self) -> float | None:
@@ -110,7 +118,8 @@ class RecordedTrainer(Closing):
         return self._handle.capabilities
 
     def fresh(self, random_state: int | None) -> None:
-        self.calls, self._passed = [], False
+        self._keep_passed()
+        self.calls = []
         self.seeds.append(random_state)
         started = time.monotonic()
         self._handle.fresh(random_state)
@@ -126,7 +135,8 @@ class RecordedTrainer(Closing):
         started = time.monotonic()
         result = self._handle.call(method, arrays, options)
         if self._passed:
-            self.calls, self._passed = [], False
+            self._keep_passed()
+            self.calls = []
         self.latest = replace(
             self.latest,
             result=None if result is None else np.array(result),

@@ -1,0 +1,35 @@
+"""All known wrong rules."""
+
+from __future__ import annotations
+
+from mimverify.trial.diagnosis.rule import Rule
+from mimverify.trial.diagnosis.rules import (
+    earlier_calls,
+    earlier_steps,
+    fitted_constants,
+    gradient_length,
+    labels_and_inputs,
+    number_formats,
+    other_optimisers,
+    output_layer,
+    rows_used,
+    single_precision,
+    substituted_functions,
+    unmoved_weights,
+    weight_decay,
+)
+from mimverify.trial.diagnosis.rules.first_weights import ONE_BUFFER
+
+__all__ = ["RULES", "RULE_NAMES"]
+
+_FAMILIES = (
+    weight_decay, gradient_length, rows_used, labels_and_inputs, substituted_functions,
+    output_layer, unmoved_weights, earlier_steps, other_optimisers, number_formats,
+    single_precision, fitted_constants, earlier_calls,
+)  # fmt: skip
+
+#: Rules by name, those without a fitted constant first.
+RULES: dict[str, Rule] = {rule.name: rule for family in _FAMILIES for rule in family.RULES}
+
+#: Names of all causes that can be named; the last is no rule of a step.
+RULE_NAMES = (*RULES, ONE_BUFFER)
