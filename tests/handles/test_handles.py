@@ -525,7 +525,7 @@ def test_exceptions_are_reported_on_one_line(cue: str, expected: str) -> None:
     trainer = new_trainer(load_source("stub_trainers:Scripted"))
     given = arrays(*SIGNATURES["step"].arrays)
     message = refusal("raised", call, trainer, "step", given, {**PHYSICS, "activation": cue})
-    assert re.fullmatch(rf"{expected} \(.*stub_trainers\.py:\d+, in \S+\)", message)
+    assert re.fullmatch(rf"{re.escape(expected)} \(.*stub_trainers\.py:\d+, in \S+\)", message)
 
 
 def test_keyboard_interrupts_pass() -> None:

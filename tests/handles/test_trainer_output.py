@@ -136,6 +136,26 @@ def test_warnings_are_heard_with_their_place_and_number(
     assert warning.category == "RuntimeWarning"
 
 
+def test_torchs_warning_of_broadcasting_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broadcasts.py").write_text(
+        textwrap.dedent("""
+            import torch
+
+            class Trainer:
+                def fit(self, X, y):
+                    torch.nn.functional.mse_loss(torch.as_tensor(X[:, :1]), torch.as_tensor(y))
+        """)
+    )
+    monkeypatch.chdir(tmp_path)
+    with SpawnedTrainer("broadcasts:Trainer", time_limit=TIMEOUT) as spawned:
+        output = told(spawned, "nothing")
+    (found,) = [one for one in output.warnings if "target size" in one.message]
+    assert found.category == "UserWarning"
+    assert found.place == "broadcasts.py:6"
+
+
 def test_the_import_is_listened_to(folder: Path) -> None:
     with SpawnedTrainer("talkative:Trainer", time_limit=TIMEOUT) as spawned:
         assert [warning.message for warning in spawned.take_output().warnings] == ["old hardware"]
