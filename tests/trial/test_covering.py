@@ -20,13 +20,17 @@ from mimverify.trial import (
     Inconclusive,
     InProcessTrainer,
     Ledger,
+    Session,
+    Status,
     TrainerUnderTrial,
     Trial,
     load_claims,
 )
 from mimverify.trial.claims.covering import covering_blocks
 from mimverify.trial.running.trial import Replayed
+from mimverify.zoo.numerics import GuardsAgainstOverflow, HidesNaN
 
+UNHURRIED = replace(PROFILES["quick"], seconds=1e6)
 LEVELS = st.tuples(*[st.integers(1, 7), st.integers(1, 5), st.integers(1, 2)])
 
 
@@ -134,6 +138,14 @@ def test_where_rounding_and_overflow_show_depends_on_the_dtype(name, monkeypatch
     for names, place in ((STANDARD_ACTIVATIONS, 0), (STANDARD_LOSSES, 1)):
         met = {(row[place], row[2]) for row in found}
         assert met == set(product(names, STANDARD_DTYPES))
+
+
+@pytest.mark.parametrize("mutant", [GuardsAgainstOverflow, HidesNaN])
+def test_mistakes_of_three_values_are_met_whatever_the_seed(mutant):
+    """Large labels, one loss and one dtype: pairs alone met them with three seeds of four."""
+    for seed in range(8):
+        with Session(mutant, claims=["gradient-step"], seed=seed, profile=UNHURRIED) as session:
+            assert session.verdict(load_claims()["gradient-step"]).status is Status.FAILED, seed
 
 
 def test_claims_of_one_kind_share_shapes_and_combinations(monkeypatch):
