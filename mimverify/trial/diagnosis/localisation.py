@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Divergence", "localise"]
 
 _LARGEST = 1 << 28  # multiplications of one trajectory; larger ones would take too long
-_LARGEST_RULES = 1 << 25  # multiplications of one step, which the rules repeat hundreds of times
+_LARGEST_RULES = 1 << 26  # multiplications of one step, which the rules repeat hundreds of times
 
 
 @dataclass(frozen=True)
