@@ -259,7 +259,7 @@ def test_a_terminal_sees_pass_and_rows_and_an_interruption_is_reported() -> None
     master, terminal = pty.openpty()
     try:
         process = start(
-            "X.npy", "--labels=y.npy", *SMALL, "--steps=10000000", "--json=-", stderr=terminal
+            "X.npy", "--labels=y.npy", *SMALL, "--steps=1000000", "--json=-", stderr=terminal
         )
         os.close(terminal)
         shown = wait_for(master, "of 2250 rows")

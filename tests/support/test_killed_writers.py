@@ -83,7 +83,7 @@ WRITERS = {
     # Folders of the system for temporary files, removed at exit; those of killed runs are swept.
     "trial/running/scratch_folder.py": ("os.open", "shutil.rmtree", "tempfile.TemporaryDirectory"),
     "trial/running/runner.py": ("mkdir", "open", "write_text"),
-    "handles/isolated.py": ("os.ftruncate", "tempfile.TemporaryFile"),  # without a name
+    "handles/isolated.py": ("tempfile.TemporaryFile",),  # without a name
     "handles/worker.py": ("os.ftruncate",),  # of shared memory
     "performance/competitors/process.py": ("tempfile.TemporaryFile",),
     "cli/standard_streams.py": ("os.open",),  # /dev/null for a closed stream

@@ -106,3 +106,11 @@ def test_what_fits_survives_json(matches: tuple[Match, ...]) -> None:
     at_start = Divergence(0, 0, 0, 1.0, 0.0, 1.0, 2, 2, {}, Behaviour(matches, np.inf, 1))
     record = Evidence(divergence=at_start).to_json()
     assert Evidence.from_json(record).divergence == at_start
+
+
+def test_records_of_earlier_versions_are_read() -> None:
+    old = {
+        "rule": "momentum 1", "misfit_envelopes": 0.2, "deviation_envelopes": 1e5,
+        "steps": 1, "steps_tried": 3,
+    }  # fmt: skip
+    assert str(Behaviour.from_json(old)) == "behaves like: momentum 1, at 1 of 3 steps"

@@ -316,6 +316,65 @@ def test_a_rule_that_holds_for_some_steps_says_so() -> None:
     assert str(found).endswith("behaves like: learning rate 0.5 times as large, at 1 of 4 steps")
 
 
+def test_a_right_step_ends_no_rule_but_one_about_the_whole_trajectory() -> None:
+    """At its second step half the rate is the mean of two iterates as well: it does not go on."""
+    arrays = network(np.random.default_rng(11))
+
+    def averaged(weights):
+        return (weights[-1] + right_step(arrays, weights[-1])) / 2
+
+    once = trajectory(arrays, lambda w: right_step(arrays, w[-1]), steps=1)
+    (call,) = features_of([*once, averaged(once)], arrays)
+    found = localise([call])
+    assert found is not None
+    assert found.behaves_like is not None
+    assert "mean of the last two iterates returned" in found.behaves_like.rule
+    longer = [*once, averaged(once)]
+    longer.append(right_step(arrays, longer[-1]))
+    found = localise(features_of(longer, arrays))
+    assert found is not None
+    assert found.behaves_like is not None
+    assert found.behaves_like.rule == "learning rate 0.5 times as large"
+
+
+def test_rules_that_a_later_wrong_step_contradicts_are_dropped() -> None:
+    arrays = network(np.random.default_rng(12))
+    steps = iter([1.0, 1.0, 1.0])
+
+    def step(weights):
+        W = exact_step(**{**arrays, "W": weights[-1]}, **{**OPTIONS, "beta": 0.0})
+        return W if len(weights) == 1 else W + next(steps)
+
+    found = localise(features_of(trajectory(arrays, step, steps=3), arrays))
+    assert found is not None
+    assert str(found).endswith("; no known rule fits")
+
+
+def test_the_call_that_passed_decides_between_rules_that_fit() -> None:
+    """A gradient cut to length 1 has length 1; where it was shorter it was left alone."""
+    arrays = network(np.random.default_rng(13))
+    small = arrays | {"y": 1e-3 * arrays["y"], "a": 1e-3 * arrays["a"]}
+
+    def cut(given, weights):
+        W = weights[-1]
+        step = (W - right_step(given, W)) / OPTIONS["eta"] - OPTIONS["beta"] * W
+        step /= max(1.0, float(np.linalg.norm(step)))
+        return W - OPTIONS["eta"] * (step + OPTIONS["beta"] * W)
+
+    arrays["y"] *= 100
+    failed = features_of(trajectory(arrays, lambda w: cut(arrays, w), steps=1), arrays)
+    (passed,) = features_of(trajectory(small, lambda w: cut(small, w), steps=1), small)
+    both = localise(failed)
+    assert both is not None
+    assert both.behaves_like is not None
+    rules = [each.rule for each in both.behaves_like.named]
+    assert rules == ["gradient brought to length 1", "gradient cut to norm {}"]
+    one = localise(failed, passed)
+    assert one is not None
+    assert one.behaves_like is not None
+    assert one.behaves_like.rule == "gradient cut to norm 1"
+
+
 def test_other_weights_than_those_handed_over() -> None:
     arrays = network(np.random.default_rng(7))
     calls = features_of(trajectory(arrays, lambda w: right_step(arrays, w[-1])), arrays)
@@ -365,14 +424,18 @@ def test_calls_are_kept_since_the_last_comparison_that_passed() -> None:
     first = record.call("step", arrays, OPTIONS)
     record.mark_passed()
     assert len(record.calls) == 1  # the comparison of the next step may still need it
+    assert record.passed is None
     arrays["y"][0] = 5.0  # which claims may do
     record.call("step", arrays, OPTIONS)
     record.call("step", arrays, OPTIONS)
     assert [call.arrays["y"][0] for call in record.calls] == [5.0, 5.0]
+    assert record.passed is not None
+    assert record.passed.result is not None
+    assert np.array_equal(record.passed.result, first)
     kept, arrays["y"][0] = record.calls[0], 6.0
     assert kept.arrays["y"][0] == 5.0
     assert kept.result is not None
-    assert not np.array_equal(kept.result, first)  # type: ignore[arg-type]
+    assert not np.array_equal(kept.result, first)
     record.fresh(4)
     assert record.calls == []
     assert record.seeds == [3, 4]

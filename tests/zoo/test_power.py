@@ -21,7 +21,10 @@ from mimverify.cli.app import app
 from mimverify.support.errors import InputError
 from mimverify.trial.claims.claim import load_claims
 from mimverify.trial.claims.selection import select_claims
+from mimverify.trial.diagnosis.localisation import Divergence
+from mimverify.trial.diagnosis.matching import Behaviour, Match
 from mimverify.trial.outcomes import Status
+from mimverify.trial.running.evidence import Evidence
 from mimverify.trial.running.report import TrainerReport
 from mimverify.trial.running.verdict import Verdict
 from mimverify.zoo import JUSTIFIED, Mutant, zoo
@@ -96,6 +99,29 @@ def test_a_claim_that_kills_nothing_fails_a_full_matrix_unless_justified(monkeyp
     assert full.to_json()["justified"] == {"b": "it is the theorem's conclusion"}
 
 
+@pytest.mark.parametrize(
+    ("rules", "named", "misnamed"),
+    [
+        (("weight decay missing",), True, []),
+        (("biases ignored",), False, ["biases ignored"]),
+        (("weight decay missing", "biases ignored"), False, []),  # the right one, and another
+        ((), False, []),
+    ],
+)
+def test_a_cause_counts_as_named_if_it_is_named_alone(rules, named, misnamed):
+    behaviour = Behaviour(tuple(Match(rule, ("",), 0.1, 1) for rule in rules), 1e6, 1)
+    found = Divergence(1, 0, 0, 1.0, 1e-12, 0.1, 2, 2, {}, behaviour)
+    (verdict,) = row(Status.FAILED).verdicts
+    report = TrainerReport("one", [replace(verdict, evidence=Evidence(divergence=found))])
+    judged = Row(replace(MOMENTUM, causes=("weight decay missing",)), report)
+    assert judged.named is named
+    assert judged.misnamed == misnamed
+    assert judged.to_json()["cells"]["a"]["named"] == list(rules)
+    matrix = PowerMatrix("a", False, [judged])
+    assert matrix.to_json()["misnamed"] == ({"Momentum": misnamed} if misnamed else {})
+    assert len(matrix.named) == named
+
+
 # -- the command ----------------------------------------------------------------------------
 
 
@@ -104,6 +130,7 @@ def test_caught_mutants_exit_with_zero_and_a_matrix(tmp_path):
     done = run("--mutant", "Momentum", "--mutant", "biasedgradient", "--fastest", "-n", "2",
                "--json", str(path), cwd=tmp_path, check=0)  # fmt: skip
     assert "2 of 2 mutants caught" in done.stdout
+    assert "2 of 2 causes named (100%)" in done.stdout
     record = json.loads(path.read_text())
     assert record["profile"] == "quick"
     assert record["seed"] == 0
@@ -116,6 +143,10 @@ def test_caught_mutants_exit_with_zero_and_a_matrix(tmp_path):
     assert momentum["seconds_to_detection"] > 0
     assert momentum["cells"]["trajectory"]["status"] == "failed"
     assert momentum["cells"]["trajectory"]["message"]
+    assert momentum["cells"]["trajectory"]["named"] == momentum["causes"] == ["momentum {}"]
+    assert momentum["rightly_named"] is True
+    assert record["causes_named"] == 2
+    assert record["misnamed"] == {}
     assert record["kills"]["trajectory"] == ["Momentum"]
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["Divergence", "canonical_options", "localise"]
 
 _LARGEST = 1 << 28  # multiplications of one trajectory; larger ones would take too long
-_LARGEST_RULES = 1 << 25  # multiplications of one step, which the rules repeat hundreds of times
+_LARGEST_RULES = 1 << 26  # multiplications of one step, which the rules repeat hundreds of times
 
 
 @dataclass(frozen=True)
@@ -256,9 +256,12 @@ def _behaviour_at_start(run: _Trajectory) -> Behaviour:
         # A trainer that computes in float32 rounds the start as well; one that rounds what it
         # returns has taken its step from the weights as they were.
         single = match(steps, [RULES[FLOAT32]]) if steps else None
-        follows = single if single is not None and single.steps == single.tried else None
-        if follows is not None and not is_rounded_result(replace(steps[0], W=run.start)):
-            found = list(follows.matches)
+        if (
+            single is not None
+            and single.steps == single.tried
+            and not is_rounded_result(replace(steps[0], W=run.start))
+        ):
+            return single
     return Behaviour(tuple(found), np.inf, 1)
 
 

@@ -129,9 +129,10 @@ class Behaviour:
 
     @classmethod
     def from_json(cls, record: Json) -> Behaviour:
-        """The behaviour that `to_json` wrote."""
+        """The behaviour that `to_json` wrote, or an earlier version: a capsule may be older."""
+        alone = {**record, "details": ("",)}
         return cls(
-            tuple(map(Match.from_json, record["rules"])),
+            tuple(map(Match.from_json, record.get("rules", (alone,)))),
             _number(record["deviation_envelopes"]),
             record["steps_tried"],
         )
