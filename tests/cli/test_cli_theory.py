@@ -324,7 +324,7 @@ def test_compare_refuses(run: Any, arguments: list[str], message: str) -> None:
     assert result.out == ""
 
 
-@pytest.mark.parametrize("command", ["inspect", "predict", "compare"])
+@pytest.mark.parametrize("command", ["inspect", "predict", "compare", "limits"])
 def test_help(run: Any, command: str) -> None:
     result = run(command, "--help")
     assert result.code == 0
@@ -334,7 +334,7 @@ def test_help(run: Any, command: str) -> None:
 # -- what users get wrong ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["inspect", "predict", "compare"])
+@pytest.mark.parametrize("command", ["inspect", "predict", "compare", "limits"])
 @pytest.mark.parametrize(
     ("body", "message"),
     [
