@@ -19,9 +19,10 @@ from mimverify.support.strict_json import Json
 from mimverify.support.validation import not_constant, number
 from mimverify.theory.limits.label_error import label_error
 from mimverify.theory.limits.one_feature import LEAST_SECOND, OneFeature, one_feature
+from mimverify.theory.limits.several_features import several_features
 
 #: Links of more features are refused.
-MAXIMUM_RANK = 1
+MAXIMUM_RANK = 3
 #: Ratios up to which curves are good where none is asked for.
 _LEAST_RANGE = 10.0
 
@@ -167,7 +168,7 @@ def bayes_limits(
     - `rank`: r, for an imported function without one.
     - `on_progress`: called with a line about what is computed.
 
-    **Raises** `InputError` for a constant link, a rank above 1, negative ratios, links that cannot
+    **Raises** `InputError` for a constant link, a rank above 3, negative ratios, links that cannot
     be inverted (more than 100 monotone pieces), and noise too small to be resolved.
     """
     link = get_link(link, rank=rank)
@@ -177,9 +178,10 @@ def bayes_limits(
         raise InputError(
             f"rank={link.rank}: link {link.name}: expected at most {MAXIMUM_RANK} hidden features"
         )
-    not_constant(link(np.linspace(-6, 6, 4001)[:, None]))
-    del on_progress
-    return _of_one_feature(link, noise, ratios)
+    not_constant(link(2 * np.random.default_rng(0).standard_normal((4096, link.rank))))
+    if link.rank == 1:
+        return _of_one_feature(link, noise, ratios)
+    return _of_several_features(link, noise, ratios, on_progress or (lambda line: None))
 
 
 def _of_one_feature(link: Link, noise: float, ratios: Sequence[float]) -> BayesLimits:
@@ -229,6 +231,52 @@ def _of_one_feature(link: Link, noise: float, ratios: Sequence[float]) -> BayesL
         notes=("E[z | y] is not zero: any number of samples ∝ d leaves q = 0",) if leaves else (),
         rests_on=feature.rests_on,
         feature=feature,
+    )
+
+
+def _of_several_features(
+    link: Link, noise: float, ratios: Sequence[float], say: Callable[[str], None]
+) -> BayesLimits:
+    features = several_features(link, noise)
+    information = features.information
+    points, notes = [], []
+    for ratio in ratios:
+        found = features.reached(ratio, say)
+        points.append(BayesPoint(ratio=ratio, **vars(found)))
+    if features.starts_by_itself:
+        notes.append("E[z | y] is not zero: any number of samples ∝ d leaves q = 0")
+    elif information.alpha_c is None:
+        notes.append(
+            f"the algorithm stays at q = 0: its generative exponent is {information.reason}"
+        )
+    notes.append(
+        "the optimum is the better of the fixed points reached from q ≈ 0 and from q near 1; "
+        "others are not looked for"
+    )
+    elsewhere = "computed for one feature; here only what is reached at the ratios asked for"
+    exact = features.exact_from
+    return BayesLimits(
+        link=link,
+        noise=noise,
+        alpha_c=Threshold(
+            information.alpha_c, information.alpha_c_error, information.alpha_c_reason
+        ),
+        alpha_it=Threshold(0.0, 0.0)
+        if features.starts_by_itself
+        else Threshold(None, None, elsewhere),
+        alpha_it_exact=Threshold(None, None, _never_exact(noise))
+        if exact is None
+        else Threshold(exact, features.exact_error),
+        alpha_alg=Threshold(None, None, _never_exact(noise) if exact is None else elsewhere),
+        jumps=(),
+        jumps_it=(),
+        hard_phase=None,
+        label_variance=features.label_variance,
+        points=tuple(points),
+        notes=tuple(notes),
+        rests_on="state evolution of the overlap matrix, E[z | y, ω] projected on functions of the "
+        "label's rank, from two independent halves of Sobol points; errors are 2.5 times the "
+        "change to other points, half as many bins and estimates, plus the iteration's rest",
     )
 
 

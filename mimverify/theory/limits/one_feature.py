@@ -63,6 +63,8 @@ class OneFeature:
         """The error of a number from its recomputation; None where either does not exist."""
         if best is None or coarse is None:
             return None
+        if best == coarse == 0:
+            return 0.0
         return abs(best - coarse) + (ROUNDING + self.uncovered) * max(1.0, abs(best))
 
     def overlaps(self, ratio: float) -> tuple[float, float, float, float]:
