@@ -40,7 +40,8 @@ Examples:
 {exit_codes("limits")}
 """
 
-_DEFAULT_RATIOS = (0.5, 0.8, 1.2, 1.6, 2.0, 3.0, 5.0)
+#: One feature takes no time; of several each ratio takes seconds, or a minute.
+_DEFAULT_RATIOS = {1: (0.5, 0.8, 1.2, 1.6, 2.0, 3.0, 5.0), 2: (1.0, 2.0, 4.0), 3: (2.0,)}
 
 
 @click.command(epilog=_EPILOG)
@@ -81,7 +82,7 @@ def limits(
         found = bayes_limits(
             resolved,
             noise=noise,
-            ratios=ratios or _DEFAULT_RATIOS,
+            ratios=ratios or _DEFAULT_RATIOS.get(resolved.rank, ()),
             on_progress=status.update,
         )
     picture = None if figure_path is None else draw_limits(found, file_format)

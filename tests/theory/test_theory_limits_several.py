@@ -68,12 +68,14 @@ def test_the_norm_s_fixed_point() -> None:
     assert abs(point.alignment - exact) < 0.01 * exact + point.alignment_error
     assert point.alignment_error < 0.02
     assert point.label_error_error is not None
+    assert point.overlap is not None
+    assert point.overlap == pytest.approx(exact * np.eye(2), abs=0.02)
     # E Var of (‖z‖² − 2)/2: that of two squares, (1 − q²)/2 each.
     assert point.label_error == pytest.approx(1 - exact**2, abs=0.01 + point.label_error_error)
     found = bayes_limits(RING)
     assert found.alpha_c.value == pytest.approx(1.0, abs=0.01)
     assert found.alpha_it_exact.value == 2
-    assert found.label_variance == pytest.approx(1.0, abs=0.01)
+    assert found.label_variance == pytest.approx(1.0, abs=1e-6)
 
 
 @pytest.mark.parametrize(

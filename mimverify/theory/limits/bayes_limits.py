@@ -17,9 +17,10 @@ from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import not_constant, number
-from mimverify.theory.limits.label_error import label_error
+from mimverify.theory.labels.quadrature import normal_rule
 from mimverify.theory.limits.one_feature import LEAST_SECOND, OneFeature, one_feature
-from mimverify.theory.limits.several_features import several_features
+from mimverify.theory.limits.several_features import Attained, several_features
+from mimverify.theory.limits.transitions import Jump
 
 #: Links of more features are refused.
 MAXIMUM_RANK = 3
@@ -38,12 +39,14 @@ class Threshold:
 
 @dataclass(frozen=True)
 class LearningJump:
-    """At `ratio` ± `error` the alignment rises from `low` to `high` at once."""
+    """At `ratio` the alignment rises from `low` to `high` at once; None is an unknown error."""
 
     ratio: float
-    error: float | None
+    ratio_error: float | None
     low: float
+    low_error: float | None
     high: float
+    high_error: float | None
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,8 @@ class BayesPoint:
       the global optimum, the posterior mean.
     - `label_error`, `label_error_it`: E Var(g(z) | ω) of the same two, the squared error of the
       best prediction of g for a fresh input; noise variance not included.
+    - `overlap`, `overlap_it`: q `(r, r)` of both, in the link's coordinates; its eigenvalues are
+      the squared principal cosines.
     - Each has an `_error`; None where a number could not be had, with a `reason`.
     """
 
@@ -67,11 +72,17 @@ class BayesPoint:
     label_error_error: float | None
     label_error_it: float | None
     label_error_it_error: float | None
+    overlap: Float64Array | None = None
+    overlap_it: Float64Array | None = None
     reason: str | None = None
 
     def to_json(self) -> Json:
         """The fields, by name."""
-        return dict(vars(self))
+        record: Json = dict(vars(self))
+        for name in ("overlap", "overlap_it"):
+            matrix: Float64Array | None = getattr(self, name)
+            record[name] = None if matrix is None else matrix.tolist()
+        return record
 
 
 @dataclass(frozen=True)
@@ -99,27 +110,21 @@ class BayesLimits:
     jumps_it: tuple[LearningJump, ...]
     hard_phase: tuple[tuple[float, float | None], ...] | None
     label_variance: float
+    label_variance_error: float
     points: tuple[BayesPoint, ...]
     notes: tuple[str, ...]
     rests_on: str
     feature: OneFeature | None = None
 
     def curves(self, ratios: Float64Array) -> tuple[Float64Array, Float64Array]:
-        """Alignments `(k,)` of the algorithm and of the optimum at ratios `(k,)`.
+        """Alignments `(k,)` of the algorithm and of the optimum at ratios `(k,)`, for r = 1.
 
-        For r = 1 between the points too; otherwise interpolated between them.
+        **Raises** `InputError` for several features, of which only `points` are known.
         """
         if self.feature is None:
-            known = [point for point in self.points if point.alignment is not None]
-            at = [point.ratio for point in known]
-            algorithm = [point.alignment for point in known]
-            optimum = [
-                point.alignment if point.alignment_it is None else point.alignment_it
-                for point in known
-            ]
-            return (
-                np.interp(ratios, at, np.array(algorithm, dtype=np.float64)),
-                np.interp(ratios, at, np.array(optimum, dtype=np.float64)),
+            raise InputError(
+                f"link={self.link.name!r}: expected one hidden feature; of several, `points` has "
+                "what is known"
             )
         found = self.feature.best
         return (
@@ -146,6 +151,7 @@ class BayesLimits:
             None if self.hard_phase is None else [list(interval) for interval in self.hard_phase]
         )
         record["label_variance"] = self.label_variance
+        record["label_variance_error"] = self.label_variance_error
         record["bayes"] = [point.to_json() for point in self.points]
         record["notes"] = list(self.notes)
         record["rests_on"] = self.rests_on
@@ -188,11 +194,15 @@ def _of_one_feature(link: Link, noise: float, ratios: Sequence[float]) -> BayesL
     feature = one_feature(link, noise, max([_LEAST_RANGE, *ratios]))
     best, coarse = feature.best, feature.coarse
     leaves = best.curve.first > 0
+    variance = feature.label_error(0.0, 0.0)
     points = []
     for ratio in ratios:
         q, q_error, q_it, q_it_error = feature.overlaps(ratio)
         reached, reached_it = feature.label_error(q, q_error), feature.label_error(q_it, q_it_error)
-        points.append(BayesPoint(ratio, q, q_error, q_it, q_it_error, *reached, *reached_it))
+        overlaps = np.array([[q]]), np.array([[q_it]])
+        points.append(
+            BayesPoint(ratio, q, q_error, q_it, q_it_error, *reached, *reached_it, *overlaps)
+        )
 
     def threshold(name: str, reason: str) -> Threshold:
         value = getattr(best, name)
@@ -212,21 +222,11 @@ def _of_one_feature(link: Link, noise: float, ratios: Sequence[float]) -> BayesL
             if best.alpha_it_exact is None
             else "the algorithm never leaves q = 0",
         ),
-        jumps=tuple(
-            LearningJump(ratio, error if math.isfinite(error) else None, jump.low, jump.high)
-            for jump, (ratio, error) in zip(best.jumps, feature.matched_jumps(), strict=True)
-        ),
-        jumps_it=tuple(
-            LearningJump(
-                jump.ratio,
-                feature.error(jump.ratio, other),
-                jump.low,
-                jump.high,
-            )
-            for jump, other in zip(best.jumps_it, _partners(feature), strict=True)
-        ),
+        jumps=_jumps(feature, best.jumps, coarse.jumps),
+        jumps_it=_jumps(feature, best.jumps_it, coarse.jumps_it),
         hard_phase=tuple((low, high if math.isfinite(high) else None) for low, high in best.hard),
-        label_variance=label_error(link, feature.cuts, 0.0, 12),
+        label_variance=variance[0],
+        label_variance_error=variance[1],
         points=tuple(points),
         notes=("E[z | y] is not zero: any number of samples ∝ d leaves q = 0",) if leaves else (),
         rests_on=feature.rests_on,
@@ -239,10 +239,31 @@ def _of_several_features(
 ) -> BayesLimits:
     features = several_features(link, noise)
     information = features.information
+    variance = _label_variance(link)
     points, notes = [], []
     for ratio in ratios:
         found = features.reached(ratio, say)
-        points.append(BayesPoint(ratio=ratio, **vars(found)))
+        algorithm, optimum = (
+            each if each is None or each.overlap.any() else Attained(each.overlap, 0.0, *variance)
+            for each in (found.algorithm, found.optimum)
+        )
+        assert algorithm is not None
+        points.append(
+            BayesPoint(
+                ratio,
+                algorithm.alignment,
+                algorithm.alignment_error,
+                None if optimum is None else optimum.alignment,
+                None if optimum is None else optimum.alignment_error,
+                algorithm.label_error,
+                algorithm.label_error_error,
+                None if optimum is None else optimum.label_error,
+                None if optimum is None else optimum.label_error_error,
+                algorithm.overlap,
+                None if optimum is None else optimum.overlap,
+                found.reason,
+            )
+        )
     if features.starts_by_itself:
         notes.append("E[z | y] is not zero: any number of samples ∝ d leaves q = 0")
     elif information.alpha_c is None:
@@ -271,7 +292,8 @@ def _of_several_features(
         jumps=(),
         jumps_it=(),
         hard_phase=None,
-        label_variance=features.label_variance,
+        label_variance=variance[0],
+        label_variance_error=variance[1],
         points=tuple(points),
         notes=tuple(notes),
         rests_on="state evolution of the overlap matrix, E[z | y, ω] projected on functions of the "
@@ -280,13 +302,34 @@ def _of_several_features(
     )
 
 
-def _partners(feature: OneFeature) -> list[float | None]:
-    """For each jump of the optimum, the ratio of the nearest one on the coarser grids."""
-    others = [jump.ratio for jump in feature.coarse.jumps_it]
-    return [
-        min(others, key=lambda other: abs(other - jump.ratio)) if others else None
-        for jump in feature.best.jumps_it
-    ]
+def _label_variance(link: Link) -> tuple[float, float]:
+    """Var g(z) and its error, by quadrature."""
+
+    def moments(z: Float64Array) -> Float64Array:
+        y = link(z)
+        return np.column_stack([y, y**2])
+
+    rule = normal_rule(moments, link.rank)
+    found = []
+    for nodes, weights in ((rule.nodes, rule.weights), rule.check):
+        y = link(nodes)
+        found.append(float(weights @ (y - weights @ y) ** 2))
+    return found[0], abs(found[0] - found[1])
+
+
+def _jumps(
+    feature: OneFeature, jumps: tuple[Jump, ...], others: tuple[Jump, ...]
+) -> tuple[LearningJump, ...]:
+    """Jumps with errors, from the nearest one on the coarser grids."""
+    found = []
+    for jump in jumps:
+        near = min(others, key=lambda other: abs(other.ratio - jump.ratio), default=None)
+        errors = [
+            None if near is None else feature.error(value, getattr(near, name))
+            for name, value in vars(jump).items()
+        ]
+        found.append(LearningJump(jump.ratio, errors[0], jump.low, errors[1], jump.high, errors[2]))
+    return tuple(found)
 
 
 def _escape(feature: OneFeature) -> Threshold:

@@ -20,32 +20,32 @@ FIGURE_FORMATS = ("png", "pdf", "svg")
 
 # Distinct with any colour vision (Okabe and Ito), and by their strokes.
 _ALGORITHM, _OPTIMUM, _HARD = "#0072B2", "#D55E00", "#E69F00"
+_NAMES = ("best known algorithm (AMP)", "best estimator")
 _POINTS = 400
 
 
 def draw_limits(found: BayesLimits, file_format: str = "png", *, width: float = 8.0) -> bytes:
     """A picture as the content of a file, `width` inches wide.
 
-    **Raises** `InputError` without matplotlib, or where no alignment is known.
+    **Raises** `InputError` without matplotlib, or where nothing was computed.
     """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError("figures need matplotlib: pip install 'mimverify[figures]'") from None
-    if found.feature is None and len(found.points) < 2:
-        raise InputError("a figure of a link of several features needs two ratios or more")
+    if found.feature is None and not found.points:
+        raise InputError("a figure of a link of several features needs a ratio")
     figure = Figure(figsize=(width, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     ratios, logarithmic = _ratios(found)
-    algorithm, optimum = found.curves(ratios)
-    axes.plot(ratios, algorithm, color=_ALGORITHM, lw=2, label="best known algorithm (AMP)")
-    axes.plot(ratios, optimum, color=_OPTIMUM, lw=2, ls=(0, (3, 3)), label="best estimator")
     if found.feature is None:
-        for point in found.points:
-            if point.alignment is not None:
-                axes.plot([point.ratio], [point.alignment], "o", ms=4, color=_ALGORITHM)
+        _points(axes, found)
+    else:
+        algorithm, optimum = found.curves(ratios)
+        axes.plot(ratios, algorithm, color=_ALGORITHM, lw=2, label=_NAMES[0])
+        axes.plot(ratios, optimum, color=_OPTIMUM, lw=2, ls=(0, (3, 3)), label=_NAMES[1])
     low, high = float(ratios[0]), float(ratios[-1])
     for index, (start, end) in enumerate(found.hard_phase or ()):
         label = "hard: the algorithm stays below" if index == 0 else None
@@ -64,6 +64,20 @@ def draw_limits(found: BayesLimits, file_format: str = "png", *, width: float = 
     buffer = io.BytesIO()
     figure.savefig(buffer, format=file_format, dpi=150)
     return buffer.getvalue()
+
+
+def _points(axes: Axes, found: BayesLimits) -> None:
+    """What is known at the ratios asked for; lines between them would claim too much."""
+    for index, (marker, colour) in enumerate((("o", _ALGORITHM), ("D", _OPTIMUM))):
+        names = (("alignment", "alignment_error"), ("alignment_it", "alignment_it_error"))[index]
+        known = [point for point in found.points if getattr(point, names[0]) is not None]
+        axes.errorbar(
+            [point.ratio for point in known],
+            [getattr(point, names[0]) for point in known],
+            yerr=[getattr(point, names[1]) for point in known],
+            ls="none", marker=marker, ms=6 + 4 * index, mfc="none" if index else colour,
+            color=colour, capsize=3, label=_NAMES[index],
+        )  # fmt: skip
 
 
 def _thresholds(found: BayesLimits) -> list[tuple[str, float]]:
@@ -88,8 +102,8 @@ def _thresholds(found: BayesLimits) -> list[tuple[str, float]]:
 def _ratios(found: BayesLimits) -> tuple[Float64Array, bool]:
     """Ratios of the curve `(k,)`, dense at jumps, and whether their axis is logarithmic."""
     if found.feature is None:
-        at = [point.ratio for point in found.points if point.alignment is not None]
-        return np.linspace(min(at), max(at), _POINTS), max(at) > 20 * min(at)
+        at = [point.ratio for point in found.points] + [at for _, at in _thresholds(found)]
+        return np.linspace(0.8 * min(at), 1.1 * max(at), _POINTS), max(at) > 20 * min(at)
     jumps = [jump.ratio for jump in (*found.jumps, *found.jumps_it)]
     marks = [at for _, at in _thresholds(found)] + jumps + [point.ratio for point in found.points]
     if not marks:

@@ -84,12 +84,9 @@ class MatrixChannel:
         if noise > 0:
             errors = noise * np.take_along_axis(normal[..., r], order, axis=2)
         atoms, certain = (np.empty(0), 0.0) if noise > 0 else _atoms(link)
-        # Where few labels are no atoms, ranks of both halves agree in few bins only.
-        bins = (
-            max(1, min(effort.bins, int(certain * M / _LABELS_A_BIN)))
-            if len(atoms)
-            else effort.bins
-        )
+        bins = effort.bins
+        if len(atoms):  # of few other labels, ranks in both halves agree in few bins only
+            bins = max(1, min(bins, int(certain * M / _LABELS_A_BIN)))
         return MatrixChannel(link, estimates, nodes, errors, atoms, certain, bins)
 
     def evaluate(self, q: Float64Array) -> tuple[Float64Array, float]:

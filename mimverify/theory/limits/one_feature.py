@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import zip_longest
 
 import numpy as np
 
@@ -89,14 +88,6 @@ class OneFeature:
             for s in (-1, 1)
         ]
         return best, max(abs(best - other) for other in others)
-
-    def matched_jumps(self) -> list[tuple[float, float]]:
-        """(ratio of a jump of the algorithm, its error)."""
-        return [
-            (jump.ratio, self.error(jump.ratio, None if other is None else other.ratio) or math.inf)
-            for jump, other in zip_longest(self.best.jumps, self.coarse.jumps)
-            if jump is not None
-        ]
 
 
 @cached(maxsize=32)

@@ -34,21 +34,34 @@ _START, _NEAR_ONE = 0.02, 0.97
 _MOST, _MOST_AGAIN = 120, 25
 #: Fixed points nearer to each other than this are one.
 _SAME = 0.02
+#: Relative, of the ratio from which labels determine U: nearer to it than its own error.
+_BEYOND = 1.001
+#: An iteration from near 1 with more than this left to go has not come to rest.
+_RESTLESS = 0.1
+
+
+@dataclass(frozen=True)
+class Attained:
+    """An overlap matrix `(r, r)` in the link's coordinates, and the error in y, with errors."""
+
+    overlap: Float64Array
+    alignment_error: float
+    label_error: float
+    label_error_error: float
+
+    @property
+    def alignment(self) -> float:
+        """tr q/r."""
+        return float(np.trace(self.overlap)) / len(self.overlap)
 
 
 @dataclass(frozen=True)
 class Reached:
-    """Alignment and error in y at one sample ratio, each with its error; None where unknown."""
+    """What the algorithm and the optimum reach; None where unknown, with the reason."""
 
-    alignment: float
-    alignment_error: float
-    label_error: float
-    label_error_error: float
-    alignment_it: float | None
-    alignment_it_error: float | None
-    label_error_it: float | None
-    label_error_it_error: float | None
-    reason: str | None
+    algorithm: Attained
+    optimum: Attained | None
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -78,76 +91,56 @@ class SeveralFeatures:
             return 0.0
         return 2.0 * self.exact_from**2 / self.link.rank / math.sqrt(SAMPLE)
 
-    @property
-    def label_variance(self) -> float:
-        """Var g(z)."""
-        r = self.link.rank
-        return self.best.evaluate(np.zeros((r, r)))[1] * self.unit**2
-
     def reached(self, ratio: float, say: Callable[[str], None]) -> Reached:
-        """What the algorithm and the optimum reach."""
+        """What the algorithm and the optimum reach at a sample ratio; `say` hears of progress."""
         with single_threaded_libraries():
-            return self._reached(ratio, say)
+            fixed = self._climb(ratio, say)
+            algorithm = self._checked(fixed, ratio)
+            if fixed.exact:
+                return Reached(algorithm, algorithm)
+            if self.exact_from is not None and ratio > self.exact_from * _BEYOND:
+                return Reached(algorithm, Attained(np.eye(self.link.rank), 0.0, 0.0, 0.0))
+            return self._compared(fixed, algorithm, ratio, say)
 
-    def _reached(self, ratio: float, say: Callable[[str], None]) -> Reached:
+    def _climb(self, ratio: float, say: Callable[[str], None]) -> FixedPoint:
+        """Where the algorithm ends."""
         r = self.link.rank
+        if self._stuck(ratio):
+            zero = np.zeros((r, r))
+            return FixedPoint(zero, self.best.evaluate(zero)[1], False, 0.0)
+        told = _teller(say, ratio, "from 0")
+        return iterate(self.best, ratio, _generic(r), most=_MOST, on_step=told)
 
-        def told(what: str) -> Callable[[int, Float64Array], None]:
-            return lambda step, q: say(
-                f"n/d = {ratio:g}, {what}: iteration {step + 1}, tr q/r = {np.trace(q) / r:.3f}"
-            )
-
-        reason = self._stuck(ratio)
-        zero = np.zeros((r, r))
-        if reason is not None:
-            variance = self.best.evaluate(zero)[1]
-            fixed = FixedPoint(zero, variance, False, 0.0)
-            error, y_error = 0.0, abs(variance - self.coarse.evaluate(zero)[1])
-        else:
-            fixed = iterate(self.best, ratio, _generic(r), most=_MOST, on_step=told("from 0"))
-            error, y_error = self._checked(fixed, ratio)
-        algorithm = (fixed.alignment, error, fixed.label_error, y_error)
-        unit2 = self.unit**2
-        scaled = (algorithm[0], error, algorithm[2] * unit2, y_error * unit2)
-        if fixed.exact:
-            return Reached(*scaled, *scaled, None)
-        if self.exact_from is not None and ratio > self.exact_from * 1.001:
-            return Reached(*scaled, 1.0, 0.0, 0.0, 0.0, None)
+    def _compared(
+        self, fixed: FixedPoint, algorithm: Attained, ratio: float, say: Callable[[str], None]
+    ) -> Reached:
+        """The optimum, from a second iteration that starts near 1."""
         high = iterate(
             self.best,
             ratio,
-            _NEAR_ONE * np.eye(r),
+            _NEAR_ONE * np.eye(self.link.rank),
             most=_MOST,
             towards=fixed.q,
-            on_step=told("from near 1"),
+            on_step=_teller(say, ratio, "from near 1"),
         )
-        close = high.alignment - fixed.alignment < max(_SAME, 2 * error)
-        if close or (not high.exact and high.remaining > 0.1):
-            # A very slow iteration has no second fixed point to rest at.
-            if close:
-                return Reached(*scaled, *scaled, None)
+        if high.alignment - fixed.alignment < max(_SAME, 2 * algorithm.alignment_error):
+            return Reached(algorithm, algorithm)
+        if high.exact or high.remaining > _RESTLESS:
             return Reached(
-                *scaled, None, None, None, None,
-                "the iteration from near 1 does not come to rest, so that the optimum is not known",
-            )  # fmt: skip
-        if high.exact:
-            return Reached(*scaled, None, None, None, None, (
-                "the iteration from near 1 becomes exact below the ratio at which counting allows "
-                "it: within the error of the sums"))  # fmt: skip
+                algorithm,
+                None,
+                "the iteration from near 1 does not come to rest: the optimum is not known",
+            )
         gains = [entropy_gain(c, ratio, fixed.q, high.q) for c in (self.best, self.coarse)]
         gain, doubt = gains[0], _CAUTION * abs(gains[0] - gains[1]) + 1e-4
         if abs(gain) < doubt:
             return Reached(
-                *scaled, None, None, None, None,
+                algorithm,
+                None,
                 f"fixed points at tr q/r = {fixed.alignment:.3f} and {high.alignment:.3f} differ "
                 f"in free entropy by {gain:.1g} ± {doubt:.1g}: which is the optimum is not known",
-            )  # fmt: skip
-        if gain < 0:
-            return Reached(*scaled, *scaled, None)
-        error, y_error = self._checked(high, ratio)
-        return Reached(
-            *scaled, high.alignment, error, high.label_error * unit2, y_error * unit2, None
-        )
+            )
+        return Reached(algorithm, algorithm if gain < 0 else self._checked(high, ratio))
 
     def _stuck(self, ratio: float) -> str | None:
         """Why the algorithm stays at 0, or None where it leaves."""
@@ -157,19 +150,35 @@ class SeveralFeatures:
             return self.information.reason
         return "below α_c" if ratio <= self.information.alpha_c else None
 
-    def _checked(self, fixed: FixedPoint, ratio: float) -> tuple[float, float]:
-        """Errors of alignment and error in y: what the coarser sums make of the fixed point."""
-        if fixed.exact:
-            start = _NEAR_ONE * np.eye(len(fixed.q))
-            again = iterate(self.coarse, ratio, start, most=2 * _MOST_AGAIN)
-            changes = 1 - again.alignment, again.label_error
-            return (0.0, 0.0) if again.exact else (_CAUTION * changes[0], _CAUTION * changes[1])
-        again = iterate(self.coarse, ratio, fixed.q, most=_MOST_AGAIN)
-        rest = 0.0 if not math.isfinite(fixed.remaining) else fixed.remaining * fixed.alignment
-        return (
-            _CAUTION * abs(again.alignment - fixed.alignment) + rest,
-            _CAUTION * abs(again.label_error - fixed.label_error) + rest * fixed.label_error,
+    def _checked(self, fixed: FixedPoint, ratio: float) -> Attained:
+        """With errors: what the coarser sums make of the fixed point."""
+        unit2 = self.unit**2
+        if not fixed.q.any():
+            y_error = _CAUTION * abs(self.coarse.evaluate(fixed.q)[1] - fixed.label_error)
+            return Attained(fixed.q, 0.0, fixed.label_error * unit2, y_error * unit2)
+        start = _NEAR_ONE * np.eye(len(fixed.q)) if fixed.exact else fixed.q
+        again = iterate(
+            self.coarse, ratio, start, most=2 * _MOST_AGAIN if fixed.exact else _MOST_AGAIN
         )
+        if fixed.exact and again.exact:
+            return Attained(fixed.q, 0.0, 0.0, 0.0)
+        rest = fixed.remaining if math.isfinite(fixed.remaining) else 1.0
+        return Attained(
+            fixed.q,
+            _CAUTION * abs(again.alignment - fixed.alignment) + rest * fixed.alignment,
+            fixed.label_error * unit2,
+            (_CAUTION * abs(again.label_error - fixed.label_error) + rest * fixed.label_error)
+            * unit2,
+        )
+
+
+def _teller(
+    say: Callable[[str], None], ratio: float, what: str
+) -> Callable[[int, Float64Array], None]:
+    """What to call after each step."""
+    return lambda step, q: say(
+        f"n/d = {ratio:g}, {what}: iteration {step + 1}, tr q/r = {np.trace(q) / len(q):.3f}"
+    )
 
 
 def _generic(r: int) -> Float64Array:
