@@ -33,6 +33,7 @@ _COMMANDS = {
     "inspect": "mimverify.cli.inspect",
     "predict": "mimverify.cli.predict",
     "compare": "mimverify.cli.compare",
+    "limits": "mimverify.cli.limits",
     "scaling": "mimverify.cli.scaling",
     "history": "mimverify.cli.history",
     "bench": "mimverify.cli.bench",

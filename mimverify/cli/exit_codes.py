@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str | None]] = {
         "no contradiction",
         "a gap beyond 1 % that chance does not explain",
     ),
+    "limits": ("whatever was found", None),
     "scaling": ("measured", "a run diverged"),
     "history": ("shown, and no gate failed", "the gate failed"),
     "bench": ("timed", "a contender failed"),

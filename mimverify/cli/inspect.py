@@ -148,6 +148,15 @@ def _numbers(found: LinkInspection) -> Table:
             _number(information.alpha_c, information.alpha_c_error or 0.0),
             "n/d below which no known efficient algorithm finds a direction",
         )
+    for name, threshold, meaning in (
+        ("α_IT", found.alpha_it, "n/d from which any estimator has an overlap with U"),
+        ("α_alg", found.alpha_alg, "n/d from which message passing determines U exactly"),
+    ):
+        if threshold.value is None:
+            table.add_row(name, "none", threshold.reason)
+        else:
+            shown = _number(threshold.value, threshold.error or 0.0) if threshold.value else "0"
+            table.add_row(name, shown, meaning)
     if a.alpha_spectral is None or a.alpha_gd is None:
         table.add_row("α_GD", "none", f"{a.threshold_reason}")
     else:

@@ -30,6 +30,13 @@ from mimverify.theory.labels.label_law import (
 )
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
 from mimverify.theory.labels.transforms import LabelTransform
+from mimverify.theory.limits.bayes_limits import (
+    BayesLimits,
+    BayesPoint,
+    LearningJump,
+    Threshold,
+    bayes_limits,
+)
 from mimverify.theory.prediction import Prediction, predict
 from mimverify.theory.sample_sizes import local_exponent, n_half
 from mimverify.theory.spectrum.resolvent import Outlier, Resolvent
@@ -46,10 +53,13 @@ from mimverify.theory.trajectory import Trajectory, predict_trajectory, trajecto
 
 __all__ = [
     "Assumption",
+    "BayesLimits",
+    "BayesPoint",
     "LabelInformation",
     "LabelLaw",
     "LabelMeasure",
     "LabelTransform",
+    "LearningJump",
     "LinkInspection",
     "OptimalTransform",
     "Outlier",
@@ -57,11 +67,13 @@ __all__ = [
     "Resolvent",
     "SpanPrediction",
     "StepCount",
+    "Threshold",
     "Thresholds",
     "Trajectory",
     "TransformAnalysis",
     "Window",
     "analyse_transform",
+    "bayes_limits",
     "bulk_edges",
     "closed_form_n_half",
     "collapse_fraction",

@@ -22,6 +22,7 @@ from mimverify.theory.conditional.hermite import HermiteTensors, hermite_tensors
 from mimverify.theory.conditional.information import LabelInformation, label_information
 from mimverify.theory.conditional.moments import CLEARLY
 from mimverify.theory.labels.label_law import label_law
+from mimverify.theory.limits.bayes_limits import Threshold, bayes_limits
 from mimverify.theory.paper import PaperAssumption, paper_assumptions
 
 
@@ -41,6 +42,8 @@ class LinkInspection:
     - `analysis`: for the loss asked for; `losses`: for every built-in loss, by name, or the
       reason why it cannot be analysed.
     - `information`: α_c and what any transform could see.
+    - `alpha_it`, `alpha_alg`: from where on the posterior mean has an overlap at all, and message
+      passing is exact (`bayes_limits`).
     - `link_tensors`, `transform_tensors`: Hermite tensors of y and of T(y), to order 4.
     - `paper`: the paper's assumptions on link and loss, by name.
     - `assumptions`: those of this package's predictions, by name, which are extensions of the
@@ -56,6 +59,8 @@ class LinkInspection:
     losses: dict[str, TransformAnalysis]
     unusable: dict[str, str]
     information: LabelInformation
+    alpha_it: Threshold
+    alpha_alg: Threshold
     link_tensors: HermiteTensors
     transform_tensors: HermiteTensors
     paper: dict[str, PaperAssumption]
@@ -84,6 +89,12 @@ class LinkInspection:
             "alpha_c": information.alpha_c,
             "alpha_c_error": information.alpha_c_error,
             "alpha_c_reason": information.alpha_c_reason,
+            "alpha_it": self.alpha_it.value,
+            "alpha_it_error": self.alpha_it.error,
+            "alpha_it_reason": self.alpha_it.reason,
+            "alpha_alg": self.alpha_alg.value,
+            "alpha_alg_error": self.alpha_alg.error,
+            "alpha_alg_reason": self.alpha_alg.reason,
             "alpha_spectral": _finite(first),
             "alpha_spectral_all": None
             if analysis.alpha_spectral is None
@@ -176,6 +187,7 @@ def inspect_link(
     information = label_information(link, noise=noise)
     law = label_law(link, loss, noise=noise)
     best, best_reason = _best(losses, link.rank)
+    alpha_it, alpha_alg = _limits(link, noise)
     assumptions = _assumptions(link, analysis, information, losses, best)
     return LinkInspection(
         link=link,
@@ -185,6 +197,8 @@ def inspect_link(
         losses=losses,
         unusable=unusable,
         information=information,
+        alpha_it=alpha_it,
+        alpha_alg=alpha_alg,
         link_tensors=hermite_tensors(law, lambda at: at.y),
         transform_tensors=hermite_tensors(law, lambda at: at.T),
         paper=paper_assumptions(link, loss, law, analysis),
@@ -193,6 +207,19 @@ def inspect_link(
         best_loss=best,
         best_reason=best_reason,
     )
+
+
+def _limits(link: Link, noise: float) -> tuple[Threshold, Threshold]:
+    """α_IT and α_alg, or why they are not computed here."""
+    if link.rank > 1:
+        why = Threshold(None, None, "computed for one feature; see `mimverify limits`")
+        return why, why
+    try:
+        found = bayes_limits(link, noise=noise)
+    except InputError as error:
+        why = Threshold(None, None, str(error))
+        return why, why
+    return found.alpha_it, found.alpha_alg
 
 
 def gap(analysis: TransformAnalysis, information: LabelInformation) -> float | None:

@@ -52,7 +52,17 @@ def strict(text: str) -> Any:
 def test_inspect_prints_the_assumptions_and_every_loss(run: Any) -> None:
     result = run("inspect", "cos2z", "--loss", "huber")
     assert result.code == 0, result.err
-    for word in ("generic", "holds", "α_c", "α_GD", "gap", "pseudo-huber", "Best built-in loss"):
+    for word in (
+        "generic",
+        "holds",
+        "α_c",
+        "α_GD",
+        "α_IT",
+        "α_alg",
+        "gap",
+        "pseudo-huber",
+        "Best built-in loss",
+    ):
         assert word in result.out
     assert "broken" not in result.out
     assert "Negative control" not in result.out
@@ -90,6 +100,8 @@ def test_inspect_json_has_the_promised_fields(run: Any) -> None:
     assert len(record["u"]) == 1
     assert record["gap"] == pytest.approx(record["alpha_gd"] / record["alpha_c"], rel=1e-12)
     assert record["gap"] >= 1
+    assert record["alpha_it"] == pytest.approx(1, abs=1e-8)
+    assert record["alpha_c"] < record["alpha_alg"] < record["alpha_gd"]
     assert record["alpha_gd"] >= record["alpha_spectral"] * (1 - 1e-6)
     assert record["paper_assumptions"]["polynomial-link"]["holds"] is False
     assert record["paper_assumptions"]["lipschitz-loss"]["holds"] is False
@@ -324,7 +336,7 @@ def test_compare_refuses(run: Any, arguments: list[str], message: str) -> None:
     assert result.out == ""
 
 
-@pytest.mark.parametrize("command", ["inspect", "predict", "compare"])
+@pytest.mark.parametrize("command", ["inspect", "predict", "compare", "limits"])
 def test_help(run: Any, command: str) -> None:
     result = run(command, "--help")
     assert result.code == 0
@@ -334,7 +346,7 @@ def test_help(run: Any, command: str) -> None:
 # -- what users get wrong ----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("command", ["inspect", "predict", "compare"])
+@pytest.mark.parametrize("command", ["inspect", "predict", "compare", "limits"])
 @pytest.mark.parametrize(
     ("body", "message"),
     [

@@ -98,6 +98,7 @@ def test_numbers_in_their_usual_spellings() -> None:
     ("scaling", "he2", "-d", "٣"),
     ("check", "numpy", "--seed", " 5"),
     ("compare", "he2", "--ratio", "1e15"),
+    ("limits", "he2", "--ratio", "1e30"),
     ("compare", "he2", "--dim", str(10**15)),
     ("bench", "--rounds", str(10**15)),
     ("train", "cos2z", "-T", str(10**15)),

@@ -46,8 +46,8 @@ def conditional_moments(
     seed = integer("seed", seed, minimum=0)
     if link.rank > MAXIMUM_RANK:
         raise InputError(f"rank={link.rank}: expected at most {MAXIMUM_RANK} (link {link.name})")
-    units = _units(link, noise)
-    standard = Link(link.name, link.rank, lambda z: units.standard(_quietly(link, z)))
+    units = label_units(link, noise)
+    standard = standardised(link, units)
     found = _standardised(standard, noise / units.unit, seed, units.blur)
     return replace(
         found,
@@ -59,6 +59,11 @@ def conditional_moments(
         atoms=units.original(found.atoms),
         units=units,
     )
+
+
+def standardised(link: Link, units: Units) -> Link:
+    """The link with labels in the given units."""
+    return Link(link.name, link.rank, lambda z: units.standard(_quietly(link, z)))
 
 
 def _standardised(link: Link, noise: float, seed: int, blur: float) -> ConditionalMoments:
@@ -78,7 +83,7 @@ def _quietly(link: Link, z: Float64Array) -> Float64Array:
         return link(z)
 
 
-def _units(link: Link, noise: float) -> Units:
+def label_units(link: Link, noise: float) -> Units:
     """Offset and spread of the labels, from a fixed set of points."""
     rng = np.random.default_rng([link.rank, 0x756E6974])
     from scipy.stats import qmc  # scipy.stats takes long to import

@@ -37,7 +37,7 @@ def by_preimages(link: Link, blur: float = 0.0) -> ConditionalMoments | str:
     resolved = Pieces.of(link, blur)
     if isinstance(resolved, str):
         return resolved
-    even = _is_even(link)
+    even = is_even(link)
     pieces = resolved.merged(SATURATED)
     intervals = _intervals(pieces) if len(pieces.first) else None
     best, change = _averages(pieces, intervals)
@@ -86,7 +86,7 @@ def by_preimages(link: Link, blur: float = 0.0) -> ConditionalMoments | str:
     )
 
 
-def _is_even(link: Link) -> bool:
+def is_even(link: Link) -> bool:
     """Whether g(z) = g(−z) to the last bit at all test points, so that E[z | y] = 0."""
     z = np.concatenate([ndtri((np.arange(4096) + 0.5) / 8192), np.linspace(-REACH, -0.01, 1000)])
     return bool((link(z[:, None]) == link(-z[:, None])).all())
@@ -146,10 +146,29 @@ def _beyond_saturation(
     return gain, hidden, steps
 
 
-def _joined(flat: Float64Array) -> Float64Array:
-    """Intervals `(k, 2)` in order, with those that touch made one."""
+def saturated_labels(link: Link, resolved: Pieces, merged: Pieces) -> list[tuple[float, int]]:
+    """Limits at which a g that goes on monotonically saturates, and by how many branches each.
+
+    One branch that reaches its limit by rounding only, or two mirror images of an even g.
+    """
+    even = is_even(link)
+    found = []
+    for label in map(float, flat_atoms(merged)[0]):
+        near = np.abs(merged.flat[:, 2] - label) <= merged.margin(label, SATURATED)
+        plateaus = _joined(merged.flat[near, :2], gap=1e-2)
+        plateaus = plateaus[probability(*plateaus.T) > 1e-8]
+        powers = np.array([_powers(resolved, label, SATURATED, *p) for p in plateaus])
+        ends = int(np.sum(powers <= _SLOWEST))
+        mirrored = even and np.allclose(plateaus, -plateaus[::-1, ::-1], rtol=0, atol=1e-3)
+        if (len(plateaus) == 1 and ends == 1) or (len(plateaus) == 2 and ends == 2 and mirrored):
+            found.append((label, len(plateaus)))
+    return found
+
+
+def _joined(flat: Float64Array, gap: float = 1e-3) -> Float64Array:
+    """Intervals `(k, 2)` in order, with those that (almost) touch made one."""
     flat = flat[np.argsort(flat[:, 0])]
-    apart = flat[1:, 0] - np.maximum.accumulate(flat[:, 1])[:-1] > 1e-3
+    apart = flat[1:, 0] - np.maximum.accumulate(flat[:, 1])[:-1] > gap
     starts = np.flatnonzero(np.concatenate([[True], apart]))
     return np.column_stack([flat[starts, 0], np.maximum.reduceat(flat[:, 1], starts)])
 
