@@ -9,7 +9,7 @@ from mimverify.trial import (
     learning_cases,
 )
 
-SHUFFLED = "test error, labels shuffled"
+SHUFFLED = "test error, labels of stage {} shuffled"
 
 
 @claim(
@@ -25,7 +25,7 @@ SHUFFLED = "test error, labels shuffled"
         "above 0.9). Sequential binomial test of P ≥ 0.9 against P ≤ 0.5."
     ),
     needs="regression",
-    decisions=Event("test error > 0.9", direction="above", quantity=SHUFFLED),
+    decisions=Event("test error > 0.9", direction="above", quantity=SHUFFLED.format(2)),
     cases=learning_cases(links=WELL_CONDITIONED, dims=(48, 56, 64), losses=("own",)),
     cost=1.5,
 )
@@ -50,7 +50,7 @@ def fresh_readout(trial, case):
         "P ≥ 0.9 against P ≤ 0.5."
     ),
     needs="regression",
-    decisions=Event("test error > 1/2", direction="above", quantity=SHUFFLED),
+    decisions=Event("test error > 1/2", direction="above", quantity=SHUFFLED.format(1)),
     cases=learning_cases(links=WELL_CONDITIONED, dims=(64, 72, 80), losses=("own",)),
     cost=1.5,
 )

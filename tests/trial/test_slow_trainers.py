@@ -246,7 +246,7 @@ class TestCallTimes:
 def progress(
     *, done: float = 2.0, seconds: float = 10.0, compiling: float = 0.0, share: float = 10.0
 ) -> Progress:
-    return Progress(done, 8, "configuration", False, seconds, compiling, share)
+    return Progress(done, 8, "configuration", "", seconds, compiling, share)
 
 
 @pytest.mark.parametrize(

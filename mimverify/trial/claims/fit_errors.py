@@ -207,10 +207,10 @@ def explained_errors(trial: _Trial, link: Link | str, dim: int) -> Iterator[Erro
         if not errors:
             raise
         record = trial.record
-        kept = None if record is None else (record.calls, list(record.seeds))
+        kept = None if record is None else (record.calls, list(record.seeds), record.latest)
         runs = list(_compared(trial, link, dim, errors))
         if record is not None and kept is not None:
-            record.calls, record.seeds = kept
+            record.calls, record.seeds, record.latest = kept
         found = Explanation(tuple(errors.values()), tuple(runs), predicted_alignment(link, dim))
         trial.note(**found.to_json())
         raise ClaimFailed(f"{failure}; {found}") from None

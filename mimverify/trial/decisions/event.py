@@ -198,7 +198,8 @@ class EventState(StatisticalState):
     def failure_message(self, case: str) -> str:
         found = self.evidence(case)
         parts = [
-            f"{self.event.name}: happened in {found.happened} of {found.of} runs",
+            f"{self.event.name}: happened in {found.happened} of {found.of} runs, "
+            f"{USUALLY:.0%} expected",
             *([found.measurement] if found.measurement else []),
             *found.conditions,
         ]
@@ -308,7 +309,8 @@ class EventEvidence(DecisionEvidence):
             return f"{self.quantity or self.decision}: {runs}"
         if self.happened == self.of:
             return self.measurement
-        return "; ".join([self.measurement, *self.conditions, f"held in {runs}"])
+        held = f"held in {runs}, {USUALLY:.0%} expected"
+        return "; ".join([self.measurement, *self.conditions, held])
 
     @property
     def details(self) -> str:

@@ -22,10 +22,12 @@ class Causes:
     - `rules`: those that fit every wrong step that was compared with the known rules; with a
       fitted constant only if none fits without one. Empty: no known rule fits all.
     - `claims`: in which these wrong steps were found.
+    - `partly`: whether some rule fits a part of them.
     """
 
     rules: tuple[Match, ...]
     claims: tuple[str, ...]
+    partly: bool = False
 
     @property
     def text(self) -> str:
@@ -33,11 +35,14 @@ class Causes:
         count = len(self.claims)
         if not count:
             return ""
-        wrong = "the wrong step found" if count == 1 else f"all {count} wrong steps found"
-        if not self.rules:
-            return f"no known rule fits {wrong} ({', '.join(self.claims)})"
-        rules = " or ".join(map(str, self.rules))
-        return f"{rules}: fits {wrong} ({', '.join(self.claims)})"
+        steps, where = "wrong steps found", f"({', '.join(self.claims)})"
+        every = "the wrong step found" if count == 1 else f"all {count} {steps}"
+        if self.rules:
+            return f"{' or '.join(map(str, self.rules))}: fits {every} {where}"
+        if self.partly:
+            return f"some known rules fit a part, but none fits {every} {where}"
+        some = "the wrong step found" if count == 1 else f"any of the {count} {steps}"
+        return f"no known rule fits {some} {where}"
 
     @property
     def remedies(self) -> tuple[str, ...]:
@@ -82,7 +87,7 @@ def reconcile(divergences: Mapping[str, Divergence | None]) -> Causes:
         )
     found = common or ()
     exact = tuple(each for each in found if not each.fitted)
-    return Causes(exact or found, tuple(compared))
+    return Causes(exact or found, tuple(compared), partly=any(compared.values()))
 
 
 def _consistent(one: Match, other: Match) -> Match | None:

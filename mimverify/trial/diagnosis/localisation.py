@@ -77,8 +77,10 @@ class Divergence:
         else:
             text = (
                 f"step {self.step} is the first beyond rounding: {place} "
-                f"by {self.ratio:.3g} envelopes"
+                f"by {self.ratio:.3g} envelopes of rounding"
             )
+            if np.isfinite(self.relative):
+                text += f" (relative error {self.relative:.2g})"
             text += "".join(f", {found}" for found in (self.pattern, self.rows) if found)
         if self.behaves_like is None:
             return text

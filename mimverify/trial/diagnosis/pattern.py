@@ -19,7 +19,7 @@ _REPEATS = 3  # that show a regular distance
 
 def pattern(beyond: Bool[NDArray[np.bool_], "m d"]) -> str:
     """The weights that are beyond rounding as neurons and coordinates: "coordinates 64–95 of 96 of
-    every neuron", "neuron 12 of 13"; "" for all of them.
+    every neuron", "neuron 12 of 13 (the last)", counted from 0; "" for all of them.
 
     **Arguments**
 
@@ -43,7 +43,7 @@ def _indices(noun: str, chosen: NDArray[np.bool_]) -> str:
     found, of = np.flatnonzero(chosen), len(chosen)
     first, last, count = int(found[0]), int(found[-1]), len(found)
     if count == 1:
-        return f"{noun} {first} of {of}"
+        return f"{noun} {first} of {of}{' (the last)' * (of > 1 and last == of - 1)}"
     apart = np.unique(np.diff(found))
     if len(apart) == 1 and apart[0] == 1:
         return f"{noun}s {first}–{last} of {of}"

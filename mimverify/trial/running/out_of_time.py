@@ -23,7 +23,7 @@ class Progress:
     **Arguments**
 
     - `done`, `planned`: of its configurations or runs (`unit`); the one under way counts in part.
-    - `least`: whether more than `planned` may turn out to be needed.
+    - `bound`: "at least" or "at most" so many may be needed; "" if it is exactly these.
     - `seconds`, `compiling`: spent, and the part of it in which the trainer compiled.
     - `share`: seconds that the claim had, without compiling.
     """
@@ -31,7 +31,7 @@ class Progress:
     done: float
     planned: int
     unit: str
-    least: bool
+    bound: str
     seconds: float
     compiling: float
     share: float
@@ -60,10 +60,11 @@ def out_of_time(
     each = progress.seconds / progress.done
     compiling = progress.compiling / progress.done
     slow = f", {_text(compiling)} of it compiling" if compiling > 0.05 * each else ""
-    done = f"{progress.done:.3g} of {'at least ' * progress.least}{progress.planned}"
+    of = " ".join(filter(None, ("of", progress.bound, str(progress.planned))))
     return (
-        f"{spent} after {done} {progress.unit}s at {_text(each)} each{slow}; it needs about "
-        f"{_text(sum(progress.needed))}: {_remedies(alone, profile, progress, larger)}"
+        f"{spent} after {progress.done:.3g} {of} {progress.unit}s at {_text(each)} each{slow}; "
+        f"it needs about {_text(sum(progress.needed))}: "
+        f"{_remedies(alone, profile, progress, larger)}"
     )
 
 

@@ -23,23 +23,17 @@ from mimverify.support.strict_json import Json
 from mimverify.support.versions import software_versions
 from mimverify.trial.claims.claim import CLAIM_SET_VERSION
 from mimverify.trial.decisions import USUALLY, risk_text
-from mimverify.trial.diagnosis.causes import Causes, reconcile
+from mimverify.trial.diagnosis.causes import Causes
 from mimverify.trial.outcomes import Status
+from mimverify.trial.running.message_report import STYLES, cause_lines, causes_of, print_messages
 from mimverify.trial.running.output_report import OutputReport, add_output_elements
 from mimverify.trial.running.settings import TrialSettings
 from mimverify.trial.running.verdict import Verdict
 
 __all__ = ["Report", "TrainerReport", "print_verdicts", "run_record"]
 
-_STYLES = {
-    Status.PASSED: "green",
-    Status.FAILED: "bold red",
-    Status.INCONCLUSIVE: "yellow",
-    Status.NOT_APPLICABLE: "dim",
-    Status.EXPECTED_FAILURE: "cyan",
-    Status.UNEXPECTED_PASS: "yellow",
-    Status.ERROR: "bold magenta",
-}
+#: Decisions of equal runs, risk and power that are listed one by one at most.
+_ALIKE = 3
 
 
 @dataclass
@@ -92,7 +86,7 @@ class TrainerReport:
     @property
     def causes(self) -> Causes:
         """The cause that is consistent with all failures."""
-        return _causes(self.verdicts)
+        return causes_of(self.verdicts)
 
     @property
     def exit_code(self) -> int:
@@ -225,7 +219,7 @@ def print_verdicts(
     for verdict in verdicts:
         table.add_row(
             verdict.id,
-            Text(str(verdict.status), style=_STYLES[verdict.status]),
+            Text(str(verdict.status), style=STYLES[verdict.status]),
             Text(_measured(verdict)),
             f"{verdict.seconds:.1f}",
         )
@@ -234,38 +228,16 @@ def print_verdicts(
         _print_details(verdicts, console)
     else:
         _print_budget(verdicts, console)
+    for line in cause_lines(verdicts):
+        console.print(Text(line, style="bold"), soft_wrap=True)
     output = OutputReport(console, verbose=verbose)
-    for verdict in verdicts:
-        _print_message(verdict, console)
+    for verdict in print_messages(verdicts, console, verbose=verbose):
         output.print_under(verdict)
     output.print_rest(verdicts)
-    causes = _causes(verdicts)
-    for line in (f"cause: {causes.text}" if causes.text else "", *causes.remedies):
-        if line:
-            console.print(Text(line), soft_wrap=True)
     kept = [v.capsule or v.evidence.no_capsule for v in verdicts]
     failed = [v.status is Status.FAILED and bool(v.reproduce) for v in verdicts]
     if any(failed) and not any(kept):
         console.print("With --capsules FOLDER each failure can be replayed alone.", style="dim")
-
-
-def _causes(verdicts: Sequence[Verdict]) -> Causes:
-    wrong = (Status.FAILED, Status.EXPECTED_FAILURE)
-    return reconcile({v.id: v.evidence.divergence for v in verdicts if v.status in wrong})
-
-
-def _print_message(verdict: Verdict, console: Console) -> None:
-    if not verdict.message or verdict.status is Status.NOT_APPLICABLE:
-        return
-    line = Text(f"{verdict.id}: {verdict.status}", style=_STYLES[verdict.status])
-    console.print(line + Text(f": {verdict.message}", style="default"))
-    if verdict.status.bad and verdict.reproduce:
-        console.print(Text(f"  reproduce: {verdict.reproduce}"), soft_wrap=True)
-    if verdict.capsule:
-        command = f"mimverify replay {shlex.quote(verdict.capsule)}"
-        console.print(Text(f"  replay: {command}"), soft_wrap=True)
-    if verdict.evidence.no_capsule:
-        console.print(Text(f"  no capsule: {verdict.evidence.no_capsule}"))
 
 
 def _measured(verdict: Verdict) -> str:
@@ -295,14 +267,19 @@ def _print_details(verdicts: Sequence[Verdict], console: Console) -> None:
     table.add_column("decision", overflow="fold")
     table.add_column("runs, risk and power", overflow="fold")
     legends: dict[str, str] = {}
+    alike = Counter(record.details for v in verdicts for record in v.evidence.records)
+    joined: dict[str, list[str]] = {}  # claims of decisions that so many others share
     for verdict in verdicts:
         names = Counter(record.decision for record in verdict.evidence.records)
         for record in verdict.evidence.records:
             if record.details:
+                legends.setdefault(record.kind, record.legend)
+                if alike[record.details] > _ALIKE:
+                    joined.setdefault(record.details, []).append(verdict.id)
+                    continue
                 # One for each configuration, which is shown if there are several.
                 case = f" ({record.case})" if names[record.decision] > 1 else ""
                 table.add_row(verdict.id, Text(record.decision), Text(record.details + case))
-                legends.setdefault(record.kind, record.legend)
         for omission in verdict.evidence.omitted:
             times = f" ({omission.times} ×)" if omission.times > 1 else ""
             table.add_row(
@@ -310,5 +287,8 @@ def _print_details(verdicts: Sequence[Verdict], console: Console) -> None:
             )
     if table.row_count:
         console.print(table)
+    for details, claims in joined.items():
+        several = ", ".join(dict.fromkeys(claims))
+        console.print(Text(f"{len(claims)} decisions, each {details}: {several}"))
     console.print(" ".join(legends.values()), style="dim", highlight=False)
     _print_budget(verdicts, console, verbose=True)

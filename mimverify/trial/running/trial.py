@@ -287,15 +287,18 @@ class Trial:
         """What was tried in the claim's share of the time, and what it needs."""
         assert self.share is not None
         if self.claim.exact:
-            unit, done = "configuration", self._examples + self._combined
+            unit, done, bound = "configuration", self._examples + self._combined, ""
             planned = self._strata * self._examples_of_stratum
         else:
             unit, states = "run", self.loop.states.values()
             least = max((state.minimum_runs for state in states), default=1)
+            most = max((state.maximum_runs for state in states), default=1)
             done = self._examples * least + max((state.runs for state in states), default=0)
-            planned = self._examples_of_stratum * least
+            planned, bound = self._examples_of_stratum * least, "at least"
+            if done >= planned:  # what happened leaves it open: the number may be the largest one
+                planned, bound = self._examples_of_stratum * most, "at most"
         progress = Progress(
-            min(done, planned), planned, unit, not self.claim.exact,
+            min(done, planned), planned, unit, bound,
             self.share.elapsed, self.trainer.compiling, self.share.seconds,
         )  # fmt: skip
         return out_of_time(self.claim.id, self.profile, progress, self._work_in)

@@ -62,7 +62,8 @@ class Tried:
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name} = {size}" for name, size in (self.sizes or {}).items())
-        parts = [f"case {self.case}" + (f": {shown}" if shown else "")]
+        called = f"{self.method}() in " if self.method else ""
+        parts = [f"{called}case {self.case}" + (f": {shown}" if shown else "")]
         if self.combination:
             parts.append(", ".join(self.combination))
         before = []
