@@ -13,6 +13,7 @@ from mimverify import LayerwiseTrainer, numpy_trainer
 from mimverify.trial import PROFILES, Session, Status, load_claims
 from mimverify.trial.claims import fit_errors
 from mimverify.trial.claims.fit_errors import Explanation, RunErrors, blamed_stage
+from mimverify.trial.diagnosis.repetition import REPEATED
 from mimverify.trial.running.capsule import load_capsule
 from mimverify.trial.running.replay import replay
 from mimverify.trial.running.verdict import Verdict
@@ -90,6 +91,9 @@ def test_the_stage_at_fault_is_named(trainer: type, stage: str) -> None:
     assert 0.8 < note["predicted_alignment"] < 0.95
     for name in ("test_error_median", "test_error_smallest", "reference_test_error"):
         assert f"{note[name]:.3g}" in verdict.message
+    # What was compared meanwhile, with trainers of other runs, is no earlier call of this one.
+    repetition = verdict.evidence.repetition
+    assert repetition is None or repetition.found == REPEATED
     # The evidence survives JSON, where reports and child processes have it from.
     assert Verdict.from_json(json.loads(json.dumps(verdict.to_json()))) == verdict
 

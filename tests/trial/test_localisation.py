@@ -298,7 +298,8 @@ def test_step_neuron_and_relative_error_are_those_of_the_fault(
     assert record["n"] == 40
     assert str(found) == (
         f"step 4 is the first beyond rounding: neuron 1, coordinate {found.coordinate} by "
-        f"{found.ratio:.3g} envelopes, neuron 1 of 3; behaves like: neurons not updated (neuron 1)"
+        f"{found.ratio:.3g} envelopes of rounding (relative error {found.relative:.2g}), "
+        "neuron 1 of 3; behaves like: neurons not updated (neuron 1)"
     )
 
 

@@ -36,7 +36,7 @@ EVERY = slice(None)
         (mask(13, 96, EVERY, EVERY), ""),
         (mask(13, 96, EVERY, slice(64, 96)), "coordinates 64–95 of 96 of every neuron"),
         (mask(13, 96, EVERY, [0]), "coordinate 0 of 96 of every neuron"),
-        (mask(13, 96, [12], EVERY), "neuron 12 of 13"),
+        (mask(13, 96, [12], EVERY), "neuron 12 of 13 (the last)"),
         (mask(13, 96, slice(8, 13), EVERY), "neurons 8–12 of 13"),
         (mask(13, 96, [3], slice(0, 8)), "coordinates 0–7 of 96 of neuron 3 of 13"),
         (mask(13, 96, [0, 3, 4], EVERY), "neurons 0, 3, 4 of 13"),
@@ -227,8 +227,8 @@ def test_the_divergence_has_both() -> None:
         return right
 
     found = diverges(one_coordinate)
-    assert re.search(r"envelopes, coordinate 0 of 12 of every neuron(;|$)", str(found))
+    assert re.search(r"\), coordinate 0 of 12 of every neuron(;|$)", str(found))
     assert found.rows == ""
     found = diverges(lambda right, given: weighted(given, 1003, 1543, 0.0, by_all=False))
     assert found.pattern == ""
-    assert re.search(r"envelopes, as if rows 1003–1542 of 1543 were left out(;|$)", str(found))
+    assert re.search(r"\), as if rows 1003–1542 of 1543 were left out(;|$)", str(found))

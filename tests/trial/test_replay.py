@@ -136,7 +136,7 @@ def test_an_exact_failure_comes_back_without_hypothesis(
     assert again.same
     assert again.conclusion is Conclusion.SAME
     assert again.verdict.evidence.finding == capsule.finding
-    assert capsule.message.startswith(f"{capsule.finding}; case ")
+    assert capsule.message == f"{capsule.finding}; {capsule.verdict.evidence.tried}"
     assert again.exit_code == 1
     assert again.differences == []
     assert again.verdict.evidence.divergence is not None

@@ -90,7 +90,7 @@ def test_long_lists_are_cut() -> None:
     passed = tuple(("relu", f"loss-{k}", "float64") for k in range(9))
     tried = Tried("tall", "step", {"n": 3}, ("relu", "l1", "float64"), passed, 12, ("small",) * 6)
     assert str(tried) == (
-        "case tall: n = 3; relu, l1, float64; passed before: 9 of 12 combinations "
+        "step() in case tall: n = 3; relu, l1, float64; passed before: 9 of 12 combinations "
         "(relu/loss-0/float64, relu/loss-1/float64, relu/loss-2/float64, relu/loss-3/float64 "
         "and 5 more) and the case small"
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from statistics import median
 from typing import Protocol, TypeAlias
@@ -22,7 +22,7 @@ from mimverify.measure import alignment
 from mimverify.measure.sensitivity import average_gradients, directions_along
 from mimverify.problems import Link, MultiIndexModel
 from mimverify.support.arrays import Float64Array
-from mimverify.support.errors import MimverifyError
+from mimverify.support.errors import MimverifyError, TrainerError
 from mimverify.support.strict_json import Json
 from mimverify.theory.trajectory import predict_trajectory
 from mimverify.training import LayerwiseTrainer, default_samples, default_steps
@@ -211,6 +211,10 @@ def explained_errors(trial: _Trial, link: Link | str, dim: int) -> Iterator[Erro
         runs = list(_compared(trial, link, dim, errors))
         if record is not None and kept is not None:
             record.calls, record.seeds, record.latest = kept
+            # The trainer is one of the last run compared: one of the run that failed again, as
+            # whoever repeats its calls expects.
+            with suppress(TrainerError):
+                record.again(record.calls, fresh=True)
         found = Explanation(tuple(errors.values()), tuple(runs), predicted_alignment(link, dim))
         trial.note(**found.to_json())
         raise ClaimFailed(f"{failure}; {found}") from None

@@ -232,7 +232,9 @@ def _first_divergence(run: _Trajectory, before: tuple[Step, ...]) -> Divergence 
             if _is_cheap(step):
                 passed = next((s for s in reversed(before) if _is_cheap(s) and _is_right(s)), None)
                 behaviour = match(
-                    [_step(run, k, before) for k in range(t, len(run.weights) - 1)], passed=passed
+                    [_step(run, k, before) for k in range(t, len(run.weights) - 1)],
+                    earlier=[_step(run, k, before) for k in range(t)],
+                    passed=passed,
                 )
             error = np.abs(step.got - step.right)
             return _divergence(run, t + 1, error, step.envelope, step.right, behaviour)

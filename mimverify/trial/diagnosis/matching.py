@@ -155,7 +155,11 @@ def _number(value: float | None) -> float:
 
 
 def match(
-    steps: Sequence[Step], rules: Iterable[Rule] | None = None, *, passed: Step | None = None
+    steps: Sequence[Step],
+    rules: Iterable[Rule] | None = None,
+    *,
+    earlier: Sequence[Step] = (),
+    passed: Step | None = None,
 ) -> Behaviour | None:
     """The wrong rules that `steps` follow; None if the first is too near to the right one to tell.
 
@@ -163,6 +167,8 @@ def match(
 
     - `steps`: of one trajectory in order; the first is the one that deviates.
     - `rules`: those to try; all by default.
+    - `earlier`: the right steps of the trajectory before them: they contradict a rule that is about
+      a whole trajectory and predicts something else.
     - `passed`: a step of the same trainer that was right. Of several rules that fit, those that
       predict it are kept, if there are any.
     """
@@ -180,6 +186,12 @@ def match(
         later = [step for step in later if _is_finite(step)]
         for step in later:
             found = [still for each in found if (still := _still(step, each)) is not None]
+        found = [
+            each
+            for each in found
+            if not RULES[each.rule].lasting
+            or all(_allows(step, each) for step in earlier[-_LATER:] if not each.fitted)
+        ]
         if passed is not None and len(found) > 1:
             found = [each for each in found if _allows(passed, each)] or found
     # Of rules that fit, those that fit for longest.
