@@ -48,6 +48,12 @@ class FirstMoments:
     second_order: float
 
     @property
+    def resolved_ratio(self) -> float:
+        """n/d from which on an eigenvalue as small as the error of Λ would stand out."""
+        error = CLEARLY * self.eigenvalue_error
+        return self.v / error**2 if error > 0 else math.inf
+
+    @property
     def rank(self) -> int:
         """How many eigenvalues of Λ are clearly not zero."""
         return len(self.clear_eigenvalues)
@@ -114,6 +120,32 @@ class TransformAnalysis(FirstMoments):
         return float(abs(self.eigenvalues[0] / self.eigenvalues[-1]))
 
     @property
+    def kappa_error(self) -> float:
+        """Absolute error of κ; nan where κ is infinite."""
+        if not math.isfinite(self.kappa):
+            return math.nan
+        sizes = np.abs(self.eigenvalues[[0, -1]])
+        return float(self.kappa * (self.eigenvalue_error / sizes).sum())
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Indices of directions whose λ and u coincide within their errors: any basis of their
+        span would do. In the order of `eigenvalues`."""
+        found: list[list[int]] = []
+        for k in range(len(self.eigenvalues)):
+            for group in found:
+                first = group[0]
+                apart = abs(self.eigenvalues[k] - self.eigenvalues[first])
+                if apart <= coincident(self.eigenvalues, self.eigenvalue_error) and (
+                    abs(self.u[k] - self.u[first]) <= coincident(self.u, self.second_error)
+                ):
+                    group.append(k)
+                    break
+            else:
+                found.append([k])
+        return tuple(map(tuple, found))
+
+    @property
     def weakest(self) -> float:
         """λ_r²/v: what the number of steps depends on (theory.md §2); 0 if Λ is singular."""
         full = self.rank == len(self.eigenvalues)
@@ -154,8 +186,7 @@ def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> Transform
     if law.tail.bounded is True:
         measure = label_measure(law, fourth_moments=False)
         found = thresholds(measure)
-        # From this ratio on, an eigenvalue as small as the error of Λ would stand out.
-        limit = moments.v / (CLEARLY * moments.eigenvalue_error) ** 2
+        limit = moments.resolved_ratio
         spectral = np.where(found.spectral < limit, found.spectral, math.inf)
         descent = found.descent if found.descent < limit else math.inf
         found = Thresholds(spectral, descent)
@@ -183,6 +214,11 @@ def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> Transform
     )
 
 
+def coincident(values: Float64Array, error: float) -> float:
+    """How far apart values with this error may be and count as equal."""
+    return max(CLEARLY * error, 1e-9 * float(np.abs(values).max()))
+
+
 def _products(z: Float64Array) -> Float64Array:
     return z[:, :, None] * z[:, None, :]
 
@@ -196,12 +232,13 @@ def _diagonalise(
     diagonalises E[T² zzᵀ] there is what H's outliers follow (theory.md D4).
     """
     values, vectors = np.linalg.eigh(first)
-    close = max(CLEARLY * error, 1e-9 * float(np.abs(values).max()))
+    close = coincident(values, error)
     start = 0
     for stop in range(1, len(values) + 1):
         if stop == len(values) or values[stop] - values[stop - 1] > close:
             block = vectors[:, start:stop]
             vectors[:, start:stop] = block @ np.linalg.eigh(block.T @ second @ block)[1]
+            values[start:stop] = values[start:stop].mean()
             start = stop
     order = np.argsort(-np.abs(values), kind="stable")
     values, vectors = values[order], vectors[:, order]

@@ -167,7 +167,7 @@ class _Cell:
     def __init__(self, link: Link, loss: Loss, dim: int, n: int, steps: int, noise: float) -> None:
         self.link, self.loss, self.dim, self.n, self.steps = link, loss, dim, n, steps
         self.powers = [2 * t for t in range(1, steps + 1)]
-        population = limiting_population(link, loss, noise=noise)
+        population = limiting_population(link, loss, noise=noise, dim=dim, samples=n, steps=steps)
         self.realised = population is None
         self.population: Trajectory | None = None
         if population is not None:

@@ -105,8 +105,8 @@ def test_inspect_says_why_there_is_no_threshold(run: Any) -> None:
     record = strict(run("inspect", "he3", "--loss", "squared", "--json", "-").out)
     assert record["alpha_c"] is None
     assert "E[z | y]" in record["alpha_c_reason"]
-    assert record["alpha_gd"] is None
-    assert "D9" in record["alpha_gd_reason"]
+    assert record["limits"]["alpha_gd"] is None
+    assert "D9" in record["limits"]["alpha_gd_reason"]
     assert record["gap"] is None
     assert record["rank_of_lambda"] == 0
     assert record["assumptions"]["generic"]["holds"] is False
@@ -239,7 +239,7 @@ def test_predict_far_beyond_memory(run: Any) -> None:
             "--json", "-",
         ).out
     )  # fmt: skip
-    aligned = np.array(record["alignment"])
+    aligned = np.array(record["alignment_ratio_of_means"])
     assert np.all(np.diff(aligned) > -1e-9)
     assert aligned[0] == pytest.approx(1e-8)
     assert aligned[-1] == pytest.approx(1 - record["floor"], abs=1e-6)

@@ -512,3 +512,19 @@ def test_exponent_of_the_transform_is_not_that_of_the_label() -> None:
     law = label_law("he3", LabelTransform("square", np.square))
     assert hermite_tensors(law, lambda at: at.y).lowest == 3
     assert hermite_tensors(law, lambda at: at.T).lowest == 2
+
+
+# --- equal eigenvalues ------------------------------------------------------------------------
+
+
+def test_equal_eigenvalues_are_equal_and_span_a_plane() -> None:
+    """A link of ‖z‖ alone has one eigenvalue, and any direction is an eigenvector."""
+    found = analyse_transform(Link("norm", 2, lambda z: np.linalg.norm(z, axis=1)), "huber")
+    assert found.eigenvalues[0] == found.eigenvalues[1]
+    assert found.groups == ((0, 1),)
+    assert found.kappa == 1
+    apart = analyse_transform("quadratic:1,-0.5", "huber")
+    assert apart.groups == ((0,), (1,))
+    assert 0 <= apart.kappa_error < 1e-3 * apart.kappa
+    # z1 z2: opposite eigenvalues are no degeneracy.
+    assert analyse_transform("z1z2", "l1").groups == ((0,), (1,))
