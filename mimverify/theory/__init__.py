@@ -5,7 +5,7 @@ well. Nothing here has a free constant. Derivations: docs/theory-engine.md.
 """
 
 from mimverify.statistics import null_overlap_cdf
-from mimverify.theory.analysis import TransformAnalysis, analyse_transform
+from mimverify.theory.analysis import TransformAnalysis, analyse_transform, transform_overlaps
 from mimverify.theory.closed_forms import (
     bulk_edges,
     closed_form_n_half,
@@ -31,7 +31,10 @@ from mimverify.theory.labels.label_law import (
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.theory.prediction import Prediction, predict
+from mimverify.theory.reached_thresholds import ReachedThresholds, reached_thresholds
+from mimverify.theory.recommendations import Recommendation
 from mimverify.theory.sample_sizes import local_exponent, n_half
+from mimverify.theory.spectrum.krylov import NeuronModel
 from mimverify.theory.spectrum.resolvent import Outlier, Resolvent
 from mimverify.theory.spectrum.span import SpanPrediction, predict_span
 from mimverify.theory.spectrum.thresholds import (
@@ -51,9 +54,12 @@ __all__ = [
     "LabelMeasure",
     "LabelTransform",
     "LinkInspection",
+    "NeuronModel",
     "OptimalTransform",
     "Outlier",
     "Prediction",
+    "ReachedThresholds",
+    "Recommendation",
     "Resolvent",
     "SpanPrediction",
     "StepCount",
@@ -84,6 +90,7 @@ __all__ = [
     "predict",
     "predict_span",
     "predict_trajectory",
+    "reached_thresholds",
     "realised_law",
     "recommended_steps",
     "sampled_law",
@@ -92,5 +99,6 @@ __all__ = [
     "spurious_outlier",
     "thresholds",
     "trajectory_of",
+    "transform_overlaps",
     "truncated_law",
 ]

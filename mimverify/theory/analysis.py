@@ -13,8 +13,8 @@ import numpy as np
 
 from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
 from mimverify.problems.links import Link, get_link
-from mimverify.support.arrays import Float64Array
-from mimverify.support.validation import number
+from mimverify.support.arrays import ArrayLike, Float64Array
+from mimverify.support.validation import array, number
 from mimverify.theory.closed_forms import plateau
 from mimverify.theory.conditional.moments import CLEARLY
 from mimverify.theory.labels.cache import cached
@@ -22,7 +22,12 @@ from mimverify.theory.labels.label_law import LabelLaw, label_law
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
 from mimverify.theory.labels.tails import Tail
 from mimverify.theory.labels.transforms import LabelTransform
-from mimverify.theory.spectrum.thresholds import Thresholds, descent_threshold, thresholds
+from mimverify.theory.spectrum.thresholds import (
+    Thresholds,
+    descent_threshold,
+    overlap_curve,
+    thresholds,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float64
@@ -173,6 +178,34 @@ def analyse_transform(
     link = get_link(link, rank=rank)
     loss = get_loss(loss) if isinstance(loss, str) else loss
     return _analyse(link, loss, number("noise", noise, minimum=0.0))
+
+
+def transform_overlaps(
+    link: Link | str,
+    transform: Loss | LabelTransform | str,
+    alphas: ArrayLike,
+    *,
+    noise: float = 0.0,
+    rank: int | None = None,
+    centred: bool = False,
+    leading: bool = False,
+) -> Float64[Float64Array, " A"]:
+    """‖U v̂‖² of H = (1/n) Σ T(y_i) x_i x_iᵀ at each n/d of `alphas`, `(A,)`, as n → ∞.
+
+    **Arguments**
+
+    - `transform`: T, a `LabelTransform(name, function)` of a bounded function, say.
+    - `centred`: whether E T is subtracted first; stage 1 of training does, spectral methods of
+      the literature do not.
+    - `leading`: as in `overlap_curve`.
+
+    **Raises** `InputError` as `label_law`, or for a ratio that is not positive.
+    """
+    law = label_law(link, transform, noise=noise, rank=rank, centred=centred)
+    measure = label_measure(law, fourth_moments=False)
+    return overlap_curve(
+        measure, array("alphas", alphas, (None,), dtype="float64"), leading=leading
+    )
 
 
 @cached(maxsize=64)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +21,16 @@ from mimverify.theory.spectrum.arrowhead import draw_spectrum
 from mimverify.theory.spectrum.krylov import NeuronModel, alignments_of, smallest_cosines
 from mimverify.theory.spectrum.resolvent import Resolvent
 
+if TYPE_CHECKING:
+    from jaxtyping import Float64
+
 #: Data sets that are drawn: an interval is no better than so many of them tell.
 SPECTRA = 100
 # Later than this, a step is interpolated between those of a geometric grid.
 _EVERY_STEP = 16
 _STEPS_PER_DOUBLING = 6
-# The interval that is reported.
-_OUTSIDE = (0.025, 0.975)
+# What the reported interval leaves out on either side.
+_OUTSIDE = 0.025
 
 
 @dataclass(frozen=True)
@@ -82,11 +86,35 @@ def predict_span(
             gram = NeuronModel.of(spectrum, int(t)).draw(starts, neurons, rng)
             cosines[index, k] = smallest_cosines(gram, rank)
             aligned[index, k] = alignments_of(gram, rank)
-    over_runs = (1, 2)
-    low, median, high = np.quantile(cosines, [_OUTSIDE[0], 0.5, _OUTSIDE[1]], axis=over_runs)
-    ends = np.quantile(aligned, _OUTSIDE, axis=over_runs)
-    columns = (median, cosines.mean(axis=over_runs), low, high, *ends)
+    columns = (
+        np.median(cosines, axis=(1, 2)),
+        cosines.mean(axis=(1, 2)),
+        *_interval(cosines),
+        *_interval(aligned),
+    )
     return SpanPrediction(every, *(np.interp(every, times, column) for column in columns))
+
+
+def _interval(values: Float64[Float64Array, "steps sets starts"]) -> Float64Array:
+    """The central 95 %, `(2, steps)`, in which another run lies with that probability.
+
+    Between order statistics k and n + 1 − k of n runs it lies with (n + 1 − 2k)/(n + 1). Runs on
+    one data set are alike: n is their effective number, by the variance between data sets.
+    """
+    sets, starts = values.shape[1:]
+    total = values.var(axis=(1, 2))
+    between = values.mean(axis=2).var(axis=1)
+    between = (between - total / starts) / (1 - 1 / starts) if starts > 1 else total
+    alike = np.clip(between / np.maximum(total, np.finfo(float).tiny), 0.0, 1.0)
+    count = sets * starts / (1 + (starts - 1) * alike)
+    levels = np.clip((_OUTSIDE * (count + 1) - 1) / np.maximum(count - 1, 1.0), 0.0, _OUTSIDE)
+    flat = values.reshape(len(values), -1)
+    return np.array(
+        [
+            [float(np.quantile(row, at)) for row, at in zip(flat, ends, strict=True)]
+            for ends in (levels, 1 - levels)
+        ]
+    )
 
 
 def _computed_steps(steps: int) -> NDArray[np.int_]:
