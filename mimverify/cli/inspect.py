@@ -193,9 +193,11 @@ def _limit(found: LinkInspection) -> str:
     if a.alpha_gd is None:
         return f"No limit: {a.threshold_reason}"
     limit = f"For n → ∞: {_ratio(a.alpha_gd)}"
-    if found.settled is None:
+    if found.limit_from is None:
         return limit + ", at no n that could be resolved"
-    return limit + f", thresholds being within 5 % of their limits from n ≈ {found.settled:.0e} on"
+    return (
+        limit + f", thresholds being within 5 % of their limits from n ≈ {found.limit_from:.0e} on"
+    )
 
 
 def _losses(found: LinkInspection) -> Table:

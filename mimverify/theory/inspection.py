@@ -26,8 +26,8 @@ from mimverify.theory.labels.label_law import label_law
 from mimverify.theory.paper import PaperAssumption, paper_assumptions
 from mimverify.theory.reached_thresholds import (
     ReachedThresholds,
+    limit_holds_from,
     reached_thresholds,
-    settled_from,
 )
 from mimverify.theory.recommendations import Recommendation, recommend
 from mimverify.theory.spectrum.population import reached_measure
@@ -61,8 +61,8 @@ class LinkInspection:
       paper's; `control`: the negative control that applies, or None.
     - `label_deviation`: standard deviation of y.
     - `samples`: the n by whose labels thresholds are given; `dim`: d, None where n/d is open.
-    - `reached`: thresholds for n labels under each of `losses`; `settled`: the n from which
-      those under the loss asked for are near their limits (`settled_from`).
+    - `reached`: thresholds for n labels under each of `losses`; `limit_from`: the n from which
+      those under the loss asked for are near their limits (`limit_holds_from`).
     - `plateau_from`: n/d from which the plateau (N1) is reached, None where there is none.
     - `recommendations`: the best built-in loss, one for each regime.
     """
@@ -83,7 +83,7 @@ class LinkInspection:
     samples: int
     dim: int | None
     reached: dict[str, ReachedThresholds]
-    settled: int | None
+    limit_from: int | None
     plateau_from: float | None
     recommendations: tuple[Recommendation, ...]
 
@@ -140,7 +140,7 @@ class LinkInspection:
                 "alpha_gd_error": analysis.alpha_gd_error,
                 "alpha_gd_reason": threshold_reason(analysis),
                 "gap": gap(analysis.alpha_gd, information),
-                "settled_from": self.settled,
+                "holds_from": self.limit_from,
             },
             "efficiency": efficiency(analysis, information),
             "lambda": analysis.eigenvalues.tolist(),
@@ -281,7 +281,7 @@ def inspect_link(
         samples=samples,
         dim=dim if known else None,
         reached=reached,
-        settled=settled_from(link, loss, noise=noise),
+        limit_from=limit_holds_from(link, loss, noise=noise),
         plateau_from=plateau_from,
         recommendations=recommendations,
     )

@@ -24,9 +24,9 @@ from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.theory.spectrum.population import reached_measure
 from mimverify.theory.spectrum.thresholds import Thresholds, thresholds
 
-#: Relative distance from its limit at which a threshold counts as settled.
-SETTLED = 0.05
-# Powers of ten among which the n is sought from which thresholds have settled.
+#: Relative distance from its limit at which a threshold counts as near.
+NEAR = 0.05
+# Powers of ten among which the n is sought from which thresholds are near.
 _LEAST_POWER, _MOST_POWER = 2, 16
 
 
@@ -101,7 +101,7 @@ def reached_thresholds(
     return _thresholds_at(link, loss, samples, number("noise", noise, minimum=0.0))
 
 
-def settled_from(link: Link, loss: Loss | LabelTransform, *, noise: float = 0.0) -> int | None:
+def limit_holds_from(link: Link, loss: Loss | LabelTransform, *, noise: float = 0.0) -> int | None:
     """The power of ten from which, as n grows, all thresholds are within 5 % of their limits.
 
     None where there are no limits (an unbounded T), or no n that a law's nodes resolve.
@@ -112,16 +112,16 @@ def settled_from(link: Link, loss: Loss | LabelTransform, *, noise: float = 0.0)
     limits = np.array([*analysis.alpha_spectral, analysis.alpha_gd])
     limits = np.where(np.isfinite(limits), limits, 0.0)
 
-    def settled(power: int) -> bool:
+    def near(power: int) -> bool:
         found = _at(link, loss, 10**power, noise)
         values = np.array([*found.spectral, found.descent])
         values = np.where(np.isfinite(values), values, 0.0)
-        return bool((np.abs(values - limits) <= SETTLED * limits).all())
+        return bool((np.abs(values - limits) <= NEAR * limits).all())
 
     low, high = _LEAST_POWER - 1, _MOST_POWER
-    if not settled(high):
+    if not near(high):
         return None
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if settled(middle) else (middle, high)
+        low, high = (low, middle) if near(middle) else (middle, high)
     return int(10**high)

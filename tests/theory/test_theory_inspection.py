@@ -160,7 +160,7 @@ def test_n2_only(link: str) -> None:
     assert found.assumptions["bounded-transform"].holds is False
     assert "Lipschitz" in str(found.assumptions["bounded-transform"].repair)
     limits = found.to_json()["limits"]
-    assert (limits["alpha_gd"], limits["gap"], limits["settled_from"]) == (None, None, None)
+    assert (limits["alpha_gd"], limits["gap"], limits["holds_from"]) == (None, None, None)
     assert "D9" in limits["alpha_gd_reason"]
     # Squared loss is not Lipschitz on a bounded link either, but its T is bounded there.
     bounded = inspected_roughly("sign-z1z2", "squared")

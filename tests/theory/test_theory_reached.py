@@ -13,7 +13,7 @@ from mimverify.support.errors import InputError
 from mimverify.theory import inspect_link, label_law, predict_trajectory, sampled_law
 from mimverify.theory.labels.label_measure import label_measure
 from mimverify.theory.labels.quantile_measure import quantile_measure, reaches_both_ends
-from mimverify.theory.reached_thresholds import reached_thresholds, settled_from
+from mimverify.theory.reached_thresholds import limit_holds_from, reached_thresholds
 from mimverify.theory.spectrum.population import (
     FEWEST_LABELS,
     deciding_labels,
@@ -113,12 +113,12 @@ def test_thresholds_are_those_of_typical_labels(link: str, loss: str, n: int) ->
     assert found.descent == pytest.approx(float(np.median(seen)), rel=0.25)
 
 
-def test_thresholds_settle_at_their_limits() -> None:
-    limit = settled_from(SQUARE, get_loss("huber"))
+def test_thresholds_tend_to_their_limits() -> None:
+    limit = limit_holds_from(SQUARE, get_loss("huber"))
     assert limit is not None
     assert limit <= 1000
-    assert settled_from(SQUARE, get_loss("squared")) is None
-    rare = settled_from(SQUARE, get_loss("huber:50"))
+    assert limit_holds_from(SQUARE, get_loss("squared")) is None
+    rare = limit_holds_from(SQUARE, get_loss("huber:50"))
     assert rare is not None
     # P(z² > 51) = 1e-12.
     assert 10**10 <= rare <= 10**14

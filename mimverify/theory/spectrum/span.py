@@ -1,4 +1,4 @@
-"""How much of the span m neurons recover, and how aligned they are, run by run (theory.md §1, §10).
+"""How much of the span m neurons recover, and how aligned they are, run by run (theory.md §1, §4).
 
 A run has a data set and a start. Data sets differ in their labels and, given those, in the inputs
 outside the hidden subspace: for each a spectrum of H is drawn (`arrowhead`), and starts on it by
