@@ -31,7 +31,7 @@ from mimverify.theory.labels.label_law import (
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.theory.prediction import Prediction, predict
-from mimverify.theory.reached_thresholds import ReachedThresholds, reached_thresholds
+from mimverify.theory.reach import ReachedThresholds, reached_thresholds
 from mimverify.theory.recommendations import Recommendation
 from mimverify.theory.sample_sizes import local_exponent, n_half
 from mimverify.theory.spectrum.krylov import NeuronModel

@@ -24,7 +24,7 @@ from mimverify.theory.conditional.information import LabelInformation, label_inf
 from mimverify.theory.conditional.moments import CLEARLY
 from mimverify.theory.labels.label_law import label_law
 from mimverify.theory.paper import PaperAssumption, paper_assumptions
-from mimverify.theory.reached_thresholds import (
+from mimverify.theory.reach import (
     ReachedThresholds,
     limit_holds_from,
     reached_thresholds,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mimverify.support.strict_json import Json
 from mimverify.theory.analysis import TransformAnalysis
-from mimverify.theory.reached_thresholds import ReachedThresholds
+from mimverify.theory.reach import ReachedThresholds
 from mimverify.theory.spectrum.resolvent import Resolvent
 
 #: Losses whose merit is within this share of the best one's are not told apart.

@@ -13,7 +13,7 @@ from mimverify.support.errors import InputError
 from mimverify.theory import inspect_link, label_law, predict_trajectory, sampled_law
 from mimverify.theory.labels.label_measure import label_measure
 from mimverify.theory.labels.quantile_measure import quantile_measure, reaches_both_ends
-from mimverify.theory.reached_thresholds import limit_holds_from, reached_thresholds
+from mimverify.theory.reach import limit_holds_from, reached_thresholds
 from mimverify.theory.spectrum.population import (
     FEWEST_LABELS,
     deciding_labels,
