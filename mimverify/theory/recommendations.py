@@ -13,7 +13,8 @@ from mimverify.theory.analysis import TransformAnalysis
 from mimverify.theory.reach import ReachedThresholds
 from mimverify.theory.spectrum.resolvent import Resolvent
 
-#: Losses whose merit is within this share of the best one's are not told apart.
+#: Losses whose merit is within this share of the best one's are not told apart (of an overlap, or
+#: of what is missing to 1).
 TIED = 0.01
 
 
@@ -102,7 +103,9 @@ def _at_ratio(spectra: dict[str, Resolvent], rank: int) -> Recommendation:
         if len(outliers) == count
     }
     best = max(weakest.values())
-    tied = tuple(name for name in weakest if weakest[name] >= best * (1 - TIED))
+    # Near 1 it is the rest that tells losses apart.
+    width = TIED * min(best, 1 - best)
+    tied = tuple(name for name in weakest if weakest[name] >= best - width)
     of = "the direction" if rank == 1 else f"{count} of {rank} directions"
     return Recommendation(
         regime, tied, f"finds {of}, the worst eigenvector with squared overlap {best:.3g}"
