@@ -146,8 +146,7 @@ def _numbers(found: LinkInspection) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
-    # A constant is fitted to rounding of the labels.
-    zero = a.constant is not None and abs(a.constant) < 1e-9 * found.label_deviation
+    zero = a.constant is not None and abs(a.constant) <= found.constant_error
     constant = "a transform, no constant" if a.constant is None else f"{a.constant:.6g}"
     constant = "0" if zero else constant
     table.add_row("constant c", constant, "the loss's fit to the labels before training")

@@ -113,7 +113,7 @@ def _steps(found: Prediction) -> Table:
     for heading in ("step", "alignment", "95 % of runs", "span recovery", "95 % of runs"):
         table.add_column(heading, justify="right", no_wrap=True)
     low, high = found.trajectory.run_interval(found.neurons)
-    for t, aligned in enumerate(found.trajectory.run_mean(found.neurons)):
+    for t, aligned in enumerate(found.run_mean):
         runs = f"{shown_share(low[t])} … {shown_share(high[t])}"
         row = [str(t), shown_share(float(aligned)), runs]
         if t and found.span is not None:

@@ -22,7 +22,7 @@ from mimverify.theory.analysis import TransformAnalysis, analyse_transform
 from mimverify.theory.conditional.hermite import HermiteTensors, hermite_tensors
 from mimverify.theory.conditional.information import LabelInformation, label_information
 from mimverify.theory.conditional.moments import CLEARLY
-from mimverify.theory.labels.label_law import label_law
+from mimverify.theory.labels.label_law import LabelLaw, label_law
 from mimverify.theory.paper import PaperAssumption, paper_assumptions
 from mimverify.theory.reach import (
     ReachedThresholds,
@@ -59,7 +59,7 @@ class LinkInspection:
     - `paper`: the paper's assumptions on link and loss, by name.
     - `assumptions`: those of this package's predictions, by name, which are extensions of the
       paper's; `control`: the negative control that applies, or None.
-    - `label_deviation`: standard deviation of y.
+    - `constant_error`: of c, which coarser nodes fit as well, and rounding of the labels.
     - `samples`: the n by whose labels thresholds are given; `dim`: d, None where n/d is open.
     - `reached`: thresholds for n labels under each of `losses`; `limit_from`: the n from which
       those under the loss asked for are near their limits (`limit_holds_from`).
@@ -79,7 +79,7 @@ class LinkInspection:
     paper: dict[str, PaperAssumption]
     assumptions: dict[str, Assumption]
     control: str | None
-    label_deviation: float
+    constant_error: float
     samples: int
     dim: int | None
     reached: dict[str, ReachedThresholds]
@@ -277,7 +277,7 @@ def inspect_link(
         paper=paper_assumptions(link, loss, law, analysis),
         assumptions=assumptions,
         control=_control(link, analysis, plateau_from, dim),
-        label_deviation=float(np.sqrt(law.weights @ (law.y - law.weights @ law.y) ** 2)),
+        constant_error=_constant_error(law),
         samples=samples,
         dim=dim if known else None,
         reached=reached,
@@ -285,6 +285,13 @@ def inspect_link(
         plateau_from=plateau_from,
         recommendations=recommendations,
     )
+
+
+def _constant_error(law: LabelLaw) -> float:
+    deviation = float(np.sqrt(law.weights @ (law.y - law.weights @ law.y) ** 2))
+    coarse = law.check.constant if law.check is not None else None
+    moved = 0.0 if law.constant is None or coarse is None else abs(law.constant - coarse)
+    return max(moved, 1e-9 * deviation)
 
 
 def _hardness(link: Link, noise: float) -> str:

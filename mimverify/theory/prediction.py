@@ -106,11 +106,18 @@ class Prediction:
     closed: ClosedForms
     notes: tuple[str, ...]
 
+    @property
+    def run_mean(self) -> Float64Array:
+        """Mean over runs of A_t, `(T + 1,)`."""
+        mean = self.trajectory.run_mean(self.neurons)
+        mean[0] = self.trajectory.alignment[0]  # r/d, exactly: the start is isotropic
+        return mean
+
     def to_json(self) -> Json:
         """A record of plain numbers; what does not exist is None."""
         low, high = self.trajectory.run_interval(self.neurons)
         aligned = self.trajectory.alignment
-        mean = self.trajectory.run_mean(self.neurons)
+        mean = self.run_mean
         return {
             "link": self.link,
             "loss": self.loss,

@@ -115,9 +115,7 @@ class Trajectory:
         mean, deviation = self._normals(neurons)
         x, w = hermegauss(40)
         odds = mean[..., None] + deviation[..., None] * x
-        result = (expit(odds) @ (w / w.sum())).mean(axis=0)
-        result[0] = self.alignment[0]  # r/d, exactly: the start is isotropic
-        return np.asarray(result)
+        return np.asarray((expit(odds) @ (w / w.sum())).mean(axis=0))
 
     def run_interval(
         self, neurons: int, coverage: float = 0.95
