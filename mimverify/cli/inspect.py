@@ -13,7 +13,7 @@ from rich.text import Text
 
 from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.options import check_writable, deliver, json_option
-from mimverify.cli.problem_options import problem_option
+from mimverify.cli.problem_options import OPEN, problem_option
 from mimverify.network import LOSSES
 from mimverify.problems import LINKS
 from mimverify.theory import LinkInspection, TransformAnalysis, inspect_link
@@ -28,7 +28,7 @@ Losses: {", ".join(LOSSES)}; with delta, 'huber:0.5'.
 \b
 Examples:
   mimverify inspect cos2z
-  mimverify inspect tanh3 --loss huber
+  mimverify inspect tanh3 --loss huber --dim 1024 --samples 16384
   mimverify inspect my_links:ridge --rank 2 --loss l1 --json -
 
 {exit_codes("inspect")}
@@ -40,17 +40,30 @@ Examples:
 @problem_option("loss")
 @problem_option("noise")
 @problem_option("rank")
+@problem_option("dim", help="Input dimension d, for the best loss at your n/d.", default=OPEN)
+@problem_option(
+    "samples", help="Samples n, by whose labels thresholds are given (default: d log² d, d = 256)."
+)
 @json_option
-def inspect(link: str, loss: str, noise: float, rank: int | None, json_path: str | None) -> None:
+def inspect(
+    link: str,
+    loss: str,
+    noise: float,
+    rank: int | None,
+    dim: int | None,
+    samples: int | None,
+    json_path: str | None,
+) -> None:
     """Analyse LINK: does the theorem apply, which loss suits it, how far from the limit.
 
     Shown: the paper's assumptions one by one; this project's extensions of them, what a broken
     one means and what would repair it; the eigenvalues of Λ = E[T(y)(zzᵀ − I)] on which the
-    first layer performs power iteration; sample ratios n/d below which nothing is found; every
-    built-in loss beside the one asked for.
+    first layer performs power iteration; sample ratios n/d below which nothing is found, for
+    the labels that N samples reach; every built-in loss beside the one asked for, and which is
+    best where.
     """
     check_writable("--json", json_path)
-    found = inspect_link(link, loss, noise=noise, rank=rank)
+    found = inspect_link(link, loss, noise=noise, rank=rank, samples=samples, dim=dim)
     deliver(json_path, found.to_json, lambda: _page(found))
 
 
@@ -66,8 +79,10 @@ def _page(found: LinkInspection) -> list[RenderableType]:
     if found.control:
         parts.append(Text(f"Negative control: {found.control}.", style="yellow"))
     parts += [_directions(analysis), _numbers(found), _losses(found)]
-    best = found.best_loss or "none"
-    parts.append(f"Best built-in loss: {best} ({found.best_reason}).")
+    for best in found.recommendations:
+        names = ", ".join(best.losses) or "none"
+        tie = " (tied within 1 %)" if len(best.losses) > 1 else ""
+        parts.append(f"Best built-in loss, {best.regime}: {names}{tie}: {best.reason}.")
     parts += [f"{name}: {reason}" for name, reason in found.unusable.items()]
     return parts
 
@@ -108,13 +123,20 @@ def _assumptions(found: LinkInspection) -> Table:
 
 def _directions(analysis: TransformAnalysis) -> Table:
     table = _table("λ_k of Λ", "u_k = E[T² z_k²]", "direction k in the link's coordinates")
-    for value, u, direction in zip(
-        analysis.eigenvalues, analysis.u, analysis.directions, strict=True
-    ):
-        shown = _number(value, analysis.eigenvalue_error)
-        # Adding 0 makes a rounded −0 a plain 0.
-        coordinates = ", ".join(f"{round(x, 3) + 0.0:g}" for x in direction)
-        table.add_row(shown, _number(u, analysis.second_error), f"({coordinates})")
+    names = {1: "", 2: "any in the plane of ", 3: "any in the space of "}
+    for group in analysis.groups:
+        basis = " and ".join(
+            # Adding 0 makes a rounded −0 a plain 0.
+            "(" + ", ".join(f"{round(x, 3) + 0.0:g}" for x in analysis.directions[k]) + ")"
+            for k in group
+        )
+        value, u = analysis.eigenvalues[group[0]], analysis.u[list(group)].mean()
+        times = f" ({len(group)} times)" if len(group) > 1 else ""
+        table.add_row(
+            _number(value, analysis.eigenvalue_error) + times,
+            _number(u, analysis.second_error),
+            names.get(len(group), names[3]) + basis,
+        )
     return table
 
 
@@ -124,10 +146,12 @@ def _numbers(found: LinkInspection) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
+    zero = a.constant is not None and abs(a.constant) <= found.constant_error
     constant = "a transform, no constant" if a.constant is None else f"{a.constant:.6g}"
+    constant = "0" if zero else constant
     table.add_row("constant c", constant, "the loss's fit to the labels before training")
     table.add_row("v", _number(a.v, a.second_error), "E[T²]: the noise")
-    table.add_row("κ", _ratio(a.kappa), "|λ_1/λ_r|: spread of the directions")
+    table.add_row("κ", _within(a.kappa, a.kappa_error), "|λ_1/λ_r|: spread of the directions")
     exponents = found.link_tensors.lowest
     table.add_row(
         "information exponent",
@@ -157,34 +181,47 @@ def _numbers(found: LinkInspection) -> Table:
         else:
             shown = _number(threshold.value, threshold.error or 0.0) if threshold.value else "0"
             table.add_row(name, shown, meaning)
-    if a.alpha_spectral is None or a.alpha_gd is None:
-        table.add_row("α_GD", "none", f"{a.threshold_reason}")
-    else:
-        shown = ", ".join(_ratio(float(alpha)) for alpha in a.alpha_spectral)
-        table.add_row(
-            "α_spectral", shown, "n/d from which 1, 2, … directions stand out of H's bulk"
-        )
-        table.add_row("α_GD", _ratio(a.alpha_gd), "n/d from which gradient descent finds the first")
-    if found.gap is not None:
-        table.add_row("gap", f"{found.gap:.4g}", "α_GD/α_c: distance to the limit")
+    at_n = found.thresholds
+    shown = ", ".join(map(_within, at_n.spectral, at_n.spectral_error))
+    table.add_row("α_spectral", shown, "n/d from which 1, 2, … directions stand out of H's bulk")
+    table.add_row(
+        "α_GD",
+        _within(at_n.descent, at_n.descent_error),
+        f"n/d from which gradient descent finds the first, both by the T that {found.samples} "
+        f"labels reach. {_limit(found)}",
+    )
+    if found.gap is not None and found.gap_error is not None:
+        table.add_row("gap", _within(found.gap, found.gap_error), "α_GD/α_c: distance to the limit")
     return table
+
+
+def _limit(found: LinkInspection) -> str:
+    """What α_GD tends to, and from which n that means anything."""
+    a = found.analysis
+    if a.alpha_gd is None:
+        return f"No limit: {a.threshold_reason}"
+    limit = f"For n → ∞: {_ratio(a.alpha_gd)}"
+    if found.limit_from is None:
+        return limit + ", at no n that could be resolved"
+    return (
+        limit + f", thresholds being within 5 % of their limits from n ≈ {found.limit_from:.0e} on"
+    )
 
 
 def _losses(found: LinkInspection) -> Table:
     table = _table("loss", "rank of Λ", "κ", "λ_r²/v", "T bounded", "α_GD", "gap")
     for name, a in found.losses.items():
         bounded = {True: "yes", False: "no", None: "undetermined"}[a.tail.bounded]
-        descent = "–" if a.alpha_gd is None else _ratio(a.alpha_gd)
-        distance = gap(a, found.information)
+        descent = found.reached[name].descent
+        distance = gap(descent, found.information)
         table.add_row(
             name,
             f"{a.rank} of {found.link.rank}",
             _ratio(a.kappa),
             f"{a.weakest:.3g}",
             bounded,
-            descent,
+            _ratio(descent),
             "–" if distance is None else f"{distance:.3g}",
-            style="bold" if name == found.best_loss else "",
         )
     return table
 
@@ -202,6 +239,11 @@ def _number(value: float, error: float) -> str:
         return f"0 ± {error:.1g}"
     digits = 6 if error <= 0 else int(np.clip(math.log10(abs(value) / error) + 1, 1, 6))
     return f"{value:.{digits}g}" + (f" ± {error:.1g}" if digits < 6 else "")
+
+
+def _within(value: float, error: float) -> str:
+    """A ratio with its error, which is nan where it has none."""
+    return _number(value, error) if math.isfinite(value) and error > 0 else _ratio(value)
 
 
 def _ratio(value: float) -> str:

@@ -101,34 +101,49 @@ def _page(found: Prediction) -> list[RenderableType]:
         )
     ]
     parts += [Text(note + ".", style="yellow") for note in found.notes]
-    parts += [_steps(found), _legend(found), _spectrum(found)]
+    parts += [_steps(found), _legend(found)]
+    if found.span is not None:
+        parts.append(_sample_sizes(found))
+    parts.append(_spectrum(found))
     return parts
 
 
 def _steps(found: Prediction) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("step", "alignment", "95 % of runs", "span recovery", "n_half", "exponent"):
+    for heading in ("step", "alignment", "95 % of runs", "span recovery", "95 % of runs"):
         table.add_column(heading, justify="right", no_wrap=True)
     low, high = found.trajectory.run_interval(found.neurons)
-    for t, aligned in enumerate(found.trajectory.alignment):
+    for t, aligned in enumerate(found.run_mean):
         runs = f"{shown_share(low[t])} … {shown_share(high[t])}"
         row = [str(t), shown_share(float(aligned)), runs]
         if t and found.span is not None:
-            exponent = found.local_exponents[t - 1]
             row += [
                 f"{found.span.median[t - 1]:.4f}",
-                shown_samples(found.n_half[t - 1]),
-                "" if exponent is None else f"{exponent:.3f}",
+                f"{found.span.low[t - 1]:.4f} … {found.span.high[t - 1]:.4f}",
             ]
         table.add_row(*row)
     return table
 
 
+def _sample_sizes(found: Prediction) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("steps", "n_half", "exponent"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.caption = (
+        "n_half: samples after which the alignment reaches 1/2 in so many steps, ∝ d^exponent here."
+    )
+    table.caption_justify = "left"
+    for t, n in enumerate(found.n_half, start=1):
+        exponent = found.local_exponents[t - 1]
+        table.add_row(str(t), shown_samples(n), "" if exponent is None else f"{exponent:.3f}")
+    return table
+
+
 def _legend(found: Prediction) -> str:
     return (
-        "alignment: ratio of means over data sets and starts (theory D1; by chance "
-        f"{found.trajectory.alignment[0]:.2g}). span recovery: median cosine of the worst angle. "
-        "n_half: samples after which the alignment reaches 1/2 in so many steps, ∝ d^exponent here."
+        "alignment: mean over runs, by theory D1 (by chance "
+        f"{found.trajectory.alignment[0]:.2g}). span recovery: median over runs of the cosine of "
+        "the worst angle."
     )
 
 

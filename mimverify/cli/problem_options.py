@@ -20,6 +20,9 @@ __all__ = ["OPTIONS", "Given", "problem_option"]
 Command = TypeVar("Command", bound=Callable[..., object])
 Given = int | float | str | bool | None
 
+#: The `default` of a verb that leaves open what others have a default of.
+OPEN = "open"
+
 
 @dataclass(frozen=True)
 class Spelling:
@@ -75,6 +78,8 @@ def problem_option(
     """
     spelling = OPTIONS[name]
     value = default if default is not None or multiple else spelling.default
+    if value == OPEN:
+        value = None
     return click.option(
         *spelling.flags,
         argument or name,

@@ -100,7 +100,8 @@ def pseudo_huber(delta: float = 1.0) -> Loss:
     delta = number("delta", delta, minimum=0.0, exclusive=True)
 
     def root(u: Array) -> Array:
-        return array_namespace(u).sqrt(1 + (u / delta) ** 2)
+        xp = array_namespace(u)
+        return xp.hypot(xp.ones_like(u), u / delta)  # (u/δ)² would overflow
 
     return _difference(
         _with_delta("pseudo-huber", delta),

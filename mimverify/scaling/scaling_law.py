@@ -21,9 +21,9 @@ from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_limit
 from mimverify.support.validation import choice, dtype_name, integer, number, parallel_count
 from mimverify.support.versions import software_versions
-from mimverify.theory import LabelMeasure, label_law, label_measure, n_half, truncated_law
+from mimverify.theory import LabelMeasure, label_law, n_half
 from mimverify.theory.analysis import first_moments
-from mimverify.theory.spectrum.population import limiting_population
+from mimverify.theory.spectrum.population import limiting_population, reached_measure
 
 #: Called with T, d, and a line on what is going on.
 OnProgress = Callable[[int, int, str], None]
@@ -239,7 +239,7 @@ def _measure_point(
             measure, guess, precision=precision, most_runs=most_runs, highest=highest
         )
     size = found.samples if found is not None else guess
-    predicted = n_half(_label_measure(link, loss, noise, size), dim, steps, guess=size)
+    predicted = n_half(_label_measure(link, loss, noise, size, dim, steps), dim, steps, guess=size)
     why = ""
     if found is None:
         needed = predicted if predicted is not None else guess
@@ -253,13 +253,16 @@ def _measure_point(
     return ScalingPoint(steps, dim, predicted, found, why)
 
 
-def _label_measure(link: Link, loss: Loss, noise: float, samples: float) -> LabelMeasure:
-    """What D1 needs of link and loss; heavy tails cut off where one label in n exceeds them."""
-    population = limiting_population(link, loss, noise=noise)
+def _label_measure(
+    link: Link, loss: Loss, noise: float, samples: float, dim: int, steps: int
+) -> LabelMeasure:
+    """What D1 needs of link and loss; of heavy tails what n labels reach."""
+    population = limiting_population(
+        link, loss, noise=noise, dim=dim, samples=round(samples), steps=steps
+    )
     if population is not None:
         return population.measure
-    law = truncated_law(link, loss, round(samples), noise=noise)
-    return label_measure(law, fourth_moments=False)
+    return reached_measure(link, loss, round(samples), noise=noise)
 
 
 def _exponents(points: Sequence[ScalingPoint]) -> tuple[Exponent, ...]:

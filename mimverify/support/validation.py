@@ -36,8 +36,11 @@ _READABLE = 10**100  # Python refuses to print integers of thousands of digits
 
 
 def canonical(name: str) -> str:
-    """Key under which spellings of one name agree: `"Log-Cosh"`, `"logcosh"`, `"log_cosh"`."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
+    """Key under which spellings of one name agree: `"Log-Cosh"`, `"logcosh"`, `"log_cosh"`.
+
+    Only what separates words is dropped: `"z1/z2"` is not `"z1z2"`.
+    """
+    return re.sub(r"[-_\s]", "", name.lower())
 
 
 def choice(argument: str, value: object, allowed: Iterable[str]) -> str:

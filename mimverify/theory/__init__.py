@@ -5,7 +5,7 @@ well. Nothing here has a free constant. Derivations: docs/theory-engine.md.
 """
 
 from mimverify.statistics import null_overlap_cdf
-from mimverify.theory.analysis import TransformAnalysis, analyse_transform
+from mimverify.theory.analysis import TransformAnalysis, analyse_transform, transform_overlaps
 from mimverify.theory.closed_forms import (
     bulk_edges,
     closed_form_n_half,
@@ -38,7 +38,10 @@ from mimverify.theory.limits.bayes_limits import (
     bayes_limits,
 )
 from mimverify.theory.prediction import Prediction, predict
+from mimverify.theory.reach import ReachedThresholds, reached_thresholds
+from mimverify.theory.recommendations import Recommendation
 from mimverify.theory.sample_sizes import local_exponent, n_half
+from mimverify.theory.spectrum.krylov import NeuronModel
 from mimverify.theory.spectrum.resolvent import Outlier, Resolvent
 from mimverify.theory.spectrum.span import SpanPrediction, predict_span
 from mimverify.theory.spectrum.thresholds import (
@@ -61,9 +64,12 @@ __all__ = [
     "LabelTransform",
     "LearningJump",
     "LinkInspection",
+    "NeuronModel",
     "OptimalTransform",
     "Outlier",
     "Prediction",
+    "ReachedThresholds",
+    "Recommendation",
     "Resolvent",
     "SpanPrediction",
     "StepCount",
@@ -96,6 +102,7 @@ __all__ = [
     "predict",
     "predict_span",
     "predict_trajectory",
+    "reached_thresholds",
     "realised_law",
     "recommended_steps",
     "sampled_law",
@@ -104,5 +111,6 @@ __all__ = [
     "spurious_outlier",
     "thresholds",
     "trajectory_of",
+    "transform_overlaps",
     "truncated_law",
 ]

@@ -13,8 +13,8 @@ import numpy as np
 
 from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
 from mimverify.problems.links import Link, get_link
-from mimverify.support.arrays import Float64Array
-from mimverify.support.validation import number
+from mimverify.support.arrays import ArrayLike, Float64Array
+from mimverify.support.validation import array, number
 from mimverify.theory.closed_forms import plateau
 from mimverify.theory.conditional.moments import CLEARLY
 from mimverify.theory.labels.cache import cached
@@ -22,7 +22,12 @@ from mimverify.theory.labels.label_law import LabelLaw, label_law
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
 from mimverify.theory.labels.tails import Tail
 from mimverify.theory.labels.transforms import LabelTransform
-from mimverify.theory.spectrum.thresholds import Thresholds, descent_threshold, thresholds
+from mimverify.theory.spectrum.thresholds import (
+    Thresholds,
+    descent_threshold,
+    overlap_curve,
+    thresholds,
+)
 
 if TYPE_CHECKING:
     from jaxtyping import Float64
@@ -46,6 +51,12 @@ class FirstMoments:
     u: Float64Array
     second_error: float
     second_order: float
+
+    @property
+    def resolved_ratio(self) -> float:
+        """n/d from which on an eigenvalue as small as the error of Λ would stand out."""
+        error = CLEARLY * self.eigenvalue_error
+        return self.v / error**2 if error > 0 else math.inf
 
     @property
     def rank(self) -> int:
@@ -114,6 +125,32 @@ class TransformAnalysis(FirstMoments):
         return float(abs(self.eigenvalues[0] / self.eigenvalues[-1]))
 
     @property
+    def kappa_error(self) -> float:
+        """Absolute error of κ; nan where κ is infinite."""
+        if not math.isfinite(self.kappa):
+            return math.nan
+        sizes = np.abs(self.eigenvalues[[0, -1]])
+        return float(self.kappa * (self.eigenvalue_error / sizes).sum())
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Indices of directions whose λ and u coincide within their errors: any basis of their
+        span would do. In the order of `eigenvalues`."""
+        found: list[list[int]] = []
+        for k in range(len(self.eigenvalues)):
+            for group in found:
+                first = group[0]
+                apart = abs(self.eigenvalues[k] - self.eigenvalues[first])
+                if apart <= coincident(self.eigenvalues, self.eigenvalue_error) and (
+                    abs(self.u[k] - self.u[first]) <= coincident(self.u, self.second_error)
+                ):
+                    group.append(k)
+                    break
+            else:
+                found.append([k])
+        return tuple(map(tuple, found))
+
+    @property
     def weakest(self) -> float:
         """λ_r²/v: what the number of steps depends on (theory.md §2); 0 if Λ is singular."""
         full = self.rank == len(self.eigenvalues)
@@ -143,6 +180,34 @@ def analyse_transform(
     return _analyse(link, loss, number("noise", noise, minimum=0.0))
 
 
+def transform_overlaps(
+    link: Link | str,
+    transform: Loss | LabelTransform | str,
+    alphas: ArrayLike,
+    *,
+    noise: float = 0.0,
+    rank: int | None = None,
+    centred: bool = False,
+    leading: bool = False,
+) -> Float64[Float64Array, " A"]:
+    """‖U v̂‖² of H = (1/n) Σ T(y_i) x_i x_iᵀ at each n/d of `alphas`, `(A,)`, as n → ∞.
+
+    **Arguments**
+
+    - `transform`: T, a `LabelTransform(name, function)` of a bounded function, say.
+    - `centred`: whether E T is subtracted first; stage 1 of training does, spectral methods of
+      the literature do not.
+    - `leading`: as in `overlap_curve`.
+
+    **Raises** `InputError` as `label_law`, or for a ratio that is not positive.
+    """
+    law = label_law(link, transform, noise=noise, rank=rank, centred=centred)
+    measure = label_measure(law, fourth_moments=False)
+    return overlap_curve(
+        measure, array("alphas", alphas, (None,), dtype="float64"), leading=leading
+    )
+
+
 @cached(maxsize=64)
 def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> TransformAnalysis:
     law = label_law(link, loss, noise=noise)
@@ -154,8 +219,7 @@ def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> Transform
     if law.tail.bounded is True:
         measure = label_measure(law, fourth_moments=False)
         found = thresholds(measure)
-        # From this ratio on, an eigenvalue as small as the error of Λ would stand out.
-        limit = moments.v / (CLEARLY * moments.eigenvalue_error) ** 2
+        limit = moments.resolved_ratio
         spectral = np.where(found.spectral < limit, found.spectral, math.inf)
         descent = found.descent if found.descent < limit else math.inf
         found = Thresholds(spectral, descent)
@@ -183,6 +247,11 @@ def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> Transform
     )
 
 
+def coincident(values: Float64Array, error: float) -> float:
+    """How far apart values with this error may be and count as equal."""
+    return max(CLEARLY * error, 1e-9 * float(np.abs(values).max()))
+
+
 def _products(z: Float64Array) -> Float64Array:
     return z[:, :, None] * z[:, None, :]
 
@@ -196,12 +265,13 @@ def _diagonalise(
     diagonalises E[T² zzᵀ] there is what H's outliers follow (theory.md D4).
     """
     values, vectors = np.linalg.eigh(first)
-    close = max(CLEARLY * error, 1e-9 * float(np.abs(values).max()))
+    close = coincident(values, error)
     start = 0
     for stop in range(1, len(values) + 1):
         if stop == len(values) or values[stop] - values[stop - 1] > close:
             block = vectors[:, start:stop]
             vectors[:, start:stop] = block @ np.linalg.eigh(block.T @ second @ block)[1]
+            values[start:stop] = values[start:stop].mean()
             start = stop
     order = np.argsort(-np.abs(values), kind="stable")
     values, vectors = values[order], vectors[:, order]

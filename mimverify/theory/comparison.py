@@ -1,10 +1,11 @@
 """Predicted against simulated trajectories: a test of D1, and with it of the theory.
 
 For each data set the traces of its own H are computed exactly; given the data, stage 1
-follows them (theory.md E2). Their ratio of means over data sets is compared with D1. The law
-is invariant under rotation, so the hidden subspace is that of the first r coordinates, and
-one matrix of inputs serves all links and losses: rows of the table are dependent, each one
-is right by itself.
+follows them (theory.md E2). Their ratio of means over data sets is compared with D1. On each
+data set a run of 32 independent neurons follows as well, and the runs' mean and scatter are
+compared with the mean and the intervals that are predicted for runs. The law is invariant under
+rotation, so the hidden subspace is that of the first r coordinates, and one matrix of inputs
+serves all links and losses: rows of the table are dependent, each one is right by itself.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from mimverify.support.strict_json import Json
 from mimverify.support.validation import integer, number
 from mimverify.theory.labels.label_law import realised_law
 from mimverify.theory.labels.label_measure import label_measure
-from mimverify.theory.spectrum.population import limiting_population
+from mimverify.theory.run_comparison import COVERAGE, RunComparison
+from mimverify.theory.spectrum.population import drawn_measures, limiting_population
+from mimverify.theory.spectrum.span import SPECTRA, SpanPrediction, predict_span
 from mimverify.theory.steps import MOST_STEPS
 from mimverify.theory.trajectory import Trajectory, trajectory_of
 
@@ -54,14 +57,18 @@ RATIOS = (4.0, 16.0, 64.0)
 #: D1 is asked to hold to 1 % and three standard errors (it is exact for d → ∞ only).
 RELATIVE, DEVIATIONS = 0.01, 3.0
 
+#: Independent neurons of a run: half of 64 of a symmetric start.
+NEURONS = 32
+
 
 @dataclass(frozen=True)
 class Comparison:
     """One link, loss and sample ratio; arrays over t = 1 … T.
 
     - `predicted`, `simulated`: A_t; `standard_error`: of `simulated`, over data sets.
-    - `realised`: whether the prediction used the labels of each data set (T unbounded, or
-      jumping at an atom).
+    - `realised`: whether the prediction used the labels of each data set (T unbounded, with a
+      bound that few labels reach, or jumping at an atom).
+    - `runs`: of the same data sets; None for a comparison of ratios alone.
     """
 
     link: str
@@ -73,6 +80,7 @@ class Comparison:
     predicted: Float64Array
     simulated: Float64Array
     standard_error: Float64Array
+    runs: RunComparison | None = None
 
     @property
     def comparable(self) -> bool:
@@ -90,6 +98,12 @@ class Comparison:
         """Where the gap exceeds 1 % and three standard errors."""
         allowed = RELATIVE * self.predicted + DEVIATIONS * self.standard_error
         return np.asarray(np.abs(self.simulated - self.predicted) > allowed)
+
+    def contradictions(self, alpha: float) -> tuple[str, ...]:
+        """What is contradicted: "ratio of means", or what `RunComparison.contradicts` names, each
+        at level alpha/4."""
+        ratio = ("ratio of means",) if self.contradicts(alpha / 4) else ()
+        return ratio + (self.runs.contradicts(alpha / 4) if self.runs is not None else ())
 
     def contradicts(self, alpha: float) -> bool:
         """Whether some gap exceeds 1 % and what chance allows with probability `alpha`."""
@@ -111,6 +125,7 @@ class Comparison:
             "standard_error": self.standard_error.tolist(),
             "z": self.z.tolist(),
             "beyond": self.beyond.tolist(),
+            "runs": None if self.runs is None else self.runs.to_json(),
         }
 
 
@@ -123,6 +138,7 @@ def compare(
     noise: float = 0.0,
     seeds: int = 20,
     steps: int = 8,
+    spans: bool = False,
     seed: int = 0,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Iterator[Comparison]:
@@ -133,6 +149,8 @@ def compare(
     - `ratios`: n/d; n is rounded.
     - `noise`: standard deviation of the label noise.
     - `seeds`: data sets, at least 3; `seed`: they derive from it.
+    - `spans`: predict intervals of span recovery as well, and count runs in them: seconds for
+      each link and loss.
     - `on_progress`: called with (data sets done, of how many).
 
     **Raises** `InputError` for an unknown link or loss, or sizes that make no sense.
@@ -154,7 +172,7 @@ def compare(
         if n < 2:
             raise InputError(f"ratio={n / dim:g}: expected at least two samples")
         cells = [
-            _Cell(link, loss, dim, n, steps, noise)
+            _Cell(link, loss, dim, n, steps, noise, spans)
             for link in resolved_links
             for loss in resolved_losses
         ]
@@ -162,8 +180,11 @@ def compare(
             rng = np.random.default_rng([seed, index, k, 0x636F6D70])
             X = rng.standard_normal((n, dim))
             errors = noise * rng.standard_normal(n) if noise else np.zeros(n)
+            # Of their own, so that inputs do not depend on it.
+            start = np.random.default_rng([seed, index, k, 0x7374617274])
+            W = start.standard_normal((NEURONS, dim))
             for cell in cells:
-                cell.observe(X, errors)
+                cell.observe(X, errors, W)
             on_progress(index * seeds + k + 1, total)
         yield from (cell.result() for cell in cells)
 
@@ -171,10 +192,12 @@ def compare(
 class _Cell:
     """Sums over data sets for one row of the table."""
 
-    def __init__(self, link: Link, loss: Loss, dim: int, n: int, steps: int, noise: float) -> None:
+    def __init__(
+        self, link: Link, loss: Loss, dim: int, n: int, steps: int, noise: float, spans: bool
+    ) -> None:
         self.link, self.loss, self.dim, self.n, self.steps = link, loss, dim, n, steps
         self.powers = [2 * t for t in range(1, steps + 1)]
-        population = limiting_population(link, loss, noise=noise)
+        population = limiting_population(link, loss, noise=noise, dim=dim, samples=n, steps=steps)
         self.realised = population is None
         self.population: Trajectory | None = None
         if population is not None:
@@ -182,8 +205,21 @@ class _Cell:
                 population.measure, dim, n, steps, shift=population.shift
             )
         self.rows: list[tuple[Float64Array, Float64Array, Float64Array]] = []
+        self.runs: list[tuple[Float64Array, Float64Array, Float64Array, NDArray[np.bool_]]] = []
+        self.in_span: list[NDArray[np.bool_]] = []
+        self.span: SpanPrediction | None = None
+        if spans:
+            labels = drawn_measures(
+                link, loss, noise=noise, dim=dim, samples=n, steps=steps, count=SPECTRA
+            )
+            self.span = predict_span(labels, dim, n, steps, NEURONS)
 
-    def observe(self, X: Float64[Float64Array, "n d"], errors: Float64[Float64Array, " n"]) -> None:
+    def observe(
+        self,
+        X: Float64[Float64Array, "n d"],
+        errors: Float64[Float64Array, " n"],
+        W: Float64[Float64Array, "m d"],
+    ) -> None:
         z = X[:, : self.link.rank]
         y = self.link(z) + errors
         law = realised_law(z, y, self.loss)
@@ -199,6 +235,32 @@ class _Cell:
         total = (np.linalg.eigvalsh(H)[:, None] ** self.powers).sum(axis=0)
         scale = np.exp(-predicted.log_trace[1:])
         self.rows.append((np.array(signal) * scale, total * scale, predicted.alignment[1:]))
+        self._run(H, W, predicted)
+
+    def _run(
+        self,
+        H: Float64[Float64Array, "d d"],
+        W: Float64[Float64Array, "m d"],
+        predicted: Trajectory,
+    ) -> None:
+        """One run of power iteration, beside what is predicted for it."""
+        r = self.link.rank
+        aligned, cosines = np.empty(self.steps), np.empty(self.steps)
+        for t in range(self.steps):
+            W = W @ H
+            W = W / np.linalg.norm(W)
+            aligned[t] = (W[:, :r] ** 2).sum()
+            if self.span is not None:
+                top = np.linalg.svd(W, full_matrices=False)[2][:r]
+                cosines[t] = np.linalg.svd(top[:, :r], compute_uv=False)[-1]
+        low, high = (end[1:] for end in predicted.run_interval(NEURONS, COVERAGE))
+        doubt = predicted.error + predicted.remainder * predicted.alignment * (
+            1 - predicted.alignment
+        )
+        mean = predicted.run_mean(NEURONS)[1:]
+        self.runs.append((aligned, mean, doubt[1:], (low <= aligned) & (aligned <= high)))
+        if self.span is not None:
+            self.in_span.append((self.span.low <= cosines) & (cosines <= self.span.high))
 
     def result(self) -> Comparison:
         # In units of the predicted trace: otherwise one large label would dominate the mean.
@@ -218,6 +280,20 @@ class _Cell:
             predicted=predicted.mean(axis=0),
             simulated=simulated,
             standard_error=error,
+            runs=self._compared_runs(),
+        )
+
+    def _compared_runs(self) -> RunComparison:
+        aligned, mean, doubt = (np.array([run[column] for run in self.runs]) for column in range(3))
+        return RunComparison(
+            neurons=NEURONS,
+            runs=len(self.runs),
+            predicted=mean.mean(axis=0),
+            simulated=aligned.mean(axis=0),
+            standard_error=(aligned - mean).std(axis=0, ddof=1) / np.sqrt(len(self.runs)),
+            doubt=doubt.mean(axis=0),
+            inside=np.sum([run[3] for run in self.runs], axis=0),
+            inside_span=np.sum(self.in_span, axis=0) if self.span is not None else None,
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,14 +17,27 @@ from mimverify.network.losses import DEFAULT_LOSS, LOSSES, Loss, get_loss
 from mimverify.problems.links import Link, get_link
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
-from mimverify.support.validation import number
+from mimverify.support.validation import integer, number
 from mimverify.theory.analysis import TransformAnalysis, analyse_transform
 from mimverify.theory.conditional.hermite import HermiteTensors, hermite_tensors
 from mimverify.theory.conditional.information import LabelInformation, label_information
 from mimverify.theory.conditional.moments import CLEARLY
-from mimverify.theory.labels.label_law import label_law
+from mimverify.theory.labels.label_law import LabelLaw, label_law
 from mimverify.theory.limits.bayes_limits import Threshold, bayes_limits
 from mimverify.theory.paper import PaperAssumption, paper_assumptions
+from mimverify.theory.reach import (
+    ReachedThresholds,
+    limit_holds_from,
+    reached_thresholds,
+)
+from mimverify.theory.recommendations import Recommendation, recommend
+from mimverify.theory.spectrum.population import reached_measure
+from mimverify.theory.spectrum.resolvent import Resolvent
+from mimverify.training.schedules import default_samples
+
+_DIM = 256  # the d behind the default n
+#: Why there is no α_GD.
+NEVER = "no eigenvalue of H ever leads both edges of the bulk, however many samples"
 
 
 @dataclass(frozen=True)
@@ -48,8 +62,12 @@ class LinkInspection:
     - `paper`: the paper's assumptions on link and loss, by name.
     - `assumptions`: those of this package's predictions, by name, which are extensions of the
       paper's; `control`: the negative control that applies, or None.
-    - `best_loss`: the built-in loss of the largest λ_r²/v among the bounded ones that see
-      every direction (None if none does), `best_reason`.
+    - `constant_error`: of c, which coarser nodes fit as well, and rounding of the labels.
+    - `samples`: the n by whose labels thresholds are given; `dim`: d, None where n/d is open.
+    - `reached`: thresholds for n labels under each of `losses`; `limit_from`: the n from which
+      those under the loss asked for are near their limits (`limit_holds_from`).
+    - `plateau_from`: n/d from which the plateau (N1) is reached, None where there is none.
+    - `recommendations`: the best built-in loss, one for each regime.
     """
 
     link: Link
@@ -66,18 +84,38 @@ class LinkInspection:
     paper: dict[str, PaperAssumption]
     assumptions: dict[str, Assumption]
     control: str | None
-    best_loss: str | None
-    best_reason: str
+    constant_error: float
+    samples: int
+    dim: int | None
+    reached: dict[str, ReachedThresholds]
+    limit_from: int | None
+    plateau_from: float | None
+    recommendations: tuple[Recommendation, ...]
+
+    @property
+    def thresholds(self) -> ReachedThresholds:
+        """Those for n labels under the loss asked for."""
+        return self.reached[self.loss.name]
 
     @property
     def gap(self) -> float | None:
-        """α_GD/α_c, None where either does not exist."""
-        return gap(self.analysis, self.information)
+        """α_GD/α_c for n labels, None where either does not exist."""
+        return gap(self.thresholds.descent, self.information)
+
+    @property
+    def gap_error(self) -> float | None:
+        """Absolute error of `gap`."""
+        if self.gap is None or self.information.alpha_c is None:
+            return None
+        descent = self.thresholds
+        relative = descent.descent_error / descent.descent
+        relative += (self.information.alpha_c_error or 0.0) / self.information.alpha_c
+        return float(self.gap * relative)
 
     def to_json(self) -> Json:
         """A record of plain numbers; what does not exist is None, with a reason beside it."""
         analysis, information = self.analysis, self.information
-        first = None if analysis.alpha_spectral is None else float(analysis.alpha_spectral[0])
+        limits, at_n = analysis.alpha_spectral, self.thresholds
         return {
             "link": self.link.name,
             "rank": self.link.rank,
@@ -95,25 +133,39 @@ class LinkInspection:
             "alpha_alg": self.alpha_alg.value,
             "alpha_alg_error": self.alpha_alg.error,
             "alpha_alg_reason": self.alpha_alg.reason,
-            "alpha_spectral": _finite(first),
-            "alpha_spectral_all": None
-            if analysis.alpha_spectral is None
-            else [_finite(float(a)) for a in analysis.alpha_spectral],
-            "alpha_gd": _finite(analysis.alpha_gd),
-            "alpha_gd_error": analysis.alpha_gd_error,
-            "alpha_gd_reason": threshold_reason(analysis),
+            "samples": self.samples,
+            "dim": self.dim,
+            "alpha_spectral": _finite(float(at_n.spectral[0])),
+            "alpha_spectral_all": [_finite(float(a)) for a in at_n.spectral],
+            "alpha_spectral_error": [_finite(float(e)) for e in at_n.spectral_error],
+            "alpha_gd": _finite(at_n.descent),
+            "alpha_gd_error": _finite(at_n.descent_error),
+            "alpha_gd_reason": None if math.isfinite(at_n.descent) else NEVER,
             "gap": self.gap,
+            "gap_error": _finite(self.gap_error),
+            "limits": {
+                "alpha_spectral_all": None
+                if limits is None
+                else [_finite(float(a)) for a in limits],
+                "alpha_gd": _finite(analysis.alpha_gd),
+                "alpha_gd_error": analysis.alpha_gd_error,
+                "alpha_gd_reason": threshold_reason(analysis),
+                "gap": gap(analysis.alpha_gd, information),
+                "holds_from": self.limit_from,
+            },
             "efficiency": efficiency(analysis, information),
             "lambda": analysis.eigenvalues.tolist(),
             "lambda_error": analysis.eigenvalue_error,
             "directions": analysis.directions.tolist(),
             "rank_of_lambda": analysis.rank,
             "kappa": _finite(analysis.kappa),
+            "kappa_error": _finite(analysis.kappa_error),
             "v": analysis.v,
             "u": analysis.u.tolist(),
             "v_error": analysis.second_error,
             "third_moment": analysis.third,
             "plateau": analysis.plateau,
+            "plateau_from": self.plateau_from,
             "tail": {
                 "bounded": analysis.tail.bounded,
                 "growth": _finite(analysis.tail.growth),
@@ -138,8 +190,7 @@ class LinkInspection:
                 for name, a in self.assumptions.items()
             },
             "negative_control": self.control,
-            "best_loss": self.best_loss,
-            "best_loss_reason": self.best_reason,
+            "recommendations": [best.to_json() for best in self.recommendations],
             "losses": {
                 name: {
                     "lambda": a.eigenvalues.tolist(),
@@ -148,11 +199,10 @@ class LinkInspection:
                     "kappa": _finite(a.kappa),
                     "weakest": a.weakest,
                     "bounded": a.tail.bounded,
-                    "alpha_spectral": None
-                    if a.alpha_spectral is None
-                    else _finite(float(a.alpha_spectral[0])),
-                    "alpha_gd": _finite(a.alpha_gd),
-                    "gap": gap(a, information),
+                    "alpha_spectral": _finite(float(self.reached[name].spectral[0])),
+                    "alpha_gd": _finite(self.reached[name].descent),
+                    "alpha_gd_limit": _finite(a.alpha_gd),
+                    "gap": gap(self.reached[name].descent, information),
                     "efficiency": efficiency(a, information),
                 }
                 for name, a in self.losses.items()
@@ -168,15 +218,30 @@ def inspect_link(
     *,
     noise: float = 0.0,
     rank: int | None = None,
+    samples: int | None = None,
+    dim: int | None = None,
 ) -> LinkInspection:
     """Analyse a link under a loss, and under every built-in one beside it.
 
-    **Raises** `InputError` for a constant link or one of rank above 12.
+    **Arguments**
+
+    - `samples`: n, by whose labels thresholds are given (default: d log² d, d = 256 if not given).
+    - `dim`: d. With either of them n/d is known, and the best loss there is named; the other is
+      the default then.
+
+    **Raises** `InputError` for a constant link, one of rank above 12, or a loss whose T(y) is
+    not finite; the message then has α_c, which depends on no loss.
     """
     link = get_link(link, rank=rank)
     loss = get_loss(loss)
     noise = number("noise", noise, minimum=0.0)
-    analysis = analyse_transform(link, loss, noise=noise)
+    known = samples is not None or dim is not None
+    dim = integer("dim", _DIM if dim is None else dim, minimum=2)
+    samples = integer("samples", samples or default_samples(dim), minimum=2)
+    try:
+        analysis = analyse_transform(link, loss, noise=noise)
+    except InputError as error:
+        raise InputError(f"{error}{_hardness(link, noise)}") from error
     losses, unusable = {loss.name: analysis}, {}
     for name in LOSSES:
         if name not in losses:
@@ -186,9 +251,31 @@ def inspect_link(
                 unusable[name] = str(error)
     information = label_information(link, noise=noise)
     law = label_law(link, loss, noise=noise)
-    best, best_reason = _best(losses, link.rank)
     alpha_it, alpha_alg = _limits(link, noise)
+    reached = {
+        name: reached_thresholds(
+            link, loss if name == loss.name else name, samples=samples, noise=noise
+        )
+        for name in losses
+    }
+    spectra = None
+    if known:
+        spectra = {
+            name: Resolvent(
+                reached_measure(
+                    link, loss if name == loss.name else get_loss(name), samples, noise=noise
+                ),
+                samples / dim,
+            )
+            for name in losses
+        }
+    recommendations = recommend(losses, reached, link.rank, spectra)
+    many = next(best for best in recommendations if best.regime == "n ≫ d")
+    best = many.losses[0] if many.losses else None
     assumptions = _assumptions(link, analysis, information, losses, best)
+    plateau_from = None
+    if analysis.plateau:
+        plateau_from = _plateau_from(link, loss, noise, dim, analysis.plateau)
     return LinkInspection(
         link=link,
         loss=loss,
@@ -203,9 +290,14 @@ def inspect_link(
         transform_tensors=hermite_tensors(law, lambda at: at.T),
         paper=paper_assumptions(link, loss, law, analysis),
         assumptions=assumptions,
-        control=_control(link, analysis, information),
-        best_loss=best,
-        best_reason=best_reason,
+        control=_control(link, analysis, plateau_from, dim),
+        constant_error=_constant_error(law),
+        samples=samples,
+        dim=dim if known else None,
+        reached=reached,
+        limit_from=limit_holds_from(link, loss, noise=noise),
+        plateau_from=plateau_from,
+        recommendations=recommendations,
     )
 
 
@@ -222,10 +314,48 @@ def _limits(link: Link, noise: float) -> tuple[Threshold, Threshold]:
     return found.alpha_it, found.alpha_alg
 
 
-def gap(analysis: TransformAnalysis, information: LabelInformation) -> float | None:
-    """α_GD/α_c: how far gradient descent with this loss is from the limit (theory.md §5)."""
-    descent = _finite(analysis.alpha_gd)
-    if descent is None or information.alpha_c is None:
+def _constant_error(law: LabelLaw) -> float:
+    deviation = float(np.sqrt(law.weights @ (law.y - law.weights @ law.y) ** 2))
+    coarse = law.check.constant if law.check is not None else None
+    moved = 0.0 if law.constant is None or coarse is None else abs(law.constant - coarse)
+    return max(moved, 1e-9 * deviation)
+
+
+def _hardness(link: Link, noise: float) -> str:
+    """α_c, for the message that a loss has no analysis."""
+    try:
+        information = label_information(link, noise=noise)
+    except InputError:  # the link itself is at fault
+        return ""
+    if information.alpha_c is None:
+        return ""
+    error = information.alpha_c_error or 0.0
+    return f"; whatever the loss, α_c = {information.alpha_c:.4g} ± {error:.1g}"
+
+
+def _plateau_from(link: Link, loss: Loss, noise: float, dim: int, level: float) -> float | None:
+    """n/d from which H's leading eigenvector comes within a tenth of N1's plateau at this d."""
+
+    def short(log_ratio: float) -> float:
+        ratio = math.exp(log_ratio)
+        measure = reached_measure(link, loss, max(2, round(ratio * dim)), noise=noise)
+        leading = Resolvent(measure, ratio).leading
+        return (leading[0].squared_overlap if leading else 0.0) - 0.9 * level
+
+    grid = np.linspace(0.0, math.log(1e6), 25)
+    for low, high in pairwise(grid):
+        if short(high) >= 0:
+            # Not smooth in n: to a few per cent.
+            while high - low > 0.02:
+                middle = (low + high) / 2
+                low, high = (low, middle) if short(middle) >= 0 else (middle, high)
+            return float(math.exp(high))
+    return None
+
+
+def gap(descent: float | None, information: LabelInformation) -> float | None:
+    """α_GD/α_c: how far gradient descent is from the limit (theory.md §5)."""
+    if _finite(descent) is None or information.alpha_c is None or descent is None:
         return None
     return descent / information.alpha_c
 
@@ -242,26 +372,8 @@ def threshold_reason(analysis: TransformAnalysis) -> str | None:
     if analysis.threshold_reason is not None:
         return analysis.threshold_reason
     if analysis.alpha_gd is not None and math.isinf(analysis.alpha_gd):
-        return "no eigenvalue of H ever leads both edges of the bulk, however many samples"
+        return NEVER
     return None
-
-
-def _best(losses: dict[str, TransformAnalysis], rank: int) -> tuple[str | None, str]:
-    full = {name: a for name, a in losses.items() if a.rank == rank and a.tail.bounded}
-    if full:
-        name = max(full, key=lambda name: full[name].weakest)
-        return name, (
-            f"bounded, sees all {rank} directions, and needs the fewest samples for the weakest "
-            f"(λ_r²/v = {full[name].weakest:.3g})"
-            if rank > 1
-            else f"bounded, and needs the fewest samples (λ²/v = {full[name].weakest:.3g})"
-        )
-    most = max(losses.values(), key=lambda a: (a.rank, bool(a.tail.bounded)))
-    if most.rank == 0:
-        return None, "Λ = 0 under every built-in loss"
-    if most.rank == rank:
-        return None, "only losses with an unbounded T see every direction"
-    return None, f"no built-in loss sees more than {most.rank} of {rank} directions"
 
 
 def _assumptions(
@@ -363,15 +475,22 @@ def _second_order(
     return Assumption(False, "E[zzᵀ | y] does not vary with y", None)
 
 
-def _control(link: Link, analysis: TransformAnalysis, information: LabelInformation) -> str | None:
+def _control(
+    link: Link, analysis: TransformAnalysis, plateau_from: float | None, dim: int
+) -> str | None:
     parts = []
     if analysis.rank < link.rank:
         if analysis.nothing_learned:
             what = "Λ = 0 and λ_max(E[T² zzᵀ]) ≤ 2 E T²: nothing is learned for n ≫ d"
         elif analysis.rank == 0:
+            reached = (
+                "is not within a tenth of at any n/d up to 1e6"
+                if plateau_from is None
+                else f"is within a tenth of from n/d ≈ {plateau_from:.2g} on"
+            )
             what = (
                 f"Λ = 0, but second order leaves a plateau: squared overlap {analysis.plateau:.3g} "
-                "that more samples do not lift"
+                f"that more samples do not lift, and that H {reached} at d = {dim}"
             )
         else:
             what = f"Λ sees {analysis.rank} of {link.rank} directions"

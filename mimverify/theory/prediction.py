@@ -26,12 +26,16 @@ from mimverify.theory.closed_forms import (
     large_ratio_alignment,
     plateau,
 )
-from mimverify.theory.labels.label_law import LabelLaw, label_law, sampled_law, truncated_law
+from mimverify.theory.labels.label_law import LabelLaw, label_law, sampled_law
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
 from mimverify.theory.sample_sizes import HIGHEST_RATIO, local_exponent, n_half
-from mimverify.theory.spectrum.population import limiting_population
+from mimverify.theory.spectrum.population import (
+    drawn_measures,
+    limiting_population,
+    reached_measure,
+)
 from mimverify.theory.spectrum.resolvent import Outlier, Resolvent
-from mimverify.theory.spectrum.span import SpanPrediction, predict_span
+from mimverify.theory.spectrum.span import SPECTRA, SpanPrediction, predict_span
 from mimverify.theory.steps import MOST_STEPS, StepCount, Window, recommended_steps, span_window
 from mimverify.theory.trajectory import Trajectory, predict_trajectory
 
@@ -102,10 +106,18 @@ class Prediction:
     closed: ClosedForms
     notes: tuple[str, ...]
 
+    @property
+    def run_mean(self) -> Float64Array:
+        """Mean over runs of A_t, `(T + 1,)`."""
+        mean = self.trajectory.run_mean(self.neurons)
+        mean[0] = self.trajectory.alignment[0]  # r/d, exactly: the start is isotropic
+        return mean
+
     def to_json(self) -> Json:
         """A record of plain numbers; what does not exist is None."""
         low, high = self.trajectory.run_interval(self.neurons)
         aligned = self.trajectory.alignment
+        mean = self.run_mean
         return {
             "link": self.link,
             "loss": self.loss,
@@ -114,16 +126,17 @@ class Prediction:
             "samples": self.samples,
             "steps": self.steps,
             "independent_neurons": self.neurons,
-            "alignment": aligned.tolist(),
+            "alignment": mean.tolist(),
+            "alignment_ratio_of_means": aligned.tolist(),
             "alignment_error": self.trajectory.error.tolist(),
             "alignment_remainder": (self.trajectory.remainder * aligned * (1 - aligned)).tolist(),
-            "alignment_asymptotic": self.trajectory.asymptotic.tolist(),
-            "overlaps": self.trajectory.overlaps.tolist(),
             "one_run": {
-                "mean": self.trajectory.run_mean(self.neurons).tolist(),
+                "mean": mean.tolist(),
                 "low": low.tolist(),
                 "high": high.tolist(),
             },
+            "alignment_asymptotic": self.trajectory.asymptotic.tolist(),
+            "overlaps": self.trajectory.overlaps.tolist(),
             "simulated_labels": self.trajectory.sampled,
             "power_iteration": self.power_iteration,
             "span_recovery": None
@@ -209,10 +222,16 @@ def predict(
     effective = samples - dim if linear_part_removed else samples
     iterates = decay == 1.0
     law = label_law(link, loss, noise=noise)
-    population, at_n = _measures(link, loss, noise, effective, seed)
+    population, at_n = _measures(link, loss, noise, dim, effective, steps, seed)
     resolvent = Resolvent(at_n, effective / dim)
     half = neurons // 2
-    span = predict_span(at_n, dim, effective, steps, half, seed=seed) if steps else None
+    span = None
+    if steps and iterates:
+        labels = drawn_measures(
+            link, loss, noise=noise, dim=dim, samples=effective, steps=steps, count=SPECTRA,
+            seed=seed,
+        )  # fmt: skip
+        span = predict_span(labels, dim, effective, steps, half, seed=seed)
     moments = first_moments(law)
     sizes = _sample_sizes(population, moments, dim, steps, iterates)
     notes = _notes(law, trajectory, samples, iterates)
@@ -231,7 +250,7 @@ def predict(
         neurons=half,
         trajectory=trajectory,
         power_iteration=iterates,
-        span=span if iterates else None,
+        span=span,
         n_half=tuple(
             None if n is None else n + (dim if linear_part_removed else 0) for n in sizes.by_d1
         ),
@@ -243,22 +262,18 @@ def predict(
         recommended=recommended_steps(at_n, dim, effective)
         if iterates
         else StepCount(None, "η1 β1 ≠ 1: not power iteration"),
-        window=span_window(resolvent, span) if span is not None and iterates else None,
+        window=span_window(resolvent, span) if span is not None else None,
         closed=_closed_forms(moments, dim, effective, steps),
         notes=notes,
     )
 
 
 def _measures(
-    link: Link, loss: Loss, noise: float, samples: int, seed: int
+    link: Link, loss: Loss, noise: float, dim: int, samples: int, steps: int, seed: int
 ) -> tuple[LabelMeasure, LabelMeasure]:
-    """The measures behind n_half, and behind the spectrum at this n.
-
-    No sample of n labels has the T that one in n exceeds: with them the bulk would end where
-    no finite run's does.
-    """
-    cut = label_measure(truncated_law(link, loss, samples, noise=noise), fourth_moments=False)
-    population = limiting_population(link, loss, noise=noise)
+    """The measures behind n_half, and behind the spectrum at this n."""
+    cut = reached_measure(link, loss, samples, noise=noise)
+    population = limiting_population(link, loss, noise=noise, dim=dim, samples=samples, steps=steps)
     if population is not None:
         return population.measure, cut
     sampled = sampled_law(link, loss, samples, noise=noise, seed=seed)
@@ -325,8 +340,13 @@ def _closed_forms(moments: FirstMoments, dim: int, samples: int, steps: int) -> 
 
 def _notes(law: LabelLaw, trajectory: Trajectory, samples: int, iterates: bool) -> tuple[str, ...]:
     notes = []
-    if not law.deterministic_limit:
-        why = "T(y) jumps at an atom of the labels" if law.at_jump else "T(y) is not bounded"
+    if trajectory.sampled:
+        if law.at_jump:
+            why = "T(y) jumps at an atom of the labels"
+        elif law.deterministic_limit:
+            why = f"T(y) is bounded, but too few of {samples} labels come near its bound"
+        else:
+            why = "T(y) is not bounded"
         notes.append(
             f"{why}: labels were simulated; spectrum, floor, span and step counts are those of "
             f"one label set, n_half that of T cut off where one label in {samples} exceeds it"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
-from scipy.special import expit, logit, ndtri
+from scipy.special import expit, logit, ndtr, ndtri
 
 from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
 from mimverify.problems.links import Link, get_link
@@ -60,8 +60,11 @@ class Trajectory:
       divided by √(number of independent neurons); `start_shift` likewise (by that number).
     - `log_trace`: log E tr H^{2t}.
     - `error`: of `alignment`, absolute: how far it moves on a coarser quadrature, or, where
-      labels were simulated (`sampled`: no `LabelLaw.deterministic_limit`), the standard error
-      over their draws. Where a few labels of all draws decide, as under heavy tails, it is large.
+      labels were simulated (`sampled`: no `limiting_population`), the standard error over
+      their draws. Where a few labels of all draws decide, as under heavy tails, it is large.
+    - `label_sets`: mean and standard deviation of the log-odds between data sets that have
+      their labels in common, for infinitely many neurons, `(K, T + 1)` each, for each of K
+      simulated label sets; None where none was.
     """
 
     dim: int
@@ -76,7 +79,12 @@ class Trajectory:
     start_deviation: Float64Array
     log_trace: Float64Array
     error: Float64Array
-    sampled: bool = False
+    label_sets: tuple[Float64Array, Float64Array] | None = None
+
+    @property
+    def sampled(self) -> bool:
+        """Whether labels were simulated."""
+        return self.label_sets is not None
 
     @property
     def overlaps(self) -> Float64[Float64Array, "steps_1 r"]:
@@ -102,19 +110,46 @@ class Trajectory:
         return mean, np.sqrt(variance)
 
     def run_mean(self, neurons: int) -> Float64[Float64Array, " steps_1"]:
-        """Mean over runs of A_t: the log-odds are taken to be normal."""
-        mean, deviation = self.run_log_odds(neurons)
+        """Mean over runs of A_t: the log-odds are taken to be normal, given the labels where
+        those were simulated."""
+        mean, deviation = self._normals(neurons)
         x, w = hermegauss(40)
-        odds = mean[:, None] + deviation[:, None] * x
-        return np.asarray(expit(odds) @ (w / w.sum()))
+        odds = mean[..., None] + deviation[..., None] * x
+        return np.asarray((expit(odds) @ (w / w.sum())).mean(axis=0))
 
     def run_interval(
         self, neurons: int, coverage: float = 0.95
     ) -> tuple[Float64Array, Float64Array]:
         """The central interval `(T + 1,)` each that contains A_t with probability `coverage`."""
-        mean, deviation = self.run_log_odds(neurons)
-        reach = float(ndtri((1 + coverage) / 2)) * deviation
-        return np.asarray(expit(mean - reach)), np.asarray(expit(mean + reach))
+        mean, deviation = self._normals(neurons)
+        outside = (1 - coverage) / 2
+        low, high = (
+            np.asarray(expit(_mixture_quantile(mean, deviation, level)))
+            for level in (outside, 1 - outside)
+        )
+        return low, high
+
+    def _normals(self, neurons: int) -> tuple[Float64Array, Float64Array]:
+        """Means and deviations `(K, T + 1)` of the log-odds of a run: an equal mixture of K
+        normal laws, one of each label set."""
+        if self.label_sets is None:
+            mean, deviation = self.run_log_odds(neurons)
+            return mean[None], deviation[None]
+        mean, deviation = self.label_sets
+        variance = deviation**2 + self.start_deviation**2 / neurons
+        return mean + self.start_shift / neurons, np.sqrt(variance)
+
+
+def _mixture_quantile(mean: Float64Array, deviation: Float64Array, level: float) -> Float64Array:
+    """The quantile `(T + 1,)` of each column's equal mixture of K normal laws, by bisection."""
+    reach = float(ndtri(level)) * deviation
+    low, high = (mean + reach).min(axis=0), (mean + reach).max(axis=0)
+    spread = np.maximum(deviation, np.finfo(float).tiny)
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = ndtr((middle - mean) / spread).mean(axis=0) < level
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray((low + high) / 2)
 
 
 def predict_trajectory(
@@ -141,7 +176,8 @@ def predict_trajectory(
       being that of a_j, half of each. `rate` matters only where `decay` ≠ 1.
     - `linear_part_removed`: the labels' linear part is regressed out first (squared loss);
       n acts as n − d (D8).
-    - `seed`: of the simulated labels, which only an unbounded T needs.
+    - `seed`: of the simulated labels, which a T needs that is unbounded, or whose bound too
+      few labels reach (`limiting_population`).
 
     **Raises** `InputError` for r > d, n ≤ d with `linear_part_removed`, or an unbounded T with
     more labels than can be simulated.
@@ -165,7 +201,9 @@ def predict_trajectory(
         raise InputError(
             f"loss={loss.name!r}: with the linear part removed only 'squared' is predicted"
         )
-    population = limiting_population(link, loss, noise=noise)
+    population = limiting_population(
+        link, loss, noise=noise, dim=dim, samples=effective, steps=steps
+    )
     if population is not None:
         result = trajectory_of(
             population.measure, dim, effective, steps, offset=offset, shift=population.shift
@@ -327,8 +365,9 @@ def _simulated(
     if samples > MOST_LABELS or not isinstance(loss, Loss):
         raise InputError(
             f"samples={samples}: T(y) of link {link.name} under loss {loss.name} is not bounded, "
-            "or jumps at an atom of the labels: its labels have to be simulated, at most "
-            f"{MOST_LABELS}; a smooth Lipschitz loss such as 'huber' has no such limit"
+            f"has a bound that few of {samples} labels reach, or jumps at an atom of the labels: "
+            f"its labels have to be simulated, at most {MOST_LABELS}; a smooth Lipschitz loss "
+            "such as 'huber' has no such limit"
         )
     runs: list[Trajectory] = []
     most = min(_MOST_DRAWS, max(_LEAST_DRAWS, _MOST_DRAWN // samples))
@@ -386,6 +425,9 @@ def _ratio_of_means(runs: list[Trajectory]) -> Trajectory:
         start_shift=mean("start_shift"),
         start_deviation=mean("start_deviation"),
         log_trace=np.log(total.mean(axis=0)) + scale,
-        sampled=True,
+        label_sets=(
+            log_odds + np.array([run.log_odds_shift for run in runs]),
+            np.array([run.log_odds_deviation for run in runs]),
+        ),
         error=residual.std(axis=0, ddof=1) / np.sqrt(len(runs)),
     )

@@ -113,12 +113,31 @@ def test_inspect_json_has_the_promised_fields(run: Any) -> None:
     assert tensors[2] == pytest.approx(np.array([[-4 * math.exp(-2)]]), abs=1e-12)
 
 
+@pytest.mark.parametrize("name", ["z1/z2", "he2/he3", "cos(2z)"])
+def test_inspect_refuses_names_with_other_punctuation(run: Any, name: str) -> None:
+    result = run("inspect", name)
+    assert (result.code, result.out) == (2, "")
+    assert f"link={name!r}: expected one of" in result.err
+
+
+@pytest.mark.usefixtures("coarsely")
+def test_inspect_prints_planes_zeros_and_regimes(run: Any, user_module: UserModule) -> None:
+    name = user_module("def ridge(z):\n    return (z**2).sum(axis=1)\n")
+    out = run("inspect", f"{name}:ridge", "--rank", "2", "--dim", "100", "--samples", "2000").out
+    assert "(2 times)" in out
+    assert "any in the plane of" in out
+    for regime in ("few samples", "n ≫ d", "n/d = 20"):
+        assert f"Best built-in loss, {regime}:" in " ".join(out.split())
+    symmetric = run("inspect", "sign-z1z2", "--loss", "squared").out
+    assert any(line.split()[:3] == ["constant", "c", "0"] for line in symmetric.splitlines())
+
+
 def test_inspect_says_why_there_is_no_threshold(run: Any) -> None:
     record = strict(run("inspect", "he3", "--loss", "squared", "--json", "-").out)
     assert record["alpha_c"] is None
     assert "E[z | y]" in record["alpha_c_reason"]
-    assert record["alpha_gd"] is None
-    assert "D9" in record["alpha_gd_reason"]
+    assert record["limits"]["alpha_gd"] is None
+    assert "D9" in record["limits"]["alpha_gd_reason"]
     assert record["gap"] is None
     assert record["rank_of_lambda"] == 0
     assert record["assumptions"]["generic"]["holds"] is False
@@ -251,7 +270,7 @@ def test_predict_far_beyond_memory(run: Any) -> None:
             "--json", "-",
         ).out
     )  # fmt: skip
-    aligned = np.array(record["alignment"])
+    aligned = np.array(record["alignment_ratio_of_means"])
     assert np.all(np.diff(aligned) > -1e-9)
     assert aligned[0] == pytest.approx(1e-8)
     assert aligned[-1] == pytest.approx(1 - record["floor"], abs=1e-6)

@@ -20,7 +20,7 @@ from mimverify.theory import analyse_transform, inspect_link, label_law, predict
 
 VERBS = ("train", "fit", "predict", "inspect", "scaling", "compare")
 #: Where a verb has several values, or was made for another size.
-OTHER = {("scaling", "dtype"), ("compare", "dim"), ("compare", "steps")}
+OTHER = {("scaling", "dtype"), ("compare", "dim"), ("compare", "steps"), ("inspect", "dim")}
 
 
 def parameters(verb: str) -> dict[str, click.Option]:

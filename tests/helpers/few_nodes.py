@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 import pytest
 
 from mimverify.network.losses import LOSSES
-from mimverify.theory import analysis, inspection
+from mimverify.theory import analysis, inspection, reach
 from mimverify.theory.conditional import projection
 from mimverify.theory.labels import label_law as law
 from mimverify.theory.labels import quadrature
@@ -39,4 +39,7 @@ def few_nodes() -> Iterator[None]:
         patch.setattr(law, "_population", _recached(law._population))
         patch.setattr(analysis, "_analyse", _recached(analysis._analyse))
         patch.setattr(population, "population_of", _recached(population.population_of))
+        patch.setattr(population, "_reached", _recached(population._reached))
+        for name in ("_at", "_thresholds_at"):
+            patch.setattr(reach, name, _recached(getattr(reach, name)))
         yield

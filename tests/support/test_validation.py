@@ -42,6 +42,13 @@ def test_spellings_of_one_name(spelling: str) -> None:
     assert choice("loss", spelling, ["squared", "log-cosh"]) == "log-cosh"
 
 
+@pytest.mark.parametrize("spelling", ["log/cosh", "log+cosh", "log(cosh)", "log.cosh", "log−cosh"])
+def test_punctuation_makes_another_name(spelling: str) -> None:
+    assert canonical(spelling) != "logcosh"
+    with pytest.raises(InputError, match="expected one of squared, log-cosh"):
+        choice("loss", spelling, ["squared", "log-cosh"])
+
+
 def test_choice_names_argument_value_and_nearest() -> None:
     refused(
         "loss='hubber': expected one of huber, l1 (did you mean 'huber'?)",

@@ -31,6 +31,7 @@ from mimverify.theory import (
     label_law,
     label_measure,
     thresholds,
+    transform_overlaps,
 )
 from mimverify.theory.conditional.hermite import HermiteTensors, hermite_tensors
 from mimverify.theory.conditional.moments import CLEARLY
@@ -512,3 +513,35 @@ def test_exponent_of_the_transform_is_not_that_of_the_label() -> None:
     law = label_law("he3", LabelTransform("square", np.square))
     assert hermite_tensors(law, lambda at: at.y).lowest == 3
     assert hermite_tensors(law, lambda at: at.T).lowest == 2
+
+
+# --- equal eigenvalues ------------------------------------------------------------------------
+
+
+def test_equal_eigenvalues_are_equal_and_span_a_plane() -> None:
+    """A link of ‖z‖ alone has one eigenvalue, and any direction is an eigenvector."""
+    found = analyse_transform(Link("norm", 2, lambda z: np.linalg.norm(z, axis=1)), "huber")
+    assert found.eigenvalues[0] == found.eigenvalues[1]
+    assert found.groups == ((0, 1),)
+    assert found.kappa == 1
+    apart = analyse_transform("quadratic:1,-0.5", "huber")
+    assert apart.groups == ((0,), (1,))
+    assert 0 <= apart.kappa_error < 1e-3 * apart.kappa
+    # z1 z2: opposite eigenvalues are no degeneracy.
+    assert analyse_transform("z1z2", "l1").groups == ((0,), (1,))
+
+
+def test_overlaps_of_an_uncentred_transform() -> None:
+    """theory.md §5: tanh(y − 1) of y = z² as it is has threshold .639, overlaps as given there;
+    power iteration finds them from 8.43 only."""
+    tanh = LabelTransform("tanh(y − 1)", lambda y: np.tanh(y - 1), bounded=True)
+    alphas = [0.63, 0.65, 1.0, 2.0, 4.0, 8.0]
+    found = transform_overlaps("phase-retrieval", tanh, alphas)
+    assert found == pytest.approx([0, 0.004, 0.144, 0.432, 0.692, 0.850], abs=5e-3)
+    assert (found > 0).tolist() == [False] + [True] * 5
+    by_descent = transform_overlaps("phase-retrieval", tanh, [8.3, 8.6], leading=True)
+    assert (by_descent > 0).tolist() == [False, True]
+    centred = transform_overlaps("phase-retrieval", tanh, [2.0], centred=True)
+    assert centred != pytest.approx(found[3], abs=1e-3)
+    with pytest.raises(InputError, match="alpha"):
+        transform_overlaps("phase-retrieval", tanh, [0.0])

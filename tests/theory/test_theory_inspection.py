@@ -34,6 +34,7 @@ from mimverify.theory import (
     truncated_law,
 )
 from mimverify.theory.comparison import DEVIATIONS, Comparison, compare, expected_beyond
+from mimverify.theory.recommendations import Recommendation
 from mimverify.theory.spectrum.population import population_of
 
 
@@ -92,7 +93,8 @@ def test_n1_nothing_learned() -> None:
     # E[z² | y] = y²: the optimal transform finds what no built-in loss does.
     assert "optimal" in str(generic.repair)
     assert found.assumptions["second-order-information"].holds is True
-    assert (found.best_loss, found.best_reason) == (None, "Λ = 0 under every built-in loss")
+    assert many(found).losses == ()
+    assert many(found).reason == "Λ = 0 under every built-in loss"
     assert found.gap is None
     assert found.to_json()["efficiency"] is None
 
@@ -123,9 +125,9 @@ def test_n1_one_direction_of_two() -> None:
     assert "Λ sees 1 of 2 directions" in str(found.control)
     generic = found.assumptions["generic"]
     assert generic.holds is False
-    assert found.best_loss is not None
-    assert f"the loss {found.best_loss} has Λ of full rank" in str(generic.repair)
-    assert found.losses[found.best_loss].rank == 2
+    best = many(found).losses[0]
+    assert f"the loss {best} has Λ of full rank" in str(generic.repair)
+    assert found.losses[best].rank == 2
     assert found.to_json()["kappa"] is None
 
 
@@ -138,8 +140,8 @@ def test_n1_half_of_the_information() -> None:
     assert information.holds is None
     assert "1 of 3 directions" in information.reason
     assert found.assumptions["generic"].holds is not True
-    assert found.best_loss is None
-    assert "1 of 3 directions" in found.best_reason
+    assert many(found).losses == ()
+    assert "1 of 3 directions" in many(found).reason
 
 
 def test_n1_undetermined() -> None:
@@ -157,8 +159,9 @@ def test_n2_only(link: str) -> None:
     assert found.paper["lipschitz-loss"].holds is False
     assert found.assumptions["bounded-transform"].holds is False
     assert "Lipschitz" in str(found.assumptions["bounded-transform"].repair)
-    assert found.to_json()["alpha_gd"] is None
-    assert "D9" in found.to_json()["alpha_gd_reason"]
+    limits = found.to_json()["limits"]
+    assert (limits["alpha_gd"], limits["gap"], limits["holds_from"]) == (None, None, None)
+    assert "D9" in limits["alpha_gd_reason"]
     # Squared loss is not Lipschitz on a bounded link either, but its T is bounded there.
     bounded = inspected_roughly("sign-z1z2", "squared")
     assert bounded.paper["lipschitz-loss"].holds is False
@@ -242,11 +245,15 @@ def test_best_loss_has_the_largest_signal(link: str) -> None:
         for name, a in found.losses.items()
         if a.tail.bounded and a.rank == 1
     }
-    assert found.best_loss == max(eligible, key=lambda name: eligible[name])
-    assert found.losses["squared"].tail.bounded or found.best_loss != "squared"
+    best = many(found)
+    assert max(eligible, key=lambda name: eligible[name]) in best.losses
+    assert "squared" not in best.losses
+    # Ties are within 1 %, and nothing else is.
+    ties = {name for name in eligible if eligible[name] >= 0.99 * max(eligible.values())}
+    assert set(best.losses) == ties
     # Samples at n ≫ d go like v/λ²: the efficiency orders losses in the same way.
     efficiency = {name: found.to_json()["losses"][name]["efficiency"] for name in eligible}
-    assert max(efficiency, key=lambda name: efficiency[name]) == found.best_loss
+    assert max(efficiency, key=lambda name: efficiency[name]) in best.losses
     assert all(0 < e <= 1 + 1e-9 for e in efficiency.values())
 
 
@@ -294,6 +301,11 @@ LONG = ("tanh3", "z1z2z3")  # among the slow ones below
 ONE = [name for name in SMALL if get_link(name).rank == 1]
 
 
+def many(found: LinkInspection) -> Recommendation:
+    """The recommendation for n ≫ d."""
+    return next(best for best in found.recommendations if best.regime == "n ≫ d")
+
+
 def check_record(found: LinkInspection) -> None:
     record = strict(found.to_json())
     r = found.link.rank
@@ -312,8 +324,11 @@ def check_record(found: LinkInspection) -> None:
         assert record["gap"] == pytest.approx(record["alpha_gd"] / record["alpha_c"])
     assert record["kappa"] is None or record["kappa"] >= 1
     assert (record["plateau"] is None) == (record["rank_of_lambda"] > 0)
-    assert record["best_loss"] is None or record["best_loss"] in record["losses"]
-    assert record["best_loss_reason"]
+    limits = record["limits"]
+    assert (limits["alpha_gd"] is None) == (limits["alpha_gd_reason"] is not None)
+    for best in record["recommendations"]:
+        assert set(best["losses"]) <= set(record["losses"])
+        assert best["reason"]
     assert set(record["paper_assumptions"]) == set(found.paper)
     for row in record["paper_assumptions"].values():
         assert row["holds"] in (True, False, None)

@@ -834,7 +834,7 @@ def test_windows_without_an_end_or_a_beginning() -> None:
     window = span_window(Resolvent(one, 40.0), span)
     assert (window.last, window.first) == (None, int(span.steps[np.argmax(span.median >= 0.9)]))
     assert "no collapse" in window.reason
-    flat = SpanPrediction(span.steps, 0 * span.median, 0 * span.median, 0 * span.median)
+    flat = SpanPrediction(span.steps, *[0 * span.median] * 6)
     never = span_window(Resolvent(one, 40.0), flat)
     assert (never.first, never.last) == (None, None)
     assert "stays below 0.9" in never.reason

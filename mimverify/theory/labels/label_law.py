@@ -301,9 +301,10 @@ def realised_law(z: ArrayLike, y: ArrayLike, loss: Loss | str) -> LabelLaw:
 def _finite(transform: LabelTransform, y: Float64Array) -> Float64Array:
     T = transform(y)
     if T.shape != y.shape or not np.abs(T).max() < _LARGEST:  # NaN fails this as well
+        advice = "" if transform.bounded else ": expected a bounded one, such as 'huber' or 'l1'"
         raise InputError(
             f"loss={transform.name!r}: T(y) is not a number below {_LARGEST:g} for every label in "
-            f"[{y.min():.3g}, {y.max():.3g}]"
+            f"[{y.min():.3g}, {y.max():.3g}]{advice}"
         )
     return T
 

@@ -124,12 +124,18 @@ def descent_threshold(
 
 
 def overlap_curve(
-    measure: LabelMeasure, alphas: Float64[Float64Array, " A"]
+    measure: LabelMeasure, alphas: Float64[Float64Array, " A"], *, leading: bool = True
 ) -> Float64[Float64Array, " A"]:
-    """‖U v̂‖² of the leading outlier at each α, 0 where none leads both edges, `(A,)`."""
+    """‖U v̂‖² of the leading outlier at each α, 0 where none leads both edges, `(A,)`.
+
+    **Arguments**
+
+    - `leading`: False counts any outlier, and takes that of the largest overlap: what a spectral
+      method knows that looks at both ends of the bulk, where power iteration sees the farther one.
+    """
     result = np.zeros(len(alphas))
     for index, alpha in enumerate(alphas):
         resolvent = Resolvent(measure, float(alpha))
-        if resolvent.leading:
-            result[index] = resolvent.leading[0].squared_overlap
+        outliers = resolvent.leading[:1] if leading else resolvent.outliers
+        result[index] = max((outlier.squared_overlap for outlier in outliers), default=0.0)
     return result
