@@ -194,10 +194,17 @@ def test_above_and_below_the_thresholds_of_z1z2() -> None:
 def test_what_no_known_algorithm_finds() -> None:
     """sign(z1 z2 z3): E[z | y] and E[zzᵀ − I | y] vanish; AMP stays at 0 at every ratio."""
     with small_sums():
-        found = bayes_limits("sign-z1z2z3", ratios=(3.0,))
-    (point,) = found.points
-    assert point.alignment == 0
-    assert point.label_error == pytest.approx(1.0, abs=0.02)
+        found = bayes_limits(Link("signs", 3, get_link("sign-z1z2z3").function), ratios=(3.0, 12.0))
+    few, many = found.points
+    for point in found.points:
+        assert point.alignment == 0
+        assert point.label_error == pytest.approx(1.0, abs=1e-6)
+    # Many labels determine U well all the same: the better of two fixed points by free entropy.
+    assert few.alignment_it == 0
+    assert many.alignment_it is not None
+    assert many.label_error_it is not None
+    assert many.alignment_it > 0.9
+    assert many.label_error_it < 0.6
     assert found.alpha_c.value is None
     assert any("generative exponent" in note for note in found.notes)
 
