@@ -18,7 +18,7 @@ from mimverify.network import DEFAULT_LOSS
 from mimverify.scaling import measure_scaling
 from mimverify.theory import analyse_transform, inspect_link, label_law, predict, predict_trajectory
 
-VERBS = ("train", "fit", "predict", "inspect", "scaling", "compare")
+VERBS = ("train", "fit", "predict", "inspect", "scaling", "compare", "limits")
 #: Where a verb has several values, or was made for another size.
 OTHER = {("scaling", "dtype"), ("compare", "dim"), ("compare", "steps"), ("inspect", "dim")}
 
@@ -43,7 +43,8 @@ def test_a_verb_spells_its_options_as_all_do(verb: str) -> None:
         if not option.multiple and (verb, name) not in OTHER:
             assert option.default == spelling.default, (verb, flag)
     assert seen >= 3
-    assert "--loss" in parameters(verb)
+    # The limits are no loss's.
+    assert ("--loss" in parameters(verb)) == (verb != "limits")
 
 
 def test_python_has_the_defaults_of_the_command_line() -> None:

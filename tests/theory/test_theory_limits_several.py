@@ -194,10 +194,17 @@ def test_above_and_below_the_thresholds_of_z1z2() -> None:
 def test_what_no_known_algorithm_finds() -> None:
     """sign(z1 z2 z3): E[z | y] and E[zzᵀ − I | y] vanish; AMP stays at 0 at every ratio."""
     with small_sums():
-        found = bayes_limits("sign-z1z2z3", ratios=(3.0,))
-    (point,) = found.points
-    assert point.alignment == 0
-    assert point.label_error == pytest.approx(1.0, abs=0.02)
+        found = bayes_limits(Link("signs", 3, get_link("sign-z1z2z3").function), ratios=(3.0, 12.0))
+    few, many = found.points
+    for point in found.points:
+        assert point.alignment == 0
+        assert point.label_error == pytest.approx(1.0, abs=1e-6)
+    # Many labels determine U well all the same: the better of two fixed points by free entropy.
+    assert few.alignment_it == 0
+    assert many.alignment_it is not None
+    assert many.label_error_it is not None
+    assert many.alignment_it > 0.9
+    assert many.label_error_it < 0.6
     assert found.alpha_c.value is None
     assert any("generative exponent" in note for note in found.notes)
 
@@ -215,3 +222,34 @@ def test_several_features_are_deterministic() -> None:
     channel, again = (MatrixChannel.of(RING, 0.2, Effort(64, 128, 8, 1)) for _ in range(2))
     q = np.array([[0.3, 0.1], [0.1, 0.5]])
     assert (channel.evaluate(q)[0] == again.evaluate(q)[0]).all()
+
+
+@pytest.mark.parametrize(("name", "noise"), [("z1z2", 0.4), ("he2-mix", 0.8), ("relu-sum", 0.3)])
+def test_the_posterior_mean_by_importance_sampling(name: str, noise: float) -> None:
+    """E[t | y, ω] from weighted draws; its square is too large by 1/effective draws, < .01.
+
+    5 standard errors for each of three entries: a false alarm has probability 2e-6.
+    """
+    problem = get_link(name)
+    q = np.array([[0.5, 0.1], [0.1, 0.2]])
+    rng = np.random.default_rng(23)
+    root, rest = np.linalg.cholesky(q), np.linalg.cholesky(np.eye(2) - q)
+    # With the symmetric root of V, t has the channel's axes.
+    values, vectors = np.linalg.eigh(np.eye(2) - q)
+    symmetric = (vectors * np.sqrt(values)) @ vectors.T
+    to_axes = np.linalg.solve(symmetric, rest)
+    cases, draws = 1000, 10_000
+    omega = rng.standard_normal((cases, 2)) @ root.T
+    y = problem(omega + rng.standard_normal((cases, 2)) @ rest.T)
+    y = y + noise * rng.standard_normal(cases)
+    t = rng.standard_normal((draws, 2))
+    products = np.empty((cases, 3))
+    for i in range(cases):
+        weight = np.exp(-(((problem(omega[i] + t @ rest.T) - y[i]) / noise) ** 2) / 2)
+        mean = to_axes @ (weight @ t / weight.sum())
+        products[i] = mean[0] ** 2, mean[0] * mean[1], mean[1] ** 2
+    R, _ = MatrixChannel.of(problem, noise, Effort(512, 512, 16, 1)).evaluate(q)
+    error = products.std(axis=0) / math.sqrt(cases)
+    assert np.abs(products.mean(axis=0) - [R[0, 0], R[0, 1], R[1, 1]]) == pytest.approx(
+        np.zeros(3), abs=float((5 * error + 0.01).max())
+    )

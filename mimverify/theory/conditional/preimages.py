@@ -146,18 +146,21 @@ def _beyond_saturation(
     return gain, hidden, steps
 
 
-def saturated_labels(link: Link, resolved: Pieces, merged: Pieces) -> list[tuple[float, int]]:
+def saturated_labels(
+    link: Link, resolved: Pieces, merged: Pieces, tolerance: float = SATURATED
+) -> list[tuple[float, int]]:
     """Limits at which a g that goes on monotonically saturates, and by how many branches each.
 
-    One branch that reaches its limit by rounding only, or two mirror images of an even g.
+    One branch that reaches its limit by rounding only, or two mirror images of an even g;
+    `merged` has labels within `tolerance` of an atom moved to it.
     """
     even = is_even(link)
     found = []
     for label in map(float, flat_atoms(merged)[0]):
-        near = np.abs(merged.flat[:, 2] - label) <= merged.margin(label, SATURATED)
+        near = np.abs(merged.flat[:, 2] - label) <= merged.margin(label, tolerance)
         plateaus = _joined(merged.flat[near, :2], gap=1e-2)
         plateaus = plateaus[probability(*plateaus.T) > 1e-8]
-        powers = np.array([_powers(resolved, label, SATURATED, *p) for p in plateaus])
+        powers = np.array([_powers(resolved, label, tolerance, *p) for p in plateaus])
         ends = int(np.sum(powers <= _SLOWEST))
         mirrored = even and np.allclose(plateaus, -plateaus[::-1, ::-1], rtol=0, atol=1e-3)
         if (len(plateaus) == 1 and ends == 1) or (len(plateaus) == 2 and ends == 2 and mirrored):

@@ -26,6 +26,7 @@ from mimverify.theory.limits.transitions import Jump
 MAXIMUM_RANK = 3
 #: Ratios up to which curves are good where none is asked for.
 _LEAST_RANGE = 10.0
+_LARGEST = 1e150
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,10 @@ def bayes_limits(
         raise InputError(
             f"rank={link.rank}: link {link.name}: expected at most {MAXIMUM_RANK} hidden features"
         )
-    not_constant(link(2 * np.random.default_rng(0).standard_normal((4096, link.rank))))
+    y = link(2 * np.random.default_rng(0).standard_normal((4096, link.rank)))
+    not_constant(y)
+    if not np.abs(y).max() < _LARGEST:
+        raise InputError(f"link={link.name!r}: labels beyond {_LARGEST:g} have no variance")
     if link.rank == 1:
         return _of_one_feature(link, noise, ratios)
     return _of_several_features(link, noise, ratios, on_progress or (lambda line: None))

@@ -25,11 +25,12 @@ _WIDEST = 0.5
 #: Ratio of neighbouring intervals near a cut, and how many of them: down to 1e-4 of a unit.
 _FINER = 0.25
 _LEVELS = 6
+_NARROW = 1e-7
 #: Nearer to a turning point, rounding decides which label is which.
 _CLEARANCE = 3e-6
 _SMALLEST_ATOM = 1e-10
 #: Relative distance from a limit at which g still has an accurate inverse.
-SATURATION = 1e-9
+_SATURATION = 1e-9
 #: Flat intervals with a smaller gap are one interval.
 _TOUCHING = 1e-9
 
@@ -63,15 +64,17 @@ class Fibres:
         return float(sum(probability(*sets.T).sum() for sets in self.atoms))
 
 
-def resolved_pieces(link: Link, pieces: Pieces, tolerance: float = SATURATION) -> Pieces:
+def resolved_pieces(link: Link, pieces: Pieces, coarser: float = 1.0) -> Pieces:
     """The pieces of a link of rank 1 with saturation undone.
 
     A g like tanh reaches its limit in floating point only. Where a single branch does, or two
-    mirror images, it is continued monotonically from where it is within `tolerance` of the limit,
-    relatively, under labels that no other branch has.
+    mirror images, it is continued monotonically from where it is within 1e-9 of the limit,
+    relatively, under labels that no other branch has. Of more branches the order is lost: labels
+    within 1e-12 are the limit. Both tolerances are made so much `coarser`.
     """
-    merged = pieces.merged(SATURATED)
-    for label, count in saturated_labels(link, pieces, merged):
+    merged = pieces.merged(coarser * SATURATED)
+    tolerance = coarser * _SATURATION
+    for label, count in saturated_labels(link, pieces, merged, coarser * SATURATED):
         margin = merged.margin(label, tolerance)
         wider = merged.flattened(label, margin)
         near = np.abs(wider.flat[:, 2] - label) <= margin
@@ -189,7 +192,9 @@ def _refined(a: float, b: float) -> Float64Array:
     """Ends of intervals in [a, b), of width ≤ 1/2, and geometrically finer towards a and b."""
     width = b - a
     near = min(_WIDEST, width / 2) * _FINER ** np.arange(_LEVELS, -1, -1.0)
-    near = near[near > 1e-7]
+    near = near[near > _NARROW]
+    if not len(near):  # rounding has split one cut
+        return np.array([a])
     inner = np.linspace(near[-1], width - near[-1], math.ceil((width - 2 * near[-1]) / _WIDEST) + 1)
     return np.asarray(a + np.unique(np.concatenate([[0.0], near, inner, width - near])))
 

@@ -66,6 +66,8 @@ def _variances(
     link: Link, cuts: Float64Array, omega: Float64Array, V: float, x: Float64Array, w: Float64Array
 ) -> Float64Array:
     """Var(g(z) | ω) for ω `(k,)`, on panels that end at the cuts."""
+    # Denser at both ends, where g may have a logarithm or a root.
+    x, w = (3 * x - x**3) / 2, w * 1.5 * (1 - x**2)
     width = math.sqrt(V)
     even = np.linspace(-_FAR, _FAR, _INNER_PANELS + 1)
     inside = np.clip((cuts - omega[:, None]) / width, -_FAR, _FAR)

@@ -73,7 +73,8 @@ class LearningCurve:
             return np.log(np.maximum(found, _TINY)) if logarithmic else found
 
         domain = [0.0, math.sqrt(end)]
-        gain = _interpolated(values, degree, domain)
+        # Where P/q rises from 0 at 0 its logarithm does not help.
+        gain = _interpolated(values, degree if logarithmic else 3 * degree, domain)
 
         def whole(root: Float64Array) -> Float64Array:
             """P dL/d√L."""
@@ -93,7 +94,7 @@ class LearningCurve:
     def _gain(self, L: Float64Array) -> Float64Array:
         """P or P/q at L ≤ `end`."""
         found = self.gain(np.sqrt(L))
-        return np.exp(found) if self.logarithmic else found
+        return np.asarray(np.exp(found) if self.logarithmic else np.maximum(found, 0.0))
 
     def explained(self, L: Float64Array) -> Float64Array:
         """P at L `(k,)` ≥ 0."""

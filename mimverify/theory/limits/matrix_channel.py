@@ -13,6 +13,7 @@ multiplied. Source: theory.md §9.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -175,28 +176,54 @@ def _of_bins(ranked: Float64Array, counts: NDArray[np.intp], edges: Float64Array
     """
     n, m, r = ranked.shape
     bins = len(edges) - 1
+    if (counts == m).all():  # every row has the same bins
+        which, x = _places(np.arange(m), m, edges)
+        starts = np.searchsorted(which, np.arange(bins))
+        if (np.diff(np.append(starts, m)) > 0).all():
+            found = [
+                np.add.reduceat((polynomial * scale[which])[:, None] * ranked, starts, axis=1)
+                for polynomial, scale in _orthogonal(x, which, bins)
+            ]
+            return np.asarray(np.concatenate(found, axis=1) / math.sqrt(m))
     row, rank = np.nonzero(np.arange(m) < counts[:, None])
-    place = (rank + 0.5) / counts[row]
-    which = np.minimum(np.searchsorted(edges, place, side="right") - 1, bins - 1)
-    x = 2 * (place - edges[which]) / (edges[which + 1] - edges[which]) - 1
+    which, x = _places(rank, counts[row], edges)
     cell = row * bins + which
     t = ranked[row, rank].T
-    ones = np.ones(len(x))
+    found = []
+    for polynomial, scale in _orthogonal(x, cell, n * bins):
+        sums = [np.bincount(cell, polynomial * column, minlength=n * bins) for column in t]
+        found.append((np.array(sums) * scale).reshape(r, n, bins))
+    return np.asarray(np.concatenate(found, axis=2).transpose(1, 2, 0) / math.sqrt(m))
+
+
+def _places(
+    rank: NDArray[np.intp], count: NDArray[np.intp] | int, edges: Float64Array
+) -> tuple[NDArray[np.intp], Float64Array]:
+    """Bin of each rank, and its place there in [−1, 1]."""
+    place = (rank + 0.5) / count
+    which = np.clip(np.searchsorted(edges, place, side="right") - 1, 0, len(edges) - 2)
+    return which, 2 * (place - edges[which]) / (edges[which + 1] - edges[which]) - 1
+
+
+def _orthogonal(
+    x: Float64Array, cell: NDArray[np.intp], cells: int
+) -> list[tuple[Float64Array, Float64Array]]:
+    """Polynomials of degree 0, 1, 2 at places x, and the factors `(cells,)` that make Σ p² = 1.
+
+    Orthogonalised on the ranks that a cell has: Legendre's, where these are many. On as few labels
+    as its degree a polynomial is no function of its own, and its factor 0.
+    """
 
     def summed(values: Float64Array) -> Float64Array:
-        return np.bincount(cell, values, minlength=n * bins).astype(np.float64)
+        return np.bincount(cell, values, minlength=cells).astype(np.float64)
 
-    # Orthogonalised on the ranks that a bin has: Legendre's, where these are many.
+    ones = np.ones(len(x))
     size = np.maximum(summed(ones), 1.0)
     linear = x - (summed(x) / size)[cell]
     square = x**2 - (summed(x**2) / size)[cell]
     norm = np.maximum(summed(linear**2), 1e-12)
     square = square - (summed(square * linear) / norm)[cell] * linear
-    found = []
-    for degree, polynomial in enumerate((ones, linear, square)):
-        norms = summed(polynomial**2)
-        # On as few labels as its degree a polynomial is no function of its own.
-        scale = np.where(size > degree, 1 / np.sqrt(np.maximum(norms, 1e-9) * m), 0.0)
-        sums = [summed(polynomial * column) for column in t]
-        found.append((np.array(sums) * scale).reshape(r, n, bins))
-    return np.concatenate(found, axis=2).transpose(1, 2, 0)
+    return [
+        (p, np.where(size > degree, 1 / np.sqrt(np.maximum(summed(p**2), 1e-9)), 0.0))
+        for degree, p in enumerate((ones, linear, square))
+    ]

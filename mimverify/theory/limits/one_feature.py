@@ -16,7 +16,7 @@ from mimverify.theory.conditional.moments import CLEARLY, ROUNDING
 from mimverify.theory.conditional.pieces import SATURATED, Pieces
 from mimverify.theory.conditional.preimages import is_even
 from mimverify.theory.labels.cache import cached
-from mimverify.theory.limits.fibres import SATURATION, breaks, fibres, resolved_pieces
+from mimverify.theory.limits.fibres import breaks, fibres, resolved_pieces
 from mimverify.theory.limits.label_error import label_error
 from mimverify.theory.limits.learning_curve import LearningCurve
 from mimverify.theory.limits.noiseless_channel import NoiselessChannel
@@ -27,11 +27,13 @@ from mimverify.theory.limits.transitions import Transitions, transitions
 LEAST_SECOND = 1e-6
 #: P(1−) below this is rounding: all labels are atoms.
 _LEAST_CERTAIN = 1e-9
+#: Labels that explain less than this count for little at ratios below 1/this.
+_LEAST_EXPLAINED = 0.01
 #: −log(1 − q) up to which the curve is evaluated rather than expanded.
 _ENDS = (14.0, 13.0)
 #: Preimages above which the curve is evaluated at fewer q.
 _MANY = 10_000
-_FINE_ORDER, _COARSE_ORDER = 12, 8
+_FINE_ORDER, _COARSE_ORDER = 16, 11
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,10 @@ class OneFeature:
 
     @property
     def relative_error(self) -> float:
-        """Of 𝒜, from what the grids change in its maxima and at a few overlaps."""
+        """Of 𝒜 where it is below 100, from what the grids change at a few overlaps."""
         L = np.array([0.25, 0.7, 1.5, 3.0, 6.0])
         fine, coarse = (found.curve.explained(L) for found in (self.best, self.coarse))
-        change = np.abs(fine - coarse) / fine
+        change = np.abs(fine - coarse) / np.maximum(fine, _LEAST_EXPLAINED)
         return float(change.max()) + ROUNDING + self.uncovered
 
     def error(self, best: float | None, coarse: float | None) -> float | None:
@@ -104,8 +106,8 @@ def one_feature(link: Link, noise: float, largest: float) -> OneFeature:
         pieces = Pieces.of(standard, units.blur)
         if isinstance(pieces, str):
             raise InputError(
-                f"link={link.name!r}: {pieces}: expected one with at most 100 monotone pieces, "
-                "smooth in each"
+                f"link={link.name!r}: {pieces}: expected labels that can be inverted: smooth but "
+                "at few points, at most 100 monotone pieces, no large common offset"
             )
         cuts = breaks(pieces.merged(SATURATED))
         if noise > 0:
@@ -117,11 +119,11 @@ def _noiseless(link: Link, standard: Link, pieces: Pieces, cuts: Float64Array) -
     even = is_even(standard)
     found = []
     uncovered = 0.0
-    for order, step, end, few, points, tolerance in (
-        (20, 0.25, _ENDS[0], 40, 4000, SATURATION),
-        (14, 0.32, _ENDS[1], 30, 3000, 10 * SATURATION),
+    for order, step, end, few, points, coarser in (
+        (20, 0.25, _ENDS[0], 40, 4000, 1.0),
+        (14, 0.32, _ENDS[1], 30, 3000, 10.0),
     ):
-        resolved = resolved_pieces(standard, pieces, tolerance)
+        resolved = resolved_pieces(standard, pieces, coarser)
         nodes = fibres(resolved, order, even=even)
         channel = NoiselessChannel(nodes, step)
         degree = few if nodes.preimages.size > _MANY else few + 24

@@ -19,7 +19,11 @@ from mimverify.theory.limits.learning_curve import FARTHEST, LearningCurve, over
 
 #: A local maximum that is lower than this above the minimum behind it is rounding.
 _SHALLOW = 1e-7
+#: In q; smaller ones are not told from the interpolation's ripples.
+_SMALLEST_JUMP = 1e-3
 _FAR_POINTS = 400
+#: Between 0 and this L differences of free entropies are rounding.
+_SMALL = 1e-3
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ def _climb(curve: LearningCurve, grid: Float64Array) -> tuple[Jump, ...]:
             break
         landing = top + 1 + int(behind[0])
         high = _reached(curve, grid, ratio, max(landing - 1, top + 1))
-        found.append(Jump(ratio, low, high))
+        if high - low > _SMALLEST_JUMP:
+            found.append(Jump(ratio, low, high))
         start = landing
     return tuple(found)
 
@@ -140,11 +145,10 @@ def _best(curve: LearningCurve, grid: Float64Array, ratio: float) -> float:
     """q that maximises the free entropy."""
     if curve.certain * ratio > 1:
         return 1.0
+    grid = _distinct(grid)
     entropy = ratio * curve.information(grid) - curve.cost(grid)
     top = int(np.argmax(entropy))
-    if top == 0:
-        return 0.0
-    low, high = grid[top - 1], grid[min(top + 1, len(grid) - 1)]
+    low, high = max(grid[max(top - 1, 0)], 1e-9), grid[min(top + 1, len(grid) - 1)]
 
     def slope(L: float) -> float:
         return ratio * float(curve.explained(np.array(L))) - float(overlap_of(np.array(L)))
@@ -154,8 +158,14 @@ def _best(curve: LearningCurve, grid: Float64Array, ratio: float) -> float:
     return float(overlap_of(grid[top]))
 
 
+def _distinct(grid: Float64Array) -> Float64Array:
+    """The points of the grid of which free entropies can be told apart."""
+    return np.asarray(grid[(grid == 0) | (grid > _SMALL)])
+
+
 def _hull(curve: LearningCurve, grid: Float64Array) -> tuple[float | None, tuple[Jump, ...]]:
     """The ratio at which the optimum leaves 0, and its jumps."""
+    grid = _distinct(grid)
     x, y = curve.information(grid), curve.cost(grid)
     kept: list[int] = []
     for i in range(len(grid)):
@@ -173,7 +183,10 @@ def _hull(curve: LearningCurve, grid: Float64Array) -> tuple[float | None, tuple
             break
         if leaves is None:
             leaves = _lowest(curve, grid, after) if before == 0 else float(ratio)
-        if after > before + 2 and overlap_of(grid[after]) - overlap_of(grid[before]) > 1e-3:
+        if (
+            after > before + 2
+            and overlap_of(grid[after]) - overlap_of(grid[before]) > _SMALLEST_JUMP
+        ):
             low, high = (float(overlap_of(grid[i])) for i in (before, after))
             found.append(Jump(float(ratio), low, high))
     else:
