@@ -47,7 +47,8 @@ class Call:
         weights = self.arrays.get("W", self.arrays.get("W0"))
         if weights is None or "loss" not in self.options:
             return ()
-        return str(self.options["activation"]), str(self.options["loss"]), weights.dtype.name
+        options = self.options
+        return str(options.get("activation")), str(options["loss"]), weights.dtype.name
 
     @property
     def sizes(self) -> Json:
