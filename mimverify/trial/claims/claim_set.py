@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 
@@ -142,6 +143,7 @@ class ClaimSet:
         }
 
 
+@lru_cache(maxsize=1)
 def built_in_claims() -> ClaimSet:
     """The claims of arXiv:2511.15120, those of the suite."""
     about = Pack(
