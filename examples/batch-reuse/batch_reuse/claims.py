@@ -131,8 +131,8 @@ STAYS = Event("the overlap is nearer to 0 than to that of one batch", quantity="
     assumptions=("information exponent 3", "n = 4 d rows in each step", "as two-steps-escape"),
     measures=(
         "Event per run: the mean of u·w_j is nearer to 0 than to the prediction for one batch, "
-        "0.25; it is predicted to be normal with deviation 0.63/√d, a third of that distance or less. "
-        "Sequential binomial test of P ≥ 0.9 against P ≤ 0.5."
+        "0.25; it is predicted to be normal with deviation 0.63/√d, a third of that distance or "
+        "less. Sequential binomial test of P ≥ 0.9 against P ≤ 0.5."
     ),
     needs="first layer",
     decisions=STAYS,

@@ -90,18 +90,20 @@ class _SecondStep:
         nodes, weights = hermegauss(64)
         self.kappa, self.kappa_weights = self.spread * nodes, weights / weights.sum()
         self.memory = rate / ratio * law.values if memory else 0 * law.values
-        # h > 0 and h < 0 apart: the memory jumps there.
-        half, half_weights = leggauss(200)
-        h = np.concatenate([-(4.5 * (half + 1)), 4.5 * (half + 1)])
-        self.h, self.h_weights = h, np.tile(4.5 * half_weights, 2) * norm.pdf(h)
+        # |h| = 9 t³: h > 0 and h < 0 apart, since the memory jumps at 0, and dense near 0, since
+        # all happens there at small rates.
+        t, t_weights = leggauss(300)
+        t, t_weights = (t + 1) / 2, t_weights / 2
+        h = np.concatenate([-9 * t**3, 9 * t**3])
+        self.h, self.h_weights = h, np.tile(27 * t**2 * t_weights, 2) * norm.pdf(h)
         kick = np.where(h > 0, self.memory[:, None, None], 0.0) + self.kappa[None, :, None]
         self.shifted = {s: h + s * kick for s in _SIGNS}  # (k, κ, h), without ι
         self.f = scale / 2 * sum(s * self._relu(self.shifted[s]) @ self.h_weights for s in _SIGNS)
 
     def _relu(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """E[relu(x + ι)]."""
-        t = x / self.spread
-        return np.asarray(x * ndtr(t) + self.spread * norm.pdf(t))
+        ratio = x / self.spread
+        return np.asarray(x * ndtr(ratio) + self.spread * norm.pdf(ratio))
 
     def positive(self, s: float) -> NDArray[np.float64]:
         """P(h' > 0 | y, κ) of neurons with this sign, `(k, κ)`."""

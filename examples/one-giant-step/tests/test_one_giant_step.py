@@ -1,6 +1,7 @@
 """The pack: its predictions, its claims on right and wrong trainers."""
 
 import ast
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from one_giant_step import claims, mutants
 from one_giant_step.prediction import log_odds, samples_for_half
 
 from mimverify import MultiIndexModel, alignment, numpy_trainer, overlaps, symmetric_start
-from mimverify.trial import Claim, Session, Status
+from mimverify.trial import PROFILES, Claim, Session, Status
 
+#: The quick profile without its limit of time.
+PATIENT = replace(PROFILES["quick"], seconds=3600.0)
 PACK = {record.id: record for record in vars(claims).values() if isinstance(record, Claim)}
 
 #: A statistical claim that catches each mutant with little work; `start-cancels` catches all.
@@ -84,14 +87,14 @@ def test_the_control_of_the_mutants_is_right():
 
 @pytest.mark.parametrize("name", ["leading-order", "linear-part-first", "start-cancels"])
 def test_the_reference_trainer_passes(name):
-    with Session(numpy_trainer) as session:
+    with Session(numpy_trainer, profile=PATIENT) as session:
         verdict = session.verdict(PACK[name])
     assert verdict.status is Status.PASSED, verdict
 
 
 @pytest.mark.parametrize("mutant", mutants.MUTANTS)
 def test_every_mutant_is_caught(mutant):
-    with Session(mutant) as session:
+    with Session(mutant, profile=PATIENT) as session:
         verdict = session.verdict(PACK[CAUGHT[mutant.__name__]])
         exact = session.verdict(PACK["start-cancels"])
     assert verdict.status is Status.FAILED, verdict
