@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 from batch_reuse.links import ALTERNATING, HALF_ALTERNATING
 from batch_reuse.prediction import reused_overlap
 from mimverify import MultiIndexModel
-from mimverify.trial import Event, above, between, choices, claim, near
+from mimverify.trial import Event, Pack, above, between, choices, claim, near
 
-TITLE = "Batch reuse (Dandi, Troiani, Arnaboldi, Pesce, Zdeborová, Krzakala 2024)"
-SOURCE = "https://arxiv.org/abs/2402.03220"
-VERSION = "1"
-BUDGET = 1e-6
+PACK = Pack(
+    title="Batch reuse (Dandi, Troiani, Arnaboldi, Pesce, Zdeborová, Krzakala 2024)",
+    source="https://arxiv.org/abs/2402.03220",
+    version="1",
+    budget=1e-6,
+    mutants="batch_reuse.mutants",
+)
 
 ABSTRACT = "arXiv:2402.03220, abstract"
 

@@ -1,12 +1,14 @@
 """Broken trainers that the claims have to catch; the first class is correct.
 
-Plain NumPy, with no part of mimverify. Each run has a new object, and a trajectory is a series of
-calls of `step`: a mutant may remember the earlier ones.
+Plain NumPy; of mimverify there is only the record of each mutant. Each run has a new object, and a
+trajectory is a series of calls of `step`: a mutant may remember the earlier ones.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+from mimverify.zoo import broken
 
 
 class Correct:
@@ -48,6 +50,7 @@ class Correct:
         return beta
 
 
+@broken("use of data", caught_by="two-steps-escape")
 class OnePass(Correct):
     """Every step has rows of its own: the first half, then the second."""
 
@@ -56,6 +59,11 @@ class OnePass(Correct):
         return X[rows], y[rows]
 
 
+@broken(
+    "use of data",
+    caught_by="one-pass-fails",
+    causes=("data of an earlier call used in place of those given",),
+)
 class CachesItsRows(Correct):
     """It keeps the first batch and trains on it for good, whatever the later calls bring."""
 
@@ -65,6 +73,7 @@ class CachesItsRows(Correct):
         return self.kept
 
 
+@broken("update rule", caught_by="two-steps-escape")
 class FrozenNeurons(Correct):
     """The neurons that are active at the start stay so: the network is linearised (lazy)."""
 
@@ -76,6 +85,7 @@ class FrozenNeurons(Correct):
         return ((residual[:, None] * a) * active).T @ X / len(y)
 
 
+@broken("update rule", caught_by="two-steps-escape", causes=("loss with a factor 1/2",))
 class HalvesTheRate(Correct):
     """The learning rate is halved, as for a loss without the factor 1/2."""
 
@@ -83,6 +93,14 @@ class HalvesTheRate(Correct):
         return eta / 2
 
 
+@broken(
+    "update rule",
+    caught_by="two-steps-escape",
+    causes=(
+        "gradient {} times as long",
+        "learning rate {} times as large",
+    ),
+)
 class RateDecays(Correct):
     """The rate falls like 1/t²."""
 
@@ -90,6 +108,7 @@ class RateDecays(Correct):
         return eta / self.calls**2
 
 
+@broken("update rule", caught_by="finite-rate", causes=("β = 0 taken as β = 1/η",))
 class DecaysAnyway(Correct):
     """It takes 1/η for the weight decay, as other algorithms do, also where none is asked for."""
 
@@ -97,6 +116,7 @@ class DecaysAnyway(Correct):
         return 1 / eta
 
 
+@broken("update rule", caught_by="two-steps-escape")
 class PairsNeurons(Correct):
     """It takes every start for a symmetric one, and half of the neurons for mirror images."""
 
@@ -107,6 +127,7 @@ class PairsNeurons(Correct):
         return np.concatenate([upper, -upper])
 
 
+@broken("use of data", caught_by="two-steps-escape")
 class TransformsLabels(Correct):
     """It trains on y² less its mean, which has another information exponent."""
 
@@ -114,6 +135,7 @@ class TransformsLabels(Correct):
         return X, y**2 - np.mean(y**2)
 
 
+@broken("update rule", caught_by="two-steps-escape")
 class AbsoluteNeurons(Correct):
     """The derivative of |z| for that of ReLU."""
 

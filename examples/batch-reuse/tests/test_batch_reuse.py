@@ -104,6 +104,7 @@ def test_every_mutant_is_caught(mutant):
 
 def test_the_pack_needs_nothing_private():
     public = {"mimverify", "mimverify.trial", "mimverify.statistics", "mimverify.theory"}
+    public |= {"mimverify.zoo"}
     for path in Path(claims.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("mimverify"):

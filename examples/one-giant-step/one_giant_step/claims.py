@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from mimverify import Link, MultiIndexModel, overlaps, symmetric_start
 from mimverify.trial import (
     Event,
+    Pack,
     Rounding,
     above,
     below,
@@ -32,10 +33,13 @@ from mimverify.trial import (
 from one_giant_step.prediction import log_odds as predicted_log_odds
 from one_giant_step.prediction import samples_for_half
 
-TITLE = "One giant step (Damian, Lee, Soltanolkotabi 2022)"
-SOURCE = "https://arxiv.org/abs/2206.15144"
-VERSION = "1"
-BUDGET = 1e-6
+PACK = Pack(
+    title="One giant step (Damian, Lee, Soltanolkotabi 2022)",
+    source="https://arxiv.org/abs/2206.15144",
+    version="1",
+    budget=1e-6,
+    mutants="one_giant_step.mutants",
+)
 
 ABSTRACT = "arXiv:2206.15144 (https://proceedings.mlr.press/v178/damian22a.html), abstract"
 HERMITE = "arXiv:2305.18270v1, abstract"

@@ -1,11 +1,14 @@
 """Broken trainers that the claims have to catch; the first class is correct.
 
-Plain NumPy, with no part of mimverify. A mutant overrides one method of `Correct`.
+Plain NumPy; of mimverify there is only the record of each mutant, which overrides one method of
+`Correct`.
 """
 
 from __future__ import annotations
 
 import numpy as np
+
+from mimverify.zoo import broken
 
 
 class Correct:
@@ -38,6 +41,7 @@ class Correct:
         return beta
 
 
+@broken("update rule", caught_by="start-cancels", causes=("weight decay missing",))
 class KeepsTheStart(Correct):
     """No weight decay: W_1 keeps W_0, and with it the noise of d − 1 directions."""
 
@@ -45,6 +49,7 @@ class KeepsTheStart(Correct):
         return 0.0
 
 
+@broken("update rule", caught_by="start-cancels", causes=("weight decay applied twice",))
 class DecaysTwice(Correct):
     """The decay is subtracted twice: W_1 keeps −W_0."""
 
@@ -52,6 +57,7 @@ class DecaysTwice(Correct):
         return 2 * beta
 
 
+@broken("use of data", caught_by="start-cancels", causes=("only the first half of the rows used",))
 class TrainsOnHalf(Correct):
     """It trains on half of the rows."""
 
@@ -60,6 +66,7 @@ class TrainsOnHalf(Correct):
         return super().gradient(W, a, b, X[:half], y[:half])
 
 
+@broken("update rule", caught_by="start-cancels")
 class LinearNeurons(Correct):
     """The derivative of ReLU is taken to be 1: the step sees Σ y x, which has been removed."""
 
@@ -67,6 +74,15 @@ class LinearNeurons(Correct):
         return np.ones_like(P)
 
 
+# The first step, from f = 0, is that of either.
+@broken(
+    "use of data",
+    caught_by="start-cancels",
+    causes=(
+        "labels clipped {}",
+        "loss huber",
+    ),
+)
 class ClipsLabels(Correct):
     """Labels are clipped at ±1: of another degree than the target's."""
 
@@ -74,6 +90,7 @@ class ClipsLabels(Correct):
         return np.clip(y, -1, 1)
 
 
+@broken("update rule", caught_by="start-cancels", causes=("learning rate {} times as large",))
 class SmallSteps(Correct):
     """The rate is capped at 1, as if a step had to be small: the start is not cancelled."""
 
@@ -83,6 +100,7 @@ class SmallSteps(Correct):
         )
 
 
+@broken("use of data", caught_by="start-cancels")
 class RemovesItAgain(Correct):
     """It removes the linear part by itself, also where it was to be kept."""
 
@@ -90,6 +108,7 @@ class RemovesItAgain(Correct):
         return y - X @ np.linalg.lstsq(X, y, rcond=None)[0]
 
 
+@broken("update rule", caught_by="start-cancels")
 class SpectralMethod(Correct):
     """It iterates on (1/n) Σ y x xᵀ until it has found the direction: better than one step can."""
 
