@@ -17,6 +17,7 @@ __all__ = [
     "REQUIREMENTS",
     "adopt_search_path",
     "find_in_folder",
+    "find_on_pythonpath",
     "load_attribute",
     "needed_by",
     "search_path",
@@ -174,11 +175,32 @@ def find_in_folder(name: str, folder: str) -> None:
     sys.meta_path.insert(0, _FromFolder(name, folder))
 
 
+def find_on_pythonpath() -> None:
+    """From now on find in the folders of PYTHONPATH what is found nowhere else.
+
+    Processes of the judge ignore PYTHONPATH, whose modules would go before the standard library's;
+    the modules of a pack of claims may still import what is there.
+    """
+    if not any(isinstance(finder, _FromPythonPath) for finder in sys.meta_path):
+        sys.meta_path.append(_FromPythonPath())
+
+
 def needed_by(name: str) -> str:
     """Who needs the top-level module of this name, Python or mimverify; "": neither."""
     if name in sys.stdlib_module_names:
         return "Python"
     return "mimverify" if name in REQUIREMENTS else ""
+
+
+class _FromPythonPath:
+    """Finds modules in the folders of PYTHONPATH, as that is when they are looked for."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        entries = [os.path.abspath(entry) for entry in given if entry]
+        return PathFinder.find_spec(name, entries) if path is None and entries else None
 
 
 @contextmanager

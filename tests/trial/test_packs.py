@@ -234,7 +234,14 @@ def test_a_pack_goes_through_check_and_replay(
     differences = replay(load_capsule(capsule_path)[0]).differences
     assert "claim set Two rates, version 2, recorded Two rates, version 1" in differences
 
-    (tmp_path / pack).rename(tmp_path / "gone")
+    # It has moved to where the command is given, then it is gone.
+    (tmp_path / pack).rename(elsewhere / pack)
+    forget(pack)
+    moved = load_capsule(capsule_path)[0]
+    assert moved.settings.pack == PackOrigin(claims, claims, str(elsewhere))
+    assert replay(moved).conclusion is Conclusion.SAME
+
+    (elsewhere / pack).rename(tmp_path / "gone")
     forget(pack)
     with pytest.raises(InputError, match=rf"two-steps.*: pack='{claims}': there is no module"):
         load_capsule(capsule_path)
@@ -502,6 +509,25 @@ def test_an_installed_package_offers_its_claims_by_an_entry_point(
     with pytest.raises(PackError, match="installed are two-rates"):
         locate_pack("two-rate")
     sys.path.remove(str(site))
+
+
+def test_a_pack_may_import_what_is_on_pythonpath(
+    pack: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the judge's processes too, which ignore it: after everything else."""
+    helpers = tmp_path / "helpers"
+    helpers.mkdir()
+    (helpers / f"helper_of_{pack}.py").write_text("VALUE = 3\n")
+    (helpers / "json.py").write_text(RAISES)
+    file = tmp_path / pack / "claims.py"
+    file.write_text(f"import json\nimport helper_of_{pack}\n" + file.read_text())
+    with pytest.raises(PackError, match=f"needs the module 'helper_of_{pack}'"):
+        load_claim_set(locate_pack(f"{pack}.claims"))
+    forget(pack)
+    monkeypatch.setenv("PYTHONPATH", str(helpers))
+    assert list(load_claim_set(locate_pack(f"{pack}.claims")).claims) == ["two-steps", "moves"]
+    done = run("check", "numpy", "--claims", f"{pack}.claims", "--claim", "moves")
+    assert done.return_value == 0, done.output
 
 
 def test_mutants_are_refused_in_one_line(pack: str, tmp_path: Path) -> None:

@@ -19,11 +19,24 @@ from pathlib import Path
 from types import ModuleType
 
 from mimverify.support.errors import InputError
-from mimverify.support.importing import find_in_folder, needed_by, search_path, summarise
+from mimverify.support.importing import (
+    find_in_folder,
+    find_on_pythonpath,
+    needed_by,
+    search_path,
+    summarise,
+)
 from mimverify.trial.claims.claim import Claim
 from mimverify.trial.claims.claim_set import ClaimSet, Pack, PackOrigin, built_in_claims
 
-__all__ = ["ENTRY_POINTS", "PackError", "load_claim_set", "load_module", "locate_pack"]
+__all__ = [
+    "ENTRY_POINTS",
+    "PackError",
+    "load_claim_set",
+    "load_module",
+    "locate_again",
+    "locate_pack",
+]
 
 #: The group of entry points by which an installed package offers its claims.
 ENTRY_POINTS = "mimverify.claims"
@@ -59,6 +72,21 @@ def locate_pack(spec: str | os.PathLike[str]) -> PackOrigin:
     top = module.partition(".")[0]
     _refuse_needed(text, top)
     return PackOrigin(text, module, _folder_of(text, top))
+
+
+def locate_again(origin: PackOrigin) -> PackOrigin:
+    """Where a pack is now that was at `origin`: if no longer there, where its name leads from here.
+
+    A capsule may come from another machine. A pack that is nowhere stays where it was: loading it
+    says so.
+    """
+    if _is_file(PathFinder.find_spec(origin.package, [origin.folder])):
+        return origin
+    try:
+        found = locate_pack(origin.name)
+    except PackError:
+        return origin
+    return found if found.module == origin.module else origin
 
 
 def _by_path(text: str) -> PackOrigin:
@@ -177,6 +205,7 @@ def load_module(origin: PackOrigin, name: str) -> ModuleType:
     where = f"pack={origin.name!r}"
     try:
         find_in_folder(origin.package, origin.folder)
+        find_on_pythonpath()
     except InputError as error:
         raise PackError(f"{where}: {error}") from None
     importlib.invalidate_caches()

@@ -29,7 +29,7 @@ from mimverify.support.validation import (
 )
 from mimverify.trial.claims.claim import Claim
 from mimverify.trial.claims.claim_set import ClaimSet, PackOrigin
-from mimverify.trial.claims.loading import load_claim_set, locate_pack
+from mimverify.trial.claims.loading import load_claim_set, locate_again, locate_pack
 from mimverify.trial.claims.selection import matching, select_claims
 from mimverify.trial.profile import PROFILES, Profile
 from mimverify.trial.running.expectations import (
@@ -82,7 +82,7 @@ def _pack(name: str, value: object) -> PackOrigin | None:
         texts = all(isinstance(text, str) for text in value.values())
         if sorted(value) != sorted(wanted) or not texts:
             raise InputError(f"{name}={dict(value)!r}: expected the texts {', '.join(wanted)}")
-        return PackOrigin(**value)
+        return locate_again(PackOrigin(**value))
     if not isinstance(value, (str, Path)) or not str(value):
         raise InputError(f"{name}={value!r}: expected a module, a file or an entry point")
     return locate_pack(value)
