@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mimverify import ACTIVATIONS, InputError, Network, get_activation, symmetric_start
 
@@ -21,11 +22,11 @@ def test_the_output_is_the_sum_over_neurons(activation: str, dtype: str) -> None
         "relu": lambda z: max(z, 0.0), "tanh": math.tanh, "quadratic": lambda z: z * z / 2
     }[activation]  # fmt: skip
     values = [[sigma(float(W[j] @ x + b[j])) for j in range(6)] for x in X]
-    expected = np.array(values) @ a
+    expected: NDArray[np.float64] = np.array(values) @ a
     got = network.output(X.astype(dtype), activation)
     assert got.shape == (9,)
     assert got.dtype == dtype
-    np.testing.assert_allclose(got, expected, rtol=0, atol=200 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=200 * float(np.finfo(dtype).eps))
     by_object = network.output(X.astype(dtype), get_activation(activation))
     np.testing.assert_array_equal(got, by_object)
 
