@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
 
-from mimverify.trial.claims.claim import Claim, load_claims
+from mimverify.trial.claims.claim import Claim
+from mimverify.trial.claims.claim_set import ClaimSet, PackOrigin
 from mimverify.trial.claims.ledger import Ledger
+from mimverify.trial.claims.loading import load_claim_set
 from mimverify.trial.profile import Profile
 
 __all__ = ["Plan", "Unit"]
@@ -36,6 +38,7 @@ class Plan:
     - `whole`: a level is the budget of a whole run, split over all claims of the suite as
       in any run, and a run is counted for an alarm of any of `claims`. Otherwise a level is
       a claim's own, split over its decisions alone.
+    - `pack`: whose claims they are; None for mimverify's own.
     """
 
     trainers: tuple[str, ...]
@@ -44,10 +47,16 @@ class Plan:
     seeds: range
     profile: Profile
     whole: bool = False
+    pack: PackOrigin | None = None
+
+    @property
+    def claim_set(self) -> ClaimSet:
+        """The claims of the pack, or mimverify's own."""
+        return load_claim_set(self.pack)
 
     def ledgers(self, claim: Claim) -> tuple[Ledger, ...]:
         """One for each level."""
-        budget = load_claims().values() if self.whole else (claim,)
+        budget = self.claim_set.claims.values() if self.whole else (claim,)
         return tuple(Ledger.split(budget, self.profile, level) for level in self.levels)
 
     def units(self) -> Iterator[Unit]:

@@ -22,7 +22,7 @@ from mimverify.calibration.counting import Tried, try_at_levels
 from mimverify.calibration.plan import Plan, Unit
 from mimverify.support.errors import LostProcessError, MimverifyError
 from mimverify.support.threads import environment, thread_limit
-from mimverify.trial.claims.claim import Claim, load_claims
+from mimverify.trial.claims.claim import Claim
 from mimverify.trial.outcomes import Status
 from mimverify.trial.running.session import open_trainer
 from mimverify.trial.trainer.adapter import TrainerUnderTrial
@@ -110,7 +110,7 @@ class _Worker:
         self._trainer: TrainerUnderTrial | None = None
 
     def try_unit(self, unit: Unit) -> Tried:
-        claim = load_claims()[unit.claim]
+        claim = self.plan.claim_set.claims[unit.claim]
         try:
             trainer = self._open(unit.trainer)
         except MimverifyError as error:
@@ -123,7 +123,12 @@ class _Worker:
             if self._trainer is not None:
                 self._trainer.handle.close()
                 self._trainer = None
-            handle = open_trainer(name, call_seconds=self.plan.profile.call_seconds, threads=1)
+            handle = open_trainer(
+                name,
+                call_seconds=self.plan.profile.call_seconds,
+                threads=1,
+                claim_set=self.plan.claim_set,
+            )
             self._name, self._trainer = name, TrainerUnderTrial(handle)
         return self._trainer
 

@@ -30,6 +30,7 @@ _COMMANDS = {
     "claims": "mimverify.cli.claims",
     "power": "mimverify.cli.power",
     "calibrate": "mimverify.cli.calibrate",
+    "new-pack": "mimverify.cli.new_pack",
     "inspect": "mimverify.cli.inspect",
     "predict": "mimverify.cli.predict",
     "compare": "mimverify.cli.compare",
@@ -49,7 +50,9 @@ class _LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(_COMMANDS[name]), name)
+        command: click.Command = getattr(
+            importlib.import_module(_COMMANDS[name]), name.replace("-", "_")
+        )
         return command
 
     def invoke(self, ctx: click.Context) -> object:

@@ -34,7 +34,7 @@ _LEVELS = (0.1, 0.01)
 @click.command(epilog=exit_codes("calibrate"))
 @click.argument("trainers", nargs=-1, metavar="[TRAINER]...")
 @trial_options(
-    "profile", "claims", "expression", "seed",
+    "pack", "profile", "claims", "expression", "seed",
     help={
         "claims": (
             "Only this claim; repeatable (default: the profile's). Exact claims have no chance in "
@@ -88,9 +88,15 @@ def calibrate(
         seeds=range(settings.seed, settings.seed + seeds),
         profile=settings.profile,
         whole=whole,
+        pack=settings.pack,
     )
     for trainer in plan.trainers:  # so that a wrong name is refused at once
-        open_trainer(trainer, call_seconds=plan.profile.call_seconds, threads=1).close()
+        open_trainer(
+            trainer,
+            call_seconds=plan.profile.call_seconds,
+            threads=1,
+            claim_set=plan.claim_set,
+        ).close()
     calibration = Calibration(plan)
     console = PageConsole(stderr=json_path == "-")
     interrupted = True
@@ -155,7 +161,7 @@ def _show(calibration: Calibration, console: Console) -> None:
     for trainer in calibration.plan.trainers:
         of_trainer = [row for row in rows if row.trainer == trainer]
         if of_trainer:
-            console.print(_alarms(trainer, of_trainer))
+            console.print(_alarms(_title(trainer, calibration.plan), of_trainer))
     for trainer in calibration.plan.trainers:
         events = [event for event in calibration.events if event.trainer == trainer]
         if events:
@@ -173,8 +179,12 @@ def _show(calibration: Calibration, console: Console) -> None:
         console.print(_summary(calibration, rows), style="dim", highlight=False)
 
 
-def _alarms(trainer: str, rows: Sequence[Row]) -> Table:
-    table = Table(box=None, pad_edge=False, title=Text(trainer), title_justify="left")
+def _title(trainer: str, plan: Plan) -> str:
+    return trainer if plan.pack is None else f"{trainer}: {plan.claim_set.label}"
+
+
+def _alarms(title: str, rows: Sequence[Row]) -> Table:
+    table = Table(box=None, pad_edge=False, title=Text(title), title_justify="left")
     table.add_column("claim", no_wrap=True)
     for heading in ("level", "alarms", "allowed", "undecided", "rate ≤", "p"):
         table.add_column(heading, no_wrap=True, justify="right")

@@ -23,7 +23,6 @@ from mimverify.support.exit_status import NOTHING_VERIFIED
 from mimverify.support.files import atomic_write
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import available_cores
-from mimverify.trial.claims.selection import select_claims
 from mimverify.trial.running.report import Report, TrainerReport, print_verdicts
 from mimverify.trial.running.runner import run_suite
 from mimverify.trial.running.session import REFERENCE_TRAINERS
@@ -61,14 +60,14 @@ def check(
     try:
         for trainer in trainers or tuple(REFERENCE_TRAINERS):
             report.trainers.append(_try(trainer, settings, console))
-            _show(report.trainers[-1], console, verbose)
+            _show(report, console, verbose)
         if not settings.claims and settings.expression is None:
-            _print_untried(settings.profile.name, console)
+            _print_untried(settings, console)
     except KeyboardInterrupt as interrupt:
         report.interrupted = True
         for partial in interrupt.args:
             report.trainers.append(partial)
-            _show(partial, console, verbose)
+            _show(report, console, verbose)
         raise
     finally:
         _write(report, json_path, junitxml)
@@ -116,21 +115,29 @@ def _try(trainer: str, settings: TrialSettings, console: Console) -> TrainerRepo
         return run_suite(trainer, settings, on_event=on_event)
 
 
-def _print_untried(profile: str, console: Console) -> None:
+def _print_untried(settings: TrialSettings, console: Console) -> None:
     """Print the claims that only larger profiles include."""
-    tried = select_claims(None, profile)
-    waiting = [name for name in select_claims(None) if name not in tried]
+    tried = settings.selected()
+    waiting = [name for name in settings.claim_set.claims if name not in tried]
     if waiting:
         console.print(
-            f"Not tried in the {profile} profile: {', '.join(waiting)}. Name one with --claim, or "
-            "take a larger --profile.",
+            f"Not tried in the {settings.profile.name} profile: {', '.join(waiting)}. Name one "
+            "with --claim, or take a larger --profile.",
             style="dim",
         )
 
 
-def _show(report: TrainerReport, console: Console, verbose: bool) -> None:
+def _show(whole: Report, console: Console, verbose: bool) -> None:
+    """Print the last trainer's verdicts."""
+    report = whole.trainers[-1]
     if report.verdicts:
-        print_verdicts(report.trainer, report.verdicts, console=console, verbose=verbose)
+        print_verdicts(
+            report.trainer,
+            report.verdicts,
+            console=console,
+            verbose=verbose,
+            claim_set=whole.settings.claim_set,
+        )
     if report.problem:
         message = " ".join(report.problem.split())
         click.echo(f"Error: {report.trainer}: {message}", err=True)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.options import (
@@ -17,29 +18,35 @@ from mimverify.cli.options import (
     write_json,
     write_text,
 )
-from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim
+from mimverify.cli.trial_options import trial_options
+from mimverify.trial.claims.claim import Claim
 from mimverify.trial.claims.page import claims_page
 from mimverify.trial.claims.selection import select_claims
 from mimverify.trial.decisions import DIRECTIONS
+from mimverify.trial.running.settings import TrialSettings
 
 
 @click.command(epilog=exit_codes("claims"))
 @click.argument("ids", nargs=-1, metavar="[ID]...")
+@trial_options("pack")
 @json_option
 @click.option(
     "--markdown", metavar="FILE", help="Write the claims as a page of Markdown; '-' prints it."
 )
-def claims(ids: tuple[str, ...], json_path: str | None, markdown: str | None) -> None:
+def claims(ids: tuple[str, ...], json_path: str | None, markdown: str | None, **given: Any) -> None:
     """List the claims, or show those of the given IDs in full."""
     check_writable("--json", json_path)
     check_writable("--markdown", markdown)
     check_distinct({"--json": json_path, "--markdown": markdown})
-    selected = select_claims(ids)
+    settings = TrialSettings.of(**given)
+    claim_set = settings.claim_set
+    selected = select_claims(ids, claims=claim_set.claims)
     if json_path is not None:
         records = [claim.to_json() for claim in selected.values()]
-        write_json(json_path, {"claim_set": CLAIM_SET_VERSION, "claims": records})
+        head = {"claim_set": claim_set.label, "claims_from": claim_set.to_json()}
+        write_json(json_path, head | {"claims": records})
     if markdown is not None:
-        write_text(markdown, claims_page(selected.values()))
+        write_text(markdown, claims_page(claim_set, selected.values()))
     if json_path is not None or markdown is not None:
         return
     console = PageConsole()
@@ -47,7 +54,9 @@ def claims(ids: tuple[str, ...], json_path: str | None, markdown: str | None) ->
         for claim in selected.values():
             _show(claim, console)
         return
-    table = Table(title=f"Claims, set {CLAIM_SET_VERSION}", title_justify="left")
+    what = "Claims, set" if claim_set.origin is None else "Claims of"
+    title = Text(f"{what} {claim_set.label}")
+    table = Table(title=title, title_justify="left")
     for column in ("claim", "kind", "needs", "statement"):
         table.add_column(column, no_wrap=column != "statement", overflow="fold")
     for claim in selected.values():

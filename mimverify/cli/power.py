@@ -23,13 +23,13 @@ from mimverify.cli.trial_options import trial_options
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import choice
-from mimverify.trial.claims.selection import select_claims
 from mimverify.trial.outcomes import Status
 from mimverify.trial.running.report import run_record
 from mimverify.trial.running.runner import run_suite
 from mimverify.trial.running.settings import TrialSettings
-from mimverify.zoo import CATEGORIES, Mutant, zoo
+from mimverify.zoo import CATEGORIES, Mutant
 from mimverify.zoo.matrix import PowerMatrix, Row
+from mimverify.zoo.of_set import categories_of, justified_in, mutants_of
 
 _MARKS = {
     Status.FAILED: "x",
@@ -49,7 +49,7 @@ OnEvent = Callable[[str, Json], None]
 )
 @click.option(
     "--category", "categories", multiple=True, metavar="CATEGORY",
-    help=f"Only mutants of this category; repeatable. One of: {', '.join(CATEGORIES)}.",
+    help=f"Only mutants of this category; repeatable. In the zoo: {', '.join(CATEGORIES)}.",
 )  # fmt: skip
 @click.option(
     "--fastest", is_flag=True,
@@ -59,7 +59,7 @@ OnEvent = Callable[[str, Json], None]
     "-n", "--workers", type=PARALLEL, default=1, show_default=True,
     help="Mutants on trial at a time, each in processes of its own.",
 )  # fmt: skip
-@trial_options("profile", "claims", "seed")
+@trial_options("pack", "profile", "claims", "seed")
 @json_option
 def power(
     mutants: tuple[str, ...],
@@ -71,18 +71,21 @@ def power(
 ) -> int:
     """Put the zoo of broken trainers on trial and print who was caught by which claim.
 
+    With --claims the mutants are those of the pack.
     A mutant is caught by a claim that fails; a trial that ends in an error has shown nothing.
     """
     check_writable("--json", json_path)
     settings = TrialSettings.of(**given)
     if fastest and settings.claims:
         raise InputError("--fastest: takes the claims from the mutants' records, not from --claim")
-    chosen = _select(mutants, categories)
+    claim_set = settings.claim_set
+    chosen = _select(mutants_of(claim_set), mutants, categories)
     plan = [(mutant, _claims_for(mutant, fastest, settings)) for mutant in chosen]
     tried = {name for _, names in plan for name in names}
     matrix = PowerMatrix(
-        claims=[name for name in select_claims(None) if name in tried],
+        claims=[name for name in claim_set.claims if name in tried],
         full=not (mutants or categories or settings.claims or fastest),
+        justified=justified_in(claim_set),
     )
     console = PageConsole(stderr=json_path == "-")
     interrupted = True
@@ -101,14 +104,16 @@ def power(
     return matrix.exit_code
 
 
-def _select(mutants: Sequence[str], categories: Sequence[str]) -> list[Mutant]:
+def _select(
+    known: tuple[Mutant, ...], mutants: Sequence[str], categories: Sequence[str]
+) -> list[Mutant]:
     """Mutants of these names and categories; all, if none are given. **Raises** `InputError`."""
-    names = [mutant.name for mutant in zoo()]
+    names = [mutant.name for mutant in known]
     wanted = {choice("mutant", name, names) for name in mutants}
-    wanted_categories = {choice("category", name, CATEGORIES) for name in categories}
+    wanted_categories = {choice("category", name, categories_of(known)) for name in categories}
     chosen = [
         mutant
-        for mutant in zoo()
+        for mutant in known
         if (not wanted or mutant.name in wanted)
         and (not wanted_categories or mutant.category in wanted_categories)
     ]

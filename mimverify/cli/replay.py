@@ -36,7 +36,8 @@ def replay(
     """Repeat the failure that a capsule of `mimverify check --capsules` recorded.
 
     The claim is tried on the recorded configuration alone, with the recorded seeds. The
-    trainer that the file names is imported and run: replay no file that you do not trust.
+    trainer and the claims that the file names are imported and run: replay no file that you do
+    not trust.
     """
     check_writable("--json", json_path)
     capsule, _ = load_capsule(path)
@@ -52,7 +53,11 @@ def replay(
 def _show(outcome: Replay, capsule: Capsule, trainer: str | None, verbose: bool) -> None:
     console = PageConsole()
     print_verdicts(
-        trainer or str(capsule.trainer), [outcome.verdict], console=console, verbose=verbose
+        trainer or str(capsule.trainer),
+        [outcome.verdict],
+        console=console,
+        verbose=verbose,
+        claim_set=capsule.settings.claim_set,
     )
     if not outcome.same:
         console.print(f"Recorded: {outcome.recorded}", markup=False, highlight=False)

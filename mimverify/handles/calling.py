@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mimverify.handles.capabilities import name_of
 from mimverify.handles.methods import OPERATION_COUNTS, SIGNATURES, Arrays, Options
+from mimverify.handles.own_methods import Method, Signatures
 from mimverify.handles.tracebacks import trainer_error
 from mimverify.support.arrays import ArrayLike, NumpyArray
 from mimverify.support.errors import InputError, TrainerError
@@ -21,18 +22,22 @@ from mimverify.support.importing import summarise, visible
 __all__ = ["call", "check_call"]
 
 
-def check_call(method: str, arrays: Arrays, options: Options) -> tuple[int, ...] | None:
-    """The shape that the result of a call must have; None for `fit`, which returns nothing.
+def check_call(
+    method: str, arrays: Arrays, options: Options, signatures: Signatures = SIGNATURES
+) -> tuple[int, ...] | None:
+    """The shape that the result of a call must have; None for one that returns nothing, as `fit`.
 
     **Raises** `InputError` where the arrays or options are not those of the method.
     """
-    signature = SIGNATURES.get(method)
+    signature = signatures.get(method)
     if signature is None:
-        raise InputError(f"method={method!r}: expected one of {list(SIGNATURES)}")
+        raise InputError(f"method={method!r}: expected one of {list(signatures)}")
     if arrays.keys() != set(signature.arrays):
         raise InputError(f"arrays={sorted(arrays)}: {method}() takes {list(signature.arrays)}")
     if options.keys() != set(signature.options):
         raise InputError(f"options={sorted(options)}: {method}() takes {list(signature.options)}")
+    if isinstance(signature, Method):
+        return signature.shape(arrays, options)
     if method == "fit":
         return None
     if method == "predict":
@@ -44,16 +49,23 @@ def check_call(method: str, arrays: Arrays, options: Options) -> tuple[int, ...]
     return (int(options["steps"]) + 1, *arrays["W0"].shape)
 
 
-def call(trainer: object, method: str, arrays: Arrays, options: Options) -> NumpyArray | None:
+def call(
+    trainer: object,
+    method: str,
+    arrays: Arrays,
+    options: Options,
+    signatures: Signatures = SIGNATURES,
+) -> NumpyArray | None:
     """Call one method of a trainer and check what it returns.
 
     **Arguments**
 
     - `trainer`: an object that `new_trainer` returned.
-    - `method`: one of `SIGNATURES` that it offers.
+    - `method`: one of `signatures` that it offers.
     - `arrays`: the arrays of the signature by name. The trainer receives private, writable,
       C-contiguous copies, which it may overwrite.
     - `options`: the options of the signature by name; NumPy scalars are passed as Python ones.
+    - `signatures`: how methods are called.
 
     **Returns**
 
@@ -67,11 +79,11 @@ def call(trainer: object, method: str, arrays: Arrays, options: Options) -> Nump
     `"non-finite"`, naming the first bad entry, or masked ones. `InputError`: the call does not fit
     the signature, or the trainer does not offer the method.
     """
-    expected = check_call(method, arrays, options)
+    expected = check_call(method, arrays, options, signatures)
     function = getattr(trainer, method, None)
     if not callable(function):
         raise InputError(f"method={method!r}: {name_of(trainer)} does not offer it")
-    positional = [np.array(arrays[name], order="C") for name in SIGNATURES[method].arrays]
+    positional = [np.array(arrays[name], order="C") for name in signatures[method].arrays]
     keywords = {
         name: value.item() if isinstance(value, np.generic) else value
         for name, value in options.items()
@@ -88,7 +100,8 @@ def call(trainer: object, method: str, arrays: Arrays, options: Options) -> Nump
     with np.errstate(all="ignore"):  # the trainer may have set it to raise
         if method == "operation_counts":
             return _checked_counts(method, value)
-        return None if expected is None else _checked(method, value, expected)
+        axes = signatures[method].axes
+        return None if expected is None else _checked(method, value, expected, axes)
 
 
 def _checked_counts(method: str, value: Any) -> NumpyArray:  # Any: whatever was returned
@@ -118,7 +131,9 @@ def _shown(value: object) -> str:
     return visible(" ".join(reprlib.repr(value).split()))
 
 
-def _checked(method: str, value: object, expected: tuple[int, ...]) -> NumpyArray:
+def _checked(
+    method: str, value: object, expected: tuple[int, ...], axes: tuple[str, ...]
+) -> NumpyArray:
     allowed = (expected, (*expected, 1)) if method == "predict" else (expected,)
 
     def check_shape(shape: tuple[int, ...]) -> None:  # before a copy, which may not fit in memory
@@ -134,13 +149,15 @@ def _checked(method: str, value: object, expected: tuple[int, ...]) -> NumpyArra
     array = np.array(given, dtype=np.float32 if narrow else np.float64, order="C").reshape(expected)
     finite = np.isfinite(array)
     if not finite.all():
-        raise TrainerError("non-finite", _first_not_finite(method, array, finite))
+        raise TrainerError("non-finite", _first_not_finite(method, axes, array, finite))
     return array
 
 
-def _first_not_finite(method: str, array: NumpyArray, finite: NDArray[np.bool_]) -> str:
+def _first_not_finite(
+    method: str, axes: tuple[str, ...], array: NumpyArray, finite: NDArray[np.bool_]
+) -> str:
     index = np.unravel_index(int(np.argmin(finite)), array.shape)
-    place = ", ".join(f"{axis} {i}" for axis, i in zip(SIGNATURES[method].axes, index, strict=True))
+    place = ", ".join(f"{axis} {i}" for axis, i in zip(axes, index, strict=True))
     count = f"{np.count_nonzero(~finite)} of {array.size} values are not finite"
     return f"{method}() returned {array[index]} at {place} ({count})"
 

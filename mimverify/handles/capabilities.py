@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mimverify.handles.methods import SIGNATURES
+from mimverify.handles.own_methods import Signatures
 from mimverify.handles.tracebacks import trainer_error
 from mimverify.support.errors import InputError
 from mimverify.support.importing import summarise, visible
@@ -28,7 +29,7 @@ class Capabilities:
 
     **Arguments**
 
-    - `methods`: those of `SIGNATURES` that it offers.
+    - `methods`: those of `SIGNATURES`, and of the claims' own, that it offers.
     - `activations`, `losses`, `dtypes`: the names it declares, or None: not declared.
     - `sets_random_state`: whether it takes a seed.
     """
@@ -54,8 +55,10 @@ class Capabilities:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, object]) -> Capabilities:
-        """The capabilities that `to_json` wrote.
+    def from_json(
+        cls, data: Mapping[str, object], signatures: Signatures = SIGNATURES
+    ) -> Capabilities:
+        """The capabilities that `to_json` wrote, of trainers with methods among `signatures`.
 
         **Raises** `InputError` where `data` is not of that form.
         """
@@ -65,8 +68,8 @@ class Capabilities:
             sets_random_state = bool(data["sets_random_state"])
         except (KeyError, TypeError) as error:
             raise InputError(f"capabilities={data!r}: {summarise(error)}") from error
-        if not methods <= SIGNATURES.keys():
-            raise InputError(f"methods={sorted(methods)}: expected some of {list(SIGNATURES)}")
+        if not methods <= signatures.keys():
+            raise InputError(f"methods={sorted(methods)}: expected some of {list(signatures)}")
         return cls(methods=methods, sets_random_state=sets_random_state, **declared)
 
 
@@ -86,7 +89,7 @@ def _names(value: object) -> tuple[str, ...] | None:
     return tuple(value)
 
 
-def describe(trainer: object) -> Capabilities:
+def describe(trainer: object, signatures: Signatures = SIGNATURES) -> Capabilities:
     """What `trainer`, an object that `new_trainer` returned, offers and declares.
 
     **Raises** `TrainerError` of kind `"construct"` for a declaration that is no list of names.
@@ -99,7 +102,9 @@ def describe(trainer: object) -> Capabilities:
             message = f"{key} of {name_of(trainer)}: {summarise(error)}"
             raise trainer_error("construct", message, error) from error
     return Capabilities(
-        methods=methods_of(trainer), sets_random_state=_takes_random_state(trainer), **declared
+        methods=methods_of(trainer, signatures),
+        sets_random_state=_takes_random_state(trainer),
+        **declared,
     )
 
 
@@ -109,13 +114,13 @@ def name_of(source: object) -> str:
     return visible(str(named.__qualname__))
 
 
-def methods_of(trainer: object) -> frozenset[str]:
-    """Those of `SIGNATURES` that `trainer` offers.
+def methods_of(trainer: object, signatures: Signatures = SIGNATURES) -> frozenset[str]:
+    """Those of `signatures` that `trainer` offers.
 
     **Raises** `TrainerError` of kind `"construct"` where they cannot be read.
     """
     try:
-        return frozenset(name for name in SIGNATURES if callable(getattr(trainer, name, None)))
+        return frozenset(name for name in signatures if callable(getattr(trainer, name, None)))
     except Exception as error:  # a property that raises something else than AttributeError
         message = f"reading the methods of {name_of(trainer)} raised {summarise(error)}"
         raise trainer_error("construct", message, error) from error

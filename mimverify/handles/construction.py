@@ -18,6 +18,7 @@ from mimverify.handles.capabilities import (
     random_state_parameters,
 )
 from mimverify.handles.methods import SIGNATURES
+from mimverify.handles.own_methods import Signatures
 from mimverify.handles.tracebacks import trainer_error
 from mimverify.support.errors import InputError, TrainerError
 from mimverify.support.importing import load_attribute, summarise
@@ -36,7 +37,9 @@ def load_source(spec: str) -> object:
         raise trainer_error("import", str(error), error.__cause__) from error
 
 
-def new_trainer(source: object, random_state: int | None = None) -> object:
+def new_trainer(
+    source: object, random_state: int | None = None, signatures: Signatures = SIGNATURES
+) -> object:
     """A trainer without state from earlier examples.
 
     **Arguments**
@@ -46,24 +49,25 @@ def new_trainer(source: object, random_state: int | None = None) -> object:
       by `copy.deepcopy` otherwise.
     - `random_state`: a seed for the `random_state` of the new object, where it has one (as
       a parameter, those of nested estimators included, or as an attribute). None leaves it.
+    - `signatures`: of the methods, one of which it has to offer.
 
     **Raises** `TrainerError` of kind `"construct"`, naming what went wrong; `InputError` for
     a seed that is not one.
     """
     check_random_state(random_state)
-    if inspect.isclass(source) or (callable(source) and not methods_of(source)):
+    if inspect.isclass(source) or (callable(source) and not methods_of(source, signatures)):
         trainer = _made_by(source)
-    elif methods_of(source):
+    elif methods_of(source, signatures):
         trainer = _cloned(source)
     else:
         trainer = source
     if inspect.isclass(trainer):
         message = f"{name_of(source)}() returned the class {trainer.__name__}, not an instance"
         raise TrainerError("construct", message)
-    if not methods_of(trainer):
+    if not methods_of(trainer, signatures):
         message = (
             f"{name_of(trainer)} is no trainer: expected an object with at least one of "
-            f"the methods {', '.join(SIGNATURES)}"
+            f"the methods {', '.join(signatures)}"
         )
         raise TrainerError("construct", message)
     if random_state is not None:

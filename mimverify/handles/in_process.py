@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from mimverify.handles.capabilities import Capabilities, describe, name_of
 from mimverify.handles.construction import check_random_state, new_trainer
 from mimverify.handles.library_settings import apply_settings, read_settings
 from mimverify.handles.methods import Arrays, Options
+from mimverify.handles.own_methods import Method, with_own
 from mimverify.handles.source_hashes import source_hashes
 from mimverify.handles.trainer_output import TrainerOutput
 from mimverify.handles.warning_log import WarningLog
@@ -69,21 +70,29 @@ class InProcessTrainer(Closing):
 
     - `source`: what `new_trainer` takes.
     - `name`: for reports; that of the class or factory by default.
+    - `methods`: that it may offer beyond `SIGNATURES`.
 
     **Raises** `TrainerError` of kind `"construct"`.
     """
 
     deadline: float | None = None
 
-    def __init__(self, source: object, name: str | None = None) -> None:
+    def __init__(
+        self,
+        source: object,
+        name: str | None = None,
+        *,
+        methods: Mapping[str, Method] | None = None,
+    ) -> None:
         self._source = source
+        self._signatures = with_own(methods)
         self._name = name_of(source) if name is None else name
         self._closed = False
         self._state = _TrainersState()
         self._random_state: int | None = None
         with self._state.active():
-            self._trainer: object | None = new_trainer(source)
-            self._capabilities = describe(self._trainer)
+            self._trainer: object | None = new_trainer(source, None, self._signatures)
+            self._capabilities = describe(self._trainer, self._signatures)
 
     @property
     def name(self) -> str:
@@ -100,15 +109,15 @@ class InProcessTrainer(Closing):
         self._trainer = None  # should construction fail, no call may reach the old one
         self._random_state = random_state
         with self._state.active():
-            self._trainer = new_trainer(self._source, random_state)
+            self._trainer = new_trainer(self._source, random_state, self._signatures)
 
     def call(self, method: str, arrays: Arrays, options: Options) -> NumpyArray | None:
         """See `mimverify.handles.calling.call`."""
         self._check_open()
         with self._state.active():
             if self._trainer is None:
-                self._trainer = new_trainer(self._source, self._random_state)
-            return call(self._trainer, method, arrays, options)
+                self._trainer = new_trainer(self._source, self._random_state, self._signatures)
+            return call(self._trainer, method, arrays, options, self._signatures)
 
     def take_output(self) -> TrainerOutput:
         """Its warnings; what it prints goes where this process prints."""

@@ -33,6 +33,7 @@ from mimverify.handles.framing import decode, encode, read_line
 from mimverify.handles.launcher import launch_command
 from mimverify.handles.methods import Arrays, Options
 from mimverify.handles.output_tail import OutputTail
+from mimverify.handles.own_methods import Method, with_own
 from mimverify.handles.trainer_output import TrainerOutput, last_lines
 from mimverify.handles.worker import Segment
 from mimverify.support.arrays import NumpyArray
@@ -73,6 +74,8 @@ class SpawnedTrainer(Closing):
     - `time_limit`: seconds that one call may take. Import and construction may take 60 s if
       that is more.
     - `threads`: threads for BLAS, OpenMP and Torch in the worker; None leaves their defaults.
+    - `methods`: that it may offer beyond `SIGNATURES`.
+    - `folders`: of top-level modules that are found there and nowhere else, by name.
 
     `deadline`, a time of `time.monotonic()` or None, aborts calls earlier than the time limit
     would, without counting as a time-out of the method.
@@ -84,8 +87,18 @@ class SpawnedTrainer(Closing):
 
     deadline: float | None = None
 
-    def __init__(self, spec: str, *, time_limit: float, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        spec: str,
+        *,
+        time_limit: float,
+        threads: int | None = None,
+        methods: Mapping[str, Method] | None = None,
+        folders: Mapping[str, str] | None = None,
+    ) -> None:
         self._name = spec
+        self._methods, self._folders = dict(methods or {}), dict(folders or {})
+        self._signatures = with_own(methods)
         self._limit = seconds("time_limit", time_limit)
         self._threads = None if threads is None else parallel_count("threads", threads)
         self._random_state: int | None = None
@@ -132,7 +145,7 @@ class SpawnedTrainer(Closing):
         **Raises** what that raises, and `TrainerError` of kind `"timeout"` or `"died"`.
         """
         self._check_open()
-        check_call(method, arrays, options)
+        check_call(method, arrays, options, self._signatures)
         if method not in self._capabilities.methods:
             raise InputError(f"method={method!r}: {self._name} does not offer it")
         self._refuse_what_hung(f"{method}()")
@@ -182,7 +195,7 @@ class SpawnedTrainer(Closing):
         message = {"op": "fresh", "random_state": self._random_state}
         described = self._request(f"the construction of {self._name}", message, self._load_limit)
         self._constructed = True
-        return Capabilities.from_json(described)
+        return Capabilities.from_json(described, self._signatures)
 
     @property
     def _load_limit(self) -> float:
@@ -202,6 +215,8 @@ class SpawnedTrainer(Closing):
                 "path": search_path(),
                 "pythonpath": os.environ.get("PYTHONPATH"),
                 "threads": self._threads,
+                "methods": {name: each.to_json() for name, each in self._methods.items()},
+                "folders": self._folders,
             }
             try:
                 self._request(f"the import of {self._name}", message, self._load_limit)

@@ -27,12 +27,13 @@ from mimverify.handles.calling import call
 from mimverify.handles.capabilities import describe
 from mimverify.handles.construction import load_source, new_trainer
 from mimverify.handles.framing import decode, encode
+from mimverify.handles.own_methods import methods_from_json, with_own
 from mimverify.handles.source_hashes import source_hashes
 from mimverify.handles.tracebacks import trainer_error
 from mimverify.handles.warning_log import WarningLog
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError, TrainerError
-from mimverify.support.importing import adopt_search_path, summarise
+from mimverify.support.importing import adopt_search_path, find_in_folder, summarise
 from mimverify.support.strict_json import Json
 
 __all__ = ["Segment", "main"]
@@ -97,6 +98,7 @@ class _Server:
         self._source: object = None
         self._trainer: object = None
         self._threads: int | None = None
+        self._signatures = with_own(None)
         self._module = ""
         self._log = WarningLog()
         self._log.listen()
@@ -127,22 +129,27 @@ class _Server:
     def _load(self, request: Json) -> None:
         adopt_search_path(request["path"], request["pythonpath"])
         self._threads = request["threads"]
+        self._signatures = with_own(methods_from_json(request["methods"]))
+        for name, folder in request["folders"].items():
+            find_in_folder(name, folder)
         self._module = request["spec"].partition(":")[0]
         self._source = load_source(request["spec"])
         self._limit_torch()
 
     def _fresh(self, request: Json) -> Json:
         self._trainer = None
-        self._trainer = new_trainer(self._source, request["random_state"])
+        self._trainer = new_trainer(self._source, request["random_state"], self._signatures)
         self._limit_torch()
-        return describe(self._trainer).to_json()
+        return describe(self._trainer, self._signatures).to_json()
 
     def _call(self, request: Json) -> Json | None:
         arrays = {
             name: self._inbox.view(item["dtype"], item["shape"], item["offset"])
             for name, item in request["arrays"].items()
         }
-        result = call(self._trainer, request["method"], arrays, request["options"])
+        result = call(
+            self._trainer, request["method"], arrays, request["options"], self._signatures
+        )
         if result is None:
             return None
         description: Json = {"dtype": result.dtype.str, "shape": result.shape, "offset": 0}

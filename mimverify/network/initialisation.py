@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mimverify.network.activations import Activation, get_activation
 from mimverify.support.arrays import ArrayLike, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.validation import array, integer, number
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,17 @@ class Network:
         W = array("W", W, (None, dim), dtype=dtype)
         shape, dtype = (W.shape[0],), W.dtype.name
         return cls(W, array("a", a, shape, dtype=dtype), array("b", b, shape, dtype=dtype))
+
+    def output(
+        self, X: Float[FloatArray, "n d"], activation: Activation | str
+    ) -> Float[FloatArray, " n"]:
+        """f(x_i) `(n,)` for the rows of X `(n, d)`: the forward pass.
+
+        **Raises** `InputError` for an unknown activation, or rows of another dimension.
+        """
+        sigma = get_activation(activation)
+        X = array("X", X, (None, self.W.shape[1]))
+        return np.asarray(sigma.value(X @ self.W.T + self.b) @ self.a)
 
 
 def symmetric_start(

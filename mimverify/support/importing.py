@@ -16,7 +16,10 @@ from mimverify.support.errors import InputError
 __all__ = [
     "REQUIREMENTS",
     "adopt_search_path",
+    "find_in_folder",
+    "find_on_pythonpath",
     "load_attribute",
+    "needed_by",
     "search_path",
     "summarise",
     "visible",
@@ -133,12 +136,71 @@ class _FromFolder:
     """Finds one module in one folder."""
 
     def __init__(self, name: str, folder: str) -> None:
-        self._name, self._folder = name, folder
+        self.name, self._folder = name, folder
+
+    def finds(self, name: str, folder: str) -> bool:
+        """Whether it is this module, in this folder, that it finds."""
+        return (self.name, self._folder) == (name, folder)
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return PathFinder.find_spec(name, [self._folder]) if name == self._name else None
+        return PathFinder.find_spec(name, [self._folder]) if name == self.name else None
+
+
+def find_in_folder(name: str, folder: str) -> None:
+    """From now on find the top-level module `name` in this folder, before any other place.
+
+    It alone: nothing else in the folder is found. **Raises** `InputError` for a module that Python
+    or mimverify needs, or one that is loaded from another place.
+    """
+    needed = needed_by(name)
+    if needed:
+        raise InputError(f"module={name!r}: has the name of a module that {needed} itself needs")
+    loaded = sys.modules.get(name)
+    if loaded is not None:
+        found = PathFinder.find_spec(name, [folder])
+        if found is None or found.origin is None or not _is_loaded_from(name, found.origin):
+            place = getattr(loaded, "__file__", None) or "elsewhere"
+            raise InputError(
+                f"module={name!r}: is to be found in {folder!r}, and another one, {place!r}, is "
+                "loaded already; rename one of them"
+            )
+    for finder in sys.meta_path:
+        if isinstance(finder, _FromFolder) and finder.finds(name, folder):
+            return
+    sys.meta_path[:] = [
+        each for each in sys.meta_path if not isinstance(each, _FromFolder) or each.name != name
+    ]
+    sys.meta_path.insert(0, _FromFolder(name, folder))
+
+
+def find_on_pythonpath() -> None:
+    """From now on find in the folders of PYTHONPATH what is found nowhere else.
+
+    Processes of the judge ignore PYTHONPATH, whose modules would go before the standard library's;
+    the modules of a pack of claims may still import what is there.
+    """
+    if not any(isinstance(finder, _FromPythonPath) for finder in sys.meta_path):
+        sys.meta_path.append(_FromPythonPath())
+
+
+def needed_by(name: str) -> str:
+    """Who needs the top-level module of this name, Python or mimverify; "": neither."""
+    if name in sys.stdlib_module_names:
+        return "Python"
+    return "mimverify" if name in REQUIREMENTS else ""
+
+
+class _FromPythonPath:
+    """Finds modules in the folders of PYTHONPATH, as that is when they are looked for."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        given = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+        entries = [os.path.abspath(entry) for entry in given if entry]
+        return PathFinder.find_spec(name, entries) if path is None and entries else None
 
 
 @contextmanager
@@ -147,13 +209,18 @@ def _found_first(argument: str, spec: str, name: str, here: str | None) -> Itera
 
     It alone: what it imports must not come from there ahead of the standard library.
     """
-    found = None if here is None or name == "mimverify" else PathFinder.find_spec(name, [here])
+    # A pack of claims brings a module of this name: it is the one that is meant.
+    placed = any(
+        isinstance(finder, _FromFolder) and finder.name == name for finder in sys.meta_path
+    )
+    elsewhere = here is None or name == "mimverify" or placed
+    found = None if elsewhere else PathFinder.find_spec(name, [here or ""])
     # mimverify is loaded in any case, and has trainers. A bare folder is no module yet.
     if here is None or found is None or found.origin is None:
         yield
         return
-    needed = "Python" if name in sys.stdlib_module_names else "mimverify"
-    if (needed == "Python" or name in REQUIREMENTS) and not _is_loaded_from(name, found.origin):
+    needed = needed_by(name)
+    if needed and not _is_loaded_from(name, found.origin):
         file = os.path.relpath(found.origin, here)
         raise InputError(
             f"{argument}={spec!r}: {file!r} of the current directory has the name of a module that "

@@ -4,6 +4,7 @@ The public interface, for the suite (`properties/`) and for users' own test suit
 """
 
 from mimverify.handles import Capabilities, InProcessTrainer, TrainerHandle
+from mimverify.handles.own_methods import Capability, Method
 from mimverify.support.settings_text import settings_text
 from mimverify.trial.claims.cases import (
     KINDS,
@@ -16,6 +17,7 @@ from mimverify.trial.claims.cases import (
     learning_cases,
 )
 from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim, claim, load_claims, suite_path
+from mimverify.trial.claims.claim_set import ClaimSet, Pack, PackOrigin
 from mimverify.trial.claims.fit_errors import explained_errors
 from mimverify.trial.claims.learning import (
     DEVIATIONS,
@@ -34,6 +36,7 @@ from mimverify.trial.claims.learning import (
     training_data,
 )
 from mimverify.trial.claims.ledger import Ledger
+from mimverify.trial.claims.loading import PackError, load_claim_set, locate_pack
 from mimverify.trial.claims.selection import select_claims
 from mimverify.trial.decisions import (
     DIRECTIONS,
@@ -102,9 +105,11 @@ __all__ = [
     "WELL_CONDITIONED",
     "BoundClaim",
     "Capabilities",
+    "Capability",
     "Claim",
     "ClaimError",
     "ClaimFailed",
+    "ClaimSet",
     "CountedOperations",
     "Decision",
     "DecisionEvidence",
@@ -119,9 +124,13 @@ __all__ = [
     "LearningCase",
     "Ledger",
     "LimitOrder",
+    "Method",
     "MissingDecisionError",
     "NotApplicable",
     "Observed",
+    "Pack",
+    "PackError",
+    "PackOrigin",
     "Profile",
     "RepeatedDecisionError",
     "Rounding",
@@ -153,7 +162,9 @@ __all__ = [
     "label_covariance",
     "learning_cases",
     "lipschitz",
+    "load_claim_set",
     "load_claims",
+    "locate_pack",
     "log_odds",
     "loss_used",
     "mean_log_odds",

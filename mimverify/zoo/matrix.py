@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
@@ -121,11 +121,13 @@ class PowerMatrix:
     - `claims`: ids of the claims that were tried on some mutant, in the suite's order.
     - `full`: all claims were tried on all mutants: then each claim has to catch one.
     - `rows`: of the mutants that were finished.
+    - `justified`: claims that need not catch any, with the reason.
     """
 
     claims: Sequence[str]
     full: bool
     rows: list[Row] = field(default_factory=list)
+    justified: Mapping[str, str] = field(default_factory=lambda: JUSTIFIED)
 
     @property
     def survivors(self) -> list[Row]:
@@ -143,10 +145,10 @@ class PowerMatrix:
 
     @property
     def idle(self) -> list[str]:
-        """In a full matrix, claims that caught nothing and are not in `JUSTIFIED`."""
+        """In a full matrix, claims that caught nothing and are not justified."""
         if not self.full:
             return []
-        return [name for name in self.claims if name not in JUSTIFIED and not self.kills(name)]
+        return [name for name in self.claims if name not in self.justified and not self.kills(name)]
 
     @property
     def exit_code(self) -> int:
@@ -165,7 +167,7 @@ class PowerMatrix:
             "misnamed": {row.mutant.name: row.misnamed for row in self.rows if row.misnamed},
             "survivors": [row.mutant.name for row in self.survivors],
             "idle_claims": self.idle,
-            "justified": {name: why for name, why in JUSTIFIED.items() if name in self.claims},
+            "justified": {name: why for name, why in self.justified.items() if name in self.claims},
             "kills": {name: self.kills(name) for name in self.claims},
             "matrix": [row.to_json() for row in self.rows],
         }

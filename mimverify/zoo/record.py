@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
-from mimverify.zoo.base import Correct
 
 __all__ = ["CATEGORIES", "Mutant", "broken", "record_of"]
 
-#: What can be wrong with a trainer; one module each.
+#: What can be wrong with a trainer of the zoo; one module each.
 CATEGORIES = (
     "update rule",
     "use of data",
@@ -24,7 +24,7 @@ CATEGORIES = (
     "arithmetic",
 )
 
-_Trainer = TypeVar("_Trainer", bound=type[Correct])
+_Trainer = TypeVar("_Trainer", bound=type)
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,9 @@ class Mutant:
     **Arguments**
 
     - `trainer`: its class.
-    - `category`: one of `CATEGORIES`.
-    - `breaks`: what it gets wrong: a key of `mimverify.trial.claims.claim.CAPABILITIES`.
+    - `category`: what kind of thing is wrong, a few words: in the zoo one of `CATEGORIES`.
+    - `breaks`: what it gets wrong: a key of `mimverify.trial.claims.claim.CAPABILITIES`, or the
+      name of a pack's own `Capability`.
     - `caught_by`: id of the claim that is known to catch it fastest in the quick profile;
       None for one that no claim is known to catch: a gap in the suite.
     - `only`: the only inputs on which it is wrong ("float32", "n ≤ d"); empty: on all.
@@ -43,7 +44,7 @@ class Mutant:
       of which names its cause; empty: no rule does, so that no cause may be named.
     """
 
-    trainer: type[Correct]
+    trainer: type
     category: str
     breaks: str
     caught_by: str | None
@@ -82,13 +83,17 @@ class Mutant:
 def broken(
     category: str,
     *,
-    caught_by: str | None,
+    caught_by: str | None = None,
     breaks: str = "first layer",
     only: str = "",
     causes: tuple[str, ...] = (),
 ) -> Callable[[_Trainer], _Trainer]:
-    """Register a class as a mutant; see `Mutant` for the arguments."""
-    assert category in CATEGORIES, category
+    """Record that a class, whose docstring says what is wrong with it, is a mutant.
+
+    Arguments as of `Mutant`. **Raises** `InputError` for a category without words.
+    """
+    if not isinstance(category, str) or not category.strip() or not category.isprintable():
+        raise InputError(f"category={category!r}: expected a few words")
 
     def decorate(trainer: _Trainer) -> _Trainer:
         _RECORDS[trainer] = Mutant(trainer, category, breaks, caught_by, only, causes)
@@ -97,9 +102,9 @@ def broken(
     return decorate
 
 
-_RECORDS: dict[type[Correct], Mutant] = {}
+_RECORDS: dict[type, Mutant] = {}
 
 
-def record_of(trainer: type[Correct]) -> Mutant | None:
+def record_of(trainer: type) -> Mutant | None:
     """The record of a registered class, None for any other."""
     return _RECORDS.get(trainer)

@@ -86,6 +86,8 @@ WRITERS = {
     "handles/isolated.py": ("tempfile.TemporaryFile",),  # without a name
     "handles/worker.py": ("os.ftruncate",),  # of shared memory
     "performance/competitors/process.py": ("tempfile.TemporaryFile",),
+    # A folder beside its place, which is renamed as a whole.
+    "cli/new_pack.py": ("mkdir", "rename", "shutil.rmtree", "tempfile.mkdtemp", "write_text"),
     "cli/standard_streams.py": ("os.open",),  # /dev/null for a closed stream
     # Into memory, and from there by `atomic_write`.
     "support/archive.py": ("np.savez",),

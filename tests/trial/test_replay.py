@@ -36,9 +36,11 @@ from mimverify.trial import (
     Status,
     TrainerUnderTrial,
     Trial,
+    TrialSettings,
     Verdict,
     choices,
     claim,
+    load_claim_set,
     load_claims,
 )
 from mimverify.trial.claims.ledger import Ledger
@@ -264,7 +266,8 @@ def test_an_example_that_the_claim_excludes_is_not_tried(tmp_path: Path) -> None
     _, capsule, _ = failure(NoDecay, "gradient-step", tmp_path)
     excluding = replace(load_claims()["gradient-step"], holds=lambda case: False)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(f"{replay.__module__}.load_claims", lambda: {"gradient-step": excluding})
+        excludes = replace(load_claim_set(), claims={"gradient-step": excluding})
+        patch.setattr(TrialSettings, "claim_set", excludes)
         outcome = replay(capsule, NoDecay)
     assert "assumptions exclude" in outcome.verdict.message
     assert outcome.exit_code == 3

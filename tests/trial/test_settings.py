@@ -14,13 +14,15 @@ import mimverify
 from mimverify import InputError, numpy_trainer
 from mimverify.cli.check import check as check_command
 from mimverify.support.strict_json import Json
-from mimverify.trial import PROFILES, Session, TrialSettings, load_claims
+from mimverify.trial import PROFILES, Session, TrialSettings, load_claims, locate_pack
 from mimverify.trial.running.capsule import load_capsule
 from mimverify.trial.running.settings import spellings
 
+PACK = Path(__file__).parents[1] / "helpers" / "same_claims.py"
 NAMES = [item.name for item in fields(TrialSettings)]
 #: A value for each setting that is not the default.
 UNUSUAL: Json = {
+    "pack": locate_pack(PACK),
     "profile": PROFILES["standard"],
     "claims": ("weak-feedback", "null-law"),
     "expression": "feedback",

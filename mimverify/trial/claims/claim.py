@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hypothesis.strategies import SearchStrategy
 
+from mimverify.handles.own_methods import Capability
 from mimverify.support.errors import InputError, MimverifyError
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import choice
@@ -71,7 +72,7 @@ class Claim:
       in `references`.
     - `assumptions`: what it presupposes of configuration and trainer.
     - `measures`: the statistic and how it decides.
-    - `needs`: a key of `CAPABILITIES`.
+    - `needs`: a key of `CAPABILITIES`, or the name of `own`.
     - `decisions`: what it decides in every configuration. The false-alarm budget is divided
       among the statistical ones.
     - `cases`: the configurations: a Hypothesis strategy, or several, which are strata that
@@ -81,6 +82,7 @@ class Claim:
     - `profile`: the smallest profile that includes it.
     - `procedure`: called with a `Trial` and a configuration.
     - `holds`: whether a configuration meets the assumptions; None: all that are drawn do.
+    - `own`: the capability that it needs, where that is none of `CAPABILITIES`.
     """
 
     id: str
@@ -95,6 +97,18 @@ class Claim:
     profile: str
     procedure: Procedure
     holds: Callable[[Case], bool] | None = None
+    own: Capability | None = None
+
+    @property
+    def needed(self) -> str:
+        """The methods that provide what it needs, for messages."""
+        return CAPABILITIES[self.needs] if self.own is None else self.own.text
+
+    def applies_to(self, trainer: TrainerUnderTrial) -> bool:
+        """Whether the trainer has what it needs."""
+        if self.own is None:
+            return self.needs in trainer.capabilities
+        return self.own.methods.keys() <= trainer.methods
 
     @property
     def statistical(self) -> tuple[StatisticalDecision, ...]:
@@ -138,7 +152,7 @@ class Claim:
             "assumptions": list(self.assumptions),
             "measures": self.measures,
             "direction": f"{self.direction}: {DIRECTIONS[self.direction]}",
-            "needs": f"{self.needs}: {CAPABILITIES[self.needs]}",
+            "needs": f"{self.needs}: {self.needed}",
             "kind": "exact" if self.exact else "statistical",
             "decisions": [decision.to_json() for decision in self.decisions],
             "cost": self.cost,
@@ -152,7 +166,7 @@ def claim(
     statement: str,
     source: str,
     measures: str,
-    needs: str,
+    needs: str | Capability,
     decisions: Decision | Sequence[Decision],
     cases: Cases,
     assumptions: tuple[str, ...] = (),
@@ -160,7 +174,9 @@ def claim(
     profile: str = "quick",
     holds: Callable[[Case], bool] | None = None,
 ) -> Callable[[Procedure], Claim]:
-    """Make a function `procedure(trial, case)` of the suite a `Claim`; arguments as there.
+    """Make a function `procedure(trial, case)` a `Claim`; arguments as there.
+
+    `needs` may be a `Capability` that is none of `CAPABILITIES`.
 
     **Raises** `InputError` for a malformed id, a citation of the theory that cannot be read, an
     unknown capability or profile, no decision or two of one name, or several strategies for a
@@ -170,7 +186,10 @@ def claim(
     if not re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", id):
         raise InputError(f"id={id!r}: expected lower-case words joined by hyphens")
     references(source)
-    choice("needs", needs, CAPABILITIES)
+    own = needs if isinstance(needs, Capability) else None
+    if own is not None and own.name in CAPABILITIES:
+        raise InputError(f"needs={own.name!r}: mimverify has a capability of that name")
+    named = choice("needs", needs, CAPABILITIES) if own is None else own.name
     choice("profile", profile, PROFILES)
     decided = (decisions,) if isinstance(decisions, Decision) else tuple(decisions)
     names = [decision.name for decision in decided]
@@ -184,13 +203,14 @@ def claim(
             source=source,
             assumptions=assumptions,
             measures=measures,
-            needs=needs,
+            needs=named,
             decisions=decided,
             cases=cases,
             cost=cost,
             profile=profile,
             procedure=procedure,
             holds=holds,
+            own=own,
         )
         if not record.exact and isinstance(cases, Sequence) and len(cases) > 1:
             raise InputError(f"cases={cases!r}: expected one strategy for a statistical claim")

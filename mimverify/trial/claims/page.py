@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from mimverify.trial.claims.claim import CAPABILITIES, CLAIM_SET_VERSION, Claim
+from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim
+from mimverify.trial.claims.claim_set import ClaimSet
 from mimverify.trial.claims.source import linked
 from mimverify.trial.decisions import DIRECTIONS
 
@@ -17,10 +18,10 @@ What a trial tries, one record each. This page is made from the records in `prop
 """
 
 
-def claims_page(claims: Iterable[Claim]) -> str:
+def claims_page(claim_set: ClaimSet, claims: Iterable[Claim]) -> str:
     """The page that shows these claims: a table of contents, then a section for each."""
     claims = list(claims)
-    lines = [_FOREWORD, "| claim | kind | needs | from profile |", "|---|---|---|---|"]
+    lines = [_foreword(claim_set), "| claim | kind | needs | from profile |", "|---|---|---|---|"]
     lines += [
         f"| [{claim.id}](#{claim.id}) | {_kind(claim)} | {claim.needs} | {claim.profile} |"
         for claim in claims
@@ -28,6 +29,13 @@ def claims_page(claims: Iterable[Claim]) -> str:
     for claim in claims:
         lines += ["", *_section(claim)]
     return "\n".join(lines) + "\n"
+
+
+def _foreword(claim_set: ClaimSet) -> str:
+    if claim_set.origin is None:
+        return _FOREWORD
+    about = claim_set.about
+    return f"# {_text(about.title)}, version {_text(about.version)}\n\nSource: {about.source}\n"
 
 
 def _section(claim: Claim) -> Iterator[str]:
@@ -40,7 +48,7 @@ def _section(claim: Claim) -> Iterator[str]:
         yield f"- *Assumptions*: {_text('; '.join(claim.assumptions))}"
     yield f"- *Decided by*: {_text(claim.measures)}"
     yield f"- *Fails*: {DIRECTIONS[claim.direction]}"
-    yield f"- *Needs*: {claim.needs}, that is {CAPABILITIES[claim.needs]}"
+    yield f"- *Needs*: {claim.needs}, that is {claim.needed}"
     yield f"- *Decisions*: {_text('; '.join(f'{d.name} ({d.kind})' for d in claim.decisions))}"
 
 

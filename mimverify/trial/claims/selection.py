@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from mimverify.support.errors import InputError
 from mimverify.support.validation import choice
@@ -15,17 +15,22 @@ __all__ = ["matching", "select_claims"]
 _TOKEN = re.compile(r"\s*(\(|\)|[A-Za-z0-9_-]+)")
 
 
-def select_claims(ids: Iterable[str] | None, profile: str | None = None) -> dict[str, Claim]:
-    """The claims of these ids, in the suite's order; without any, all that a profile includes.
+def select_claims(
+    ids: Iterable[str] | None,
+    profile: str | None = None,
+    claims: Mapping[str, Claim] | None = None,
+) -> dict[str, Claim]:
+    """The claims of these ids, in their set's order; without any, all that a profile includes.
 
     **Arguments**
 
     - `ids`: None or empty for all.
     - `profile`: name of the profile that counts when there are no ids; None for the largest.
+    - `claims`: of the set, by id; mimverify's own by default.
 
     **Raises** `InputError` for an unknown id or profile.
     """
-    claims = load_claims()
+    claims = load_claims() if claims is None else claims
     ids = (ids,) if isinstance(ids, str) else ids
     wanted = {choice("claim", name, claims) for name in ids or ()}
     tried = profiles_up_to(profile or list(PROFILES)[-1])

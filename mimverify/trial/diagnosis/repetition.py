@@ -15,6 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from mimverify.handles.methods import SIGNATURES
 from mimverify.support.arrays import Float64Array, NumpyArray
 from mimverify.support.errors import MimverifyError, TrainerError
 from mimverify.support.strict_json import Json
@@ -134,7 +135,7 @@ def repeat(record: RecordedTrainer, error: TrainerError | None = None) -> Repeti
 def _last_calls(record: RecordedTrainer) -> list[Call]:
     """The last call, after the one of this trainer that it rests on."""
     last = record.latest
-    if last is None:
+    if last is None or last.method not in SIGNATURES:  # what claims' own rest on is not known
         return []
     rests_on = _RESTS_ON.get(last.method, ())
     earlier = [call for call in record.calls if call.method in rests_on]

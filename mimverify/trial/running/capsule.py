@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,8 +29,9 @@ from mimverify.support.strict_json import Json, brief, jsonable
 from mimverify.support.validation import SECONDS_LIMIT
 from mimverify.support.versions import software_versions
 from mimverify.trial.claims import cases
-from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim
+from mimverify.trial.claims.claim import Claim
 from mimverify.trial.claims.ledger import Ledger
+from mimverify.trial.claims.loading import PackError
 from mimverify.trial.running.settings import TrialSettings
 from mimverify.trial.running.trial import Trial
 from mimverify.trial.running.verdict import Verdict
@@ -40,6 +42,7 @@ __all__ = [
     "CapsuleError",
     "capsule_folder",
     "capsule_name",
+    "claim_hashes",
     "decode_case",
     "encode_case",
     "load_capsule",
@@ -65,7 +68,7 @@ class Capsule:
     **Arguments**
 
     - `claim`: its id.
-    - `claim_set`: version of the set of claims.
+    - `claim_set`: version of the set of claims, after the title of a pack.
     - `trainer`: `"module:attribute"`, or None for an object of the process.
     - `settings`, `ledger`: of the run.
     - `case`: the configuration, as `encode_case` writes it, and its `repr`.
@@ -74,7 +77,7 @@ class Capsule:
     - `calls`: method, options and array hashes of the calls on which the decision rests.
     - `verdict`: the recorded one.
     - `environment`: versions, thread pools, platform; and `sources`, the SHA-256 of the trainer's
-      files by module, which earlier capsules lack.
+      files by module, and `claims`, of a pack's files by name, which earlier capsules lack.
     """
 
     claim: str
@@ -166,7 +169,7 @@ def save_capsule(
     case = trial.case
     description = {
         "claim": verdict.id,
-        "claim_set": CLAIM_SET_VERSION,
+        "claim_set": settings.claim_set.label,
         "trainer": trainer,
         # The claim is named above; the run's others need not exist where this is read.
         "settings": dataclasses.replace(settings, claims=(), expression=None).to_json(),
@@ -177,12 +180,18 @@ def save_capsule(
         "seeds": trial.record.seeds,
         "calls": calls,
         "verdict": verdict.to_json(),
-        "environment": environment() | {"sources": _sources(trial.record)},
+        "environment": environment()
+        | {"sources": _sources(trial.record), "claims": claim_hashes(settings)},
     }
     try:
         _FILE.write(path, description, arrays)
     except OutputError as error:  # a verdict must survive it, as it does a wrong path
         raise InputError(str(error)) from None
+
+
+def claim_hashes(settings: TrialSettings) -> dict[str, str]:
+    """SHA-256 of a pack's files, by name; mimverify's own claims have a version."""
+    return {} if settings.pack is None else settings.claim_set.hashes()
 
 
 def _sources(record: RecordedTrainer) -> dict[str, str]:
@@ -252,7 +261,7 @@ def decode_case(case: Json, claim: Claim) -> object:
     """The configuration that a capsule's `case` records.
 
     Classes are looked up by name among the dataclasses of `mimverify.trial.claims.cases` and of the
-    claim's own module; nothing is evaluated.
+    claim's own module, or those that it has from its own package; nothing is evaluated.
 
     **Raises** `CapsuleError` if it cannot be rebuilt exactly.
     """
@@ -270,12 +279,21 @@ def decode_case(case: Json, claim: Claim) -> object:
 
 
 def _case_classes(claim: Claim) -> dict[str, type]:
-    """Classes defined in these two modules: a file must not construct what they import."""
+    """Classes defined in these two modules: a file must not construct what they import.
+
+    The modules of a pack are one.
+    """
+    own = sys.modules.get(claim.procedure.__module__, cases)
+
+    def defined_in(value: type, module: ModuleType) -> bool:
+        pack = module is own and own is not cases and value.__module__.partition(".")[0]
+        return value.__module__ == module.__name__ or pack == module.__name__.partition(".")[0]
+
     return {
         name: value
-        for module in (cases, sys.modules.get(claim.procedure.__module__, cases))
+        for module in (cases, own)
         for name, value in vars(module).items()
-        if isinstance(value, type) and is_dataclass(value) and value.__module__ == module.__name__
+        if isinstance(value, type) and is_dataclass(value) and defined_in(value, module)
     }
 
 
@@ -319,6 +337,8 @@ def load_capsule(path: str | Path) -> tuple[Capsule, dict[str, NumpyArray]]:
             if array_hash(array) != name:
                 raise ValueError(f"an array that is not {name}")
         return capsule, arrays
+    except PackError as error:  # its claims are gone
+        raise InputError(f"{path}: {error}") from None
     except _INVALID as error:
         raise InputError(f"{path}: not a valid {_FILE.noun} ({brief(error)})") from None
 
@@ -352,8 +372,9 @@ def _check(content: Json) -> None:
     _expect("environment.platform", environment.get("platform"), (str, type(None)))
     for version in _expect("versions", environment.get("versions", {}), dict).values():
         _expect("version", version, (str, type(None)))
-    for digest in _expect("sources", environment.get("sources", {}), dict).values():
-        _expect("source", digest, str)
+    for name in ("sources", "claims"):
+        for digest in _expect(name, environment.get(name, {}), dict).values():
+            _expect(name, digest, str)
     for pool in _expect("thread_pools", environment.get("thread_pools", []), list):
         _expect("thread pool", pool, dict)
 

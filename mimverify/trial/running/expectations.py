@@ -12,20 +12,23 @@ from mimverify.support.errors import InputError
 from mimverify.support.files import reason_of
 from mimverify.support.strict_json import brief
 from mimverify.support.validation import choice
-from mimverify.trial.claims.claim import load_claims
+from mimverify.trial.claims.claim import Claim, load_claims
 
 __all__ = ["check_expected_failures", "read_expected_failures"]
 
 _LARGEST = 1 << 20  # bytes
 
 
-def read_expected_failures(path: str | Path) -> dict[str, str]:
-    """Claim id → reason.
+def read_expected_failures(
+    path: str | Path, claims: Mapping[str, Claim] | None = None
+) -> dict[str, str]:
+    """Claim id → reason, for ids of `claims`; mimverify's own by default.
 
     **Raises** `InputError` naming the file and the invalid line, such as one about a claim that
     does not exist: the failure that it was to excuse has another name, or is gone.
     """
     where = f"expected failures {str(path)!r}"
+    known = load_claims() if claims is None else claims
     try:
         with open(path, "rb") as file:  # a pipe, too: <(…) of a shell is one
             content = file.read(_LARGEST + 1)
@@ -46,18 +49,20 @@ def read_expected_failures(path: str | Path) -> dict[str, str]:
             raise InputError(f"{path}:{number}: {brief(text)}: expected 'claim-id: reason'")
         if name in expected:
             raise InputError(f"{path}:{number}: claim {brief(name)} is listed twice")
-        _check_claim(f"{path}:{number}: claim", name)
+        _check_claim(f"{path}:{number}: claim", name, known)
         expected[name] = reason
     return expected
 
 
-def check_expected_failures(name: str, expected: Mapping[str, str]) -> None:
+def check_expected_failures(
+    name: str, expected: Mapping[str, str], claims: Mapping[str, Claim]
+) -> None:
     """**Raises** `InputError`, naming the setting `name`, for a claim that does not exist."""
     for claim in expected:
-        _check_claim(name, claim)
+        _check_claim(name, claim, claims)
 
 
-def _check_claim(where: str, claim: str) -> None:
-    if claim not in load_claims():
-        choice(where, claim, load_claims())  # raises, with the nearest id
+def _check_claim(where: str, claim: str, claims: Mapping[str, Claim]) -> None:
+    if claim not in claims:
+        choice(where, claim, claims)  # raises, with the nearest id
         raise InputError(f"{where}={brief(claim)}: ids are spelled exactly")

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from mimverify.handles.framing import decode
 from mimverify.support.errors import InputError, MimverifyError, TrainerError
 from mimverify.support.strict_json import Json
-from mimverify.trial.claims.claim import Claim, claims_by_file, suite_path
+from mimverify.trial.claims.claim import Claim, suite_path
 from mimverify.trial.outcomes import Status
 from mimverify.trial.running.output_report import warning_lines
 from mimverify.trial.running.report import TrainerReport, print_verdicts
@@ -133,18 +133,40 @@ class ClaimTest(pytest.Function):
 
 
 class ClaimFile(pytest.File):
-    """The claims of one of the suite's files, which is imported by `claims_by_file` alone."""
+    """The claims of one of the files of the set, which are imported where it is loaded alone."""
 
     def collect(self) -> Iterator[ClaimTest]:
-        for claim in claims_by_file()[self.path]:
+        for claim in self.config.stash[_RUN].settings.claim_set.files[self.path]:
             test: ClaimTest = ClaimTest.from_parent(self, name=claim.id, callobj=try_claim)
             test.claim = claim
             yield test
 
 
+class PackFolder(pytest.Directory):
+    """Stands for the suite's folder where the claims are those of a pack.
+
+    pytest itself never looks at the pack's folder: it would run a `conftest.py` there, import the
+    package, and put the folder on the path.
+    """
+
+    def collect(self) -> Iterator[ClaimFile]:
+        for path in self.config.stash[_RUN].settings.claim_set.files:
+            made: ClaimFile = ClaimFile.from_parent(self, path=path)
+            yield made
+
+
+def pytest_collect_directory(path: Path, parent: pytest.Collector) -> PackFolder | None:
+    pack = parent.config.stash[_RUN].settings.pack
+    if pack is None or path.resolve() != suite_path():
+        return None
+    made: PackFolder = PackFolder.from_parent(parent, path=path)
+    return made
+
+
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ClaimFile | None:
     path = file_path.resolve()  # the folder may be a symbolic link
-    if path.parent == suite_path() and path in claims_by_file():
+    settings = parent.config.stash[_RUN].settings
+    if settings.pack is None and path.parent == suite_path() and path in settings.claim_set.files:
         made: ClaimFile = ClaimFile.from_parent(parent, path=path)
         return made
     return None
@@ -260,7 +282,7 @@ def pytest_terminal_summary(
     if run.verdicts and run.events is None:
         terminalreporter.section("trial")
         ordered = [run.verdicts[name] for name in run.settings.selected() if name in run.verdicts]
-        print_verdicts(str(run.trainer), ordered)
+        print_verdicts(str(run.trainer), ordered, claim_set=run.settings.claim_set)
         unverified = TrainerReport(str(run.trainer), ordered, strict=run.settings.strict).unverified
         if unverified:
             terminalreporter.write_line(f"Not verified: {unverified}.")

@@ -11,9 +11,15 @@ from mimverify.support.errors import InputError, MimverifyError
 from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import canonical
-from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim, load_claims
+from mimverify.trial.claims.claim import Claim
 from mimverify.trial.outcomes import Status
-from mimverify.trial.running.capsule import Capsule, decode_case, environment, same_arrays
+from mimverify.trial.running.capsule import (
+    Capsule,
+    claim_hashes,
+    decode_case,
+    environment,
+    same_arrays,
+)
 from mimverify.trial.running.session import open_trainer, try_claim
 from mimverify.trial.running.trial import Replayed, Trial
 from mimverify.trial.running.verdict import Verdict
@@ -93,7 +99,8 @@ def replay(capsule: Capsule, trainer: object = None, *, threads: int | None = No
     rebuilt, or a capsule without a trainer's name; `TrainerError` for a trainer that cannot be
     constructed.
     """
-    claims = load_claims()
+    claim_set = capsule.settings.claim_set
+    claims = claim_set.claims
     if capsule.claim not in claims:
         raise InputError(f"claim={capsule.claim!r}: this version has no such claim")
     claim = claims[capsule.claim]
@@ -104,7 +111,9 @@ def replay(capsule: Capsule, trainer: object = None, *, threads: int | None = No
     settings = capsule.settings
     threads = settings.threads if threads is None else threads
     started = time.monotonic()
-    with open_trainer(source, call_seconds=settings.call_seconds, threads=threads) as handle:
+    with open_trainer(
+        source, call_seconds=settings.call_seconds, threads=threads, claim_set=claim_set
+    ) as handle:
         record = RecordedTrainer(handle)
         trial = Trial(
             claim,
@@ -124,7 +133,8 @@ def replay(capsule: Capsule, trainer: object = None, *, threads: int | None = No
     verdict = replace(verdict, seconds=time.monotonic() - started)
     changed = _changed(capsule.sources, sources)
     same_trainer = trainer is None or trainer == capsule.trainer
-    unchanged = same_trainer and changed == [] and not _other_versions(capsule)
+    other_claims = _other_claims(capsule)
+    unchanged = same_trainer and changed == [] and not _other_versions(capsule) and not other_claims
     conclusion = _conclusion(capsule, verdict, record, unchanged=unchanged)
     differences = _differences(capsule, record, verdict.status)
     if same_trainer and changed is None:
@@ -191,10 +201,20 @@ def _other_versions(capsule: Capsule) -> list[str]:
     ]
 
 
+def _other_claims(capsule: Capsule) -> list[str]:
+    """In what the claims are not those recorded: in their version, or in a pack's files."""
+    label = capsule.settings.claim_set.label
+    if capsule.claim_set != label:
+        return [f"claim set {label}, recorded {capsule.claim_set}"]
+    recorded = capsule.environment.get("claims", {})
+    if recorded and recorded != claim_hashes(capsule.settings):
+        return ["the claims: their file is another one, of the same version"]
+    return []
+
+
 def _differences(capsule: Capsule, record: RecordedTrainer, status: Status) -> list[str]:
     found = []
-    if capsule.claim_set != CLAIM_SET_VERSION:
-        found.append(f"claim set {CLAIM_SET_VERSION}, recorded {capsule.claim_set}")
+    found += _other_claims(capsule)
     # Only a failure ends at the recorded calls.
     if status is Status.FAILED and not same_arrays(capsule.calls, record.calls):
         found.append("the trainer was handed other arrays")

@@ -21,7 +21,7 @@ from mimverify.support.exit_status import (
 )
 from mimverify.support.strict_json import Json
 from mimverify.support.versions import software_versions
-from mimverify.trial.claims.claim import CLAIM_SET_VERSION
+from mimverify.trial.claims.claim_set import ClaimSet
 from mimverify.trial.decisions import USUALLY, risk_text
 from mimverify.trial.diagnosis.causes import Causes
 from mimverify.trial.outcomes import Status
@@ -143,8 +143,10 @@ class Report:
 
 def run_record(settings: TrialSettings, *, interrupted: bool) -> Json:
     """The entries that every report has: claim set, settings, versions."""
+    claim_set = settings.claim_set
     return {
-        "claim_set": CLAIM_SET_VERSION,
+        "claim_set": claim_set.label,
+        "claims_from": claim_set.to_json(),
         "profile": settings.profile.name,
         "seed": settings.seed,
         "false_alarm_budget": settings.budget,
@@ -205,13 +207,17 @@ def print_verdicts(
     *,
     console: Console | None = None,
     verbose: bool = False,
+    claim_set: ClaimSet | None = None,
 ) -> None:
     """Print the table of verdicts, and the messages of those that did not pass.
 
-    `verbose` adds each decision's risk and power, tracebacks, and what the trainer printed.
+    A pack is named in the title. `verbose` adds each decision's risk and power, tracebacks, and
+    what the trainer printed.
     """
     console = console or Console(emoji=False)
-    table = Table(title=Text(f"Trial of {trainer}"), title_justify="left")
+    packed = claim_set is not None and claim_set.origin is not None
+    title = f"Trial of {trainer}" + (f": {claim_set.label}" if claim_set and packed else "")
+    table = Table(title=Text(title), title_justify="left")
     table.add_column("claim", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("measured", overflow="fold")

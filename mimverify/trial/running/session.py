@@ -14,7 +14,8 @@ from mimverify.support.closing import Closing
 from mimverify.support.errors import InputError, MimverifyError, TrainerError
 from mimverify.support.importing import summarise
 from mimverify.support.strict_json import Json
-from mimverify.trial.claims.claim import Claim, load_claims
+from mimverify.trial.claims.claim import Claim
+from mimverify.trial.claims.claim_set import ClaimSet
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.diagnosis.localisation import localise
 from mimverify.trial.diagnosis.repetition import repeat
@@ -46,16 +47,31 @@ REFERENCE_TRAINERS = {
 
 
 def open_trainer(
-    trainer: object, *, call_seconds: float, threads: int | None = None
+    trainer: object,
+    *,
+    call_seconds: float,
+    threads: int | None = None,
+    claim_set: ClaimSet | None = None,
 ) -> TrainerHandle:
     """A handle on a trainer: one given by name runs in a worker process, an object in this one.
+
+    **Arguments**
+
+    - `call_seconds`, `threads`: see `TrialSettings`.
+    - `claim_set`: whose own methods the trainer may offer, and whose package its process finds.
 
     **Raises** `TrainerError` if it cannot be imported or constructed.
     """
     if isinstance(trainer, str):
         spec = REFERENCE_TRAINERS.get(trainer, trainer)
-        return SpawnedTrainer(spec, time_limit=call_seconds, threads=threads)
-    return InProcessTrainer(trainer)
+        return SpawnedTrainer(
+            spec,
+            time_limit=call_seconds,
+            threads=threads,
+            methods=None if claim_set is None else claim_set.methods,
+            folders=None if claim_set is None else claim_set.folders,
+        )
+    return InProcessTrainer(trainer, methods=None if claim_set is None else claim_set.methods)
 
 
 class Session(Closing):
@@ -79,12 +95,16 @@ class Session(Closing):
         self.settings = TrialSettings.of(settings, **given)
         self.profile = self.settings.profile
         self.claims = self.settings.selected()
-        self.ledger = Ledger.split(load_claims().values(), self.profile, self.settings.budget)
+        claim_set = self.settings.claim_set
+        self.ledger = Ledger.split(claim_set.claims.values(), self.profile, self.settings.budget)
         started = time.monotonic()
         folder = self.settings.capsules
         self._capsules = None if folder is None else capsule_folder(folder)
         self.handle = open_trainer(
-            trainer, call_seconds=self.settings.call_seconds, threads=self.settings.threads
+            trainer,
+            call_seconds=self.settings.call_seconds,
+            threads=self.settings.threads,
+            claim_set=claim_set,
         )
         self._record = RecordedTrainer(self.handle)
         self._trainer = TrainerUnderTrial(self._record)
@@ -95,7 +115,7 @@ class Session(Closing):
         self._waiting = {
             name: claim.cost
             for name, claim in self.claims.items()
-            if claim.needs in self._trainer.capabilities
+            if claim.applies_to(self._trainer)
         }
 
     def trial(self, claim: Claim) -> Trial:

@@ -28,8 +28,10 @@ from mimverify.support.validation import (
     shortest,
 )
 from mimverify.trial.claims.claim import Claim
+from mimverify.trial.claims.claim_set import ClaimSet, PackOrigin
+from mimverify.trial.claims.loading import load_claim_set, locate_again, locate_pack
 from mimverify.trial.claims.selection import matching, select_claims
-from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES, Profile
+from mimverify.trial.profile import PROFILES, Profile
 from mimverify.trial.running.expectations import (
     check_expected_failures,
     read_expected_failures,
@@ -72,6 +74,20 @@ class Spelling:
 # -- one check for each setting ----------------------------------------------------------------
 
 
+def _pack(name: str, value: object) -> PackOrigin | None:
+    if value is None or isinstance(value, PackOrigin):
+        return value
+    if isinstance(value, Mapping):  # from JSON
+        wanted = [item.name for item in fields(PackOrigin)]
+        texts = all(isinstance(text, str) for text in value.values())
+        if sorted(value) != sorted(wanted) or not texts:
+            raise InputError(f"{name}={dict(value)!r}: expected the texts {', '.join(wanted)}")
+        return locate_again(PackOrigin(**value))
+    if not isinstance(value, (str, Path)) or not str(value):
+        raise InputError(f"{name}={value!r}: expected a module, a file or an entry point")
+    return locate_pack(value)
+
+
 def _profile(name: str, value: object) -> Profile:
     if isinstance(value, Profile):
         return value
@@ -87,31 +103,33 @@ def _seed(name: str, value: object) -> int:
     return integer(name, value, minimum=0, maximum=_LARGEST_SEED)
 
 
-def _budget(name: str, value: object) -> float:
+def _budget(name: str, value: object) -> float | None:
+    if value is None:
+        return None
     budget = number(name, value, minimum=0, exclusive=True)
     if budget >= 1:
         raise InputError(f"{name}={value!r}: expected a probability below 1")
     return budget
 
 
-def _claims(name: str, value: object) -> tuple[str, ...]:
+def _claims(name: str, value: object, known: Mapping[str, Claim]) -> tuple[str, ...]:
     given = list(value) if _is_listed(value) else [value]
     ids = [one for one in given if isinstance(one, str)]
     if len(ids) < len(given):
         raise InputError(f"{name}={value!r}: expected ids of claims")
-    return tuple(select_claims(ids)) if ids else ()
+    return tuple(select_claims(ids, claims=known)) if ids else ()
 
 
 def _is_listed(value: object) -> TypeGuard[Iterable[object]]:
     return isinstance(value, (Sequence, Set)) and not isinstance(value, (str, bytes))
 
 
-def _expression(name: str, value: object) -> str | None:
+def _expression(name: str, value: object, known: Mapping[str, Claim]) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
         raise InputError(f"{name}={value!r}: expected a text, as pytest's -k")
-    matching(value, select_claims(None))
+    matching(value, known)
     return value
 
 
@@ -123,13 +141,13 @@ def _seconds(name: str, value: object) -> float | None:
     return None if value is None else seconds(name, value)
 
 
-def _expected(name: str, value: object) -> Mapping[str, str]:
+def _expected(name: str, value: object, known: Mapping[str, Claim]) -> Mapping[str, str]:
     if isinstance(value, (str, Path)):
-        value = read_expected_failures(value)
+        value = read_expected_failures(value, known)
     if value is not None and not isinstance(value, Mapping):
         raise InputError(f"{name}={value!r}: expected claim ids with reasons, or a file of them")
     expected = {str(claim): str(reason) for claim, reason in (value or {}).items()}
-    check_expected_failures(name, expected)
+    check_expected_failures(name, expected, known)
     return MappingProxyType(expected)
 
 
@@ -151,9 +169,11 @@ def _folder(name: str, value: object) -> str | None:
     return str(value)
 
 
-def _how(check: Callable[[str, object], object], spelling: Spelling) -> dict[str, object]:
-    """The metadata of a field."""
-    return {"check": check, "spelling": spelling}
+def _how(
+    check: Callable[..., object], spelling: Spelling, *, within: bool = False
+) -> dict[str, object]:
+    """The metadata of a field; `within`: its check also takes the claims of the set."""
+    return {"check": check, "spelling": spelling, "within": within}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,9 +182,10 @@ class TrialSettings:
 
     **Arguments**
 
+    - `pack`: claims that replace mimverify's own: see `locate_pack`.
     - `profile`: "quick", "standard", "deep", or a `Profile`.
     - `seed`: all random numbers derive from it.
-    - `budget`: total false-alarm probability for a trainer.
+    - `budget`: total false-alarm probability for a trainer; None for that of the set of claims.
     - `claims`: ids to try; none for all that the profile includes.
     - `expression`: only claims whose ids match it, as pytest's `-k`.
     - `workers`: processes that share the claims of a trainer named "module:attribute".
@@ -182,6 +203,18 @@ class TrialSettings:
     **Raises** `InputError` naming the invalid setting.
     """
 
+    pack: PackOrigin | None = field(
+        default=None,
+        metadata=_how(
+            _pack,
+            Spelling(
+                ("--claims",),
+                "--trial-claims",
+                "The claims of this module, file or entry point, instead of mimverify's own.",
+                metavar="PACK",
+            ),
+        ),
+    )
     profile: Profile = field(
         default=PROFILES["quick"],
         metadata=_how(
@@ -198,6 +231,7 @@ class TrialSettings:
             Spelling(
                 ("--claim",), "--claim", "Only this claim; repeatable.", metavar="ID", many=True
             ),
+            within=True,
         ),
     )
     expression: str | None = field(
@@ -210,6 +244,7 @@ class TrialSettings:
                 "Only claims whose ids contain this; with and, or, not and parentheses.",
                 metavar="EXPRESSION",
             ),
+            within=True,
         ),
     )
     workers: int = field(
@@ -239,13 +274,13 @@ class TrialSettings:
         ),
     )
     budget: float = field(
-        default=FALSE_ALARM_BUDGET,
+        default=None,  # type: ignore[assignment] # replaced by that of the set of claims
         metadata=_how(
             _budget,
             Spelling(
                 ("--budget",),
                 "--trial-budget",
-                "Total false-alarm probability for each trainer.",
+                "Total false-alarm probability for each trainer (default: that of the claims).",
                 type=float,
             ),
         ),
@@ -287,6 +322,7 @@ class TrialSettings:
                 "Lines of 'claim-id: reason' that may fail.",
                 metavar="FILE",
             ),
+            within=True,
         ),
     )
     strict: bool = field(
@@ -327,9 +363,14 @@ class TrialSettings:
     )
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "pack", _pack("pack", self.pack))
+        known = self.claim_set
         for item in fields(self):
-            checked = item.metadata["check"](item.name, getattr(self, item.name))
+            arguments = (known.claims,) if item.metadata["within"] else ()
+            checked = item.metadata["check"](item.name, getattr(self, item.name), *arguments)
             object.__setattr__(self, item.name, checked)
+        if self.budget is None:
+            object.__setattr__(self, "budget", known.about.budget)
         # A selection without claims is refused here, before any work.
         self.selected()
 
@@ -343,14 +384,24 @@ class TrialSettings:
             )
         names = [item.name for item in fields(cls)]
         known: Json = {choice("setting", name, names): value for name, value in given.items()}
-        return cls(**known) if settings is None else dataclasses.replace(settings, **known)
+        if settings is None:
+            return cls(**known)
+        if "pack" in known and settings.budget == settings.claim_set.about.budget:
+            known = {"budget": None, **known}  # it was not given: that of the new claims
+        return dataclasses.replace(settings, **known)
+
+    @property
+    def claim_set(self) -> ClaimSet:
+        """The claims of the pack, or mimverify's own, whether selected or not."""
+        return load_claim_set(self.pack)
 
     def selected(self) -> dict[str, Claim]:
-        """The claims to try, by id, in the suite's order."""
+        """The claims to try, by id, in their set's order."""
+        known = self.claim_set.claims
         if self.expression is None:
-            return select_claims(self.claims, self.profile.name)
+            return select_claims(self.claims, self.profile.name, known)
         # An expression selects among all claims, whatever their profile.
-        return select_claims(matching(self.expression, self.claims or select_claims(None)))
+        return select_claims(matching(self.expression, self.claims or known), claims=known)
 
     @property
     def call_seconds(self) -> float:
@@ -364,11 +415,11 @@ class TrialSettings:
         kept, `threads=None`, a profile's differences from the named one, and what only concerns
         pytest.
         """
-        default = TrialSettings()
+        default = TrialSettings(pack=self.pack)
         words: list[str] = []
         for item in fields(self):
             value = getattr(self, item.name)
-            asked = item.name in always or value != getattr(default, item.name)
+            asked = item.name in (*always, "pack") or value != getattr(default, item.name)
             if not asked or item.name in without or value is None or isinstance(value, Mapping):
                 continue
             flags = item.metadata["spelling"].flags
@@ -387,6 +438,7 @@ class TrialSettings:
         named = PROFILES.get(self.profile.name) == self.profile
         record["profile"] = self.profile.name if named else dataclasses.asdict(self.profile)
         record["claims"] = list(self.claims)
+        record["pack"] = None if self.pack is None else self.pack.to_json()
         record["expected_failures"] = dict(self.expected_failures)
         return record
 

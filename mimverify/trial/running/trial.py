@@ -13,7 +13,7 @@ import hypothesis
 
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import TrainerError
-from mimverify.trial.claims.claim import CAPABILITIES, Claim
+from mimverify.trial.claims.claim import Claim
 from mimverify.trial.claims.covering import covering_blocks
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.decisions import (
@@ -126,8 +126,8 @@ class Trial:
         trainer that cannot be used, or the `ClaimError` of a claim that does not decide exactly
         what it declares.
         """
-        if self.claim.needs not in self.trainer.capabilities:
-            raise NotApplicable(f"needs {CAPABILITIES[self.claim.needs]}")
+        if not self.claim.applies_to(self.trainer):
+            raise NotApplicable(f"needs {self.claim.needed}")
         strata = self._planned()
         try:
             if self._replayed is not None:

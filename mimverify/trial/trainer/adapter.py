@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -213,6 +213,25 @@ class TrainerUnderTrial:
     def predict(self, X: Float[FloatArray, "n d"]) -> Float[FloatArray, " n"]:
         """Predictions `(n,)` for X `(n, d)`."""
         return self._result("predict", {"X": X}, {})
+
+    def call(
+        self, method: str, arrays: Mapping[str, FloatArray], **options: object
+    ) -> NumpyArray | None:
+        """Call a method that the claims brought with them, or any other that the trainer offers.
+
+        **Arguments**
+
+        - `method`: a name of the claim's `Capability`.
+        - `arrays`, `options`: by name, as its `Method` says. Names of activations and losses are
+          handed over as the trainer spells them.
+
+        **Returns** the array of the shape that the `Method` says, float32 or float64, all finite;
+        None for a method that returns nothing.
+
+        **Raises** `InputError` for other arguments than the method's, or where the trainer does
+        not offer it; `TrainerError` as any call does.
+        """
+        return self._call(method, dict(arrays), options)
 
     def _result(
         self, method: str, arrays: dict[str, FloatArray], options: dict[str, object]

@@ -57,7 +57,7 @@ class CallTimes:
     ) -> ProgramSignature:
         """What a compiled program depends on; rates (floats) are arguments of a program."""
         shapes = ((name, array.shape, array.dtype.str) for name, array in arrays.items())
-        fixed = ((name, v) for name, v in options.items() if not isinstance(v, float))
+        fixed = ((name, _hashable(v)) for name, v in options.items() if not isinstance(v, float))
         return (method, *shapes, *fixed)
 
     def observe(
@@ -120,7 +120,14 @@ def magnitude(arrays: Mapping[str, NumpyArray], options: Mapping[str, object]) -
 
 def _size(arrays: Mapping[str, NumpyArray], options: Mapping[str, object]) -> float:
     """Numbers that a call multiplies, but for a factor: n d m T of `step` and `features`."""
-    rows, columns = arrays["X"].shape if "X" in arrays else (1, 1)
-    neurons = len(arrays["a"]) if "a" in arrays else 1
+    # Claims' own methods may call arrays of other shapes by these names.
+    inputs, heads = arrays.get("X"), arrays.get("a")
+    rows, columns = inputs.shape if inputs is not None and inputs.ndim == 2 else (1, 1)
+    neurons = len(heads) if heads is not None and heads.ndim == 1 else 1
     steps = options.get("steps", 1)
     return float(max(1, rows) * columns * neurons * (steps if isinstance(steps, int) else 1))
+
+
+def _hashable(value: object) -> object:
+    """The value of an option, or the text of one that may be a list."""
+    return value if isinstance(value, (str, int)) else repr(value)

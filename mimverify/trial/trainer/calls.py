@@ -47,18 +47,19 @@ class Call:
         weights = self.arrays.get("W", self.arrays.get("W0"))
         if weights is None or "loss" not in self.options:
             return ()
-        return str(self.options["activation"]), str(self.options["loss"]), weights.dtype.name
+        options = self.options
+        return str(options.get("activation")), str(options["loss"]), weights.dtype.name
 
     @property
     def sizes(self) -> Json:
         """n, d, m and T, as far as it has them."""
         found: Json = {}
-        if "X" in self.arrays:
+        if "X" in self.arrays and self.arrays["X"].ndim == 2:
             found["n"], found["d"] = self.arrays["X"].shape
-        if "a" in self.arrays:
+        if "a" in self.arrays and self.arrays["a"].ndim == 1:
             found["m"] = len(self.arrays["a"])
-        if "steps" in self.options:
-            found["T"] = int(self.options["steps"])
+        if isinstance(self.options.get("steps"), int):
+            found["T"] = self.options["steps"]
         return found
 
 
