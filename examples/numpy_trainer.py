@@ -38,7 +38,7 @@ class Trainer:
         descent = a[:, None] * ((T[:, None] * slope(P)).T @ X) / len(y)
         return W + eta * (descent - beta * W)
 
-    def features(self, X, y, W0, a, b, *, steps, **options):
+    def trajectory(self, W0, a, b, X, y, *, steps, **options):
         """W_0, W_1, …, W_steps."""
         weights = [W0]
         for _ in range(steps):
@@ -63,7 +63,7 @@ class Trainer:
         # β = 1/η, hence power iteration: w_j ← η a_j H w_j with H = (1/n) Σ_i T_i x_i x_iᵀ.
         options = {"eta": 1.0, "beta": 1.0, "activation": "quadratic", "loss": "huber"}
         steps = math.ceil(math.log(d) / math.log(n / d)) + 2
-        W = self.features(X[:n], y[:n] - c, W0, a, np.zeros(m), steps=steps, **options)[-1]
+        W = self.trajectory(W0, a, np.zeros(m), X[:n], y[:n] - c, steps=steps, **options)[-1]
 
         # Stage 2: unit rows w_j, frozen; fresh b_j ~ N(0, 1); ridge regression for a.
         self.W = W / np.linalg.norm(W, axis=1, keepdims=True)

@@ -49,7 +49,7 @@ def counted(trial, case):
     activation, loss, dtype = next(iter(trial.trainer.supported(SMOOTH, LOSSES, DTYPES)))
     network, data = case.general_network(seed, dtype), case.data(seed, dtype)
     options = case.options(network, data, activation, loss)
-    counts = trial.trainer.counted_features(*network, *data, steps=case.steps, **options)
+    counts = trial.trainer.counted_trajectory(*network, *data, steps=case.steps, **options)
     n, d, m, steps = case.samples, case.dim, case.neurons, case.steps
     # A step needs all rows, and its two products share no work: RᵀX needs R, which needs X Wᵀ.
     for name, least in (("multiply_adds", 2 * n * m * d * steps), ("design_passes", steps)):

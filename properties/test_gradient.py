@@ -74,7 +74,7 @@ def trajectory(trial, case):
         X, y = case.data(seed, dtype)
         W, a, b = case.general_network(seed, dtype)
         options = case.options((W, a, b), (X, y), activation, loss)
-        weights = trial.trainer.features(W, a, b, X, y, steps=case.steps, **options)
+        weights = trial.trainer.trajectory(W, a, b, X, y, steps=case.steps, **options)
         trial.within("W_0", weights[0], W, 0.0, dtype=dtype, **options)
         for t in range(case.steps):
             trial.within(
@@ -111,11 +111,11 @@ def backends_agree(trial, case):
         W, a, b = case.symmetric_network(seed, dtype)
         eta = float(1 / (abs(a[0]) * np.linalg.norm(label_covariance(X, y, loss=loss), 2)))
         options = {"eta": eta, "beta": 1 / eta, "activation": activation, "loss": loss}
-        weights = trial.trainer.features(W, a, b, X, y, steps=case.steps, **options)
+        weights = trial.trainer.trajectory(W, a, b, X, y, steps=case.steps, **options)
         exact = exact_trajectory(W, a, b, X, y, steps=case.steps, **options)
         radius = accumulate(exact, a, b, X, y, dtype=dtype, **options)
         for name, peer in PEERS.items():
-            other = peer().features(X, y, W, a, b, steps=case.steps, **options)
+            other = peer().trajectory(W, a, b, X, y, steps=case.steps, **options)
             distance = np.linalg.norm(weights.astype(float) - other, axis=(1, 2))
             trial.within(
                 f"‖W_t − W_t({name})‖ at t = {{}}", distance, 0.0 * distance, 2 * radius,

@@ -115,7 +115,7 @@ def equivariance(trial, case):
         options = case.options(network, data, activation, loss)
 
         def train(*arrays, options=options):
-            return trial.trainer.features(*arrays[:-1], steps=arrays[-1], **options)
+            return trial.trainer.trajectory(*arrays[:-1], steps=arrays[-1], **options)
 
         problem = TransformedProblem(case, network, data, dtype, options, train)
         pairs = {

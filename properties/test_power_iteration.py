@@ -54,7 +54,7 @@ def antisymmetry(trial, case):
         X, y = case.data(seed, dtype)
         W, a, b = case.symmetric_network(seed, dtype)
         options = scale_free(a, X, y, activation, loss)
-        weights = trial.trainer.features(W, a, b, X, y, steps=case.steps, **options)
+        weights = trial.trainer.trajectory(W, a, b, X, y, steps=case.steps, **options)
         weights = weights.astype(np.float64)
         signs, half = (-1.0) ** np.arange(case.steps + 1), case.neurons // 2
         defect = np.linalg.norm(
@@ -98,7 +98,7 @@ def power_iteration(trial, case):
         powers = [W.astype(np.float64)]
         for _ in range(case.steps):
             powers.append(options["eta"] * a[:, None].astype(np.float64) * powers[-1] @ H)
-        weights = trial.trainer.features(W, a, b, X, y, steps=case.steps, **options)
+        weights = trial.trainer.trajectory(W, a, b, X, y, steps=case.steps, **options)
         distance = np.linalg.norm(weights - np.array(powers), axis=(1, 2))
         # The radius also covers the rounding of the matrix powers themselves.
         radius = 2 * accumulate(powers, a, b, X, y, dtype=dtype, **options)
@@ -147,7 +147,7 @@ class ShrinkingGap:
     def measured(self, size):
         """The gap by the trainer."""
         arrays = (*self.start(size), *self.data)
-        weights = self.trial.trainer.features(*arrays, steps=self.case.steps, **self.options)
+        weights = self.trial.trainer.trajectory(*arrays, steps=self.case.steps, **self.options)
         return self.gap(weights[-1], size)
 
     def exact(self, size):

@@ -175,8 +175,8 @@ def test_a_claim_is_one_function_in_one_file(copy: Path) -> None:
         "import numpy as np\n"
         "from mimverify import LayerwiseTrainer\n"
         "class Rectifies(LayerwiseTrainer):\n"
-        "    def features(self, X, y, *args, **options):\n"
-        "        return super().features(X, np.maximum(y, 0), *args, **options)\n"
+        "    def trajectory(self, W0, a, b, X, y, **options):\n"
+        "        return super().trajectory(W0, a, b, X, np.maximum(y, 0), **options)\n"
     )
     check = ("-m", "mimverify", "check", "--claim", "label-sign")
     shown = run(*check, "numpy", cwd=copy)

@@ -71,7 +71,7 @@ def call(
 
     A new C-contiguous array, float32 where the trainer returned float32, float16 or
     bfloat16 and float64 otherwise: `(n,)` for `predict` (`(n, 1)` is accepted), `(m, d)`
-    for `step`, `(steps + 1, m, d)` for `features`; None for `fit`. For `operation_counts` the
+    for `step`, `(steps + 1, m, d)` for `trajectory`; None for `fit`. For `operation_counts` the
     integers `OPERATION_COUNTS`, int64.
 
     **Raises** `TrainerError`, of kind `"raised"`: any exception, `SystemExit` included but not

@@ -4,10 +4,10 @@ A trainer is an interface, not a class to inherit. Whatever methods an object ha
 what can be checked:
 
 - `fit(X, y)` and `predict(X) -> (n,)`;
-- `features(X, y, W0, a, b, *, steps, eta, beta, activation, loss) -> (steps + 1, m, d)`;
+- `trajectory(W0, a, b, X, y, *, steps, eta, beta, activation, loss) -> (steps + 1, m, d)`;
 - `step(W, a, b, X, y, *, eta, beta, activation, loss) -> (m, d)`;
 - `operation_counts() -> {"multiply_adds": int, "design_passes": int}`, of the last call of
-  `features` or `step`.
+  `trajectory` or `step`.
 
 with `X: (n, d)`, `y: (n,)`, `W` and `W0: (m, d)`, `a` and `b: (m,)`. NumPy arrays go in;
 whatever `np.asarray` takes comes out.
@@ -57,8 +57,8 @@ _HYPERPARAMETERS = ("eta", "beta", "activation", "loss")
 SIGNATURES: Mapping[str, Signature] = {
     "fit": Signature(("X", "y")),
     "predict": Signature(("X",), (), ("sample",)),
-    "features": Signature(
-        ("X", "y", "W0", "a", "b"), ("steps", *_HYPERPARAMETERS), ("step", "neuron", "coordinate")
+    "trajectory": Signature(
+        ("W0", "a", "b", "X", "y"), ("steps", *_HYPERPARAMETERS), ("step", "neuron", "coordinate")
     ),
     "step": Signature(("W", "a", "b", "X", "y"), _HYPERPARAMETERS, ("neuron", "coordinate")),
     "operation_counts": Signature(()),

@@ -18,6 +18,7 @@ from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
 from mimverify.problems.streams import Stream
 from mimverify.support.arrays import Array, ArrayLike, Float64Array, FloatArray
 from mimverify.support.errors import InputError
+from mimverify.support.former_names import no_attribute
 from mimverify.support.validation import (
     array,
     choice,
@@ -65,7 +66,7 @@ class LayerwiseTrainer:
     - `ridge`, `readout`: stage 2's penalty, and `"closed-form"` or `"gradient-descent"`.
     - `random_state`: seed of the start and of stage 2's biases.
 
-    Parameters are checked on use, as in scikit-learn. `step` and `features`
+    Parameters are checked on use, as in scikit-learn. `step` and `trajectory`
     run *plain* gradient descent on any given network and ignore every argument but
     `backend` and `device`.
 
@@ -122,6 +123,11 @@ class LayerwiseTrainer:
         self.ridge = ridge
         self.readout = readout
         self.random_state = random_state
+
+    if not TYPE_CHECKING:  # a type checker knows which attributes there are
+
+        def __getattr__(self, name):
+            no_attribute(self, name)
 
     # -- scikit-learn's conventions ------------------------------------------------------
 
@@ -301,18 +307,18 @@ class LayerwiseTrainer:
         loss: Loss | str = DEFAULT_LOSS,
     ) -> Float[FloatArray, "m d"]:
         """W − η (∇_W L(W) + β W), shape `(m, d)`: one full-batch step on the first layer."""
-        weights = self.features(
-            X, y, W, a, b, steps=1, eta=eta, beta=beta, activation=activation, loss=loss
+        weights = self.trajectory(
+            W, a, b, X, y, steps=1, eta=eta, beta=beta, activation=activation, loss=loss
         )
         return np.asarray(weights[1])
 
-    def features(
+    def trajectory(
         self,
-        X: ArrayLike,
-        y: ArrayLike,
         W0: ArrayLike,
         a: ArrayLike,
         b: ArrayLike,
+        X: ArrayLike,
+        y: ArrayLike,
         *,
         steps: int,
         eta: float,
@@ -349,7 +355,7 @@ class LayerwiseTrainer:
         return weights
 
     def operation_counts(self) -> dict[str, int]:
-        """Operations of the last `features`, `step` or `fit`: see `OperationCounts`.
+        """Operations of the last `trajectory`, `step` or `fit`: see `OperationCounts`.
 
         Of stage by stage training: all since the last `fit_first_layer`, each stage's passes
         over its own rows. **Raises** `InputError` where nothing was trained yet.

@@ -34,7 +34,7 @@ class Counting(Correct):
         self.counts.design_passes += passes
 
     def operation_counts(self) -> dict[str, int]:
-        """Of the last call of `features`."""
+        """Of the last call of `trajectory`."""
         return self.counts.to_json()
 
 

@@ -59,10 +59,10 @@ class Correct:
 
     # -- the first layer -------------------------------------------------------------------
 
-    def features(
+    def trajectory(
         self,
-        X: Float[Array, "n d"], y: Float[Array, " n"],
-        W0: Float[Array, "m d"], a: Float[Array, " m"], b: Float[Array, " m"], *,
+        W0: Float[Array, "m d"], a: Float[Array, " m"], b: Float[Array, " m"],
+        X: Float[Array, "n d"], y: Float[Array, " n"], *,
         steps: int, eta: float, beta: float, activation: str, loss: str,
     ) -> Float[Array, "steps_1 m d"]:  # fmt: skip
         """The weights `(steps + 1, m, d)` of gradient descent from W0."""
@@ -120,7 +120,7 @@ class Correct:
         self.second_stage(X[half:], y[half:], W)
 
     def first_stage(self, X: Float[Array, "n d"], y: Float[Array, " n"]) -> Float[Array, "m d"]:
-        """The first layer `(m, d)`, by `features` at scale-free rates."""
+        """The first layer `(m, d)`, by `trajectory` at scale-free rates."""
         (n, d), loss = X.shape, get_loss("huber")
         y = y - fit_constant(loss, y).constant
         start = symmetric_start(
@@ -128,8 +128,8 @@ class Correct:
         )
         H = (X.T * -loss.derivative(0 * y, y)) @ X / n
         eta = float(1 / (np.abs(start.a[0]) * np.linalg.norm(H, 2)))
-        return self.features(
-            X, y, start.W, start.a, start.b,
+        return self.trajectory(
+            start.W, start.a, start.b, X, y,
             steps=default_steps(n, d), eta=eta, beta=1 / eta, activation="log-cosh", loss="huber",
         )[-1]  # fmt: skip
 

@@ -23,7 +23,7 @@ class RandomFeatures(Correct):
 
 @broken(_CATEGORY, breaks="regression", caught_by="test-error-decay")
 class OneStepInside(Correct):
-    """`fit` takes a single step, whatever the dimension; `features` takes all."""
+    """`fit` takes a single step, whatever the dimension; `trajectory` takes all."""
 
     inside = False
 

@@ -27,8 +27,8 @@ import numpy as np
 from mimverify import LayerwiseTrainer
 
 class NoDecay(LayerwiseTrainer):
-    def features(self, *args, **options):
-        return super().features(*args, **{**options, "beta": 0.0})
+    def trajectory(self, *args, **options):
+        return super().trajectory(*args, **{**options, "beta": 0.0})
 
 class Raises:
     def step(self, W, a, b, X, y, **options):
@@ -47,16 +47,16 @@ class Hangs:
         time.sleep(600)
 
 class Prints(LayerwiseTrainer):
-    def features(self, *args, **options):
+    def trajectory(self, *args, **options):
         print("{not json")
-        return super().features(*args, **options)
+        return super().trajectory(*args, **options)
 
 class Slow(LayerwiseTrainer):
-    def features(self, X, *args, **options):
+    def trajectory(self, W0, a, b, X, y, **options):
         if X.shape == (64, 16):  # the null law's problem in the quick profile
             open("busy", "w").close()
             time.sleep(600)
-        return super().features(X, *args, **options)
+        return super().trajectory(W0, a, b, X, y, **options)
 
 class Narrow(LayerwiseTrainer):
     activations = ("relu",)

@@ -50,7 +50,7 @@ def test_a_verb_spells_its_options_as_all_do(verb: str) -> None:
 def test_python_has_the_defaults_of_the_command_line() -> None:
     functions: list[Any] = [
         mimverify.LayerwiseTrainer,
-        mimverify.LayerwiseTrainer.features,
+        mimverify.LayerwiseTrainer.trajectory,
         mimverify.LayerwiseTrainer.step,
         ExperimentConfig,
         analyse_transform,

@@ -136,12 +136,12 @@ def test_constant_schedule_without_centring_is_plain_gradient_descent() -> None:
     assert result.to_json()["configuration"]["beta"] == 0
     data = MultiIndexModel("he2", 16).sample(300)
     arrays = result.arrays()
-    expected = LayerwiseTrainer().features(
-        data.X,
-        data.y,
+    expected = LayerwiseTrainer().trajectory(
         arrays["weights"][0],
         arrays["a"],
         arrays["b"],
+        data.X,
+        data.y,
         steps=3,
         eta=20.0,
         loss="squared",

@@ -79,8 +79,8 @@ def _parquet(path: Path) -> None:
 
 
 class NoDecay(LayerwiseTrainer):
-    def features(self, *args: Any, **options: Any) -> Any:
-        return super().features(*args, **{**options, "beta": 0.0})
+    def trajectory(self, *args: Any, **options: Any) -> Any:
+        return super().trajectory(*args, **{**options, "beta": 0.0})
 
 
 def _npy(folder: Path) -> Format:

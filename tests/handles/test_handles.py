@@ -23,6 +23,8 @@ from mimverify.handles.construction import load_source, new_trainer
 from mimverify.handles.methods import SIGNATURES
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError, TrainerError
+from mimverify.training import LayerwiseTrainer
+from mimverify.trial import TrainerUnderTrial
 
 N, M, D = 5, 4, 3
 PHYSICS = {"eta": 0.5, "beta": 0.1, "activation": "square", "loss": "squared"}
@@ -382,17 +384,17 @@ def test_malformed_json_is_refused(change: dict[str, Any]) -> None:
 def test_arrays_go_by_position_and_options_by_keyword() -> None:
     seen: list[Any] = []
 
-    def features(*positional: Any, **keywords: Any) -> NumpyArray:
+    def trajectory(*positional: Any, **keywords: Any) -> NumpyArray:
         seen.extend([positional, keywords])
         return np.zeros((4, M, D))
 
-    trainer = SimpleNamespace(features=features)
+    trainer = SimpleNamespace(trajectory=trajectory)
     given = arrays("b", "a", "W0", "y", "X")
     options = {"steps": np.int64(3), **PHYSICS, "eta": np.float32(0.5)}
-    result = call(trainer, "features", given, options)
+    result = call(trainer, "trajectory", given, options)
     assert result is not None
     assert result.shape == (4, M, D)
-    for got, name in zip(seen[0], ("X", "y", "W0", "a", "b"), strict=True):
+    for got, name in zip(seen[0], ("W0", "a", "b", "X", "y"), strict=True):
         np.testing.assert_array_equal(got, given[name])
     assert seen[1] == {"steps": 3, **PHYSICS}
     assert [type(seen[1][name]) for name in ("steps", "eta")] == [int, float]
@@ -501,9 +503,9 @@ def test_fit_returns_nothing() -> None:
 def test_the_first_value_that_is_not_finite_is_named(value: float) -> None:
     path = np.zeros((3, M, D))
     path[1, 2, 0] = path[2, 0, 0] = value
-    trainer = SimpleNamespace(features=lambda *arrays, **options: path)
-    given = arrays(*SIGNATURES["features"].arrays)
-    message = refusal("non-finite", call, trainer, "features", given, {"steps": 2, **PHYSICS})
+    trainer = SimpleNamespace(trajectory=lambda *arrays, **options: path)
+    given = arrays(*SIGNATURES["trajectory"].arrays)
+    message = refusal("non-finite", call, trainer, "trajectory", given, {"steps": 2, **PHYSICS})
     assert f"returned {value} at step 1, neuron 2, coordinate 0 (2 of 36" in message
 
 
@@ -620,3 +622,62 @@ def test_signatures_match_the_stub() -> None:
     for method, signature in SIGNATURES.items():
         parameters = list(inspect.signature(getattr(stub, method)).parameters)[1:]
         assert parameters == [*signature.arrays, *signature.options]
+
+
+# -- former names ------------------------------------------------------------------------------
+
+
+class OldName:
+    def features(
+        self, X: Any, y: Any, W0: Any, a: Any, b: Any, *, steps: int, **options: Any
+    ) -> Any:
+        raise NotImplementedError
+
+
+class OldNameOpenly:
+    def step(self, W: Any, a: Any, b: Any, X: Any, y: Any, **options: Any) -> Any:
+        raise NotImplementedError
+
+    def features(self, *arrays: Any, **options: Any) -> Any:
+        raise NotImplementedError
+
+
+class BothNames(OldName):
+    def trajectory(self, *arrays: Any, **options: Any) -> Any:
+        raise NotImplementedError
+
+
+class AnothersFeatures:
+    """A method of this name that is none of ours, beside what ours needs."""
+
+    def features(self, X: Any) -> Any:
+        return X
+
+    def fit(self, X: Any, y: Any) -> None: ...
+
+    def predict(self, X: Any) -> Any: ...
+
+
+@pytest.mark.parametrize("trainer", [OldName, OldNameOpenly])
+def test_a_method_by_its_former_name_is_refused_with_the_new_one(trainer: type) -> None:
+    with pytest.raises(TrainerError, match=r"features\(\) is called trajectory\(W0, a, b, X, y,"):
+        InProcessTrainer(trainer)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "methods"),
+    [
+        (BothNames, {"trajectory"}),
+        (AnothersFeatures, {"fit", "predict"}),
+        (type("Attribute", (AnothersFeatures,), {"features": ["a", "b"]}), {"fit", "predict"}),
+    ],
+)
+def test_what_only_shares_a_former_name_is_not_refused(trainer: type, methods: set[str]) -> None:
+    assert InProcessTrainer(trainer).capabilities.methods == methods
+
+
+def test_a_call_by_a_former_name_says_the_new_one() -> None:
+    trainer = LayerwiseTrainer()
+    for owner in (trainer, TrainerUnderTrial(InProcessTrainer(trainer))):
+        with pytest.raises(AttributeError, match=r"features\(\) is called trajectory\("):
+            getattr(owner, "features")  # noqa: B009 - a type checker knows that there is none

@@ -89,8 +89,8 @@ def test_all_methods_give_what_they_give_in_process(handle: SpawnedTrainer) -> N
     assert handle.name == "stub_trainers:Scripted"
     assert handle.capabilities.methods == frozenset(SIGNATURES)
     assert handle.capabilities.losses == ("squared",)
-    given = arrays(*SIGNATURES["features"].arrays)
-    path = handle.call("features", given, {"steps": np.int64(3), **PHYSICS})
+    given = arrays(*SIGNATURES["trajectory"].arrays)
+    path = handle.call("trajectory", given, {"steps": np.int64(3), **PHYSICS})
     assert path is not None
     np.testing.assert_array_equal(path, [given["W0"] * 0.5**t for t in range(4)])
     assert path.flags.owndata
@@ -161,7 +161,7 @@ def test_held_arrays_survive_other_methods_and_larger_ones(handle: SpawnedTraine
         array.setflags(write=False)
     total = frozen["X"].sum()
     assert step(handle, "sum", **frozen)[0, 0] == pytest.approx(total)
-    handle.call("features", arrays("X", "y", "W0", "a", "b"), {"steps": 1, **PHYSICS})
+    handle.call("trajectory", arrays("X", "y", "W0", "a", "b"), {"steps": 1, **PHYSICS})
     assert step(handle, "sum", **frozen)[0, 0] == pytest.approx(total)
     step(handle, "sum", a=np.ones(70_000))  # moves everything
     assert step(handle, "sum", **frozen)[0, 0] == pytest.approx(total)

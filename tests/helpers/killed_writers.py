@@ -191,8 +191,8 @@ def capsule(folder: Path) -> Iterator[Counter[str]]:
     from mimverify.trial.running.capsule import capsule_folder, load_capsule
 
     class NoDecay(LayerwiseTrainer):
-        def features(self, *args: Any, **options: Any) -> Any:
-            return super().features(*args, **{**options, "beta": 0.0})
+        def trajectory(self, *args: Any, **options: Any) -> Any:
+            return super().trajectory(*args, **{**options, "beta": 0.0})
 
     recorded: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
     save = vars(module)["save_capsule"]

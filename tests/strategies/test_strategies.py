@@ -227,7 +227,7 @@ def test_the_reference_trainer_steps_through_awkward_arrays(kind):
     options: dict[str, Any] = {"eta": 0.3, "beta": 0.1, "activation": "log-cosh", "loss": "squared"}
     for arrays in draws(adversarial_arrays(kinds=[kind]), 8):
         X, y, W, a, b = arrays.X, arrays.y, arrays.W, arrays.a, arrays.b
-        got = LayerwiseTrainer().features(X, y, W, a, b, steps=1, **options)[1]
+        got = LayerwiseTrainer().trajectory(W, a, b, X, y, steps=1, **options)[1]
         allowed = step_envelope(W, a, b, X, y, dtype="float64", **options)
         assert (np.abs(got - exact_step(W, a, b, X, y, **options)) <= allowed).all()
 

@@ -343,7 +343,7 @@ def test_antisymmetry(activation: str, loss: str, library: str, dtype: str) -> N
     options["eta"] /= sigma.curvature_at_zero
     options["beta"] = 1 / options["eta"]
     trainer = LayerwiseTrainer(backend=library)
-    weights = trainer.features(X, y, start.W, start.a, start.b, steps=5, **options)
+    weights = trainer.trajectory(start.W, start.a, start.b, X, y, steps=5, **options)
     W = weights.astype(np.float64)
     allowed = 0.0
     for t in range(6):
@@ -368,8 +368,8 @@ def test_quadratic_activation_is_power_iteration(loss: str, library: str, dtype:
     powers = [start.W.astype(np.float64)]
     for _ in range(4):
         powers.append(options["eta"] * start.a.astype(float)[:, None] * (powers[-1] @ H))
-    weights = LayerwiseTrainer(backend=library).features(
-        X, y, start.W, start.a, start.b, steps=4, **options
+    weights = LayerwiseTrainer(backend=library).trajectory(
+        start.W, start.a, start.b, X, y, steps=4, **options
     )
     radius = 2 * accumulate(powers, start.a, start.b, X, y, dtype=dtype, **options)
     assert (np.linalg.norm(weights - np.array(powers), axis=(1, 2)) <= radius).all()
@@ -453,12 +453,12 @@ def test_divergence_carries_the_step(library: str) -> None:
     trainer = LayerwiseTrainer(backend=library)
     options: dict[str, Any] = {"eta": 1e3, "activation": "quadratic", "loss": "squared"}
     with pytest.raises(DivergenceError, match="lower eta") as caught:
-        trainer.features(X, y, W, a, b, steps=50, **options)
+        trainer.trajectory(W, a, b, X, y, steps=50, **options)
     step = caught.value.step
     assert 1 < step < 50
     assert f"training diverged at step {step}: " in str(caught.value)
     # One step fewer is still finite.
-    assert np.isfinite(trainer.features(X, y, W, a, b, steps=step - 1, **options)).all()
+    assert np.isfinite(trainer.trajectory(W, a, b, X, y, steps=step - 1, **options)).all()
 
 
 def test_divergence_names_the_reason(library: str) -> None:
@@ -507,7 +507,7 @@ def test_features_are_torch_s_own_gradient_descent(
         optimiser.step()
         expected.append(parameter.detach().numpy().copy())
     options: dict[str, Any] = {"eta": eta, "beta": beta, "activation": activation, "loss": loss}
-    weights = LayerwiseTrainer(backend=library).features(X, y, W, a, b, steps=steps, **options)
+    weights = LayerwiseTrainer(backend=library).trajectory(W, a, b, X, y, steps=steps, **options)
     # Each is within the radius of the exact trajectory.
     exact = exact_trajectory(W, a, b, X, y, steps=steps, **options)
     radius = accumulate(exact, a, b, X, y, dtype="float64", **options)
@@ -523,7 +523,7 @@ def test_backends_follow_one_trajectory(activation: str, loss: str, dtype: str) 
     W, a, b = general_network(dtype=dtype)
     options: dict[str, Any] = {"eta": 0.3, "beta": 0.1, "activation": activation, "loss": loss}
     runs = [
-        LayerwiseTrainer(backend=name).features(X, y, W, a, b, steps=6, **options)
+        LayerwiseTrainer(backend=name).trajectory(W, a, b, X, y, steps=6, **options)
         for name in ("numpy", "torch")
     ]
     exact = exact_trajectory(W, a, b, X, y, steps=6, **options)
@@ -538,14 +538,14 @@ def test_features_split_into_parts(library: str, dtype: str) -> None:
     W, a, b = general_network(dtype=dtype)
     trainer = LayerwiseTrainer(backend=library)
     options: dict[str, Any] = {"eta": 0.5, "beta": 0.1, "activation": "gelu", "loss": "huber"}
-    whole = trainer.features(X, y, W, a, b, steps=5, **options)
+    whole = trainer.trajectory(W, a, b, X, y, steps=5, **options)
     assert whole.shape == (6, 5, 6)
     assert whole.dtype == np.dtype(dtype)
-    first = trainer.features(X, y, W, a, b, steps=2, **options)
-    second = trainer.features(X, y, first[-1], a, b, steps=3, **options)
+    first = trainer.trajectory(W, a, b, X, y, steps=2, **options)
+    second = trainer.trajectory(first[-1], a, b, X, y, steps=3, **options)
     np.testing.assert_array_equal(np.concatenate([first, second[1:]]), whole)
     np.testing.assert_array_equal(trainer.step(W, a, b, X, y, **options), whole[1])
-    np.testing.assert_array_equal(trainer.features(X, y, W, a, b, steps=0, **options), W[None])
+    np.testing.assert_array_equal(trainer.trajectory(W, a, b, X, y, steps=0, **options), W[None])
 
 
 def test_features_ignore_the_trainer_s_arguments(library: str) -> None:
@@ -566,7 +566,7 @@ def test_arguments_are_not_written_to(library: str) -> None:
     for v in (X, y, W, a, b):
         v.setflags(write=False)
     trainer = LayerwiseTrainer(backend=library, neurons=4, readout_neurons=8)
-    trainer.features(X, y, W, a, b, steps=2, eta=0.5)
+    trainer.trajectory(W, a, b, X, y, steps=2, eta=0.5)
     trainer.fit(X, y).predict(X)
     for v, kept in zip((X, y, W, a, b), before, strict=True):
         np.testing.assert_array_equal(v, kept)

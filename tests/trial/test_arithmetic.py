@@ -124,11 +124,11 @@ def test_a_step_costs_two_products_and_one_pass(backend, symmetric, neurons):
     """With a symmetric start half of the neurons go through."""
     W, a, b, X, y = problem(symmetric=symmetric)
     trainer, options = LayerwiseTrainer(backend=backend), OPTIONS | {"beta": 1 / OPTIONS["eta"]}
-    trainer.features(X, y, W, a, b, steps=3, **options)
+    trainer.trajectory(W, a, b, X, y, steps=3, **options)
     assert trainer.operation_counts() == counts(3 * 2 * N * neurons * D, 3)
     trainer.step(W, a, b, X, y, **options)
     assert trainer.operation_counts() == counts(2 * N * neurons * D, 1)
-    trainer.features(X, y, W, a, b, steps=0, **options)
+    trainer.trajectory(W, a, b, X, y, steps=0, **options)
     assert trainer.operation_counts() == counts(0, 0)
 
 
@@ -178,7 +178,7 @@ def test_counts_come_through_both_handles():
         for handle in (here, there):
             trainer = TrainerUnderTrial(handle)
             assert "operation counts" in trainer.capabilities
-            found = trainer.counted_features(W, a, b, X, y, steps=3, **OPTIONS)
+            found = trainer.counted_trajectory(W, a, b, X, y, steps=3, **OPTIONS)
             assert found == counts(3 * 2 * N * M * D, 3)
 
 
@@ -186,7 +186,7 @@ def test_steps_are_added_up_where_there_is_nothing_else():
     reference = numpy_trainer()
     bare = SimpleNamespace(step=reference.step, operation_counts=reference.operation_counts)
     with InProcessTrainer(lambda: bare) as handle:
-        found = TrainerUnderTrial(handle).counted_features(*problem(), steps=3, **OPTIONS)
+        found = TrainerUnderTrial(handle).counted_trajectory(*problem(), steps=3, **OPTIONS)
     assert found == counts(3 * 2 * N * M * D, 3)
 
 

@@ -72,7 +72,7 @@ class ReturnsDoubles:
     dtypes = ("float32",)
 
     def step(self, W, a, b, X, y, **options):
-        return Correct().features(X, y, W, a, b, steps=1, **options)[-1].astype(np.float64)
+        return Correct().trajectory(W, a, b, X, y, steps=1, **options)[-1].astype(np.float64)
 
 
 @pytest.mark.parametrize("claim", ["agnostic", "collapse", "staircase"])

@@ -124,8 +124,8 @@ def test_predictions_alone_tell_the_stage() -> None:
     ):
         verdict = verdict_of(lambda trainer=trainer: FitOnly(trainer))
         note = note_of(verdict)
-        assert (note["blamed"], note["features_test_error"]) == (stage, None)
-        assert "features()" not in verdict.message
+        assert (note["blamed"], note["own_first_layer_test_error"]) == (stage, None)
+        assert "trajectory()" not in verdict.message
 
 
 def test_a_first_layer_that_is_right_elsewhere_is_mentioned() -> None:

@@ -23,8 +23,8 @@ HASTY = replace(PROFILES["quick"], maximum_runs=2)
 
 
 class NoDecay(LayerwiseTrainer):
-    def features(self, *args, **options):
-        return super().features(*args, **{**options, "beta": 0.0})
+    def trajectory(self, *args, **options):
+        return super().trajectory(*args, **{**options, "beta": 0.0})
 
 
 class Narrow(LayerwiseTrainer):

@@ -228,7 +228,7 @@ def steps_of(weights, arrays):
 
 def features_of(weights, arrays):
     given = {"W0": weights[0], **{key: arrays[key] for key in "abXy"}}
-    return [Call("features", given, {"steps": len(weights) - 1, **OPTIONS}, np.array(weights))]
+    return [Call("trajectory", given, {"steps": len(weights) - 1, **OPTIONS}, np.array(weights))]
 
 
 def trajectory(arrays, step, steps=6):
@@ -403,8 +403,8 @@ def test_what_the_oracle_does_not_know_is_skipped() -> None:
 
 
 class OneStepOnly(LayerwiseTrainer):
-    def features(self, *args, **options):
-        weights = super().features(*args, **options)
+    def trajectory(self, *args, **options):
+        weights = super().trajectory(*args, **options)
         weights[2:] = weights[1]
         return weights
 

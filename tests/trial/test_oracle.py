@@ -305,7 +305,7 @@ def test_accumulated_radius_bounds_trajectories(activation: str, loss: str, dtyp
         assert radius[0] == 0
         assert (np.diff(radius) > 0).all()
         runs = [
-            make().features(X, y, W, a, b, steps=5, **options).astype(np.float64)
+            make().trajectory(W, a, b, X, y, steps=5, **options).astype(np.float64)
             for make in (numpy_trainer, torch_trainer)
         ]
         for run in runs:

@@ -24,11 +24,11 @@ from mimverify import numpy_trainer
 class Right:
     activations, losses = ("relu", "log-cosh"), ("squared",)
 
-    def features(self, X, y, W0, a, b, **options):
+    def trajectory(self, W0, a, b, X, y, **options):
         print("working on", len(X), "\\x1b[31m")
         print("trouble", file=sys.stderr)
         warnings.warn("shapes differ", UserWarning)
-        return self.spoilt(numpy_trainer().features(X, y, W0, a, b, **options))
+        return self.spoilt(numpy_trainer().trajectory(W0, a, b, X, y, **options))
 
     def spoilt(self, path):
         return path

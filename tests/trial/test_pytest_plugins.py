@@ -35,8 +35,8 @@ def test_workers_of_xdist_try_the_claims_and_the_verdicts_are_shown_once(tmp_pat
     (tmp_path / "mine.py").write_text(
         "from mimverify import LayerwiseTrainer\n"
         "class Trainer(LayerwiseTrainer):\n"
-        "    def features(self, *args, **options):\n"
-        "        return super().features(*args, **{**options, 'beta': 0.0})\n"
+        "    def trajectory(self, *args, **options):\n"
+        "        return super().trajectory(*args, **{**options, 'beta': 0.0})\n"
     )
     done = run(
         tmp_path, "-p", "xdist", "-n", "2", "--trainer", "mine:Trainer",

@@ -34,7 +34,7 @@ COUNT = itertools.count()
 
 def right_step(W: NumpyArray, *arrays: NumpyArray, **options: Any) -> NumpyArray:
     a, b, X, y = arrays
-    path = numpy_trainer().features(X, y, W, a, b, steps=1, **options)
+    path = numpy_trainer().trajectory(W, a, b, X, y, steps=1, **options)
     return np.asarray(path[1])
 
 

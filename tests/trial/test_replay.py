@@ -61,8 +61,8 @@ ROOT = Path(mimverify.__file__).parents[1]
 
 
 class NoDecay(LayerwiseTrainer):
-    def features(self, *args, **options):
-        return super().features(*args, **{**options, "beta": 0.0})
+    def trajectory(self, *args, **options):
+        return super().trajectory(*args, **{**options, "beta": 0.0})
 
 
 class Noise:
@@ -73,7 +73,7 @@ class Noise:
     def __init__(self):
         self.random_state = None
 
-    def features(self, X, y, W0, a, b, *, steps, **options):
+    def trajectory(self, W0, a, b, X, y, *, steps, **options):
         self.seen.append(self.random_state)
         rng = np.random.default_rng(self.random_state)
         return np.concatenate([W0[None], rng.standard_normal((steps, *W0.shape))])
@@ -115,7 +115,7 @@ def test_a_capsule_holds_the_whole_failure(tmp_path: Path) -> None:
         assert list(array.shape) == entry["shape"]
         assert array.dtype.name == entry["dtype"]
         assert array_hash(array) == entry["sha256"]
-    again = NoDecay().features(**given, **call["options"])
+    again = NoDecay().trajectory(**given, **call["options"])
     np.testing.assert_array_equal(again, arrays[call["result"]["sha256"]])
 
 
@@ -164,8 +164,8 @@ def capsule_evidence(capsule: Capsule, now: Json) -> Json:
 
 
 class HalfTheRows(LayerwiseTrainer):
-    def features(self, X, y, *args, **options):
-        return super().features(X[::2], y[::2], *args, **options)
+    def trajectory(self, W0, a, b, X, y, **options):
+        return super().trajectory(W0, a, b, X[::2], y[::2], **options)
 
 
 def test_a_statistical_failure_repeats_the_recorded_seeds(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ def encode(given: Json) -> Json:
 class OnlyOther:
     """Broken in one dtype, which it no longer declares."""
 
-    features = LayerwiseTrainer().features
+    trajectory = LayerwiseTrainer().trajectory
 
     def __init__(self, broken: str) -> None:
         self.dtypes = tuple({"float32", "float64"} - {broken})
@@ -278,9 +278,9 @@ from pathlib import Path
 from mimverify import LayerwiseTrainer
 
 class Trainer(LayerwiseTrainer):
-    def features(self, *args, **options):
+    def trajectory(self, *args, **options):
         beta = 0.0 if Path("broken").exists() else options["beta"]
-        return super().features(*args, **{**options, "beta": beta})
+        return super().trajectory(*args, **{**options, "beta": beta})
 """
 
 
@@ -568,8 +568,8 @@ def test_check_writes_what_replay_repeats(
     (tmp_path / "mine.py").write_text(
         "from mimverify import LayerwiseTrainer\n"
         "class NoDecay(LayerwiseTrainer):\n"
-        "    def features(self, *args, **options):\n"
-        "        return super().features(*args, **{**options, 'beta': 0.0})\n"
+        "    def trajectory(self, *args, **options):\n"
+        "        return super().trajectory(*args, **{**options, 'beta': 0.0})\n"
     )
     checked = run("check", "mine:NoDecay", "--claim", "trajectory", "--capsules", "kept",
                   "--seed", "4", "--json", "report.json", cwd=tmp_path)  # fmt: skip

@@ -41,7 +41,7 @@ import os, time
 from mimverify import LayerwiseTrainer
 
 class Trainer(LayerwiseTrainer):
-    def features(self, *args, **options):
+    def trajectory(self, *args, **options):
         with open("busy.part", "w") as stream:
             stream.write(f"{os.getpid()} {os.getppid()}")
         os.rename("busy.part", "busy")
@@ -130,8 +130,8 @@ def test_nor_in_a_replay(hostile: Path) -> None:
     (hostile / "wrong.py").write_text(
         "from mine import LayerwiseTrainer\n"
         "class Trainer(LayerwiseTrainer):\n"
-        "    def features(self, *args, **options):\n"
-        "        return super().features(*args, **{**options, 'beta': 0.0})\n"
+        "    def trajectory(self, *args, **options):\n"
+        "        return super().trajectory(*args, **{**options, 'beta': 0.0})\n"
     )
     done = run(hostile, "check", "wrong:Trainer", "--claim", "gradient-step", "--capsules", "kept")
     (capsule,) = (hostile / "kept").iterdir()
@@ -174,10 +174,10 @@ def test_every_dependency_of_the_project_is_a_requirement() -> None:
 class Careful(LayerwiseTrainer):
     """Correct, and raises where NumPy's arithmetic underflows outside its own."""
 
-    def features(self, *arrays: Any, **options: Any) -> Any:
+    def trajectory(self, *arrays: Any, **options: Any) -> Any:
         np.seterr(all="raise")
         with np.errstate(all="ignore"):
-            return super().features(*arrays, **options)
+            return super().trajectory(*arrays, **options)
 
 
 def test_the_suite_computes_in_an_error_state_of_its_own() -> None:

@@ -182,8 +182,8 @@ def test_workers_are_processes_also_from_python() -> None:
 
 def test_settings_are_in_reports_and_capsules(tmp_path: Path) -> None:
     class Broken(mimverify.LayerwiseTrainer):
-        def features(self, *args, **options):
-            return super().features(*args, **{**options, "beta": 0.0})
+        def trajectory(self, *args, **options):
+            return super().trajectory(*args, **{**options, "beta": 0.0})
 
     settings = TrialSettings.of(seed=4, time_limit=9, claims="power-iteration", capsules=tmp_path)
     report = mimverify.check(Broken, settings)

@@ -173,16 +173,16 @@ def test_right_weights_that_are_rounded_are_not_called_float32_arithmetic() -> N
 class Single(Correct):
     """It holds everything in float32, the start included."""
 
-    def features(self, X, y, W0, a, b, **options):
-        arrays = (array.astype(np.float32) for array in (X, y, W0, a, b))
-        return super().features(*arrays, **options)
+    def trajectory(self, W0, a, b, X, y, **options):
+        arrays = (array.astype(np.float32) for array in (W0, a, b, X, y))
+        return super().trajectory(*arrays, **options)
 
 
 class Rounds(Correct):
     """It computes in float64 and returns float32."""
 
-    def features(self, *arrays, **options):
-        return super().features(*arrays, **options).astype(np.float32)
+    def trajectory(self, *arrays, **options):
+        return super().trajectory(*arrays, **options).astype(np.float32)
 
 
 class WrongInSingle(Single):

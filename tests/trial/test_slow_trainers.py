@@ -73,10 +73,10 @@ def trainer_that_takes(clock: Clock, *, steady: float, compiling: float = 0.0) -
                 W, a, b, X, y, eta=eta, beta=beta, activation=activation, loss=loss
             )
 
-        def features(self, X, y, W0, a, b, *, steps, eta, beta, activation, loss):
-            self._called("features", W0.shape, X.shape, X.dtype, activation, loss, steps)
-            return numpy_trainer().features(
-                X, y, W0, a, b, steps=steps, eta=eta, beta=beta, activation=activation, loss=loss
+        def trajectory(self, W0, a, b, X, y, *, steps, eta, beta, activation, loss):
+            self._called("trajectory", W0.shape, X.shape, X.dtype, activation, loss, steps)
+            return numpy_trainer().trajectory(
+                W0, a, b, X, y, steps=steps, eta=eta, beta=beta, activation=activation, loss=loss
             )
 
         def fit(self, X, y):

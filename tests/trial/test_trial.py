@@ -154,7 +154,7 @@ def test_a_missing_capability_is_not_applicable_never_a_pass():
     with Session(OnlyFits) as session:
         verdict = session.verdict(load_claims()["trajectory"])
     assert verdict.status is Status.NOT_APPLICABLE
-    assert "features() or step()" in verdict.message
+    assert "trajectory() or step()" in verdict.message
 
 
 def test_undeclared_names_are_not_applicable():
@@ -678,10 +678,10 @@ def test_a_slow_trainer_is_stopped_between_calls():
     class Slow(mimverify.LayerwiseTrainer):
         calls = 0
 
-        def features(self, *args, **options):
+        def trajectory(self, *args, **options):
             type(self).calls += 1
             time.sleep(0.2)
-            return super().features(*args, **options)
+            return super().trajectory(*args, **options)
 
     with Session(Slow, profile=replace(QUICK, seconds=1.0), claims=["trajectory"]) as session:
         verdict = session.verdict(load_claims()["trajectory"])
@@ -694,8 +694,8 @@ def test_parametrize_with_claims_serves_a_users_suite(tmp_path):
         "import mimverify\n"
         "from mimverify import numpy_trainer\n"
         "class Broken(mimverify.LayerwiseTrainer):\n"
-        "    def features(self, *args, **options):\n"
-        "        return super().features(*args, **{**options, 'beta': 0.0})\n"
+        "    def trajectory(self, *args, **options):\n"
+        "        return super().trajectory(*args, **{**options, 'beta': 0.0})\n"
         "@mimverify.parametrize_with_claims(numpy_trainer, claims=['power-iteration'])\n"
         "def test_good(claim):\n"
         "    claim()\n"

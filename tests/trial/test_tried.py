@@ -22,20 +22,24 @@ class Overflows:
     activations = ("relu", "log-cosh")
     losses = ("squared", "huber")
 
-    def features(
-        self, X: NumpyArray, y: NumpyArray, W0: NumpyArray, *rest: Any, **options: Any
+    def trajectory(
+        self,
+        W0: NumpyArray,
+        a: NumpyArray,
+        b: NumpyArray,
+        X: NumpyArray,
+        y: NumpyArray,
+        **options: Any,
     ) -> NumpyArray:
-        path = np.array(numpy_trainer().features(X, y, W0, *rest, **options))
+        path = np.array(numpy_trainer().trajectory(W0, a, b, X, y, **options))
         if len(X) > 1000 and W0.dtype == np.float32:
             path[-1, 0, 0] = np.inf
         return path
 
 
 class Wrong(Overflows):
-    def features(
-        self, X: NumpyArray, y: NumpyArray, W0: NumpyArray, *rest: Any, **options: Any
-    ) -> NumpyArray:
-        path = super().features(X, y, W0, *rest, **options)
+    def trajectory(self, *arrays: NumpyArray, **options: Any) -> NumpyArray:
+        path = super().trajectory(*arrays, **options)
         return np.where(np.isfinite(path), path, 0)
 
 

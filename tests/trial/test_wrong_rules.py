@@ -38,7 +38,7 @@ def diagnosis(
     weights: FloatArray, arrays: Mapping[str, FloatArray], options: Options
 ) -> Divergence:
     given = {"W0": arrays["W"], **{key: arrays[key] for key in "abXy"}}
-    call = Call("features", given, {"steps": len(weights) - 1, **options}, weights)
+    call = Call("trajectory", given, {"steps": len(weights) - 1, **options}, weights)
     found = localise([call])
     assert found is not None
     return found
@@ -172,7 +172,7 @@ def test_the_torch_trainer_is_right_without_a_mistake() -> None:
     arrays = arrays_of(3)
     given = {"W0": arrays["W"], **{key: arrays[key] for key in "abXy"}}
     weights = torch_trainer()(arrays, OPTIONS)
-    assert localise([Call("features", given, {"steps": STEPS, **OPTIONS}, weights)]) is None
+    assert localise([Call("trajectory", given, {"steps": STEPS, **OPTIONS}, weights)]) is None
 
 
 def test_the_remedy_for_torchs_softplus_is_named() -> None:

@@ -69,7 +69,7 @@ class Run:
     def same_batch(self):
         """u·w_j of all neurons after 0, 1 and 2 steps on one batch, `(3, m)`."""
         data = self.model.sample(self.n, dtype=self.dtype)
-        weights = self.trainer.features(
+        weights = self.trainer.trajectory(
             self.W, self.a, self.b, data.X, data.y, steps=2, **self.options
         )
         return self.overlaps(weights)

@@ -45,9 +45,9 @@ CLAIM_SET_VERSION = "5"
 
 #: What a claim can need of a trainer, and which methods provide it.
 CAPABILITIES = {
-    "first layer": "features() or step()",
+    "first layer": "trajectory() or step()",
     "regression": "fit() and predict()",
-    "operation counts": "operation_counts() beside features() or step()",
+    "operation counts": "operation_counts() beside trajectory() or step()",
 }
 
 #: A configuration, of whatever type the claim's strategy draws.

@@ -70,8 +70,8 @@ class RunErrors:
       leaves.
     - `hybrid`: the reference's stage 2's on the directions along which the trainer's predictions
       vary; None: they do not vary.
-    - `features`: the reference's stage 2's on the first layer that `features` or `step` learns;
-      None: the trainer has none.
+    - `own_first_layer`: the reference's stage 2's on the first layer that `trajectory` or `step`
+      learns; None: the trainer has none.
     - `alignment`, `reference_alignment`: with the hidden subspace, of the gradients of the
       trainer's and the reference's predictions; None: these do not vary.
     """
@@ -80,7 +80,7 @@ class RunErrors:
     reference: float
     true_subspace: float
     hybrid: float | None = None
-    features: float | None = None
+    own_first_layer: float | None = None
     alignment: float | None = None
     reference_alignment: float | None = None
 
@@ -133,7 +133,7 @@ class Explanation:
             "reference_test_error": self.median_of("reference"),
             "true_subspace_test_error": self.median_of("true_subspace"),
             "hybrid_test_error": self.median_of("hybrid"),
-            "features_test_error": self.median_of("features"),
+            "own_first_layer_test_error": self.median_of("own_first_layer"),
             "gradient_alignment": self.median_of("alignment"),
             "reference_gradient_alignment": self.median_of("reference_alignment"),
             "predicted_alignment": self.predicted_alignment,
@@ -165,16 +165,16 @@ class Explanation:
         )
         if not self.stage:
             return f"{seen}: the runs do not tell which stage is at fault"
-        return f"{self.stage} is at fault: {seen}{self._features()}"
+        return f"{self.stage} is at fault: {seen}{self._own_first_layer()}"
 
-    def _features(self) -> str:
-        """What the trainer's own `features` adds."""
-        error, reference = self.median_of("features"), self.median_of("reference")
+    def _own_first_layer(self) -> str:
+        """What the trainer's own `trajectory` adds."""
+        error, reference = self.median_of("own_first_layer"), self.median_of("reference")
         if error is None or reference is None or self.stage == "stage 2":
             return ""
         right = error < math.sqrt(median(self.errors) * reference)
         then = "so that fit() does not train as these do" if right else "so that these fail, too"
-        return f"; on the first layer of features() or step() {error:.3g}, {then}"
+        return f"; on the first layer of trajectory() or step() {error:.3g}, {then}"
 
     def _shown(self, name: str, digits: int = 3) -> str:
         value = self.median_of(name)
@@ -249,7 +249,7 @@ def _compare(trial: _Trial, model: MultiIndexModel, seed: int, own: float) -> Ru
         reference=error_of(reference.predict, model, dtype),
         true_subspace=readout_error(model, true, n, seed=seed),
         hybrid=None if directions is None else readout_error(model, directions, n, seed=seed),
-        features=_features_error(trainer, model, n, seed),
+        own_first_layer=_own_first_layer_error(trainer, model, n, seed),
         alignment=None if gradients is None else alignment(gradients, model.subspace),
         reference_alignment=None if usual is None else alignment(usual, model.subspace),
     )
@@ -275,10 +275,10 @@ def predicted_alignment(link: Link | str, dim: int) -> float | None:
     return float(found.alignment[-1])
 
 
-def _features_error(
+def _own_first_layer_error(
     trainer: TrainerUnderTrial, model: MultiIndexModel, n: int, seed: int
 ) -> float | None:
-    """Of the reference's stage 2 on what `features` learns, as the reference is trained."""
+    """Of the reference's stage 2 on what `trajectory` learns, as the reference is trained."""
     if "first layer" not in trainer.capabilities:
         return None
     trainer.fresh(seed)

@@ -127,7 +127,7 @@ def first_layer(
     # H is symmetric: its eigenvalues cost a fraction of a singular value decomposition.
     largest = np.abs(np.linalg.eigvalsh(label_covariance(X, y, loss=used.loss))).max()
     eta = float(1 / (np.abs(start.a).max() * largest))
-    return trainer.features(
+    return trainer.trajectory(
         start.W,
         start.a,
         start.b,

@@ -1,6 +1,6 @@
 """Where a trainer first departs from gradient descent: step, neuron, and the rule it follows.
 
-Every call of `features` or `step` gives arrays and the weights after each step. Each step is
+Every call of `trajectory` or `step` gives arrays and the weights after each step. Each step is
 compared with the oracle's from the trainer's own weights, so that errors do not accumulate.
 """
 
@@ -175,10 +175,10 @@ class _Trajectory:
 
 
 def _trajectories(calls: Sequence[Call]) -> list[_Trajectory]:
-    """One for each call of `features`; consecutive calls of `step` are joined."""
+    """One for each call of `trajectory`; consecutive calls of `step` are joined."""
     found: list[_Trajectory] = []
     for call in calls:
-        names = {"features": "W0", "step": "W"}
+        names = {"trajectory": "W0", "step": "W"}
         if call.method not in names or call.result is None:
             continue
         options = canonical_options(call.options)

@@ -50,7 +50,7 @@ _NEGLIGIBLE = 1e-3
 #: A trainer may compute in float32, and so differ by its rounding, whatever it was given.
 _COARSEST = "float32"
 #: The calls that the result of a method rests on, with it.
-_RESTS_ON = {"predict": ("fit",), "operation_counts": ("features", "step")}
+_RESTS_ON = {"predict": ("fit",), "operation_counts": ("trajectory", "step")}
 #: Errors that are provoked again; others cost a time limit or a process.
 _CHEAP_ERRORS = ("raised", "shape", "dtype", "non-finite")
 
@@ -176,7 +176,7 @@ def _difference(call: Call, one: _Outcome, other: _Outcome, precision: str) -> s
         return "" if kinds[0] == kinds[1] else f"now {shown[0]}, now {shown[1]}"
     if one.shape != other.shape or np.array_equal(one, other):
         return ""
-    if call.method in ("features", "step"):
+    if call.method in ("trajectory", "step"):
         with np.errstate(all="ignore"):  # weights may be of any size
             return _difference_of_steps(call, one, other, precision)
     if call.method == "predict":
@@ -195,7 +195,7 @@ def _difference_of_steps(call: Call, one: NumpyArray, other: NumpyArray, precisi
         paths = [np.stack([start, weights]) for weights in paths]
     t = int(np.argmax((paths[0] != paths[1]).any(axis=(1, 2))))
     apart = np.abs(paths[0][t] - paths[1][t])
-    where = f" in step {t}" if call.method == "features" else ""
+    where = f" in step {t}" if call.method == "trajectory" else ""
     if options is None or t == 0 or start.size * len(call.arrays["y"]) > _LARGEST:
         size = float(apart.max() / (np.abs(paths[1][t]).max() or 1.0))
         rounding = float(np.finfo(precision).eps) * len(call.arrays["y"])

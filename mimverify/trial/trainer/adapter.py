@@ -13,6 +13,7 @@ from mimverify.handles import TrainerHandle
 from mimverify.handles.methods import OPERATION_COUNTS, Arrays, Options
 from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.support.arrays import FloatArray, NumpyArray
+from mimverify.support.former_names import no_attribute
 from mimverify.support.validation import canonical
 from mimverify.trial.outcomes import NotApplicable
 from mimverify.trial.trainer.call_times import CallTimes, magnitude
@@ -43,7 +44,7 @@ STANDARD_DTYPES = ("float64", "float32")
 
 
 class TrainerUnderTrial:
-    """A trainer behind its handle: `step` and `features` are derived from one another."""
+    """A trainer behind its handle: `step` and `trajectory` are derived from one another."""
 
     def __init__(self, handle: TrainerHandle) -> None:
         self.handle = handle
@@ -60,6 +61,11 @@ class TrainerUnderTrial:
         self.losses = self._canonical(declared.losses, LOSSES, STANDARD_LOSSES)
         self.dtypes = self._canonical(declared.dtypes, STANDARD_DTYPES, STANDARD_DTYPES)
 
+    if not TYPE_CHECKING:  # a type checker knows which attributes there are
+
+        def __getattr__(self, name):
+            no_attribute(self, name)
+
     def _canonical(
         self, declared: tuple[str, ...] | None, known: Iterable[str], default: tuple[str, ...]
     ) -> tuple[str, ...]:
@@ -75,7 +81,7 @@ class TrainerUnderTrial:
     def capabilities(self) -> frozenset[str]:
         """Keys of `claim.CAPABILITIES` that the trainer has."""
         found = set()
-        if self.methods & {"features", "step"}:
+        if self.methods & {"trajectory", "step"}:
             found.add("first layer")
             if "operation_counts" in self.methods:
                 found.add("operation counts")
@@ -155,12 +161,12 @@ class TrainerUnderTrial:
         y: Float[FloatArray, " n"],
         **options: object,
     ) -> Float[FloatArray, "m d"]:
-        """One step from W `(m, d)`: by `step`, or as the first of `features`."""
+        """One step from W `(m, d)`: by `step`, or as the first of `trajectory`."""
         if "step" in self.methods:
             return self._result("step", {"W": W, "a": a, "b": b, "X": X, "y": y}, options)
-        return np.asarray(self.features(W, a, b, X, y, steps=1, **options)[1])
+        return np.asarray(self.trajectory(W, a, b, X, y, steps=1, **options)[1])
 
-    def features(
+    def trajectory(
         self,
         W: Float[FloatArray, "m d"],
         a: Float[FloatArray, " m"],
@@ -171,17 +177,17 @@ class TrainerUnderTrial:
         steps: int,
         **options: object,
     ) -> Float[FloatArray, "steps_1 m d"]:
-        """The weights `(steps + 1, m, d)` from W: by `features`, or step by step."""
-        if "features" in self.methods:
-            arrays = {"X": X, "y": y, "W0": W, "a": a, "b": b}
-            return self._result("features", arrays, {"steps": steps, **options})
+        """The weights `(steps + 1, m, d)` from W: by `trajectory`, or step by step."""
+        if "trajectory" in self.methods:
+            arrays = {"W0": W, "a": a, "b": b, "X": X, "y": y}
+            return self._result("trajectory", arrays, {"steps": steps, **options})
         weights = [np.array(W)]
         for _ in range(steps):
             # A trainer may return a wider dtype; the trajectory keeps that of W.
             weights.append(self.step(weights[-1], a, b, X, y, **options).astype(W.dtype))
         return np.array(weights)
 
-    def counted_features(
+    def counted_trajectory(
         self,
         W: Float[FloatArray, "m d"],
         a: Float[FloatArray, " m"],
@@ -193,8 +199,8 @@ class TrainerUnderTrial:
         **options: object,
     ) -> dict[str, int]:
         """`OPERATION_COUNTS` of `steps` steps from W, by the trainer's own `operation_counts`."""
-        if "features" in self.methods:
-            self.features(W, a, b, X, y, steps=steps, **options)
+        if "trajectory" in self.methods:
+            self.trajectory(W, a, b, X, y, steps=steps, **options)
             return self._operation_counts()
         total = dict.fromkeys(OPERATION_COUNTS, 0)
         for _ in range(steps):

@@ -15,7 +15,7 @@ _NEGLIGIBLE = 0.01  # s; a first call that took less is not worth a second one
 _NEAR = 4.0  # ratio of the sizes of two calls, one of which tells what the other takes
 
 #: Methods whose calls can be repeated at any time without consequence for later calls.
-REPEATABLE = ("step", "features")
+REPEATABLE = ("step", "trajectory")
 
 #: What a program is compiled for: method, shape and dtype of each array, and the options that
 #: are no rates.
@@ -119,7 +119,7 @@ def magnitude(arrays: Mapping[str, NumpyArray], options: Mapping[str, object]) -
 
 
 def _size(arrays: Mapping[str, NumpyArray], options: Mapping[str, object]) -> float:
-    """Numbers that a call multiplies, but for a factor: n d m T of `step` and `features`."""
+    """Numbers that a call multiplies, but for a factor: n d m T of `step` and `trajectory`."""
     # Claims' own methods may call arrays of other shapes by these names.
     inputs, heads = arrays.get("X"), arrays.get("a")
     rows, columns = inputs.shape if inputs is not None and inputs.ndim == 2 else (1, 1)

@@ -83,7 +83,7 @@ class Trainer:
         next(weights)
         return next(weights)
 
-    def features(self, X, y, W0, a, b, *, steps, **options):
+    def trajectory(self, W0, a, b, X, y, *, steps, **options):
         weights = descend(W0, a, b, X, y, **options)
         return np.stack([next(weights) for _ in range(steps + 1)])
 

@@ -100,7 +100,7 @@ class Trainer:
     def step(self, W, a, b, X, y, *, eta, beta, activation, loss):
         return step(W, a, b, X, y, eta, beta, activation, loss)
 
-    def features(self, X, y, W0, a, b, *, steps, eta, beta, activation, loss):
+    def trajectory(self, W0, a, b, X, y, *, steps, eta, beta, activation, loss):
         return trajectory(W0, a, b, X, y, eta, beta, steps, activation, loss)
 
     def fit(self, X, y):

@@ -75,7 +75,7 @@ class Trainer:
         pull = descent(V, a, b, Xt, y, activation, loss)
         return (V - eta * beta * V + eta * pull).T
 
-    def features(self, X, y, W0, a, b, *, steps, eta, beta, activation, loss):
+    def trajectory(self, W0, a, b, X, y, *, steps, eta, beta, activation, loss):
         Xt = np.asfortranarray(X.T)
         weights = np.empty((*W0.T.shape, steps + 1), W0.dtype, order="F")
         weights[..., 0] = W0.T

@@ -39,11 +39,11 @@ class Trainer:
         self.random_state = 0
 
     def step(self, W, a, b, X, y, **options):
-        return self.features(X, y, W, a, b, steps=1, **options)[-1]
+        return self.trajectory(W, a, b, X, y, steps=1, **options)[-1]
 
-    def features(self, X, y, W0, a, b, *, steps, eta, beta, activation, loss):
+    def trajectory(self, W0, a, b, X, y, *, steps, eta, beta, activation, loss):
         options = {"eta": eta, "beta": beta, "activation": activation, "loss": loss}
-        self.last = (X, y, W0, a, b), {"steps": steps, **options}
+        self.last = (W0, a, b, X, y), {"steps": steps, **options}
         X, y, a, b = (torch.from_numpy(v) for v in (X, y, a, b))
         W = torch.nn.Parameter(torch.from_numpy(W0).clone())
         optimiser = torch.optim.SGD([W], lr=eta, weight_decay=beta)
@@ -59,7 +59,7 @@ class Trainer:
     def operation_counts(self):
         arrays, options = self.last
         with FlopCounterMode(display=False) as counter:  # the same again, counted by Torch
-            self.features(*arrays, **options)
+            self.trajectory(*arrays, **options)
         # A multiply-add is two operations. Autograd reads X forwards and backwards.
         return {
             "multiply_adds": counter.get_total_flops() // 2,

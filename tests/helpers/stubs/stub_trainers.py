@@ -128,8 +128,8 @@ class Scripted:
         W *= 1 - eta
         return W
 
-    def features(
-        self, X: NumpyArray, y: NumpyArray, W0: NumpyArray, a: NumpyArray, b: NumpyArray, *,
+    def trajectory(
+        self, W0: NumpyArray, a: NumpyArray, b: NumpyArray, X: NumpyArray, y: NumpyArray, *,
         steps: int, eta: float, beta: float, activation: str, loss: str,
     ) -> NumpyArray:  # fmt: skip
         return np.stack([W0 * (1 - eta) ** t for t in range(steps + 1)])
