@@ -93,6 +93,7 @@ WRITERS = {
     "support/archive.py": ("np.savez",),
     "cli/options.py": ("np.savez",),
     "scaling/figure.py": ("savefig",),
+    "theory/limits/limits_figure.py": ("savefig",),
 }
 
 _OF_OS = {
