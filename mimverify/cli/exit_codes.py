@@ -40,7 +40,7 @@ VERBS: dict[str, tuple[str, str | None]] = {
 #: What 3 says, if the verb has it: nothing failed, and nothing was verified either.
 UNVERIFIED: dict[str, str] = {
     "check": "no claim passed, or with --strict something stayed undecided",
-    "replay": "the recorded example was not tried, or not reproduced by the same source",
+    "replay": "the recorded example was not tried, or passed with nothing known to be mended",
     "power": "no claim was decided on any mutant",
     "calibrate": "no trial counts, or too few to exceed any level",
     "compare": "nothing could be compared",

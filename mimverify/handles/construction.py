@@ -21,7 +21,7 @@ from mimverify.handles.methods import SIGNATURES
 from mimverify.handles.own_methods import Signatures
 from mimverify.handles.tracebacks import trainer_error
 from mimverify.support.errors import InputError, TrainerError
-from mimverify.support.former_names import former_name, refusal
+from mimverify.support.former_names import refusal_of
 from mimverify.support.importing import load_attribute, summarise
 
 __all__ = ["check_random_state", "load_source", "new_trainer"]
@@ -65,9 +65,9 @@ def new_trainer(
     if inspect.isclass(trainer):
         message = f"{name_of(source)}() returned the class {trainer.__name__}, not an instance"
         raise TrainerError("construct", message)
-    former = former_name(trainer)
-    if former is not None:
-        raise TrainerError("construct", f"{name_of(trainer)}: {refusal(former)}")
+    refused = refusal_of(trainer)
+    if refused:
+        raise TrainerError("construct", f"{name_of(trainer)}: {refused}")
     if not methods_of(trainer, signatures):
         message = (
             f"{name_of(trainer)} is no trainer: expected an object with at least one of "

@@ -1,11 +1,11 @@
-"""Methods by names that they had before the first release: refused, with the new name."""
+"""Methods by the names and orders of arrays that they had before the first release: refused."""
 
 from __future__ import annotations
 
 import inspect
 from typing import NoReturn
 
-__all__ = ["FORMER_NAMES", "former_name", "no_attribute", "refusal"]
+__all__ = ["FORMER_NAMES", "no_attribute", "refusal", "refusal_of"]
 
 #: What each method is called now, and how; before, arrays came in another order as well.
 FORMER_NAMES = {
@@ -25,23 +25,40 @@ def no_attribute(owner: object, name: str) -> NoReturn:
     raise AttributeError(f"{type(owner).__name__!r} object has no attribute {name!r}")
 
 
-def former_name(trainer: object) -> str | None:
-    """The former name by which `trainer` offers a method that it does not have by its new one.
+def refusal_of(trainer: object) -> str:
+    """Why a trainer whose method has its former name, or former order of arrays, is refused, or "".
 
     Only a function or method that takes what ours did, or may: another library's `features` (a
-    module of layers, an array) is no method of ours.
+    module of layers, an array, a property) is no method of ours.
     """
     for name, new in FORMER_NAMES.items():
-        method = getattr(trainer, name, None)
-        if callable(getattr(trainer, new.partition("(")[0], None)):
+        current = new.partition("(")[0]
+        order = _positional(trainer, current)
+        if order[:2] == ["X", "y"]:
+            return f"{current}(X, y, …): expected {new}, with its arrays in this order"
+        if inspect.getattr_static(trainer, current, None) is not None:
             continue
-        if not inspect.isroutine(method):
-            continue
-        try:
-            parameters = inspect.signature(method).parameters.values()
-        except (TypeError, ValueError):  # compiled, without a signature
-            continue
-        open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
-        if open_ended or {"W0", "steps"} & {p.name for p in parameters}:
-            return name
-    return None
+        parameters = _parameters(trainer, name)
+        ours = {"W0", "steps"} & {p.name for p in parameters}
+        # One that takes anything may be ours where `step` is.
+        anything = any(p.kind is p.VAR_KEYWORD for p in parameters)
+        if ours or (anything and inspect.getattr_static(trainer, "step", None) is not None):
+            return refusal(name)
+    return ""
+
+
+def _parameters(trainer: object, name: str) -> list[inspect.Parameter]:
+    """Of a method, without `self`; none of anything else. Nothing of the trainer is executed."""
+    method = inspect.getattr_static(trainer, name, None)
+    if not inspect.isroutine(method):
+        return []
+    try:
+        found = list(inspect.signature(method).parameters.values())
+    except (TypeError, ValueError):  # compiled, without a signature
+        return []
+    return found[1:] if found and found[0].name == "self" else found
+
+
+def _positional(trainer: object, name: str) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [p.name for p in _parameters(trainer, name) if p.kind in kinds]

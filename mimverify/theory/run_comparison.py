@@ -46,7 +46,8 @@ class RunComparison:
     @property
     def uncertain(self) -> Bool[NDArray[np.bool_], " T"]:
         """Where the prediction calls itself uncertain."""
-        return np.asarray(self.doubt > UNCERTAIN * self.predicted)
+        # Without a number, too.
+        return np.asarray(~(self.doubt <= UNCERTAIN * self.predicted))
 
     @property
     def coverage(self) -> Float64[Float64Array, " T"]:
@@ -73,7 +74,7 @@ class RunComparison:
         found = []
         quantile = float(-stdtrit(self.runs - 1, level / 2))
         allowed = _RELATIVE * self.predicted + self.doubt + quantile * self.standard_error
-        if (np.abs(self.simulated - self.predicted) > allowed)[sure].any():
+        if (~(np.abs(self.simulated - self.predicted) <= allowed))[sure].any():
             found.append("mean")
         for name, inside in (("interval", self.inside), ("span interval", self.inside_span)):
             if inside is not None and (bdtr(inside, self.runs, COVERAGE) < level)[sure].any():

@@ -642,6 +642,13 @@ class OldNameOpenly:
         raise NotImplementedError
 
 
+class OldOrder:
+    """The new name, with the arrays as they came before."""
+
+    def trajectory(self, X: Any, y: Any, W0: Any, a: Any, b: Any, **options: Any) -> Any:
+        raise NotImplementedError
+
+
 class BothNames(OldName):
     def trajectory(self, *arrays: Any, **options: Any) -> Any:
         raise NotImplementedError
@@ -664,9 +671,30 @@ def test_a_method_by_its_former_name_is_refused_with_the_new_one(trainer: type) 
         InProcessTrainer(trainer)
 
 
+def test_the_former_order_of_arrays_is_refused() -> None:
+    """They go by position: weights would be taken for inputs."""
+    with pytest.raises(TrainerError, match=r"expected trajectory\(W0, a, b, X, y,"):
+        InProcessTrainer(OldOrder)
+
+
+class NotYet(AnothersFeatures):
+    """An attribute that cannot be read before `fit`."""
+
+    @property
+    def features(self) -> Any:
+        raise RuntimeError("call fit first")
+
+
+class Selects(AnothersFeatures):
+    def features(self, X: Any, **options: Any) -> Any:
+        return X
+
+
 @pytest.mark.parametrize(
     ("trainer", "methods"),
     [
+        (NotYet, {"fit", "predict"}),
+        (Selects, {"fit", "predict"}),
         (BothNames, {"trajectory"}),
         (AnothersFeatures, {"fit", "predict"}),
         (type("Attribute", (AnothersFeatures,), {"features": ["a", "b"]}), {"fit", "predict"}),

@@ -13,6 +13,7 @@ from scipy.special import ive
 
 from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import ArrayLike, Float64Array
+from mimverify.support.errors import InputError
 from mimverify.theory import bayes_limits
 from mimverify.theory.limits.matrix_channel import Effort, MatrixChannel
 from mimverify.theory.limits.one_feature import one_feature
@@ -207,6 +208,19 @@ def test_what_no_known_algorithm_finds() -> None:
     assert many.label_error_it < 0.6
     assert found.alpha_c.value is None
     assert any("generative exponent" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_labels_that_all_recur_never_determine_the_subspace(steps: int) -> None:
+    """Rare values of a discrete law are atoms as well."""
+    link = Link("steps", 2, lambda z: np.round(steps * z[:, 0]) + np.round(steps * z[:, 1]))
+    assert several_features(link, 0.0).exact_from is None
+
+
+def test_more_labels_than_can_be_counted_are_refused() -> None:
+    link = Link("steps", 2, lambda z: np.round(10 * z[:, 0]) + np.round(10 * z[:, 1]))
+    with pytest.raises(InputError, match="labels of positive probability"):
+        bayes_limits(link)
 
 
 def test_a_link_with_atoms_is_exact_later() -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
-from mimverify.trial import Status, Verdict
+from mimverify.trial import PROFILES, Session, Status, Verdict, load_claims
 from mimverify.trial.diagnosis.causes import reconcile
 from mimverify.trial.diagnosis.localisation import Divergence
 from mimverify.trial.diagnosis.matching import Behaviour, Match
+from mimverify.trial.running import session as session_module
 from mimverify.trial.running.evidence import Evidence
 from mimverify.trial.running.report import TrainerReport, print_verdicts
+from mimverify.zoo import NoWeightDecay
 
 
 def fits(rule: str, *details: str) -> Match:
@@ -118,3 +121,17 @@ def test_records_of_earlier_versions_are_read() -> None:
         "steps": 1, "steps_tried": 3,
     }  # fmt: skip
     assert str(Behaviour.from_json(old)) == "behaves like: momentum 1, at 1 of 3 steps"
+
+
+def test_a_diagnosis_that_breaks_leaves_the_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(*_: object) -> None:
+        raise MemoryError("too large")
+
+    for name in ("localise", "repeat"):
+        monkeypatch.setattr(session_module, name, breaks)
+    unhurried = replace(PROFILES["quick"], seconds=600.0)
+    with Session(NoWeightDecay, profile=unhurried, claims=["gradient-step"]) as session:
+        verdict = session.verdict(load_claims()["gradient-step"])
+    assert verdict.status is Status.FAILED
+    assert "no diagnosis: MemoryError: too large" in verdict.message
+    assert verdict.evidence.divergence is None

@@ -314,6 +314,32 @@ def test_the_same_source_that_passes_now_was_not_mended(
     assert "the source of flaky_trainer" in mended.differences
 
 
+def test_an_object_that_passes_now_was_not_mended(tmp_path: Path) -> None:
+    class Sometimes(LayerwiseTrainer):
+        broken = True
+
+        def trajectory(self, *args, **options):
+            beta = 0.0 if Sometimes.broken else options["beta"]
+            return super().trajectory(*args, **{**options, "beta": beta})
+
+    _, capsule, _ = failure(Sometimes, "gradient-step", tmp_path)
+    Sometimes.broken = False
+    again = replay(capsule, Sometimes)
+    assert (again.conclusion, again.exit_code) == (Conclusion.NOT_REPRODUCED, 3)
+    other = replay(capsule, numpy_trainer)
+    assert (other.conclusion, other.exit_code) == (Conclusion.MENDED, 0)
+
+
+def test_expected_failures_of_claims_that_are_gone_do_not_spoil_a_capsule(tmp_path: Path) -> None:
+    with Session(
+        NoDecay, profile=UNHURRIED, claims=["gradient-step"], capsules=tmp_path,
+        expected_failures={"trajectory": "known"},
+    ) as session:  # fmt: skip
+        verdict = session.verdict(load_claims()["gradient-step"])
+    capsule, _ = load_capsule(verdict.capsule)
+    assert not capsule.settings.expected_failures
+
+
 def test_capsules_without_hashes_of_the_source_are_read_as_well(tmp_path: Path) -> None:
     verdict, _, arrays = failure(NoDecay, "gradient-step", tmp_path)
     file, path = Archive("replay capsule", 3), tmp_path / "older.npz"
@@ -328,9 +354,9 @@ def test_capsules_without_hashes_of_the_source_are_read_as_well(tmp_path: Path) 
     assert capsule.sources == {}
     assert replay(capsule, NoDecay).same
     known = replace(capsule, trainer="numpy")
-    mended = replay(known)
-    assert (mended.conclusion, mended.exit_code) == (Conclusion.MENDED, 0)
-    assert "it is not known whether the source is the recorded one" in mended.differences
+    passed = replay(known)  # nothing shows that it was mended
+    assert (passed.conclusion, passed.exit_code) == (Conclusion.SOURCE_UNKNOWN, 3)
+    assert "it is not known whether the source is the recorded one" in passed.differences
 
 
 # -- which verdicts have one -------------------------------------------------------------------

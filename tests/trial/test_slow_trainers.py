@@ -183,6 +183,28 @@ def test_compiling_is_told_from_work_by_one_more_call_of_each_size(clock: Clock)
     assert trainer.calls == 8 + 2  # with few rows and with many, each when the share was spent
 
 
+@pytest.mark.parametrize("compiling", [4.0, 5.0, 6.0, 7.0, 8.0, 12.0])
+def test_operations_are_those_of_the_call_that_is_asked_about(
+    clock: Clock, compiling: float
+) -> None:
+    """However soon the time ends, no call that is repeated comes between."""
+    slow = trainer_that_takes(clock, steady=0.001, compiling=compiling)
+
+    class Counting(slow):  # type: ignore[valid-type, misc]
+        def trajectory(self, W0, a, b, X, y, **options):
+            self.inner = numpy_trainer()
+            self._called("trajectory", W0.shape, X.shape, X.dtype, options["steps"])
+            return self.inner.trajectory(W0, a, b, X, y, **options)
+
+        step = None  # counted by `trajectory` alone
+
+        def operation_counts(self):
+            return self.inner.operation_counts()
+
+    found = statuses(Counting, ["arithmetic"])["arithmetic"]
+    assert found in (Status.PASSED, Status.INCONCLUSIVE)
+
+
 def test_what_a_trainer_remembers_is_not_disturbed(clock: Clock) -> None:
     """`predict` is never repeated: it may belong to a fit that is no longer there."""
     trainer = trainer_that_takes(clock, steady=0.001, compiling=20.0)

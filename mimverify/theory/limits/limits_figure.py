@@ -103,9 +103,11 @@ def _ratios(found: BayesLimits) -> tuple[Float64Array, bool]:
     """Ratios of the curve `(k,)`, dense at jumps, and whether their axis is logarithmic."""
     if found.feature is None:
         at = [point.ratio for point in found.points] + [at for _, at in _thresholds(found)]
+        at = [ratio for ratio in at if ratio > 0] or [1.0]
         return np.linspace(0.8 * min(at), 1.1 * max(at), _POINTS), max(at) > 20 * min(at)
     jumps = [jump.ratio for jump in (*found.jumps, *found.jumps_it)]
     marks = [at for _, at in _thresholds(found)] + jumps + [point.ratio for point in found.points]
+    marks = [ratio for ratio in marks if ratio > 0]
     if not marks:
         return np.linspace(0, 5, _POINTS), False
     first, last = min(marks), max(marks)

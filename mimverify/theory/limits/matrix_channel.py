@@ -22,6 +22,7 @@ from scipy.special import ndtri
 
 from mimverify.problems.links import Link
 from mimverify.support.arrays import Float64Array
+from mimverify.support.errors import InputError
 
 #: Points from which labels of positive probability are found, and how often one has to recur.
 SAMPLE = 2**15
@@ -144,9 +145,13 @@ def _atoms(link: Link) -> tuple[Float64Array, float]:
     y = link(ndtri(uniform + 2.0**-31))
     labels, counts = np.unique(y, return_counts=True)
     often = counts >= _RECURRENT
-    if not often.any() or often.sum() > _MOST_ATOMS:
-        return np.empty(0), 1.0
-    certain = 1 - float(counts[often].sum() / len(y))
+    if often.sum() > _MOST_ATOMS:
+        raise InputError(
+            f"link={link.name!r}: {int(often.sum())} labels of positive probability: expected at "
+            f"most {_MOST_ATOMS} of a link of several features"
+        )
+    # A label of a continuous law never comes twice: those that do are atoms, however rare.
+    certain = float(counts[counts == 1].sum() / len(y))
     return labels[often], certain if certain > 1e-3 else 0.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -124,10 +125,17 @@ class ClaimSet:
         return {} if self.origin is None else {self.origin.package: self.origin.folder}
 
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of its files, by name."""
+        """SHA-256 of its files by name: of a pack, of each module of its package that is loaded."""
+        files = {path.name: path for path in self.files}
+        if self.origin is not None:
+            package = self.origin.package
+            for name, module in list(sys.modules.items()):
+                file = getattr(module, "__file__", None)
+                if file is not None and (name == package or name.startswith(f"{package}.")):
+                    files[name] = Path(file)
         return {
-            path.name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in self.files
+            name: hashlib.sha256(path.read_bytes()).hexdigest()
+            for name, path in files.items()
             if path.is_file()
         }
 

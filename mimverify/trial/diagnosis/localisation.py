@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Divergence", "canonical_options", "localise"]
 
-_LARGEST = 1 << 28  # multiplications of one trajectory; larger ones would take too long
+_LARGEST = 1 << 28  # multiplications of one step; larger ones would take too long
 _LARGEST_RULES = 1 << 26  # multiplications of one step, which the rules repeat hundreds of times
 
 

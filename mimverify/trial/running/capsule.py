@@ -172,7 +172,9 @@ def save_capsule(
         "claim_set": settings.claim_set.label,
         "trainer": trainer,
         # The claim is named above; the run's others need not exist where this is read.
-        "settings": dataclasses.replace(settings, claims=(), expression=None).to_json(),
+        "settings": dataclasses.replace(
+            settings, claims=(), expression=None, expected_failures={}
+        ).to_json(),
         "ledger": dataclasses.asdict(trial.ledger),
         "turn": trial.turn,
         # A failure after the last example belongs to no single one.

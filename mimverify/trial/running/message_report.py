@@ -49,7 +49,8 @@ def cause_lines(verdicts: Sequence[Verdict]) -> list[str]:
 def message_lines(verdict: Verdict) -> list[str]:
     """A verdict's message in its parts: what failed, then what was found about it."""
     evidence, message, parts = verdict.evidence, verdict.message, []
-    for part in map(str, (evidence.tried, evidence.repetition, evidence.divergence)):
+    for found in (evidence.tried, evidence.repetition, evidence.divergence):
+        part = str(found or "")
         if part and message.endswith(part):
             message = message.removesuffix(part).removesuffix("; ")
             parts.append(part)

@@ -41,6 +41,10 @@ class Conclusion(StrEnum):
         "Not reproduced: the recorded example passed, although the trainer's source and all "
         "versions are as recorded. Nothing was verified; repeat it, and look for what is random."
     )
+    SOURCE_UNKNOWN = (
+        "The recorded example passed, and nothing shows that the trainer was mended: its source "
+        "cannot be compared with the recorded one."
+    )
     NOT_TRIED = "Nothing was verified: the recorded example was not tried."
 
 
@@ -132,16 +136,28 @@ def replay(capsule: Capsule, trainer: object = None, *, threads: int | None = No
         sources = _sources_now(record)
     verdict = replace(verdict, seconds=time.monotonic() - started)
     changed = _changed(capsule.sources, sources)
-    same_trainer = trainer is None or trainer == capsule.trainer
-    other_claims = _other_claims(capsule)
-    unchanged = same_trainer and changed == [] and not _other_versions(capsule) and not other_claims
-    conclusion = _conclusion(capsule, verdict, record, unchanged=unchanged)
+    same_trainer = _is_the_recorded(trainer, capsule, record)
+    unchanged = (
+        same_trainer and not changed and not _other_versions(capsule) and not _other_claims(capsule)
+    )
+    passed = Conclusion.MENDED
+    if unchanged:
+        passed = Conclusion.SOURCE_UNKNOWN if changed is None else Conclusion.NOT_REPRODUCED
+    conclusion = _conclusion(capsule, verdict, record, passed)
     differences = _differences(capsule, record, verdict.status)
     if same_trainer and changed is None:
         differences.append("it is not known whether the source is the recorded one")
     elif same_trainer and changed:
         differences.append(f"the source of {', '.join(changed)}")
     return Replay(verdict, capsule.message, conclusion, differences)
+
+
+def _is_the_recorded(trainer: object, capsule: Capsule, record: RecordedTrainer) -> bool:
+    """Whether it is the recorded trainer by name; of an object, by that of its class."""
+    if trainer is None or trainer == capsule.trainer:
+        return True
+    given_as_object = f"<module:attribute of {record.name}>"
+    return capsule.trainer is None and given_as_object in capsule.verdict.reproduce
 
 
 def _missing(capsule: Capsule, claim: Claim, case: object) -> str:
@@ -157,7 +173,7 @@ def _missing(capsule: Capsule, claim: Claim, case: object) -> str:
 
 
 def _conclusion(
-    capsule: Capsule, verdict: Verdict, record: RecordedTrainer, *, unchanged: bool
+    capsule: Capsule, verdict: Verdict, record: RecordedTrainer, passed: Conclusion
 ) -> Conclusion:
     if verdict.status.bad:
         same = verdict.evidence.finding == capsule.finding
@@ -167,7 +183,7 @@ def _conclusion(
     tried = _spelled(capsule.combinations) <= _spelled(record.tried)
     if verdict.status is not Status.PASSED or not tried:
         return Conclusion.NOT_TRIED
-    return Conclusion.NOT_REPRODUCED if unchanged else Conclusion.MENDED
+    return passed
 
 
 def _spelled(combinations: Iterable[TriedCombination]) -> set[TriedCombination]:

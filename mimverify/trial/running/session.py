@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -17,7 +20,7 @@ from mimverify.support.strict_json import Json
 from mimverify.trial.claims.claim import Claim
 from mimverify.trial.claims.claim_set import ClaimSet
 from mimverify.trial.claims.ledger import Ledger
-from mimverify.trial.diagnosis.localisation import localise
+from mimverify.trial.diagnosis.localisation import Divergence, localise
 from mimverify.trial.diagnosis.repetition import repeat
 from mimverify.trial.outcomes import (
     ClaimError,
@@ -34,6 +37,8 @@ from mimverify.trial.running.verdict import Verdict
 from mimverify.trial.trainer.adapter import TrainerUnderTrial
 from mimverify.trial.trainer.calls import RecordedTrainer
 from mimverify.trial.trainer.time_share import TimeShare
+
+Found = TypeVar("Found")
 
 __all__ = ["REFERENCE_TRAINERS", "Session", "open_trainer", "try_claim"]
 
@@ -201,13 +206,10 @@ def try_claim(trial: Trial) -> Verdict:
             trial.run()
     except ClaimFailed as error:
         status, message = Status.FAILED, str(error)
-        with np.errstate(all="ignore"):
-            divergence = (
-                None if trial.record is None else localise(trial.record.calls, trial.record.passed)
-            )
+        divergence, fault = _found(partial(_localised, trial))
         if divergence is not None:
             changes["divergence"] = divergence
-            message = f"{message}; {divergence}"
+        message = "; ".join([message, *(str(each) for each in (divergence, fault) if each)])
         changes["finding"] = message
     except NotApplicable as error:
         status, message, avoidable = Status.NOT_APPLICABLE, str(error), error.avoidable
@@ -244,9 +246,24 @@ def _circumstances(trial: Trial, status: Status, error: TrainerError | None) -> 
     if status.bad or error is not None:
         found["tried"] = trial.tried
     if record is not None and (status is Status.FAILED or error is not None):
-        found["repetition"] = repeat(record, error)
+        found["repetition"], _ = _found(partial(repeat, record, error))
         record.take_output()  # of the repeated calls
     return found
+
+
+def _localised(trial: Trial) -> Divergence | None:
+    if trial.record is None:
+        return None
+    with np.errstate(all="ignore"):
+        return localise(trial.record.calls, trial.record.passed)
+
+
+def _found(look: Callable[[], Found | None]) -> tuple[Found | None, str]:
+    """What a diagnosis finds, and why it found nothing if it broke: the failure stands anyway."""
+    try:
+        return look(), ""
+    except Exception as error:
+        return None, f"no diagnosis: {summarise(error)}"
 
 
 def _against_expectation(verdict: Verdict, reason: str) -> Verdict:

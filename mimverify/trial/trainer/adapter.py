@@ -146,7 +146,7 @@ class TrainerUnderTrial:
                 raise TimeSpent("its share of the profile's time was spent before a decision")
             _, call = self._unexplained.popitem()
             if self._times.unexplained(*call):
-                self._timed_call(*call)
+                self._timed_call(*call, handle=getattr(self.handle, "unrecorded", self.handle))
 
     def fresh(self, seed: int) -> None:
         """A new trainer whose `random_state`, if it has one, is `seed`."""
@@ -249,7 +249,9 @@ class TrainerUnderTrial:
     def _call(
         self, method: str, arrays: dict[str, FloatArray], options: dict[str, object]
     ) -> NumpyArray | None:
-        self.check_time()
+        # Repeated calls would come between these two and the call that they are about.
+        if method not in ("predict", "operation_counts"):
+            self.check_time()
         spelled = {
             key: self._spelling.get(value, value) if isinstance(value, str) else value
             for key, value in options.items()
@@ -260,8 +262,10 @@ class TrainerUnderTrial:
             self._unexplained[place] = method, arrays, spelled
         return result
 
-    def _timed_call(self, method: str, arrays: Arrays, options: Options) -> NumpyArray | None:
+    def _timed_call(
+        self, method: str, arrays: Arrays, options: Options, handle: TrainerHandle | None = None
+    ) -> NumpyArray | None:
         began = time.monotonic()
-        result = self.handle.call(method, arrays, options)
+        result = (handle or self.handle).call(method, arrays, options)
         self._times.observe(method, arrays, options, time.monotonic() - began)
         return result

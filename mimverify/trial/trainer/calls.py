@@ -102,6 +102,11 @@ class RecordedTrainer(Closing):
         self._passed = False
 
     @property
+    def unrecorded(self) -> TrainerHandle:
+        """The trainer's handle, for calls on which no decision rests."""
+        return self._handle
+
+    @property
     def deadline(self) -> float | None:
         """See `TrainerHandle`."""
         return self._handle.deadline
