@@ -144,7 +144,7 @@ def _numbers(found: LinkInspection) -> Table:
     a, information = found.analysis, found.information
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_header=False)
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold", max_width=24)
     table.add_column(overflow="fold")
     zero = a.constant is not None and abs(a.constant) <= found.constant_error
     constant = "a transform, no constant" if a.constant is None else f"{a.constant:.6g}"

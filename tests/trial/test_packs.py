@@ -29,6 +29,8 @@ from mimverify.trial import (
     Pack,
     PackError,
     PackOrigin,
+    Session,
+    Status,
     TrainerUnderTrial,
     TrialSettings,
     load_claim_set,
@@ -187,6 +189,33 @@ def check_main(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "mimverify", *words], capture_output=True, text=True, check=False
     )
+
+
+# -- faults of a claim ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "mistake", "message"),
+    [
+        ("        right = exact_step(W,", "        right = exact_stp(W,",
+         "the claim itself is at fault: NameError: name 'exact_stp' is not defined (claims.py:"),
+        ("def moves(trial, case):", "def moves(trial):",
+         "the claim itself is at fault: TypeError: moves() takes 1 positional argument"),
+    ],
+)  # fmt: skip
+def test_a_claim_that_is_wrong_itself_is_blamed_with_its_line(
+    pack: str, line: str, mistake: str, message: str
+) -> None:
+    path = Path(pack) / "claims.py"
+    text = path.read_text(encoding="utf-8")
+    assert line in text
+    path.write_text(text.replace(line, mistake), encoding="utf-8")
+    with Session("numpy", pack=f"{pack}.claims", claims=["moves"]) as session:
+        (claim,) = session.claims.values()
+        verdict = session.verdict(claim)
+    assert verdict.status is Status.ERROR
+    assert message in verdict.message
+    assert "mimverify itself" not in verdict.message
 
 
 # -- the verbs ---------------------------------------------------------------------------------

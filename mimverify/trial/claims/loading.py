@@ -215,7 +215,8 @@ def load_module(origin: PackOrigin, name: str) -> ModuleType:
         missing = error.name or ""
         if missing and (name == missing or name.startswith(f"{missing}.")):
             raise PackError(
-                f"{where}: there is no module {missing!r} in {origin.folder!r}"
+                f"{where}: there is no module {name!r} in {origin.folder!r} or among the "
+                "installed ones"
             ) from None
         place = _place_of(error, origin)
         what = f"the module {missing!r}, which cannot be found" if missing else summarise(error)

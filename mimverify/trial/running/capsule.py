@@ -167,6 +167,12 @@ def save_capsule(
     arrays: dict[str, NumpyArray] = {}
     calls = [_call_record(call, arrays) for call in trial.record.calls]
     case = trial.case
+    value = None if case is None else encode_case(case)
+    if case is not None and value is None:
+        raise InputError(
+            f"the configuration {repr(case)[:200]} cannot be written down: expected a dataclass of "
+            "numbers, texts and tuples of these"
+        )
     description = {
         "claim": verdict.id,
         "claim_set": settings.claim_set.label,
@@ -178,7 +184,7 @@ def save_capsule(
         "ledger": dataclasses.asdict(trial.ledger),
         "turn": trial.turn,
         # A failure after the last example belongs to no single one.
-        "case": {"repr": repr(case), "value": None if case is None else encode_case(case)},
+        "case": {"repr": repr(case), "value": value},
         "seeds": trial.record.seeds,
         "calls": calls,
         "verdict": verdict.to_json(),

@@ -19,6 +19,7 @@ from mimverify.support.importing import summarise
 from mimverify.support.strict_json import Json
 from mimverify.trial.claims.claim import Claim
 from mimverify.trial.claims.claim_set import ClaimSet
+from mimverify.trial.claims.fault import of_a_pack, place_in_pack
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.diagnosis.localisation import Divergence, localise
 from mimverify.trial.diagnosis.repetition import repeat
@@ -223,9 +224,13 @@ def try_claim(trial: Trial) -> Verdict:
     except ClaimError as error:  # no evidence about the trainer
         status, message = Status.ERROR, f"the claim itself is at fault: {error}"
     except MimverifyError as error:  # what the trainer returned cannot be measured
-        status, message = Status.ERROR, str(error)
+        status, message = Status.ERROR, f"{error}{place_in_pack(trial.claim, error)}"
     except Exception as error:  # a fault of the suite must not be blamed on the trainer
-        status, message = Status.ERROR, f"mimverify itself failed: {summarise(error)}"
+        fault = (
+            "the claim itself is at fault" if of_a_pack(trial.claim) else "mimverify itself failed"
+        )
+        place = place_in_pack(trial.claim, error)
+        status, message = Status.ERROR, f"{fault}: {summarise(error)}{place}"
     circumstances = _circumstances(trial, status, caught)
     shown = [str(circumstances[name] or "") for name in ("repetition", "tried")]
     return Verdict(
