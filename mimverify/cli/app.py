@@ -35,6 +35,7 @@ _COMMANDS = {
     "predict": "mimverify.cli.predict",
     "compare": "mimverify.cli.compare",
     "limits": "mimverify.cli.limits",
+    "thresholds": "mimverify.cli.thresholds",
     "scaling": "mimverify.cli.scaling",
     "history": "mimverify.cli.history",
     "bench": "mimverify.cli.bench",

@@ -32,6 +32,10 @@ VERBS: dict[str, tuple[str, str | None]] = {
         "a gap beyond 1 % that chance does not explain",
     ),
     "limits": ("whatever was found", None),
+    "thresholds": (
+        "whatever was found",
+        "an inequality that is a theorem is violated beyond the errors",
+    ),
     "scaling": ("measured", "a run diverged"),
     "history": ("shown, and no gate failed", "the gate failed"),
     "bench": ("timed", "a contender failed"),

@@ -37,6 +37,7 @@ from mimverify.theory.limits.bayes_limits import (
     Threshold,
     bayes_limits,
 )
+from mimverify.theory.link_thresholds import LinkThresholds, LossThresholds, link_thresholds
 from mimverify.theory.prediction import Prediction, predict
 from mimverify.theory.reach import ReachedThresholds, reached_thresholds
 from mimverify.theory.recommendations import Recommendation
@@ -64,6 +65,8 @@ __all__ = [
     "LabelTransform",
     "LearningJump",
     "LinkInspection",
+    "LinkThresholds",
+    "LossThresholds",
     "NeuronModel",
     "OptimalTransform",
     "Outlier",
@@ -92,6 +95,7 @@ __all__ = [
     "label_law",
     "label_measure",
     "large_ratio_alignment",
+    "link_thresholds",
     "local_exponent",
     "n_half",
     "null_overlap_cdf",

@@ -99,8 +99,9 @@ class TransformAnalysis(FirstMoments):
     - `tail`: growth of T.
     - `alpha_spectral`: `(r,)` from which ratio 1, 2, … r outliers exist (inf: never, as far
       as the error of Λ can tell), and `alpha_gd`, gradient descent's own; both None with
-      `threshold_reason` where T is not bounded; `alpha_gd_error`: how far it moves under
-      quadrature errors.
+      `threshold_reason` where T is not bounded; `alpha_spectral_error` `(r,)` and
+      `alpha_gd_error`: how far they move under quadrature errors; nan, and None, where a threshold
+      is inf. Both are None where there is no coarser quadrature.
     - `rests_on`: what the errors rest on.
     """
 
@@ -112,6 +113,7 @@ class TransformAnalysis(FirstMoments):
     linear_error: float
     tail: Tail
     alpha_spectral: Float64Array | None
+    alpha_spectral_error: Float64Array | None
     alpha_gd: float | None
     alpha_gd_error: float | None
     threshold_reason: str | None
@@ -215,6 +217,7 @@ def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> Transform
     linear, linear_error = law.mean(lambda at: at.T[:, None] * at.z)
     third, third_error = law.mean(lambda at: at.T**3)
     spectral: Float64Array | None = None
+    spectral_error: Float64Array | None = None
     descent = descent_error = reason = None
     if law.tail.bounded is True:
         measure = label_measure(law, fourth_moments=False)
@@ -223,7 +226,12 @@ def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> Transform
         spectral = np.where(found.spectral < limit, found.spectral, math.inf)
         descent = found.descent if found.descent < limit else math.inf
         found = Thresholds(spectral, descent)
-        descent_error = _descent_error(law, measure, found, float(third_error))
+        if law.check is not None:
+            coarse = thresholds(label_measure(law.check, fourth_moments=False))
+            with np.errstate(invalid="ignore"):  # inf − inf
+                spectral_error = np.abs(coarse.spectral - spectral)
+            spectral_error[~np.isfinite(spectral)] = math.nan
+            descent_error = _descent_error(measure, found, coarse, float(third_error))
     else:
         state = "unbounded" if law.tail.bounded is False else "not known to be bounded"
         reason = (
@@ -240,6 +248,7 @@ def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> Transform
         linear_error=float(np.linalg.norm(linear_error)),
         tail=law.tail,
         alpha_spectral=spectral,
+        alpha_spectral_error=spectral_error,
         alpha_gd=descent,
         alpha_gd_error=descent_error,
         threshold_reason=reason,
@@ -283,13 +292,12 @@ def _diagonalise(
 
 
 def _descent_error(
-    law: LabelLaw, measure: LabelMeasure, found: Thresholds, third_error: float
+    measure: LabelMeasure, found: Thresholds, coarse: Thresholds, third_error: float
 ) -> float | None:
     """How far α_GD moves on the coarser nodes, and by an asymmetry of the bulk as large as the
     error of E T³; None where it is infinite."""
-    if law.check is None or not math.isfinite(found.descent):
+    if not math.isfinite(found.descent):
         return None
-    coarse = thresholds(label_measure(law.check, fourth_moments=False)).descent
     asymmetry = 1e-9 + third_error / measure.moment(2) ** 1.5
     loose = descent_threshold(measure, float(found.spectral[0]), tolerance=asymmetry)
-    return abs(coarse - found.descent) + abs(loose - found.descent)
+    return abs(coarse.descent - found.descent) + abs(loose - found.descent)

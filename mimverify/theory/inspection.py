@@ -147,6 +147,9 @@ class LinkInspection:
                 "alpha_spectral_all": None
                 if limits is None
                 else [_finite(float(a)) for a in limits],
+                "alpha_spectral_error": None
+                if analysis.alpha_spectral_error is None
+                else [_finite(float(e)) for e in analysis.alpha_spectral_error],
                 "alpha_gd": _finite(analysis.alpha_gd),
                 "alpha_gd_error": analysis.alpha_gd_error,
                 "alpha_gd_reason": threshold_reason(analysis),

@@ -119,6 +119,8 @@ def test_no_name_in_a_figure_is_cut_off(link: str, width: float) -> None:
         (["quadratic:1,1,1,1"], "rank=4"),
         (["cos2z", "--noise", "-1"], "noise=-1"),
         (["cos2z", "--ratio", "-1"], "ratio=-1"),
+        (["cos2z", "--ratio", "0"], "ratio=0"),
+        (["z1z2", "--ratio", "1", "--ratio", "0"], "ratio=0"),
         (["cos2z", "--figure", "picture.bmp"], "expected a name that ends in"),
         (["cos2z", "--json", "one.png", "--figure", "one.png"], "both name"),
     ],

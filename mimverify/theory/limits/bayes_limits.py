@@ -27,6 +27,8 @@ MAXIMUM_RANK = 3
 #: Ratios up to which curves are good where none is asked for.
 _LEAST_RANGE = 10.0
 _LARGEST = 1e150
+#: Why several features have no α_IT and no α_alg, though these exist.
+NOT_COMPUTED = "computed for one feature; here only what is reached at the ratios asked for"
 
 
 @dataclass(frozen=True)
@@ -175,12 +177,12 @@ def bayes_limits(
     - `rank`: r, for an imported function without one.
     - `on_progress`: called with a line about what is computed.
 
-    **Raises** `InputError` for a constant link, a rank above 3, negative ratios, links that cannot
-    be inverted (more than 100 monotone pieces), and noise too small to be resolved.
+    **Raises** `InputError` for a constant link, a rank above 3, ratios that are not positive, links
+    that cannot be inverted (more than 100 monotone pieces), and noise too small to be resolved.
     """
     link = get_link(link, rank=rank)
     noise = number("noise", noise, minimum=0.0)
-    ratios = [number("ratio", ratio, minimum=0.0) for ratio in ratios]
+    ratios = [number("ratio", ratio, minimum=0.0, exclusive=True) for ratio in ratios]
     if link.rank > MAXIMUM_RANK:
         raise InputError(
             f"rank={link.rank}: link {link.name}: expected at most {MAXIMUM_RANK} hidden features"
@@ -278,7 +280,6 @@ def _of_several_features(
         "the optimum is the better of the fixed points reached from q ≈ 0 and from q near 1; "
         "others are not looked for"
     )
-    elsewhere = "computed for one feature; here only what is reached at the ratios asked for"
     exact = features.exact_from
     return BayesLimits(
         link=link,
@@ -288,11 +289,11 @@ def _of_several_features(
         ),
         alpha_it=Threshold(0.0, 0.0)
         if features.starts_by_itself
-        else Threshold(None, None, elsewhere),
+        else Threshold(None, None, NOT_COMPUTED),
         alpha_it_exact=Threshold(None, None, _never_exact(noise))
         if exact is None
         else Threshold(exact, features.exact_error),
-        alpha_alg=Threshold(None, None, _never_exact(noise) if exact is None else elsewhere),
+        alpha_alg=Threshold(None, None, _never_exact(noise) if exact is None else NOT_COMPUTED),
         jumps=(),
         jumps_it=(),
         hard_phase=None,
