@@ -72,14 +72,6 @@ def test_a_figure_beside_the_record(run: Any, tmp_path: Path) -> None:
     assert "limits.png" in result.out
 
 
-@pytest.mark.parametrize("link", ["cos2z", "z1z2"])
-def test_a_figure_of_no_samples(link: str, run: Any, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="an extra")
-    result = run("limits", link, "--ratio", "0", "--figure", "none.png")
-    assert result.code == 0, result.err
-    assert (tmp_path / "none.png").exists()
-
-
 @pytest.mark.parametrize("link", ["he2", "he3", "cos2z"])
 @pytest.mark.parametrize("width", [4.0, 8.0])
 def test_no_name_in_a_figure_is_cut_off(link: str, width: float) -> None:
