@@ -12,7 +12,7 @@ import pytest
 
 import mimverify
 from mimverify import LayerwiseTrainer, numpy_trainer
-from mimverify.trial import PROFILES, Status, TrialSettings, suite_path
+from mimverify.trial import PROFILES, Session, Status, TrialSettings, load_claims, suite_path
 from mimverify.trial.running.plugin import conclude
 from mimverify.trial.running.report import Report, TrainerReport
 from mimverify.trial.running.verdict import Verdict
@@ -188,3 +188,15 @@ def test_an_unknown_expected_failure_is_a_wrong_use_of_pytest(tmp_path: Path) ->
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert "known.txt:1: claim='nul-law': expected one of" in done.stderr
     assert "did you mean 'null-law'" in done.stderr
+
+
+def test_a_misspelt_declaration_is_asked_about() -> None:
+    def message(declared: str) -> str:
+        trainer = type("Declares", (LayerwiseTrainer,), {"losses": (declared,)})
+        with Session(trainer, profile=PROFILES["quick"], claims=["gradient-step"]) as session:
+            verdict = session.verdict(load_claims()["gradient-step"])
+        assert verdict.status is Status.NOT_APPLICABLE
+        return verdict.message
+
+    assert "declares as losses hubber; did you mean 'huber'?" in message("hubber")
+    assert message("mine").endswith("declares as losses mine")

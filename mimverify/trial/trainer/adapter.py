@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
@@ -116,7 +117,7 @@ class TrainerUnderTrial:
             if not both:
                 raise NotApplicable(
                     f"needs one of {', '.join(wanted)}; the trainer declares as {plural} "
-                    f"{', '.join(offered) or 'none'}",
+                    f"{', '.join(offered) or 'none'}{_meant(offered, wanted)}",
                     avoidable=True,
                 )
             common.append(both)
@@ -269,3 +270,12 @@ class TrainerUnderTrial:
         result = (handle or self.handle).call(method, arrays, options)
         self._times.observe(method, arrays, options, time.monotonic() - began)
         return result
+
+
+def _meant(declared: Sequence[str], wanted: Sequence[str]) -> str:
+    """A question for a declared name that is misspelt, as it seems; else ""."""
+    for name in declared:
+        close = difflib.get_close_matches(name, wanted, n=1, cutoff=0.8)
+        if close:
+            return f"; did you mean {close[0]!r}?"
+    return ""
