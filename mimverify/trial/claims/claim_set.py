@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,6 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from mimverify.handles.own_methods import Method
+from mimverify.handles.source_hashes import source_hashes
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import number
@@ -125,19 +124,8 @@ class ClaimSet:
         return {} if self.origin is None else {self.origin.package: self.origin.folder}
 
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of its files by name: of a pack, of each module of its package that is loaded."""
-        files = {path.name: path for path in self.files}
-        if self.origin is not None:
-            package = self.origin.package
-            for name, module in list(sys.modules.items()):
-                file = getattr(module, "__file__", None)
-                if file is not None and (name == package or name.startswith(f"{package}.")):
-                    files[name] = Path(file)
-        return {
-            name: hashlib.sha256(path.read_bytes()).hexdigest()
-            for name, path in files.items()
-            if path.is_file()
-        }
+        """SHA-256 of the files of a pack's modules that are loaded, by the modules' names."""
+        return {} if self.origin is None else source_hashes([self.origin.package], alone=False)
 
     def to_json(self) -> Json:
         """What it says of itself."""

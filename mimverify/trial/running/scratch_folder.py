@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from mimverify.support.sibling_files import process_is_alive
+from mimverify.support.sibling_files import mark_in_use, process_is_alive
 
 __all__ = ["scratch_folder"]
 
@@ -31,10 +31,7 @@ def scratch_folder() -> Iterator[Path]:
         descriptor = os.open(name, os.O_RDONLY)
         try:
             # Held as long as this process lives: in another container its id may seem to be free.
-            with contextlib.suppress(OSError):  # a file system without locks
-                import fcntl  # not on every platform
-
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            mark_in_use(descriptor)
             yield Path(name)
         finally:
             os.close(descriptor)
