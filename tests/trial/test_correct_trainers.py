@@ -9,40 +9,63 @@ import numpy as np
 import pytest
 
 from mimverify.trial import PROFILES, Session, Status
+from mimverify.trial.claims.claim_set import built_in_claims
 from mimverify.zoo import Correct
 
-TRAINERS = ("torch_sgd", "numpy_fortran", "jax_grad", "jax_jit")
-# The decisions of the quick profile, however busy the machine is.
-UNHURRIED = replace(PROFILES["quick"], seconds=1e6)
+STEPPING = (
+    "torch_sgd", "numpy_fortran", "numpy_threaded", "single_precision", "jax_grad", "jax_jit"
+)  # fmt: skip
+TRAINERS = (*STEPPING, "fit_only")
+# The decisions of a profile, however busy the machine is.
+UNHURRIED = {name: replace(profile, seconds=1e6) for name, profile in PROFILES.items()}
+# What a method or a dtype that a trainer lacks leaves out.
+WITHOUT_DOUBLE_PRECISION = {"small-initialisation", "weak-feedback"}
 
 
 @pytest.fixture(params=TRAINERS)
 def trainer(request: pytest.FixtureRequest) -> type:
     """The class of each trainer; those on JAX are skipped where there is none."""
-    if request.param.startswith("jax_"):
+    return trainer_class(request.param)
+
+
+def trainer_class(name: str) -> type:
+    if name.startswith("jax_"):
         pytest.importorskip("jax", reason="the trainers on JAX need jax: pip install jax")
-    return importlib.import_module(f"correct_trainers.{request.param}").Trainer
+    trainer = importlib.import_module(f"correct_trainers.{name}").Trainer
+    assert isinstance(trainer, type)
+    return trainer
 
 
-def verdicts_of(trainer: object, claims: list[str] | None) -> dict[str, tuple[Status, str]]:
-    with Session(trainer, profile=UNHURRIED, claims=claims) as session:
+def verdicts_of(
+    trainer: object, claims: list[str] | None, profile: str = "quick"
+) -> dict[str, tuple[Status, str]]:
+    with Session(trainer, profile=UNHURRIED[profile], claims=claims or ()) as session:
         verdicts = [session.verdict(claim) for claim in session.claims.values()]
     return {verdict.id: (verdict.status, verdict.message) for verdict in verdicts}
 
 
-def test_a_correct_trainer_passes_exact_claims(trainer: type) -> None:
+@pytest.mark.parametrize("name", STEPPING)
+def test_a_correct_trainer_passes_exact_claims(name: str) -> None:
+    trainer = trainer_class(name)
     claims = ["gradient-step", "antisymmetry", "power-iteration"]
     verdicts = verdicts_of(trainer, claims)
     assert {status for status, _ in verdicts.values()} == {Status.PASSED}, verdicts
 
 
 @pytest.mark.slow
-def test_a_correct_trainer_passes_the_whole_quick_profile(trainer: type) -> None:
-    verdicts = verdicts_of(trainer, None)
-    if not hasattr(trainer, "operation_counts"):
-        status, _ = verdicts.pop("arithmetic")
-        assert status is Status.NOT_APPLICABLE
-    assert {status for status, _ in verdicts.values()} == {Status.PASSED}, verdicts
+@pytest.mark.parametrize("profile", ["quick", "standard"])
+def test_a_correct_trainer_passes_the_whole_profile(trainer: type, profile: str) -> None:
+    verdicts = verdicts_of(trainer, None, profile)
+    claims = built_in_claims().claims
+    left_out = set() if hasattr(trainer, "operation_counts") else {"arithmetic"}
+    if not hasattr(trainer, "step") and not hasattr(trainer, "trajectory"):
+        left_out |= {claim for claim in verdicts if claims[claim].needs == "first layer"}
+    if "float64" not in getattr(trainer, "dtypes", ("float64",)):
+        left_out |= WITHOUT_DOUBLE_PRECISION
+    passed = {claim for claim, (status, _) in verdicts.items() if status is Status.PASSED}
+    refused = {c for c, (status, _) in verdicts.items() if status is Status.NOT_APPLICABLE}
+    assert passed == verdicts.keys() - left_out, verdicts
+    assert refused == left_out, verdicts
 
 
 def test_torchs_own_count_of_operations_passes() -> None:
