@@ -37,6 +37,7 @@ from mimverify.theory.limits.bayes_limits import (
     Threshold,
     bayes_limits,
 )
+from mimverify.theory.limits.finite_floor import bayes_floor
 from mimverify.theory.link_thresholds import LinkThresholds, LossThresholds, link_thresholds
 from mimverify.theory.prediction import Prediction, predict
 from mimverify.theory.reach import ReachedThresholds, reached_thresholds
@@ -82,6 +83,7 @@ __all__ = [
     "TransformAnalysis",
     "Window",
     "analyse_transform",
+    "bayes_floor",
     "bayes_limits",
     "bulk_edges",
     "closed_form_n_half",
