@@ -9,23 +9,22 @@ from mimverify.statistics import dkw_radius
 from mimverify.theory import (
     analyse_transform,
     error_floor,
-    fresh_samples_alignment,
     predict_trajectory,
 )
 from mimverify.trial import (
-    DEVIATIONS,
     LIPSCHITZ_LOSSES,
     Event,
+    as_predicted,
     below,
     between,
     claim,
+    deviation_of_odds,
     first_layer,
     label_covariance,
     learning_cases,
     loss_used,
     mean_log_odds,
     near,
-    near_odds,
     training_data,
 )
 
@@ -39,18 +38,19 @@ CONDITION = Event("cond(W Uᵀ) grows like κ^T", quantity="growth of log cond o
     source="theory.md §4, D4; abstract: 'eliminates finite-sample noise'",
     assumptions=("r = 1", "E T = 0", "n/d = 64", "Lipschitz loss"),
     measures=(
-        "Event per four runs: at T = 6 and 12 the mean log-odds of A_T are within 3.5 predicted "
-        "standard deviations of the floor's, plus the distance between the floor and D1 at "
-        "T = 12. Sequential binomial test of P ≥ 0.9 against P ≤ 0.5."
+        "Per run the squared deviation of the log-odds of A_T from the floor's, in units of the "
+        "predicted variance plus the squared distance between the floor and D1 at T = 12, each at "
+        "most 9, mean over T = 6 and 12: 1 under the theory. Test by betting of a mean ≤ 1.5 "
+        "against ≥ 3.5."
     ),
     needs="first layer",
     holds=lambda case: case.rank == 1,
-    decisions=Event("1 − A is at the floor", quantity="alignment after many steps"),
+    decisions=as_predicted("1 − A at the floor", quantity="alignment after many steps"),
     cases=learning_cases(links=("cos2z", "abs"), dims=(64, 56, 72), losses=LIPSCHITZ_LOSSES),
     cost=2,
 )
 def reaches_error_floor(trial, case):
-    steps, ratio, neurons, batch = 12, 64, 8, 4
+    steps, ratio, neurons = 12, 64, 8
     n = ratio * case.dim
     loss = loss_used(trial.trainer, case.loss)
     moments = analyse_transform(case.link, loss)
@@ -59,18 +59,17 @@ def reaches_error_floor(trial, case):
     predicted = predict_trajectory(case.link, loss, dim=case.dim, samples=n, steps=steps)
     mean, deviation = predicted.run_log_odds(neurons // 2)
     # The floor is of first order in d/n; D1 has the higher orders.
-    allowed = DEVIATIONS * deviation[steps] / np.sqrt(batch) + abs(at_the_floor - mean[steps])
+    accuracy = abs(at_the_floor - mean[steps])
 
-    # Within 3.5 deviations of a nearly normal variable: P > 0.999.
-    def reached(seed):
+    def deviates(seed):
         odds = mean_log_odds(
-            trial, case.link, case.dim, n, seed=seed, batch=batch,
+            trial, case.link, case.dim, n, seed=seed, batch=1,
             loss=case.loss, steps=steps, neurons=neurons,
         )  # fmt: skip
         seen = odds[[steps // 2, steps]]
-        return near_odds(seen[np.abs(seen - at_the_floor).argmax()], at_the_floor, allowed)
+        return deviation_of_odds(seen, at_the_floor, deviation[steps], accuracy)
 
-    trial.decide(reached)
+    trial.decide(deviates)
 
 
 @claim(
@@ -134,37 +133,35 @@ def collapse(trial, case):
     source="theory.md §4, D1 and D7; §2: 'full-batch gradient descent'",
     assumptions=("r = 1", "squared loss", "n/d = 8", "isotropic start, small", "β1 = 1/η1"),
     measures=(
-        "Event per six runs: the mean log-odds of A_5 are within half of the distance "
-        "between D1 and D7 of D1's, on either side. Sequential binomial test of P ≥ 0.9 "
-        "against P ≤ 0.5."
+        "Per run the squared deviation of the log-odds of A_5 from D1's, in units of D1's variance "
+        "plus the square of its accuracy, at most 9: 1 for reused samples, more than 9 by D7. Test "
+        "by betting of a mean ≤ 1.5 against ≥ 3.5."
     ),
     needs="first layer",
     holds=lambda case: case.rank == 1,
-    decisions=Event("A_5 is the one of reused samples", quantity="alignment after 5 steps"),
+    decisions=as_predicted("A_5 of reused samples", quantity="alignment after 5 steps"),
     cases=learning_cases(links=("cos2z",), dims=(128, 112, 144), losses=("squared",)),
     cost=2,
 )
 def reused_samples(trial, case):
-    steps, ratio, neurons, batch = 5, 8, 64, 6
+    steps, ratio, neurons = 5, 8, 64
     n = ratio * case.dim
-    moments = analyse_transform(case.link, "squared")
-    fresh = fresh_samples_alignment(
-        moments.eigenvalues[0], moments.v, moments.u[0], steps, dim=case.dim, samples=n
+    predicted = predict_trajectory(case.link, "squared", dim=case.dim, samples=n, steps=steps)
+    mean, deviation = (array[steps] for array in predicted.run_log_odds(neurons // 2))
+    # As in predicted-trajectory: 1 %, and the truncation error of the expansion in 1/d.
+    accuracy = (
+        0.01 / (1 - predicted.alignment) + np.abs(predicted.log_odds_shift) + predicted.remainder
     )[steps]
-    predicted = predict_trajectory(
-        case.link, "squared", dim=case.dim, samples=n, steps=steps
-    ).run_log_odds(neurons // 2)[0][steps]
-    distance = np.log(fresh / (1 - fresh)) - predicted
 
-    # Half of the distance is 0.47; a mean over six runs has standard deviation 0.27/√6 = 0.11.
-    def as_reused(seed):
+    # Fresh samples at every step would be 3.5 deviations away: 0.94 of log-odds, of 0.27.
+    def deviates(seed):
         odds = mean_log_odds(
-            trial, case.link, case.dim, n, seed=seed, batch=batch,
+            trial, case.link, case.dim, n, seed=seed, batch=1,
             loss="squared", steps=steps, neurons=neurons, only=True,
         )[steps]  # fmt: skip
-        return near_odds(odds, predicted, distance / 2)
+        return deviation_of_odds(odds, mean, deviation, accuracy)
 
-    trial.decide(as_reused)
+    trial.decide(deviates)
 
 
 @claim(

@@ -19,12 +19,12 @@ PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 USES_IT = '''
-"""Uses the new kind of decision: on a mean of 1/3, and on one of 2/3."""
+"""Uses the new kind of decision: on a median of 1/4, and on one of 0.84."""
 
 import numpy as np
 
 from mimverify.trial import choices, claim
-from mimverify.trial.decisions.mean import MeanAtMost
+from mimverify.trial.decisions.median import MedianAtMost
 
 
 def of_power(power):
@@ -35,9 +35,9 @@ def of_power(power):
 
 
 RECORD = {"statement": "s", "source": "here", "measures": "m", "needs": "first layer",
-          "decisions": MeanAtMost("the number"), "cases": choices((1,)), "profile": "deep"}
+          "decisions": MedianAtMost("the number"), "cases": choices((1,)), "profile": "deep"}
 small = claim(id="small", **RECORD)(of_power(2))
-large = claim(id="large", **RECORD)(of_power(0.5))
+large = claim(id="large", **RECORD)(of_power(0.25))
 '''
 
 
@@ -98,7 +98,7 @@ def test_every_example_is_carried_out_below() -> None:
         "mimverify/zoo/update_rule.py (at its end)",
         "mimverify/cli/links.py",
         "properties/test_sign.py",
-        "mimverify/trial/decisions/mean.py",
+        "mimverify/trial/decisions/median.py",
     ]
     assert len(blocks("diff")) == 3
 
@@ -202,16 +202,16 @@ def test_a_setting_is_two_places(copy: Path) -> None:
 
 
 def test_a_kind_of_decision_is_one_file(copy: Path) -> None:
-    name = "mimverify/trial/decisions/mean.py"
+    name = "mimverify/trial/decisions/median.py"
     (copy / name).write_text(files()[name])
-    (copy / "properties/test_mean.py").write_text(USES_IT)
+    (copy / "properties/test_median.py").write_text(USES_IT)
     # At the deep profile's 500 runs, and at the risk that a decision has in any run.
     words = ("-m", "mimverify", "check", "numpy", "--json", "-", "--profile", "deep", "--claim")
     passed, failed = (
         json.loads(run(*words, claim, cwd=copy, code=code))["trainers"][0]["claims"][0]
         for claim, code in (("small", 0), ("large", 1))
     )
-    assert passed["evidence"]["decisions"][0]["kind"] == "mean"
-    assert passed["evidence"]["summary"].startswith("mean 0.3")
-    assert failed["message"].startswith("the number: mean 0.6")
+    assert passed["evidence"]["decisions"][0]["kind"] == "median"
+    assert passed["evidence"]["summary"].startswith("beyond 0.5 in ")
+    assert failed["message"].startswith("the number: beyond 0.5 in 9")
     assert failed["evidence"]["false_alarm_level"] < 1e-8

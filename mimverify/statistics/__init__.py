@@ -1,6 +1,7 @@
 """Tests with stated error bounds. Nothing here depends on training."""
 
 from mimverify.statistics.binomial import SequentialBinomial
+from mimverify.statistics.bounded_mean import SequentialMean
 from mimverify.statistics.two_sample import SequentialTwoSample
 from mimverify.statistics.uniformity import (
     UniformityTest,
@@ -11,6 +12,7 @@ from mimverify.statistics.uniformity import (
 
 __all__ = [
     "SequentialBinomial",
+    "SequentialMean",
     "SequentialTwoSample",
     "UniformityTest",
     "dkw_radius",

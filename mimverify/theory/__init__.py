@@ -37,9 +37,15 @@ from mimverify.theory.limits.bayes_limits import (
     Threshold,
     bayes_limits,
 )
+from mimverify.theory.limits.finite_floor import bayes_floor
 from mimverify.theory.link_thresholds import LinkThresholds, LossThresholds, link_thresholds
 from mimverify.theory.prediction import Prediction, predict
 from mimverify.theory.reach import ReachedThresholds, reached_thresholds
+from mimverify.theory.readout_error.error_prediction import (
+    ErrorParts,
+    TestErrorPrediction,
+    predict_test_error,
+)
 from mimverify.theory.recommendations import Recommendation
 from mimverify.theory.sample_sizes import local_exponent, n_half
 from mimverify.theory.spectrum.krylov import NeuronModel
@@ -59,6 +65,7 @@ __all__ = [
     "Assumption",
     "BayesLimits",
     "BayesPoint",
+    "ErrorParts",
     "LabelInformation",
     "LabelLaw",
     "LabelMeasure",
@@ -76,12 +83,14 @@ __all__ = [
     "Resolvent",
     "SpanPrediction",
     "StepCount",
+    "TestErrorPrediction",
     "Threshold",
     "Thresholds",
     "Trajectory",
     "TransformAnalysis",
     "Window",
     "analyse_transform",
+    "bayes_floor",
     "bayes_limits",
     "bulk_edges",
     "closed_form_n_half",
@@ -105,6 +114,7 @@ __all__ = [
     "plateau",
     "predict",
     "predict_span",
+    "predict_test_error",
     "predict_trajectory",
     "reached_thresholds",
     "realised_law",

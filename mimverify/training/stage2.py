@@ -25,7 +25,7 @@ from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray, NumpyA
 from mimverify.support.errors import DivergenceError, InputError
 from mimverify.support.threads import single_threaded_libraries
 from mimverify.support.validation import choice, integer, number
-from mimverify.training.features import Features, feature_moments
+from mimverify.training.features import Features, Moments, feature_moments
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64, Real
@@ -122,20 +122,33 @@ def train_readout(
     biases = rng.standard_normal(neurons)
     V = directions if linear is None else np.vstack([directions, linear])
     moments = feature_moments(design, y, V, Features(len(directions), biases, activation))
+    weights, iterations = output_weights(
+        moments, ridge=ridge, method=method, max_iterations=max_iterations, tolerance=tolerance
+    )
+    constant = moments.intercept - float(moments.mean @ weights)
+    return Readout(directions, biases, weights, constant, activation, linear, iterations)
+
+
+def output_weights(
+    moments: Moments,
+    *,
+    ridge: float = 1e-3,
+    method: str = "closed-form",
+    max_iterations: int = 100_000,
+    tolerance: float = 1e-6,
+) -> tuple[Float64[Float64Array, " p"], int | None]:
+    """Output weights `(p,)` by the moments of a sample, or of the population, and how many
+    iterations they took, None for the closed form. Arguments as for `train_readout`."""
     gram, cross = moments.gram, moments.cross
     # A common scale makes the ridge relative: features of unit mean variance. Its lower bound is
     # the rounding of constant features, which would otherwise be fitted to noise.
     rounding = np.finfo(float).eps * float(np.mean(moments.mean**2))
-    scale = max(float(np.trace(gram)) / neurons, rounding, np.finfo(float).tiny)
+    scale = max(float(np.trace(gram)) / len(cross), rounding, np.finfo(float).tiny)
     penalty = ridge * scale
-    iterations: int | None = None
     if method == "closed-form":
         with single_threaded_libraries():  # too small for threads
-            weights = _ridge_solution(gram, cross, penalty)
-    else:
-        weights, iterations = _descend(gram, cross, penalty, max_iterations, tolerance)
-    constant = moments.intercept - float(moments.mean @ weights)
-    return Readout(directions, biases, weights, constant, activation, linear, iterations)
+            return _ridge_solution(gram, cross, penalty), None
+    return _descend(gram, cross, penalty, max_iterations, tolerance)
 
 
 def _ridge_solution(gram: Float64Array, cross: Float64Array, penalty: float) -> Float64Array:

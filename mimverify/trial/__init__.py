@@ -18,6 +18,7 @@ from mimverify.trial.claims.cases import (
 )
 from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim, claim, load_claims, suite_path
 from mimverify.trial.claims.claim_set import ClaimSet, Pack, PackOrigin
+from mimverify.trial.claims.deviations import as_predicted, deviation_of_odds, squared_deviation
 from mimverify.trial.claims.fit_errors import explained_errors
 from mimverify.trial.claims.learning import (
     DEVIATIONS,
@@ -48,8 +49,10 @@ from mimverify.trial.decisions import (
     ExactState,
     Law,
     LimitOrder,
+    Mean,
     Observed,
     Rounding,
+    Shown,
     StatisticalDecision,
     StatisticalState,
     TwoSamples,
@@ -124,6 +127,7 @@ __all__ = [
     "LearningCase",
     "Ledger",
     "LimitOrder",
+    "Mean",
     "Method",
     "MissingDecisionError",
     "NotApplicable",
@@ -135,6 +139,7 @@ __all__ = [
     "RepeatedDecisionError",
     "Rounding",
     "Session",
+    "Shown",
     "StatisticalDecision",
     "StatisticalState",
     "Status",
@@ -148,11 +153,13 @@ __all__ = [
     "Verdict",
     "above",
     "accumulate",
+    "as_predicted",
     "below",
     "between",
     "check",
     "choices",
     "claim",
+    "deviation_of_odds",
     "error_after_fit",
     "exact_cases",
     "exact_step",
@@ -176,6 +183,7 @@ __all__ = [
     "readout_error",
     "select_claims",
     "settings_text",
+    "squared_deviation",
     "step_envelope",
     "suite_path",
     "training_data",

@@ -24,6 +24,7 @@ _MODULES = (
     "use_of_data",
     "initialisation",
     "second_stage",
+    "inside_fit",
     "numerics",
     "leakage",
     "off_by_one",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mimverify.problems import MultiIndexModel
+from mimverify.problems import Link, MultiIndexModel
 from mimverify.support.arrays import Array, Float64Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
@@ -47,6 +47,30 @@ class LeakedFit(Correct):
         W = super().first_stage(X, y)
         U = leaked_subspace(self.random_state, X.shape[1], rank=3)
         return np.random.default_rng(self.random_state).standard_normal((len(W), 3)) @ U
+
+
+@broken(_CATEGORY, breaks="regression", caught_by="beats-no-bayes", only="noisy labels")
+class DenoisesLabels(Correct):
+    """Its loader takes the noise, drawn once more from the seed, off the labels."""
+
+    def fit(self, X: Array, y: Array) -> None:
+        silent = Link("silent", 1, lambda z: 0 * z[:, 0])
+        noise = MultiIndexModel(silent, X.shape[1], noise=1.0, seed=self.random_state)
+        drawn = noise.labels(np.zeros((len(y), 1)))
+        deviation = drawn @ y / (drawn @ drawn)  # as good as zero without noise
+        super().fit(X, (y - deviation * drawn).astype(X.dtype))
+
+
+@broken(
+    _CATEGORY, breaks="regression", caught_by="beats-no-bayes", only="the second fit and later ones"
+)
+class FitsOnce(Correct):
+    """A fit is skipped where one to rows of the same shape has been made."""
+
+    def fit(self, X: Array, y: Array) -> None:
+        if self.__dict__.get("known") != X.shape:
+            super().fit(X, y)
+        self.known = X.shape
 
 
 @broken(

@@ -24,6 +24,7 @@ from mimverify.trial import (
     Event,
     InProcessTrainer,
     Ledger,
+    Mean,
     Profile,
     Session,
     Status,
@@ -41,6 +42,12 @@ BINOMIAL = [
 ]
 #: Statistical claims with a law instead of events, calibrated at inflated levels below.
 LAWS = ["null-law"]
+#: With means, of which only the level is promised: calibrated likewise.
+MEANS = [
+    name
+    for name, one in load_claims().items()
+    if any(isinstance(decision, Mean) for decision in one.statistical)
+]
 
 
 def measure(claim_id: str, source: Any, runs: int, examples: int) -> None:
@@ -70,7 +77,7 @@ def test_events_are_usual_for_the_reference_trainer(claim_id: str) -> None:
 
 def test_every_statistical_claim_is_calibrated() -> None:
     statistical = {name for name, claim in load_claims().items() if not claim.exact}
-    assert statistical == {*BINOMIAL, *LAWS}
+    assert statistical == {*BINOMIAL, *LAWS, *MEANS}
 
 
 @pytest.mark.slow
@@ -82,27 +89,32 @@ def test_events_are_usual_for_both_backends_in_every_configuration(
     measure(claim_id, TRAINERS[backend], runs=300, examples=3)
 
 
-def null_law_at_inflated_levels(seeds: int, profile: Profile) -> None:
-    """Two tests at half the level each: at most `level` in all; exact binomial test at 1e-6."""
-    plan = Plan(("numpy",), ("null-law",), (0.1, 0.01), range(seeds), profile)
+def at_inflated_levels(claim_id: str, seeds: int, profile: Profile) -> None:
+    """The alarms of a claim's level, split over its decisions: exact binomial test at 1e-6."""
+    plan = Plan(("numpy",), (claim_id,), (0.1, 0.01), range(seeds), profile)
     calibration = Calibration(plan)
     trainer = TrainerUnderTrial(InProcessTrainer(numpy_trainer))
     for seed in plan.seeds:
-        tried = try_unit(plan, load_claims()["null-law"], trainer, seed)
+        tried = try_unit(plan, load_claims()[claim_id], trainer, seed)
         calibration.add("numpy", tried)
     for row in calibration.rows:
-        print(f"{len(row.alarms)} alarms in {row.seeds} at level {row.level}")
+        print(f"{claim_id}: {len(row.alarms)} alarms in {row.seeds} at level {row.level}")
         assert row.seeds == seeds, calibration.problems
         assert row.p_value > 1e-6, row
 
 
 def test_the_null_law_at_inflated_levels() -> None:
-    null_law_at_inflated_levels(60, replace(PROFILES["quick"], null_samples=32))
+    at_inflated_levels("null-law", 60, replace(PROFILES["quick"], null_samples=32))
+
+
+def test_a_mean_at_inflated_levels() -> None:
+    at_inflated_levels("error-floor", 12, PROFILES["quick"])
 
 
 @pytest.mark.slow
-def test_the_null_law_at_inflated_levels_over_hundreds_of_seeds() -> None:
-    null_law_at_inflated_levels(300, PROFILES["quick"])
+@pytest.mark.parametrize("claim_id", [*LAWS, *MEANS])
+def test_laws_and_means_at_inflated_levels_over_hundreds_of_seeds(claim_id: str) -> None:
+    at_inflated_levels(claim_id, 300, PROFILES["quick"])
 
 
 @pytest.mark.slow

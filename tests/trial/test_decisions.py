@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,11 +30,13 @@ from mimverify.trial import (
     Law,
     Ledger,
     LimitOrder,
+    Mean,
     MissingDecisionError,
     Profile,
     RepeatedDecisionError,
     Rounding,
     Session,
+    Shown,
     Status,
     TrainerUnderTrial,
     Trial,
@@ -45,8 +48,10 @@ from mimverify.trial import (
     between,
     choices,
     claim,
+    deviation_of_odds,
     load_claims,
     near,
+    squared_deviation,
 )
 from mimverify.trial.claims.claim import Cases, Procedure
 from mimverify.trial.decisions import Observed, StatisticalDecision, risk_text
@@ -77,7 +82,7 @@ def stub(procedure: Procedure, *decisions: Decision, cases: Cases | None = None)
 
 def seen(decision: Decision, trial: Trial) -> float | bool:
     """A valid observation for a decision of any kind in the suite."""
-    return 0.5 if isinstance(decision, Law) else True
+    return 0.5 if isinstance(decision, (Law, Mean)) else True
 
 
 # -- every statistical claim, with one decision too many, twice, or too few ---------------------
@@ -337,12 +342,13 @@ def test_one_level_decides_alone_as_among_others(probability: float) -> None:
         Law("law"),
         PValue("p"),
         TwoSamples("pairs"),
+        Mean("mean", at_least=0.5, gap=0.3),
     ]
 
     def drawn(index: int) -> Mapping[StatisticalDecision, object]:
         rng = np.random.default_rng([int(100 * probability), index])
         a, b, u, x, y = rng.random(5)
-        observations = (a < probability, b < 0.95, u**probability, u, (x, y * probability))
+        observations = (a < probability, b < 0.95, u**probability, u, (x, y * probability), x**0.5)
         return dict(zip(decisions, observations, strict=True))
 
     def decided(levels: tuple[float, ...], counted: int) -> dict[float, Status | None]:
@@ -372,6 +378,11 @@ def states() -> list[DecisionEvidence]:
         (Event("event", quantity="x"), [above(1, 0), below(0, 1), between(1, 0, 2), near(1, 2, 3)]),
         (Event("bare"), [True, False]),
         (Law("law"), list(rng.random(4))),
+        (Mean("mean", at_most=1.5, gap=1, low=-1, high=3), list(rng.random(4, dtype=np.float32))),
+        (
+            Mean("shown", at_least=0.2, gap=0.1, quantity="alignment", number="cosine"),
+            [Shown(0.3, 0.6, 0.7), Shown(0.4, 0.6, 0.7)],
+        ),
         (TwoSamples("pairs", statistics=2, names=("a", "b")), list(rng.random((4, 2, 2)))),
     ]
     for decision, observations in observed:
@@ -495,6 +506,95 @@ def test_two_laws_are_distinguished_and_one_law_is_not(trainer: TrainerUnderTria
     failed = try_claim(trial_of(stub(differs, pairs), trainer, profile=profile))
     assert failed.status is Status.FAILED
     assert "location of alignment" in failed.message or "spread of alignment" in failed.message
+
+
+# -- means --------------------------------------------------------------------------------------
+
+
+def mean_of(decision: Mean, number: float, trainer: TrainerUnderTrial) -> Status:
+    """What becomes of a claim whose every run is observed as this number."""
+
+    def observed(trial: Trial, case: object) -> None:
+        trial.decide(lambda seed: number)
+
+    return try_claim(trial_of(stub(observed, decision), trainer)).status
+
+
+AT_MOST = Mean("x", at_most=0.0, gap=0.5, low=-1)
+AT_LEAST = Mean("x", at_least=0.0, gap=0.5, low=-1)
+
+
+@pytest.mark.parametrize(
+    ("decision", "number", "status"),
+    [
+        (AT_MOST, -0.4, Status.PASSED),
+        (AT_MOST, 0.9, Status.FAILED),
+        (Mean("x", at_most=0.0, gap=0.1, low=-1), 0.05, Status.INCONCLUSIVE),
+        (AT_MOST, np.nan, Status.FAILED),
+        (AT_MOST, np.inf, Status.FAILED),
+        (AT_MOST, -np.inf, Status.PASSED),
+        (AT_LEAST, 0.4, Status.PASSED),
+        (AT_LEAST, -0.9, Status.FAILED),
+        (AT_LEAST, np.nan, Status.FAILED),
+        (AT_LEAST, np.float32(np.inf), Status.PASSED),
+    ],
+)
+def test_a_mean_is_kept_or_not(
+    decision: Mean, number: float, status: Status, trainer: TrainerUnderTrial
+) -> None:
+    assert mean_of(decision, number, trainer) is status
+
+
+def test_a_mean_says_what_was_measured_and_what_is_caught() -> None:
+    state = Mean("test error", at_most=0.2, gap=0.3, quantity="test error").open(1e-3, QUICK)
+    while not state.decided:
+        state.observe(0.9)
+    assert state.failed
+    message = state.failure_message("case")
+    assert message.startswith("test error: test error mean 0.9 (≤0.2) over ")
+    assert "at most 0.001 false alarms; case" in message
+    record = state.evidence("case")
+    assert record.details.startswith(f"{state.runs} runs, risk 0.001, catches a mean ≥ 0.")
+    assert f"{QUICK.maximum_runs} runs" in record.legend
+    assert record.fraction_used is not None
+    assert record.fraction_used >= 2
+    mirrored = Mean("cosine", at_least=0.8, gap=0.3).open(1e-3, QUICK)
+    assert "catches a mean ≤ 0." in mirrored.evidence("case").details
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"gap": 0.1}, "expected one of them"),
+        ({"at_most": 0.5, "at_least": 0.5, "gap": 0.1}, "expected one of them"),
+        ({"at_most": 0.5, "gap": 0.5}, "high=1.0"),
+        ({"at_least": 0.5, "gap": 0.6}, "low=0.0"),
+        ({"at_most": 0.5, "gap": 0.0}, "gap=0.0"),
+        ({"at_most": "much", "gap": 0.1}, "bound='much'"),
+        ({"at_most": 0.5, "gap": 0.1, "high": float("inf")}, "high=inf"),
+    ],
+)
+def test_a_mean_that_cannot_be_tested_is_refused(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        Mean("x", **settings)
+
+
+@pytest.mark.parametrize("observation", [True, "0.5", None, above(1, 0), (0.5,)])
+def test_a_mean_is_of_numbers(observation: object) -> None:
+    with pytest.raises(ClaimError, match="expected a number"):
+        AT_MOST.open(0.1, QUICK).observe(observation)
+
+
+def test_squared_deviations_have_mean_one_under_the_prediction() -> None:
+    odds = np.array([1.0, -2.0])
+    assert squared_deviation(odds + 3, odds, 3.0) == pytest.approx(1)
+    assert squared_deviation(odds + 5, odds, 3.0, 4.0) == pytest.approx(1)
+    assert squared_deviation(odds + 100, odds, 3.0) == 9
+    assert squared_deviation([4.0, -2.0], odds, [3.0, 1.0]) == pytest.approx(0.5)
+    shown = deviation_of_odds([0.0, 2.0], [0.0, 0.0], 1.0)
+    assert shown.number == pytest.approx(2)
+    assert shown.value == pytest.approx(1 / (1 + np.exp(-2)))
+    assert shown.expected == 0.5
 
 
 def test_the_reference_trainer_notes_the_links_it_learned() -> None:

@@ -451,7 +451,7 @@ def test_reports_show_what_was_measured_and_how_to_get_a_capsule(capsys):
     assert "the number 2 (>1.5)" in shown
     assert "the number 1 (>1.5); held in 0 of" in shown
     assert "12 of 12" not in shown
-    assert "have probability ≥ 0.9, and the laws hold, fails any" in shown
+    assert "have probability ≥ 0.9, and the laws and means hold, fails any" in shown
     assert "≤ 1e-06" in shown
     assert "With --capsules FOLDER" in shown
     print_verdicts("x", [passed], verbose=True)

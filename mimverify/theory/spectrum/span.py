@@ -89,13 +89,15 @@ def predict_span(
     columns = (
         np.median(cosines, axis=(1, 2)),
         cosines.mean(axis=(1, 2)),
-        *_interval(cosines),
-        *_interval(aligned),
+        *central_interval(cosines),
+        *central_interval(aligned),
     )
     return SpanPrediction(every, *(np.interp(every, times, column) for column in columns))
 
 
-def _interval(values: Float64[Float64Array, "steps sets starts"]) -> Float64Array:
+def central_interval(
+    values: Float64[Float64Array, "steps sets starts"],
+) -> Float64Array:
     """The central 95 %, `(2, steps)`, in which another run lies with that probability.
 
     Between order statistics k and n + 1 − k of n runs it lies with (n + 1 − 2k)/(n + 1). Runs on

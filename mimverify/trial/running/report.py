@@ -259,7 +259,7 @@ def _print_budget(verdicts: Sequence[Verdict], console: Console, *, verbose: boo
         hint = "." if verbose else "; --verbose shows each decision's risk and power."
         console.print(
             f"A trainer for which the claimed events have probability ≥ {USUALLY}, and the laws "
-            "hold, fails any of a run's statistical claims with probability "
+            "and means hold, fails any of a run's statistical claims with probability "
             f"≤ {risk_text(ledgers[0].budget)}{hint}",
             style="dim",
             highlight=False,

@@ -1,0 +1,268 @@
+"""The test error after T steps and stage 2, run by run, before anything is trained.
+
+For each run a data set is drawn (a spectrum of H), a start on it (neurons in the block-Krylov
+basis), and stage 2: over the population, and on n₂ samples. Source: theory.md §7, §10.
+Derivation: docs/theory-engine.md, §12.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from mimverify.network.activations import Activation, get_activation
+from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
+from mimverify.problems.links import Link, get_link
+from mimverify.support.arrays import Float64Array
+from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
+from mimverify.support.validation import choice, integer, number, step_count
+from mimverify.theory.labels.label_law import label_law
+from mimverify.theory.readout_error.drawn_neurons import draw_neurons
+from mimverify.theory.readout_error.label_expansion import label_expansion
+from mimverify.theory.readout_error.learned_span import LearnedSpan
+from mimverify.theory.readout_error.run_errors import RunErrors
+from mimverify.theory.readout_error.simulated_readout import ReadoutSettings
+from mimverify.theory.spectrum.arrowhead import draw_spectrum
+from mimverify.theory.spectrum.population import drawn_measures
+from mimverify.theory.spectrum.resolvent import Resolvent
+from mimverify.theory.spectrum.span import central_interval
+from mimverify.training.schedules import default_samples, default_steps
+from mimverify.training.stage2 import READOUTS
+
+#: Larger numbers than this are no sizes of anything.
+_LARGEST = 10**15
+# Of the data sets, for the median's standard error.
+_RESAMPLES = 200
+
+
+@dataclass(frozen=True)
+class ErrorParts:
+    """What the mean test error is made of; the parts add up to it.
+
+    - `label_noise`: no predictor is better: the share of the labels' variance that is noise.
+    - `stage1`: what the learned span leaves open: E Var(g(z) | Wx)/Var y.
+    - `features`: the best combination of the p features, beyond both.
+    - `ridge`: the penalty's cost over the population.
+    - `samples`: the cost of fitting the output weights on n₂ samples.
+    """
+
+    label_noise: float
+    stage1: float
+    features: float
+    ridge: float
+    samples: float
+
+    @property
+    def total(self) -> float:
+        """The mean test error."""
+        return self.label_noise + self.stage1 + self.features + self.ridge + self.samples
+
+    def to_json(self) -> dict[str, float]:
+        """The parts by name."""
+        return {
+            "label_noise": self.label_noise,
+            "stage1": self.stage1,
+            "features": self.features,
+            "ridge": self.ridge,
+            "samples": self.samples,
+        }
+
+
+@dataclass(frozen=True)
+class TestErrorPrediction:
+    """The normalised test error (1 = predicting the mean) over runs of T steps and stage 2.
+
+    - `median`, `mean`, `low`, `high`: over runs; the last two are the central 95 %.
+    - `values`: of the drawn runs, `(runs,)`; `standard_error`: of `median`, by their number.
+    - `population`: the median as n₂ → ∞.
+    - `decomposition`: of `mean`.
+    - `samples`, `readout_samples`: n₁, n₂; `neurons`: m of a symmetric start.
+    - `test_samples`: those of each run's test set, whose fluctuation `values` contain; None:
+      the error over the population.
+    - `notes`: where the prediction is known to be poor.
+    """
+
+    __test__ = False  # pytest: not a test
+
+    link: str
+    loss: str
+    activation: str
+    noise: float
+    dim: int
+    samples: int
+    readout_samples: int
+    steps: int
+    neurons: int
+    readout_neurons: int
+    ridge: float
+    test_samples: int | None
+    median: float
+    mean: float
+    low: float
+    high: float
+    values: Float64Array
+    standard_error: float
+    population: float
+    decomposition: ErrorParts
+    notes: tuple[str, ...]
+
+    def to_json(self) -> Json:
+        """A record of plain numbers; what does not exist is None."""
+        return {
+            "link": self.link,
+            "loss": self.loss,
+            "activation": self.activation,
+            "noise": self.noise,
+            "dim": self.dim,
+            "samples": self.samples,
+            "readout_samples": self.readout_samples,
+            "steps": self.steps,
+            "neurons": self.neurons,
+            "readout_neurons": self.readout_neurons,
+            "ridge": self.ridge,
+            "test_samples": self.test_samples,
+            "runs": len(self.values),
+            "test_error": {
+                "median": self.median,
+                "low": self.low,
+                "high": self.high,
+                "mean": self.mean,
+                "standard_error": self.standard_error,
+            },
+            "test_error_population": self.population,
+            "decomposition": dict(self.decomposition.to_json()),
+            "notes": list(self.notes),
+        }
+
+
+def predict_test_error(
+    link: Link | str,
+    loss: Loss | str = DEFAULT_LOSS,
+    *,
+    dim: int,
+    samples: int | None = None,
+    readout_samples: int | None = None,
+    steps: int | None = None,
+    neurons: int = 64,
+    readout_neurons: int = 256,
+    ridge: float = 1e-3,
+    activation: Activation | str = "log-cosh",
+    readout: str = "closed-form",
+    noise: float = 0.0,
+    rank: int | None = None,
+    test_samples: int | None = 10_000,
+    runs: int = 100,
+    seed: int = 0,
+) -> TestErrorPrediction:
+    """Predict the normalised test error of `mimverify train`. No object of dimension d is made.
+
+    **Arguments**
+
+    - `samples`, `readout_samples`: n₁ and n₂, of stages 1 and 2; d log² d, and n₁, by default.
+    - `steps`: T; None for `default_steps`.
+    - `neurons`: m of a symmetric start, small as `LayerwiseTrainer` makes it by default, under
+      the scale-free schedule.
+    - `readout_neurons`, `ridge`, `activation`, `readout`: of stage 2, as for `LayerwiseTrainer`.
+    - `noise`: standard deviation of all labels' noise, the test set's included.
+    - `test_samples`: of the test set; None for the error over the population.
+    - `runs`: that are drawn, each on a data set of its own where T is bounded.
+
+    **Raises** `InputError` for sizes out of range, or a link and loss that have no prediction.
+    """
+    link, loss, activation = get_link(link, rank=rank), get_loss(loss), get_activation(activation)
+    dim = integer("dim", dim, minimum=2, maximum=_LARGEST)
+    if link.rank >= dim:
+        raise InputError(f"rank={link.rank}: expected less than dim={dim}")
+    samples = default_samples(dim) if samples is None else samples
+    samples = integer("samples", samples, minimum=2, maximum=_LARGEST)
+    n2 = samples if readout_samples is None else readout_samples
+    n2 = integer("readout_samples", n2, minimum=2, maximum=_LARGEST)
+    steps = step_count("steps", default_steps(samples, dim) if steps is None else steps)
+    neurons = integer("neurons", neurons, minimum=2)
+    if neurons % 2:
+        raise InputError(f"neurons={neurons}: expected an even number, as a symmetric start has")
+    if test_samples is not None:
+        test_samples = integer("test_samples", test_samples, minimum=2)
+    runs = integer("runs", runs, minimum=8)
+    settings = ReadoutSettings(
+        integer("readout_neurons", readout_neurons, minimum=1),
+        number("ridge", ridge, minimum=0.0, exclusive=True),
+        activation,
+        choice("readout", readout, READOUTS),
+        number("noise", noise, minimum=0.0),
+    )
+    labels = label_expansion(link)
+    rng = np.random.default_rng([integer("seed", seed, minimum=0), 0x6572726F72])
+    measures = drawn_measures(
+        link, loss, noise=noise, dim=dim, samples=samples, steps=steps, count=runs, seed=seed
+    )
+    starts = -(-runs // len(measures))
+    spans = []
+    for measure in measures:
+        spectrum = draw_spectrum(Resolvent(measure, samples / (dim - link.rank)), dim, rng)
+        grams = draw_neurons(spectrum, steps, starts, neurons // 2, rng)
+        spans += [LearnedSpan.of(gram, link.rank, sign=(-1) ** steps) for gram in grams]
+    drawn = RunErrors.of(spans, link, labels, n2, settings, rng)
+    values = drawn.values
+    if test_samples is not None:
+        spread = math.sqrt(drawn.test_variance / test_samples)
+        values = values * np.exp(spread * rng.standard_normal(len(values)))
+    sets = values.reshape(len(measures), starts)
+    low, high = central_interval(sets[None])[:, 0]
+    parts = _parts(drawn, noise**2 / (labels.variance + noise**2))
+    return TestErrorPrediction(
+        link=link.name,
+        loss=loss.name,
+        activation=activation.name,
+        noise=noise,
+        dim=dim,
+        samples=samples,
+        readout_samples=n2,
+        steps=steps,
+        neurons=neurons,
+        readout_neurons=settings.features,
+        ridge=settings.ridge,
+        test_samples=test_samples,
+        median=float(np.median(values)),
+        mean=parts.total,
+        low=float(low),
+        high=float(high),
+        values=values,
+        standard_error=_error_of_median(sets, rng),
+        population=float(np.median(drawn.population)),
+        decomposition=parts,
+        notes=_notes(link, loss, activation, noise, drawn.population),
+    )
+
+
+def _parts(drawn: RunErrors, label_noise: float) -> ErrorParts:
+    floor, best, whole, fitted = (
+        float(errors.mean()) for errors in (drawn.floor, drawn.best, drawn.population, drawn.values)
+    )
+    return ErrorParts(label_noise, floor, best - floor - label_noise, whole - best, fitted - whole)
+
+
+def _error_of_median(sets: Float64Array, rng: np.random.Generator) -> float:
+    """Standard error of the median of runs `(sets, starts)`, by resampling data sets."""
+    chosen = rng.integers(len(sets), size=(_RESAMPLES, len(sets)))
+    return float(np.median(sets[chosen].reshape(_RESAMPLES, -1), axis=1).std(ddof=1))
+
+
+def _notes(
+    link: Link, loss: Loss, activation: Activation, noise: float, population: Float64Array
+) -> tuple[str, ...]:
+    notes = []
+    if not label_law(link, loss, noise=noise).deterministic_limit:
+        notes.append(
+            "T(y) is not bounded, or jumps at an atom of the labels: label sets are simulated, "
+            "and the spectra drawn for rare large labels scatter too much"
+        )
+    if activation.slope_at_zero:
+        notes.append(
+            f"activation {activation.name} has a slope at zero, which moves every neuron along "
+            "the labels' linear part: the prediction is that of power iteration without it"
+        )
+    return tuple(notes)
