@@ -76,11 +76,13 @@ def counted(trial, case):
     cases=choices([case_of(link, *sizes) for sizes in SIZES for link in ("z1z2", "abs")]),
 )
 def arithmetic(trial, case):
-    counts = counted(trial, case)
-    for what, exponents in DOUBLED.items():
-        larger = counted(trial, doubled(case, what))
-        for name, exponent in exponents.items():
-            trial.on(COUNTS).grows(name, (counts[name], larger[name]), what, exponent)
+    for method in trial.trainer.first_layer_methods:  # each has counts of its own
+        trial.trainer.train_by(method)
+        counts = counted(trial, case)
+        for what, exponents in DOUBLED.items():
+            larger = counted(trial, doubled(case, what))
+            for name, exponent in exponents.items():
+                trial.on(COUNTS).grows(name, (counts[name], larger[name]), what, exponent)
     size = 2 * case.samples * case.neurons * case.dim * case.steps
     trial.on(COUNTS).report(
         multiply_adds_over_2nmdT=counts["multiply_adds"] / size,

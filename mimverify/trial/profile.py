@@ -27,8 +27,8 @@ class Profile:
       probability (see `SequentialBinomial`).
     - `seconds`: time for the whole trial of one trainer; claims undecided then are inconclusive.
     - `call_seconds`: time limit of one call of the trainer.
-    - `strength`: of the covering arrays of kind of configuration, activation, loss and dtype that
-      exact claims try: with 2 every pair of values occurs, with 4 all are combined.
+    - `strength`: of the covering arrays of kind of configuration, activation, loss, dtype and
+      method that exact claims try: with 2 every pair of values occurs, with 4 every four.
     """
 
     name: str

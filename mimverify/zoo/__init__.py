@@ -30,6 +30,7 @@ _MODULES = (
     "off_by_one",
     "backend_specific",
     "arithmetic",
+    "one_method",
 )
 
 

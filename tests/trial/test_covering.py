@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mimverify import numpy_trainer
 from mimverify.trial import (
+    KINDS,
     PROFILES,
     STANDARD_ACTIVATIONS,
     STANDARD_DTYPES,
@@ -26,10 +27,11 @@ from mimverify.trial import (
     Trial,
     load_claims,
 )
-from mimverify.trial.claims.covering import covering_blocks
+from mimverify.trial.claims.covering import covering_blocks, extended_blocks
 from mimverify.trial.running.trial import Replayed
 from mimverify.zoo.numerics import GuardsAgainstOverflow, HidesNaN
 
+METHODS = ("step", "trajectory")
 UNHURRIED = replace(PROFILES["quick"], seconds=1e6)
 LEVELS = st.tuples(*[st.integers(1, 7), st.integers(1, 5), st.integers(1, 2)])
 
@@ -57,6 +59,34 @@ def test_all_joint_values_are_met_and_no_row_twice(levels, blocks, strength, see
     assert not list(missing(rows, (blocks, *levels), strength))
     assert len(set(rows)) == len(rows)
     assert found == covering_blocks.__wrapped__(levels, blocks, strength=strength, seed=seed)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    levels=LEVELS,
+    blocks=st.integers(1, 9),
+    extra=st.integers(1, 3),
+    strength=st.integers(1, 5),
+    seed=st.integers(0, 2**32),
+)
+def test_a_further_factor_is_covered_too_and_leaves_the_rows_as_they_are(
+    levels, blocks, extra, strength, seed
+):
+    base = covering_blocks(levels, blocks, strength=strength, seed=seed)
+    found = extended_blocks(levels, blocks, extra=extra, strength=strength, seed=seed)
+    for rows, extended in zip(base, found, strict=True):
+        assert tuple(row[:-1] for row in extended[: len(rows)]) == rows
+    rows = rows_of(found)
+    assert not list(missing(rows, (blocks, *levels, extra), strength))
+    assert len(set(rows)) == len(rows)
+
+
+@pytest.mark.parametrize(("levels", "blocks"), [((7, 5, 2), 15), ((7, 5, 2), 8), ((5, 5, 2), 5)])
+@pytest.mark.parametrize("strength", [2, 3])
+def test_a_second_method_takes_no_further_rows(levels, blocks, strength):
+    base = covering_blocks(levels, blocks, strength=strength)
+    found = extended_blocks(levels, blocks, extra=2, strength=strength)
+    assert sum(map(len, found)) == sum(map(len, base))
 
 
 @pytest.mark.parametrize("blocks", [1, 2, 3, 5, 8, 15])
@@ -87,23 +117,28 @@ def test_the_seed_changes_the_rows_and_not_their_number():
 class _Recorded(Trial):
     """Keeps the combinations of each configuration; nothing is computed with them."""
 
-    def __init__(self, name, monkeypatch, **options):
+    def __init__(self, name, monkeypatch, *, profile="quick", **options):
         super().__init__(
             load_claims()[name],
             TrainerUnderTrial(InProcessTrainer(numpy_trainer)),
-            profile=PROFILES["quick"],
-            ledger=Ledger.split(load_claims().values(), PROFILES["quick"]),
+            profile=PROFILES[profile],
+            ledger=Ledger.split(load_claims().values(), PROFILES[profile]),
             **options,
         )
         self.chosen: dict[tuple[int, Any], list[tuple[str, ...]]] = {}
+        self.by: dict[tuple[int, Any], list[str | None]] = {}
         # Without a decision in any configuration, which would be the claim's fault.
         monkeypatch.setattr(self._declared, "end_example", lambda: None)
         with pytest.raises(Inconclusive, match="nothing was decided"):
             self.run()
 
-    def combinations(self, activations, losses, dtypes, *, every_dtype=False):
-        found = super().combinations(activations, losses, dtypes, every_dtype=every_dtype)
-        self.chosen[self.turn, self.case] = list(found)
+    def combinations(self, activations, losses, dtypes, **options):
+        tried = [
+            (combination, self.trainer.trained_by)
+            for combination in super().combinations(activations, losses, dtypes, **options)
+        ]
+        self.chosen[self.turn, self.case] = [combination for combination, _ in tried]
+        self.by[self.turn, self.case] = [method for _, method in tried]
         return iter(())
 
 
@@ -123,6 +158,37 @@ def test_an_exact_claim_meets_every_pair_in_the_quick_profile(name, seed, monkey
     for first, second in combinations(range(4), 2):
         met = {(row[first], row[second]) for row in rows}
         assert met == set(product(values[first], values[second]))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_every_triple_with_the_method_is_met_in_the_standard_profile(seed, monkeypatch):
+    """Of kind, activation, loss, dtype and method, by the two claims on gradient descent."""
+    rows = [
+        (case.kind, *row, method)
+        for name in ("gradient-step", "trajectory")
+        for trial in [_Recorded(name, monkeypatch, profile="standard", seed=seed)]
+        for place, found in trial.chosen.items()
+        for case in [place[1]]
+        for row, method in zip(found, trial.by[place], strict=True)
+    ]
+    values = [KINDS, STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES, METHODS]
+    for chosen in combinations(range(5), 3):
+        met = {tuple(row[factor] for factor in chosen) for row in rows}
+        assert met == set(product(*(values[factor] for factor in chosen)))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", COMBINING[2:])
+def test_a_claim_about_both_methods_tries_each_of_them_with_every_value(name, seed, monkeypatch):
+    trial = _Recorded(name, monkeypatch, seed=seed)
+    rows = [
+        (method, case.kind, *row)
+        for (turn, case), found in trial.chosen.items()
+        for row, method in zip(found, trial.by[turn, case], strict=True)
+    ]
+    for factor in range(1, 5):
+        values = {row[factor] for row in rows}
+        assert {(row[0], row[factor]) for row in rows} == set(product(METHODS, values))
 
 
 @pytest.mark.parametrize("name", ["gradient-step", "trajectory"])

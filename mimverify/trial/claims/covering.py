@@ -18,7 +18,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import combinations, product
 
-__all__ = ["covering_blocks"]
+__all__ = ["covering_blocks", "extended_blocks"]
 
 #: A value of each factor, by its index.
 Row = tuple[int, ...]
@@ -48,25 +48,70 @@ def covering_blocks(
     strength = min(strength, len(levels) + 1)
     candidates = list(product(*map(range, levels)))
     random.Random(seed).shuffle(candidates)
-    everywhere = set(_tuples(candidates, factors, strength))
+    smaller = {row: set(_tuples([row], factors, strength - 1)) for row in candidates}
+    larger = {row: set(_tuples([row], factors, strength)) for row in candidates}
+    everywhere = set().union(*larger.values())
     found = []
     for block in range(blocks):
-        inside = set(_tuples(candidates, factors, strength - 1))
+        inside = set().union(*smaller.values())
         least = math.ceil(_rows_needed(everywhere) / (blocks - block))
         rows: list[Row] = []
         while inside or (everywhere and len(rows) < least) or (everywhere and block == blocks - 1):
             row = max(
                 candidates,
-                key=lambda row: (
-                    len(inside.intersection(_tuples([row], factors, strength - 1))),
-                    len(everywhere.intersection(_tuples([row], factors, strength))),
-                ),
+                key=lambda row: (len(inside & smaller[row]), len(everywhere & larger[row])),
             )
             rows.append(row)
-            inside.difference_update(_tuples([row], factors, strength - 1))
-            everywhere.difference_update(_tuples([row], factors, strength))
+            inside -= smaller[row]
+            everywhere -= larger[row]
         found.append(tuple(rows))
     return tuple(found)
+
+
+@lru_cache(maxsize=64)
+def extended_blocks(
+    levels: tuple[int, ...], blocks: int, *, extra: int, strength: int, seed: int = 0
+) -> tuple[tuple[Row, ...], ...]:
+    """`covering_blocks` with one more factor, the last, of `extra` values.
+
+    Its rows are those of `covering_blocks` in their order, each with a value of the new factor, so
+    that what knows nothing of that factor finds the same rows; where they are too few for all joint
+    values of `strength` factors, others follow at the end of their block.
+
+    **Arguments**
+
+    - `levels`, `blocks`, `strength`, `seed`: as of `covering_blocks`.
+    - `extra`: how many values the new factor has.
+    """
+    base = covering_blocks(levels, blocks, strength=strength, seed=seed)
+    factors = range(len(levels) + 2)  # the block first, the new one last
+    others = min(strength, len(factors)) - 1
+
+    def with_last(row: Row) -> set[Tuple]:
+        """The row's tuples with the new factor."""
+        last = (factors[-1], row[-1])
+        return {(*some, last) for some in _tuples([row[:-1]], factors[:-1], others)}
+
+    values = list(range(extra))
+    full = [
+        (k, *row, v) for k in range(blocks) for row in product(*map(range, levels)) for v in values
+    ]
+    missing = set().union(*map(with_last, full))
+    rng = random.Random(seed)
+    found: list[list[Row]] = [[] for _ in range(blocks)]
+
+    def take(candidates: Sequence[Row]) -> None:
+        best = max(candidates, key=lambda row: len(missing & with_last(row)))
+        missing.difference_update(with_last(best))
+        found[best[0]].append(best[1:])
+
+    for block, rows in enumerate(base):
+        for row in rows:
+            rng.shuffle(values)  # of values that are equally good
+            take([(block, *row, value) for value in values])
+    while missing:
+        take(full)
+    return tuple(map(tuple, found))
 
 
 def _tuples(rows: Iterable[Row], factors: Sequence[int], size: int) -> Iterable[Tuple]:

@@ -13,8 +13,9 @@ import hypothesis
 
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import TrainerError
+from mimverify.support.validation import choice
 from mimverify.trial.claims.claim import Claim
-from mimverify.trial.claims.covering import covering_blocks
+from mimverify.trial.claims.covering import covering_blocks, extended_blocks
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.decisions import (
     CountedOperations,
@@ -42,7 +43,11 @@ from mimverify.trial.profile import Profile
 from mimverify.trial.running.evidence import Evidence
 from mimverify.trial.running.out_of_time import Progress, out_of_time
 from mimverify.trial.running.tried import Tried
-from mimverify.trial.trainer.adapter import Combination, TrainerUnderTrial
+from mimverify.trial.trainer.adapter import (
+    FIRST_LAYER_METHODS,
+    Combination,
+    TrainerUnderTrial,
+)
 from mimverify.trial.trainer.calls import RecordedTrainer, TriedCombination
 from mimverify.trial.trainer.time_share import TimeShare, TimeSpent
 
@@ -222,6 +227,7 @@ class Trial:
         if self.record is not None:
             self.record.begin()
         self._declared.begin_example()
+        self.trainer.train_by(self._method_of_example())
         self.trainer.fresh(self.seed_of(case))
         self._notes.append({})
         self._passed, self._planned_combinations = {}, 0
@@ -235,6 +241,23 @@ class Trial:
         self._examples, self._combined = self._examples + 1, 0.0
         self._earlier.append(case)
 
+    def _method_of_example(self) -> str | None:
+        """The method by which the first layer is trained in this example, unless combinations say.
+
+        Of a trainer that offers both, about half of the claims call one, and the next example the
+        other. An example keeps to one method, so that a trainer that compiles does so once.
+        """
+        methods = self._methods
+        if not methods:
+            return None
+        return methods[(_seed(self.claim.id, "method") + self.turn) % len(methods)]
+
+    @property
+    def _methods(self) -> tuple[str, ...]:
+        """The methods that the claim's calls of `step` and `trajectory` can be derived from."""
+        about = self.claim.own is None and self.claim.needs != "regression"
+        return self.trainer.first_layer_methods if about else ()
+
     def combinations(
         self,
         activations: Sequence[str],
@@ -242,44 +265,59 @@ class Trial:
         dtypes: Sequence[str],
         *,
         every_dtype: bool = False,
+        method: str = "",
     ) -> Iterator[Combination]:
         """The combinations that the trainer supports and that this configuration tries.
 
         Over the strata of a claim they are a covering array of `Profile.strength`: see
-        `covering_blocks`. Each round of examples has another one, and all claims the same.
+        `covering_blocks`. Each round of examples has another one, and all claims the same. Of a
+        trainer that offers both `step` and `trajectory`, the method is one more factor of the
+        array: while a combination is under way, `trainer.step` and `trainer.trajectory` are both
+        derived from its method.
 
         **Arguments**
 
         - `activations`, `losses`, `dtypes`: those that the claim is about.
         - `every_dtype`: try each of the combinations in all dtypes: where a mistake may need a
           certain dtype beside a certain activation or loss in this kind of configuration.
+        - `method`: `"step"` or `"trajectory"`: try all combinations by this one, if the trainer
+          offers it, in place of a factor.
 
-        **Raises** `NotApplicable` if the trainer supports none.
+        **Raises** `NotApplicable` if the trainer supports none, `InputError` for another method.
         """
         common = self.trainer.common(activations, losses, dtypes)
         self._combinations = len(common[0]), len(common[1]), len(common[2])
         turn, rounds = max(self.turn, 0), self._examples_of_stratum
-        blocks = covering_blocks(
+        methods: tuple[str | None, ...] = self._methods or (None,)
+        if method:
+            wanted = choice("method", method, FIRST_LAYER_METHODS)
+            methods = (wanted,) if wanted in methods else methods[:1]
+        blocks = extended_blocks(
             self._combinations,
             self._strata,
+            extra=len(methods),
             strength=self.profile.strength,
             seed=_seed(self.seed, "combinations", turn % rounds),
         )
         chosen = [
-            (common[0][i], common[1][j], dtype)
-            for i, j, k in blocks[min(turn // rounds, self._strata - 1)]
+            ((common[0][i], common[1][j], dtype), methods[by])
+            for i, j, k, by in blocks[min(turn // rounds, self._strata - 1)]
             for dtype in (common[2] if every_dtype else [common[2][k]])
         ]
         # float64 first: its envelope is the narrowest, so that the rule behind a failure shows.
-        chosen.sort(key=lambda combination: combination[2] != "float64")
-        return self._counted(list(dict.fromkeys(chosen)))
+        chosen.sort(key=lambda one: one[0][2] != "float64")
+        return self._under_method(list(dict.fromkeys(chosen)))
 
-    def _counted(self, combinations: Sequence[Combination]) -> Iterator[Combination]:
-        """The combinations one by one, for `progress`."""
-        self._planned_combinations = len(combinations)
-        for number, combination in enumerate(combinations):
-            self._combined = number / len(combinations)
+    def _under_method(
+        self, chosen: Sequence[tuple[Combination, str | None]]
+    ) -> Iterator[Combination]:
+        """The combinations one by one, each tried by its method; for `progress`."""
+        self._planned_combinations = len({combination for combination, _ in chosen})
+        for number, (combination, method) in enumerate(chosen):
+            self._combined = number / len(chosen)
+            self.trainer.train_by(method)
             yield combination
+        self.trainer.train_by(self._method_of_example())
 
     def check_time(self) -> None:
         """**Raises** `TimeSpent` once the claim's share of the profile's time is spent."""

@@ -14,6 +14,7 @@ from mimverify.handles import TrainerHandle
 from mimverify.handles.methods import OPERATION_COUNTS, Arrays, Options
 from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.support.arrays import FloatArray, NumpyArray
+from mimverify.support.errors import InputError
 from mimverify.support.former_names import no_attribute
 from mimverify.support.validation import canonical
 from mimverify.trial.outcomes import NotApplicable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from jaxtyping import Float
 
 __all__ = [
+    "FIRST_LAYER_METHODS",
     "STANDARD_ACTIVATIONS",
     "STANDARD_DTYPES",
     "STANDARD_LOSSES",
@@ -31,6 +33,8 @@ __all__ = [
     "TrainerUnderTrial",
 ]
 
+#: Methods that train the first layer, each of which the other can be derived from.
+FIRST_LAYER_METHODS = ("step", "trajectory")
 #: Names of activation, loss and dtype.
 Combination: TypeAlias = tuple[str, str, str]
 #: Of a call: its method, arrays and options.
@@ -45,11 +49,20 @@ STANDARD_DTYPES = ("float64", "float32")
 
 
 class TrainerUnderTrial:
-    """A trainer behind its handle: `step` and `trajectory` are derived from one another."""
+    """A trainer behind its handle: `step` and `trajectory` are derived from one another.
+
+    Of a trainer that offers both, `train_by` says which of them is called. A trial sets it, so that
+    each of the two meets every kind of configuration.
+    """
 
     def __init__(self, handle: TrainerHandle) -> None:
         self.handle = handle
         self.methods = handle.capabilities.methods
+        #: Those of `step` and `trajectory` that the trainer offers.
+        self.first_layer_methods = tuple(
+            name for name in FIRST_LAYER_METHODS if name in self.methods
+        )
+        self._method: str | None = None
         self._share: TimeShare | None = None
         self._times = CallTimes()
         self._known = 0  # signatures known when the share began
@@ -82,7 +95,7 @@ class TrainerUnderTrial:
     def capabilities(self) -> frozenset[str]:
         """Keys of `claim.CAPABILITIES` that the trainer has."""
         found = set()
-        if self.methods & {"trajectory", "step"}:
+        if self.first_layer_methods:
             found.add("first layer")
             if "operation_counts" in self.methods:
                 found.add("operation counts")
@@ -153,6 +166,27 @@ class TrainerUnderTrial:
         """A new trainer whose `random_state`, if it has one, is `seed`."""
         self.handle.fresh(seed)
 
+    def train_by(self, method: str | None) -> None:
+        """Derive both `step` and `trajectory` from this one of `first_layer_methods` from now on.
+
+        None, as at first: each is the trainer's own where it has it.
+
+        **Raises** `InputError` for one that the trainer does not offer.
+        """
+        if method is not None and method not in self.first_layer_methods:
+            offered = ", ".join(self.first_layer_methods) or "none"
+            raise InputError(f"method={method!r}: expected one that the trainer offers: {offered}")
+        self._method = method
+
+    @property
+    def trained_by(self) -> str | None:
+        """The method that `train_by` set last."""
+        return self._method
+
+    def _calls(self, method: str) -> bool:
+        """Whether the trainer's own method of that name is called."""
+        return method in self.methods and self._method in (None, method)
+
     def step(
         self,
         W: Float[FloatArray, "m d"],
@@ -163,7 +197,7 @@ class TrainerUnderTrial:
         **options: object,
     ) -> Float[FloatArray, "m d"]:
         """One step from W `(m, d)`: by `step`, or as the first of `trajectory`."""
-        if "step" in self.methods:
+        if self._calls("step"):
             return self._result("step", {"W": W, "a": a, "b": b, "X": X, "y": y}, options)
         return np.asarray(self.trajectory(W, a, b, X, y, steps=1, **options)[1])
 
@@ -179,7 +213,7 @@ class TrainerUnderTrial:
         **options: object,
     ) -> Float[FloatArray, "steps_1 m d"]:
         """The weights `(steps + 1, m, d)` from W: by `trajectory`, or step by step."""
-        if "trajectory" in self.methods:
+        if self._calls("trajectory"):
             arrays = {"W0": W, "a": a, "b": b, "X": X, "y": y}
             return self._result("trajectory", arrays, {"steps": steps, **options})
         weights = [np.array(W)]
@@ -200,7 +234,7 @@ class TrainerUnderTrial:
         **options: object,
     ) -> dict[str, int]:
         """`OPERATION_COUNTS` of `steps` steps from W, by the trainer's own `operation_counts`."""
-        if "trajectory" in self.methods:
+        if self._calls("trajectory"):
             self.trajectory(W, a, b, X, y, steps=steps, **options)
             return self._operation_counts()
         total = dict.fromkeys(OPERATION_COUNTS, 0)
