@@ -427,6 +427,34 @@ def test_another_source_or_version_is_refused_by_name(tmp_path, monkeypatch):
         assert f"{part}.{name} was 'another' and is '{run[part][name]}'" in str(caught.value)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_run_that_is_ended_loses_the_mutant_under_way_alone(tmp_path, ending):
+    path = tmp_path / "power.jsonl"
+    words = (*THREE, "--until-caught", "--checkpoint", str(path))
+    with subprocess.Popen(
+        [sys.executable, "-m", "mimverify", "power", *words],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL,
+    ) as process:  # fmt: skip
+        while process.poll() is None and not finished_trials(path):
+            time.sleep(0.02)
+        process.send_signal(ending)
+        code = process.wait()
+    left = finished_trials(path)
+    if 1 <= left < 3:
+        assert code == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[ending]
+    done = run(*words, "--resume", cwd=tmp_path, check=0)
+    assert f"{left} of 3 trials were finished before" in done.stdout
+    assert "3 of 3 mutants caught" in done.stdout
+    assert finished_trials(path) == 3
+
+
+def finished_trials(path: Path) -> int:
+    """Whole lines after the first."""
+    return max(path.read_bytes().count(b"\n") - 1, 0) if path.exists() else 0
+
+
 @pytest.mark.parametrize(
     ("caught", "code"), [(("Momentum", "StaleGradient"), 0), (("Momentum",), 1)]
 )
