@@ -28,6 +28,7 @@ from mimverify.cli.options import (
 )
 from mimverify.cli.progress_bars import ProgressBars
 from mimverify.cli.trial_options import trial_options
+from mimverify.handles.source_hashes import source_hashes
 from mimverify.support.errors import InputError
 from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
 from mimverify.support.journal import Journal
@@ -138,7 +139,11 @@ def power(
     finished = {}
     journal = None
     if checkpoint is not None:
-        identity = run_identity(settings, tried=_mode(settings, fastest, until_caught))
+        # A pack's mutants may lie in a package of their own.
+        places = {mutant.trainer.__module__ for mutant in mutants_of(claim_set)}
+        packed = {} if settings.pack is None else source_hashes(places, alone=False)
+        mode = _mode(settings, fastest, until_caught)
+        identity = run_identity(settings, tried=mode, mutants=packed)
         journal = Journal(checkpoint, "power", identity, resume=resume)
         finished = finished_rows(journal, checkpoint, chosen)
     console = PageConsole(stderr="-" in (json_path, markdown))

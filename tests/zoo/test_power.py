@@ -505,3 +505,20 @@ def test_the_measured_page_is_of_the_mutants_and_claims_of_today() -> None:
     profile = re.search(r"^\| profile \| (\w+) \|$", text, re.MULTILINE)
     assert profile is not None
     assert claims == list(select_claims(None, profile[1])), again
+
+
+def test_a_packs_mutants_that_have_changed_are_not_mixed(tmp_path, monkeypatch):
+    path = tmp_path / "power.jsonl"
+    pack = ROOT / "examples" / "batch-reuse" / "batch_reuse" / "claims.py"
+    words = ("--claims", str(pack), "--checkpoint", str(path))
+    monkeypatch.setattr(command, "run_suite", Suite({}))
+    invoke(*words)
+    header, *rows = path.read_text(encoding="utf-8").splitlines()
+    changed = json.loads(header)
+    assert all(name.startswith("batch_reuse") for name in changed["run"]["mutants"])
+    assert any("mutant" in name for name in changed["run"]["mutants"])
+    name = next(name for name in changed["run"]["mutants"] if "mutant" in name)
+    changed["run"]["mutants"][name] = "another"
+    path.write_text("\n".join([json.dumps(changed), *rows]) + "\n", encoding="utf-8")
+    with pytest.raises(InputError, match="is of another run"):
+        invoke(*words, "--resume")
