@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 __all__ = ["as_predicted", "deviation_of_odds", "prediction_accuracy", "squared_deviation"]
 
 # Fails beyond 1.5: a predicted variance is known to some ten per cent, not to a half. A shift by
-# k deviations gives 1 + k²; from 1.6 on, 3.5, it passes hardly ever. Beyond three deviations a run
-# counts as one of three.
+# k deviations gives nearly 1 + k²; from 1.7 on, 3.5, it passes hardly ever. Beyond three deviations
+# a run counts as one of three.
 _AT_MOST, _GAP, _LARGEST = 1.5, 2.0, 9.0
 
 
