@@ -25,6 +25,7 @@ from mimverify.trial import (
     loss_used,
     mean_log_odds,
     near,
+    prediction_accuracy,
     training_data,
 )
 
@@ -148,10 +149,7 @@ def reused_samples(trial, case):
     n = ratio * case.dim
     predicted = predict_trajectory(case.link, "squared", dim=case.dim, samples=n, steps=steps)
     mean, deviation = (array[steps] for array in predicted.run_log_odds(neurons // 2))
-    # As in predicted-trajectory: 1 %, and the truncation error of the expansion in 1/d.
-    accuracy = (
-        0.01 / (1 - predicted.alignment) + np.abs(predicted.log_odds_shift) + predicted.remainder
-    )[steps]
+    accuracy = prediction_accuracy(predicted)[steps]
 
     # Fresh samples at every step would be 3.5 deviations away: 0.94 of log-odds, of 0.27.
     def deviates(seed):

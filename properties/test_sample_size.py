@@ -17,12 +17,15 @@ from mimverify.trial import (
     LIPSCHITZ_LOSSES,
     Event,
     above,
+    as_predicted,
     below,
     claim,
+    deviation_of_odds,
     learning_cases,
     loss_used,
     mean_log_odds,
     near_odds,
+    prediction_accuracy,
 )
 
 # The factor on the dimension for each T: one step takes d² samples.
@@ -43,12 +46,7 @@ def predictions_at_half(case, loss, neurons):
             n = round(half)
             predicted = predict_trajectory(case.link, loss, dim=dim, samples=n, steps=steps)
             mean, deviation = (array[-1] for array in predicted.run_log_odds(neurons // 2))
-            # As in predicted-trajectory: the truncation error of the expansion in 1/d, and 1 %.
-            slack = (
-                0.01 / (1 - predicted.alignment[-1])
-                + abs(predicted.log_odds_shift[-1])
-                + predicted.remainder[-1]
-            )
+            slack = prediction_accuracy(predicted)[-1]
             plan.append((steps, dim, n, mean, DEVIATIONS * deviation + slack))
     return plan
 
@@ -103,37 +101,40 @@ def sample_exponents(trial, case):
     source="theory.md §1, §4, D1; abstract: 'eliminates finite-sample noise'",
     assumptions=("r = 1", "Gaussian noise of standard deviation 1", "Lipschitz loss"),
     measures=(
-        "Event per four runs with n = n_half(d, T = 3) of the noisy labels: the mean log-odds of "
-        "A_3 are nearer to 0 than half of the prediction without noise, on either side. "
-        "Sequential binomial test of P ≥ 0.9 against P ≤ 0.5."
+        "Per run with n = n_half(d, T = 3) of the noisy labels the squared deviation of the "
+        "log-odds of A_3 from D1's for these labels, in units of D1's variance plus the square of "
+        "its accuracy, at most 9: 1 under the theory. Test by betting of a mean ≤ 1.5 against "
+        "≥ 3.5."
     ),
     needs="first layer",
     holds=lambda case: case.rank == 1,
-    decisions=Event("A_3 is half at the noisy labels' n_half", quantity="alignment after 3 steps"),
+    decisions=as_predicted("A_3 at the noisy labels' n_half", quantity="alignment after 3 steps"),
     cases=learning_cases(links=("cos2z",), dims=(64, 56, 72), losses=LIPSCHITZ_LOSSES),
     cost=2,
     profile="standard",
 )
 def label_noise(trial, case):
-    noise, steps, batch, neurons = 1.0, 3, 4, 64
+    noise, steps, neurons = 1.0, 3, 64
     loss = loss_used(trial.trainer, case.loss)
     law = label_law(case.link, loss, noise=noise)
     half = n_half(label_measure(law, fourth_moments=False), case.dim, steps)
     assert half is not None  # Λ ≠ 0 with noise as well
     n = round(half)
-    clean = predict_trajectory(case.link, loss, dim=case.dim, samples=n, steps=steps).run_log_odds(
-        neurons // 2
-    )[0][steps]
+    predicted = predict_trajectory(
+        case.link, loss, dim=case.dim, samples=n, steps=steps, noise=noise
+    )
+    mean, deviation = (array[steps] for array in predicted.run_log_odds(neurons // 2))
+    accuracy = prediction_accuracy(predicted)[steps]
 
-    # Half of the gap is 0.9, and a mean over four runs has standard deviation 0.15.
-    def as_noisy(seed):
+    # Without noise A_3 would be 1.8 of log-odds higher: six deviations.
+    def deviates(seed):
         odds = mean_log_odds(
-            trial, case.link, case.dim, n, seed=seed, batch=batch, noise=noise,
+            trial, case.link, case.dim, n, seed=seed, batch=1, noise=noise,
             loss=case.loss, steps=steps, neurons=neurons,
         )[steps]  # fmt: skip
-        return near_odds(odds, 0.0, abs(clean) / 2)
+        return deviation_of_odds(odds, mean, deviation, accuracy)
 
-    trial.decide(as_noisy)
+    trial.decide(deviates)
 
 
 def ratios_around_the_limit(case, loss):

@@ -1,7 +1,5 @@
 """The alignment at every step is the predicted one (theory.md §4, D1)."""
 
-import numpy as np
-
 from mimverify import MultiIndexModel
 from mimverify.theory import predict_trajectory
 from mimverify.trial import (
@@ -12,6 +10,7 @@ from mimverify.trial import (
     learning_cases,
     log_odds,
     loss_used,
+    prediction_accuracy,
 )
 
 STEPS = 6
@@ -47,10 +46,7 @@ def predicted_trajectory(trial, case):
     loss = loss_used(trial.trainer, case.loss)
     predicted = predict_trajectory(case.link, loss, dim=case.dim, samples=n, steps=STEPS)
     mean, deviation = predicted.run_log_odds(NEURONS // 2)
-    # 1 %, and the truncation error of the expansion in 1/d: its last term and its remainder.
-    accuracy = (
-        0.01 / (1 - predicted.alignment) + np.abs(predicted.log_odds_shift) + predicted.remainder
-    )
+    accuracy = prediction_accuracy(predicted)
 
     def deviates(seed):
         model = MultiIndexModel(case.link, case.dim, seed=seed)

@@ -5,6 +5,7 @@ compared with the levels of the ledger.
 """
 
 from mimverify.calibration.counting import EventCount, Tried, try_at_levels
+from mimverify.calibration.page import calibration_page
 from mimverify.calibration.plan import Plan, Unit
 from mimverify.calibration.rates import (
     BOUND_RISK,
@@ -28,6 +29,7 @@ __all__ = [
     "Row",
     "Tried",
     "Unit",
+    "calibration_page",
     "detectable_rate",
     "exceedance",
     "fewest_alarms",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
+from mimverify.support.strict_json import Json, jsonable
 from mimverify.trial.claims.claim import Claim
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.decisions.loop import DecidingLoop, EventCount
@@ -27,6 +29,7 @@ class Tried:
     - `statuses`: of the trial, one for each of the ledgers in their order.
     - `counts`: of the events of its decisions.
     - `message`: why, where the trainer could not be used or the claim not be tried.
+    - `seconds`: that the trial took.
     """
 
     claim: str
@@ -34,6 +37,27 @@ class Tried:
     statuses: tuple[Status, ...]
     counts: tuple[EventCount, ...] = ()
     message: str = ""
+    seconds: float = 0.0
+
+    def to_json(self) -> Json:
+        """Strict JSON values; `from_json` is the inverse."""
+        record: Json = jsonable(asdict(self))
+        return record
+
+    @classmethod
+    def from_json(cls, record: Json) -> Tried:
+        """What `to_json` wrote.
+
+        **Raises** `KeyError`, `TypeError` or `ValueError` for anything else.
+        """
+        return cls(
+            claim=str(record["claim"]),
+            seed=int(record["seed"]),
+            statuses=tuple(Status(status) for status in record["statuses"]),
+            counts=tuple(EventCount(**count) for count in record["counts"]),
+            message=str(record["message"]),
+            seconds=float(record["seconds"]),
+        )
 
 
 def try_at_levels(
@@ -58,6 +82,7 @@ def try_at_levels(
     loop = DecidingLoop([ledger.level for ledger in ledgers], profile, counted=counted)
     strictest = min(ledgers, key=lambda ledger: ledger.level)
     trial = Trial(claim, trainer, profile=profile, ledger=strictest, seed=seed, loop=loop)
+    started = time.monotonic()
     verdict = try_claim(trial)
     status, message = verdict.status, verdict.message
     return Tried(
@@ -66,4 +91,5 @@ def try_at_levels(
         statuses=tuple(loop.ended.get(k, status) for k in range(len(ledgers))),
         counts=() if status is Status.ERROR else tuple(loop.counts.values()),
         message=message if status in (Status.ERROR, Status.NOT_APPLICABLE) else "",
+        seconds=time.monotonic() - started,
     )

@@ -202,11 +202,14 @@ class Calibration:
         }
         self._events: dict[tuple[str, str, str], EventRate] = {}
         self._runs: dict[tuple[str, int], list[Tried]] = {}  # whole ones that are not finished
+        #: Of all trials, one after another.
+        self.seconds = 0.0
         #: (trainer, claim) → status and message of the first trial without a verdict.
         self.problems: dict[tuple[str, str], tuple[Status, str]] = {}
 
     def add(self, trainer: str, tried: Tried) -> None:
         """Count a claim tried from one seed; a whole run once all its claims are there."""
+        self.seconds += tried.seconds
         if tried.message:
             status = Status.ERROR if Status.ERROR in tried.statuses else Status.NOT_APPLICABLE
             before = self.problems.get((trainer, tried.claim), (None, ""))[0]

@@ -10,7 +10,7 @@ import os
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import Pipe, get_context
@@ -40,7 +40,11 @@ def try_unit(plan: Plan, claim: Claim, trainer: TrainerUnderTrial, seed: int) ->
 
 
 def tries(
-    plan: Plan, workers: int, *, on_start: Callable[[Unit], None] | None = None
+    plan: Plan,
+    workers: int,
+    *,
+    on_start: Callable[[Unit], None] | None = None,
+    done: Collection[Unit] = frozenset(),
 ) -> Generator[tuple[Unit, Tried], None, None]:
     """Units with their results, as they are finished by `workers` processes.
 
@@ -50,6 +54,7 @@ def tries(
     **Arguments**
 
     - `on_start`: called with each unit when it is started.
+    - `done`: units that were tried before; they are left out.
 
     **Raises** `LostProcessError` if a worker dies.
     """
@@ -58,7 +63,9 @@ def tries(
     def key(unit: Unit) -> tuple[str, str]:
         return unit.trainer, "" if plan.whole else unit.claim
 
-    waiting = (unit for unit in plan.units() if errors[key(unit)] < _MOST_ERRORS)
+    waiting = (
+        unit for unit in plan.units() if unit not in done and errors[key(unit)] < _MOST_ERRORS
+    )
     # Workers end when this pipe is closed, as it also is if this process is killed.
     theirs, ours = Pipe(duplex=False)
     safe_path = os.environ.get("PYTHONSAFEPATH")
@@ -82,8 +89,8 @@ def tries(
                         on_start(unit)
                 if not under_way:
                     return
-                done, _ = wait(under_way, return_when=FIRST_COMPLETED)
-                for future in done:
+                ended, _ = wait(under_way, return_when=FIRST_COMPLETED)
+                for future in ended:
                     tried = future.result()
                     unit = under_way.pop(future)
                     errors[key(unit)] += Status.ERROR in tried.statuses

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -12,20 +12,34 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.table import Table
 from rich.text import Text
 
+from mimverify.calibration.counting import Tried
+from mimverify.calibration.page import calibration_page
 from mimverify.calibration.plan import Plan, Unit
 from mimverify.calibration.rates import BOUND_RISK
 from mimverify.calibration.result import TOTAL_RISK, Calibration, EventRate, Row
 from mimverify.calibration.running import tries
 from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.number_types import PARALLEL, Count, Number
-from mimverify.cli.options import PageConsole, check_writable, json_option, write_json
+from mimverify.cli.options import (
+    PageConsole,
+    check_distinct,
+    check_writable,
+    command_line,
+    json_option,
+    write_json,
+    write_text,
+)
 from mimverify.cli.progress_bars import ProgressBars
 from mimverify.cli.trial_options import trial_options
 from mimverify.support.errors import InputError
+from mimverify.support.journal import Journal
+from mimverify.support.strict_json import brief
 from mimverify.support.validation import number
 from mimverify.trial.decisions import POWER, USUALLY
+from mimverify.trial.outcomes import Status
 from mimverify.trial.running.report import run_record
-from mimverify.trial.running.session import open_trainer
+from mimverify.trial.running.run_identity import run_identity, sources_digest
+from mimverify.trial.running.session import REFERENCE_TRAINERS, open_trainer
 from mimverify.trial.running.settings import TrialSettings
 
 _LEVELS = (0.1, 0.01)
@@ -63,14 +77,22 @@ _LEVELS = (0.1, 0.01)
     "-n", "--workers", type=PARALLEL, default=1, show_default=True,
     help="Processes that share the trials.",
 )  # fmt: skip
+@click.option(
+    "--checkpoint", metavar="FILE", help="Keep each trial in FILE as soon as it has ended."
+)
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint, if the file is there.")
 @json_option
+@click.option("--markdown", metavar="FILE", help="Write a page of Markdown; '-' prints it.")
 def calibrate(
     trainers: tuple[str, ...],
     levels: tuple[float, ...],
     whole: bool,
     seeds: int,
     workers: int,
+    checkpoint: str | None,
+    resume: bool,
     json_path: str | None,
+    markdown: str | None,
     **given: Any,
 ) -> int:
     """Try the statistical claims on correct trainers from many seeds and count the alarms.
@@ -79,7 +101,14 @@ def calibrate(
     the seeds. A TRAINER is named as for mimverify check; numpy without any. Time is not limited,
     except that of one call.
     """
-    check_writable("--json", json_path)
+    paths = {"--checkpoint": checkpoint, "--json": json_path, "--markdown": markdown}
+    for argument, path in paths.items():
+        check_writable(argument, path)
+    check_distinct(paths)
+    if json_path == markdown == "-":
+        raise InputError("--json and --markdown are both '-': expected a file for one of them")
+    if resume and checkpoint is None:
+        raise InputError("--resume: expected --checkpoint, which names the file to go on from")
     settings = TrialSettings.of(**given)
     plan = Plan(
         trainers=tuple(dict.fromkeys(trainers)) or ("numpy",),
@@ -90,26 +119,54 @@ def calibrate(
         whole=whole,
         pack=settings.pack,
     )
+    sources = {}
     for trainer in plan.trainers:  # so that a wrong name is refused at once
-        open_trainer(
+        handle = open_trainer(
             trainer,
             call_seconds=plan.profile.call_seconds,
             threads=1,
             claim_set=plan.claim_set,
-        ).close()
+        )
+        with closing(handle):
+            if trainer not in REFERENCE_TRAINERS:  # those are among the sources of mimverify
+                sources[trainer] = handle.source_hashes()
     calibration = Calibration(plan)
-    console = PageConsole(stderr=json_path == "-")
+    journal = None
+    done: frozenset[Unit] = frozenset()
+    if checkpoint is not None:
+        identity = run_identity(settings, levels=plan.levels, whole=plan.whole)
+        journal = Journal(checkpoint, "calibrate", identity, resume=resume)
+        done = count_finished(journal, checkpoint, calibration, sources)
+    console = PageConsole(stderr="-" in (json_path, markdown))
+    if done:
+        console.print(f"{len(done)} of {plan.size} trials were finished before")
+    left = plan.size - len(done)
     interrupted = True
     try:
-        _run(calibration, workers, console)
+        with closing(_run(calibration, workers, console, done)) as finished:
+            for unit, tried in finished:
+                left -= 1
+                if journal is not None and Status.ERROR not in tried.statuses:
+                    of = {"trainer": unit.trainer, "trainer_sources": sources.get(unit.trainer)}
+                    journal.add(of | tried.to_json())
         interrupted = False
     finally:
         _show(calibration, console)
+        record = run_record(settings, interrupted=interrupted)
+        for name in ("settings", "seed", "false_alarm_budget"):
+            del record[name]  # the calibration has several of each, under other keys
         if json_path is not None:
-            record = run_record(settings, interrupted=interrupted)
-            for name in ("settings", "seed", "false_alarm_budget"):
-                del record[name]  # the calibration has several of each, under other keys
             write_json(json_path, record | calibration.to_json())
+        if markdown is not None:
+            about = {
+                "command": command_line(without=("json_path", "checkpoint", "resume", "workers")),
+                "claim_set": plan.claim_set.label,
+                "profile": plan.profile.name,
+                "sources": sources_digest(),
+                "versions": record["versions"],
+                "left": left,
+            }
+            write_text(markdown, calibration_page(calibration, about))
     return calibration.exit_code
 
 
@@ -132,7 +189,34 @@ def _checked(levels: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(sorted(set(levels), reverse=True))
 
 
-def _run(calibration: Calibration, workers: int, console: Console) -> None:
+def count_finished(
+    journal: Journal, path: str, calibration: Calibration, sources: dict[str, dict[str, str]]
+) -> frozenset[Unit]:
+    """Count the plan's units that the journal holds. **Raises** `InputError`."""
+    wanted, found = set(calibration.plan.units()), set()
+    for line, record in enumerate(journal.records, start=2):
+        where = f"--checkpoint={path!r}, line {line}"
+        try:
+            tried = Tried.from_json(record)
+            unit = Unit(str(record["trainer"]), tried.claim, tried.seed)
+            if len(tried.statuses) != len(calibration.plan.levels):
+                raise ValueError(f"{len(tried.statuses)} statuses")
+            before = record["trainer_sources"]
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(f"{where}: no record of a trial ({brief(error)})") from None
+        if unit not in wanted or unit in found:
+            continue
+        if before != sources.get(unit.trainer):
+            raise InputError(f"{where}: the sources of {unit.trainer} have changed since")
+        calibration.add(unit.trainer, tried)
+        found.add(unit)
+    return frozenset(found)
+
+
+def _run(
+    calibration: Calibration, workers: int, console: Console, done: frozenset[Unit]
+) -> Generator[tuple[Unit, Tried], None, None]:
+    """Try and count the units that are not done."""
     plan = calibration.plan
     columns = (
         TextColumn("{task.fields[trainer]}"),
@@ -144,16 +228,19 @@ def _run(calibration: Calibration, workers: int, console: Console) -> None:
     with ProgressBars(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as progress:
-        task = progress.add_task("starting", total=plan.size, trainer=plan.trainers[0])
+        task = progress.add_task(
+            "starting", total=plan.size, completed=len(done), trainer=plan.trainers[0]
+        )
 
         def on_start(unit: Unit) -> None:
             description = f"{unit.claim}, seed {unit.seed}"
             progress.update(task, trainer=unit.trainer, description=description)
 
-        with closing(tries(plan, workers, on_start=on_start)) as finished:
+        with closing(tries(plan, workers, on_start=on_start, done=done)) as finished:
             for unit, tried in finished:
                 calibration.add(unit.trainer, tried)
                 progress.advance(task)
+                yield unit, tried
 
 
 def _show(calibration: Calibration, console: Console) -> None:

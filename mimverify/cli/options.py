@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import shlex
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,34 @@ def check_writable(argument: str, path: str | None) -> None:
     first = os.environ.get("RANK", "0") == "0"  # of torchrun's processes, the one that writes
     if context is not None and first and not is_special(Path(path)):
         context.call_on_close(hold(argument, path))
+
+
+def command_line(*, without: Collection[str] = ()) -> str:
+    """The command under way, as it would be typed: options that differ from their defaults.
+
+    **Arguments**
+
+    - `without`: names of parameters that are left out, such as files for other results.
+    """
+    context = click.get_current_context()
+    options, operands = [], []
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        value = context.params[name]
+        default = parameter.get_default(context)
+        default = getattr(default, "name", default)  # of a profile
+        if name in without or value in (None, False, (), default):
+            continue
+        values = value if isinstance(value, tuple) else (value,)
+        if values == default:
+            continue
+        if isinstance(parameter, click.Argument):
+            operands += [str(one) for one in values]
+        elif value is True:
+            options.append(parameter.opts[-1])
+        else:
+            options += [word for one in values for word in (parameter.opts[-1], str(one))]
+    return shlex.join([*context.command_path.split(), *operands, *options])
 
 
 def check_distinct(paths: Mapping[str, str | None]) -> None:

@@ -18,7 +18,12 @@ from mimverify.trial.claims.cases import (
 )
 from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim, claim, load_claims, suite_path
 from mimverify.trial.claims.claim_set import ClaimSet, Pack, PackOrigin
-from mimverify.trial.claims.deviations import as_predicted, deviation_of_odds, squared_deviation
+from mimverify.trial.claims.deviations import (
+    as_predicted,
+    deviation_of_odds,
+    prediction_accuracy,
+    squared_deviation,
+)
 from mimverify.trial.claims.fit_errors import explained_errors
 from mimverify.trial.claims.learning import (
     DEVIATIONS,
@@ -180,6 +185,7 @@ __all__ = [
     "odds_above",
     "odds_below",
     "parametrize_with_claims",
+    "prediction_accuracy",
     "readout_error",
     "select_claims",
     "settings_text",

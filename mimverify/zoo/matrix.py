@@ -64,6 +64,18 @@ class Row:
         )
 
     @property
+    def effort(self) -> str:
+        """Of the fastest catch: how many runs, or comparisons, the decision that failed took."""
+        if not self.catches:
+            return ""
+        record = self.catches[0].evidence.decisive
+        content = {} if record is None else record.to_json()
+        for name, what in _COUNTS.items():
+            if content.get(name):
+                return f"{content[name]} {what}{'' if content[name] == 1 else 's'}"
+        return ""
+
+    @property
     def causes(self) -> Causes:
         """What the catches together say about its cause."""
         return reconcile({verdict.id: verdict.evidence.divergence for verdict in self.catches})
@@ -106,6 +118,39 @@ class Row:
                 for verdict in self.verdicts
             },
         }
+
+    def to_record(self) -> Json:
+        """All that `from_record` needs, in strict JSON's terms."""
+        report = self.report
+        return {
+            "mutant": self.mutant.name,
+            "seconds": None if report is None else report.seconds,
+            "problem": "" if report is None else report.problem,
+            "verdicts": [verdict.to_json() for verdict in self.verdicts],
+        }
+
+    @classmethod
+    def from_record(cls, mutant: Mutant, record: Json) -> Row:
+        """The row that `to_record` wrote.
+
+        **Raises** `KeyError`, `TypeError` or `ValueError` for a record of something else.
+        """
+        if record["seconds"] is None:
+            return cls(mutant)
+        verdicts = [Verdict.from_json(verdict) for verdict in record["verdicts"]]
+        return cls(
+            mutant,
+            TrainerReport(
+                mutant.spec,
+                verdicts,
+                problem=str(record["problem"]),
+                seconds=float(record["seconds"]),
+            ),
+        )
+
+
+#: Numbers of a decision's record that say how much was tried, and of what.
+_COUNTS = {"of": "run", "runs": "run", "pairs": "pair", "comparisons": "comparison"}
 
 
 def _named(verdict: Verdict) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
 import multiprocessing
 import signal
@@ -286,6 +287,13 @@ def test_units_are_tried_in_processes_that_end_with_the_caller(user_module):
     assert passed.counts[0].of == 12
 
 
+def test_units_that_are_done_are_left_out():
+    plan = replace(plan_for(seeds=4, claims=("staircase",)), trainers=("numpy",))
+    done = frozenset({Unit("numpy", "staircase", 0), Unit("numpy", "staircase", 2)})
+    tried = [unit.seed for unit, _ in tries(plan, 1, done=done)]
+    assert tried == [1, 3]
+
+
 # -- the command ----------------------------------------------------------------------------
 
 
@@ -297,8 +305,10 @@ def invoke(*arguments):
 def always(*statuses):
     """Stands for `tries`."""
 
-    def tries(plan, workers, *, on_start):
+    def tries(plan, workers, *, on_start, done=frozenset()):
         for unit in plan.units():
+            if unit in done:
+                continue
             on_start(unit)
             counts = (EventCount("it happens", "a case", 12, 12),)
             yield unit, Tried(unit.claim, unit.seed, statuses, counts)
@@ -404,8 +414,9 @@ def test_wrong_input_is_refused_by_name(arguments, words):
 def test_an_interrupt_leaves_what_was_finished(tmp_path, capsys, monkeypatch):
     path = tmp_path / "calibration.json"
 
-    def interrupted_in_the_third(plan, workers, *, on_start):
-        for count, (unit, found) in enumerate(always(Status.PASSED)(plan, 1, on_start=on_start)):
+    def interrupted_in_the_third(plan, workers, *, on_start, done):
+        going = always(Status.PASSED)(plan, 1, on_start=on_start, done=done)
+        for count, (unit, found) in enumerate(going):
             if count == 2:
                 signal.raise_signal(signal.SIGINT)
             yield unit, found
@@ -417,3 +428,116 @@ def test_an_interrupt_leaves_what_was_finished(tmp_path, capsys, monkeypatch):
     assert record["interrupted"] is True
     assert record["rows"][0]["seeds"] == 2
     assert "0/2" in capsys.readouterr().out
+
+
+# -- checkpoints and pages ------------------------------------------------------------------
+
+
+def test_an_interrupted_calibration_goes_on_with_what_is_missing(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "trials.jsonl"
+    begun: list[Unit] = []
+    stop_at = 7
+
+    def interrupted(plan, workers, *, on_start, done):
+        going = always(Status.FAILED, Status.PASSED)(plan, 1, on_start=on_start, done=done)
+        for count, (unit, found) in enumerate(going):
+            if count == stop_at:
+                signal.raise_signal(signal.SIGINT)
+            begun.append(unit)
+            yield unit, found
+
+    monkeypatch.setattr(command, "tries", interrupted)
+    claims = ("--claim", "staircase", "--claim", "null-law", "--seeds", "5")
+    words = (*claims, "--checkpoint", str(path))
+    with pytest.raises((KeyboardInterrupt, click.Abort)):
+        invoke(*words)
+    assert len(begun) == 7
+    with path.open("ab") as file:  # as a kill in the middle of a write leaves it
+        file.write(b'{"trainer": "num')
+    stop_at = -1
+    capsys.readouterr()
+    assert invoke(*words, "--resume", "--json", "-") == 1
+    printed = capsys.readouterr()
+    assert "7 of 10 trials were finished before" in printed.err
+    assert len(begun) == len(set(begun)) == 10
+    whole = json.loads(printed.out)
+    assert invoke(*claims, "--json", "-") == 1
+    assert json.loads(capsys.readouterr().out)["rows"] == whole["rows"]
+    # More seeds, and one claim alone, go on from the same file.
+    begun.clear()
+    more = ("--claim", "null-law", "--seeds", "6", "--checkpoint", str(path), "--resume")
+    invoke(*more)
+    assert begun == [Unit("numpy", "null-law", 5)]
+
+
+def test_a_trial_with_an_error_is_tried_again(tmp_path, monkeypatch):
+    path = tmp_path / "trials.jsonl"
+    words = ("--claim", "staircase", "--seeds", "2", "--level", "0.1", "--checkpoint", str(path))
+    monkeypatch.setattr(command, "tries", always(Status.ERROR))
+    invoke(*words)
+    monkeypatch.setattr(command, "tries", always(Status.PASSED))
+    invoke(*words, "--resume")
+    assert len(path.read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "holds 2 finished trials: expected --resume"),
+        (("--resume", "--level", "0.2"), "is of another run: levels was"),
+        (("--resume", "--whole"), "whole was False and is True"),
+        (("--resume", "--seed", "1"), "seed was 0 and is 1"),
+        (("--resume", "--profile", "standard"), "profile was 'quick' and is 'standard'"),
+    ],
+)
+def test_another_calibrations_checkpoint_is_refused(tmp_path, monkeypatch, arguments, words):
+    path = tmp_path / "trials.jsonl"
+    monkeypatch.setattr(command, "tries", always(Status.PASSED, Status.PASSED))
+    invoke("--claim", "staircase", "--seeds", "2", "--checkpoint", str(path))
+    before = path.read_bytes()
+    with pytest.raises(InputError) as caught:
+        invoke("--claim", "staircase", "--seeds", "2", "--checkpoint", str(path), *arguments)
+    assert words in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_a_changed_trainer_is_not_mixed_with_what_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "trials.jsonl"
+    monkeypatch.setattr(command, "tries", always(Status.PASSED))
+    words = ("mine:Trainer", "--claim", "staircase", "--seeds", "2", "--level", "0.1",
+             "--checkpoint", str(path), "--resume")  # fmt: skip
+    invoke(*words)
+
+    class Changed(InProcessTrainer):
+        def source_hashes(self):
+            return {"mine": "another"}
+
+    monkeypatch.setattr(command, "open_trainer", lambda *_, **__: Changed(Idle))
+    with pytest.raises(InputError, match="line 2: the sources of mine:Trainer have changed"):
+        invoke(*words)
+
+
+def test_the_page_shows_alarms_events_and_what_is_missing(tmp_path, monkeypatch):
+    page = tmp_path / "page"
+
+    def partly(plan, workers, *, on_start, done):
+        going = always(Status.FAILED, Status.PASSED)(plan, 1, on_start=on_start, done=done)
+        yield from itertools.islice(going, 3)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "tries", partly)
+    words = ("--claim", "staircase", "--claim", "null-law", "--seeds", "3", "--markdown", str(page))
+    with pytest.raises((KeyboardInterrupt, click.Abort)):
+        invoke(*words)
+    text = page.read_text(encoding="utf-8")
+    assert "| **unfinished** | 3 of 6 trials are missing |" in text
+    assert "| numpy | `staircase` | 0.1 | 3/3 |" in text
+    assert "| numpy | `null-law` | 0.1 | – |" in text
+    assert "it happens | 36/36 |" in text
+    assert f"mimverify calibrate {' '.join(words)}" in text
+    for heading, columns in (
+        ("| trainer | claim | level |", 10),
+        ("| trainer | claim | event |", 7),
+    ):
+        lines = text[text.index(heading) :].split("\n\n")[0].splitlines()
+        assert {line.count("|") for line in lines} == {columns + 1}

@@ -22,6 +22,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from mimverify import LayerwiseTrainer
+from mimverify.calibration import Calibration, EventCount, Plan, Tried
+from mimverify.cli.calibrate import count_finished
+from mimverify.cli.power import finished_rows
 from mimverify.designs import NpyRows, ParquetRows, npy_labels, parquet_labels
 from mimverify.experiment.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mimverify.experiment.config import ExperimentConfig
@@ -30,11 +33,15 @@ from mimverify.measure.recorder import Recorder
 from mimverify.performance.history import read_history
 from mimverify.support.archive import digest
 from mimverify.support.errors import InputError
+from mimverify.support.journal import Journal
 from mimverify.training.centring import Centring
 from mimverify.training.stage1 import FirstLayerState
-from mimverify.trial import Session, load_claims
+from mimverify.trial import PROFILES, Session, Status, load_claims
 from mimverify.trial.running.capsule import decode_case, load_capsule
 from mimverify.trial.running.expectations import read_expected_failures
+from mimverify.trial.running.report import TrainerReport
+from mimverify.zoo import zoo
+from mimverify.zoo.matrix import Row
 
 EXAMPLES = int(os.environ.get("MIMVERIFY_FUZZ_EXAMPLES", "0"))
 FEW = 15  # of each format and kind of damage, without a request
@@ -187,10 +194,38 @@ def _made(path: Path, read: Callable[[Path], object]) -> Format:
     return Format(path, path.read_bytes(), read)
 
 
+def _power(folder: Path) -> Format:
+    def read(path: Path) -> None:
+        journal = Journal(path, "power", {"seed": 0}, resume=True)
+        finished_rows(journal, "power.jsonl", zoo())
+
+    journal = Journal(folder / "power.jsonl", "power", {"seed": 0}, resume=False)
+    for mutant in zoo()[:2]:
+        with Session(mutant.trainer, claims=["gradient-step"]) as session:
+            verdicts = [session.verdict(load_claims()["gradient-step"])]
+        journal.add({"seed": 0, **Row(mutant, TrainerReport(mutant.spec, verdicts)).to_record()})
+    return _made(folder / "power.jsonl", read)
+
+
+def _calibration(folder: Path) -> Format:
+    plan = Plan(("numpy",), ("null-law",), (0.1,), range(3), PROFILES["quick"])
+
+    def read(path: Path) -> None:
+        journal = Journal(path, "calibrate", {"seed": 0}, resume=True)
+        count_finished(journal, "trials.jsonl", Calibration(plan), {})
+
+    journal = Journal(folder / "trials.jsonl", "calibrate", {"seed": 0}, resume=False)
+    for seed in plan.seeds:
+        counts = (EventCount("it happens", "a case", 3, 4),)
+        tried = Tried("null-law", seed, (Status.PASSED,), counts, seconds=0.5)
+        journal.add({"trainer": "numpy", "trainer_sources": None} | tried.to_json())
+    return _made(folder / "trials.jsonl", read)
+
+
 FORMATS = {
     "npy": _npy, "labels": _labels, "parquet": _parquet_file, "checkpoint": _checkpoint,
     "capsule": _capsule, "expectations": _expectations, "asv-result": _asv_result,
-    "asv-benchmarks": _asv_benchmarks,
+    "asv-benchmarks": _asv_benchmarks, "power": _power, "calibration": _calibration,
 }  # fmt: skip
 
 
@@ -314,13 +349,20 @@ _ARRAYS: tuple[Any, ...] = (
 
 
 @pytest.mark.parametrize(
-    "kind", ["checkpoint", "capsule", "asv-result", "asv-benchmarks"], indirect=True
+    "kind",
+    ["checkpoint", "capsule", "asv-result", "asv-benchmarks", "power", "calibration"],
+    indirect=True,
 )
 @SETTINGS
 @given(seed=SEEDS)
 def test_other_json_values(kind: Format, seed: int) -> None:
     """Of JSON files, and of the JSON text in archives, whose checksum is then the right one."""
-    if kind.path.suffix == ".json":
+    if kind.path.suffix == ".jsonl":
+        rng, lines = Random(seed), kind.content.splitlines()
+        at = rng.randrange(len(lines))
+        lines[at] = json.dumps(revised(rng, json.loads(lines[at]))).encode()
+        read_damaged(kind, b"\n".join(lines) + b"\n", seed)
+    elif kind.path.suffix == ".json":
         value = revised(Random(seed), json.loads(kind.content))
         read_damaged(kind, json.dumps(value).encode(), seed)
     else:

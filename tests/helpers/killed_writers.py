@@ -316,7 +316,60 @@ def fit(folder: Path) -> Iterator[Counter[str]]:
     yield command(folder, arguments, {"fit.npz": arrays, "fit.json": json_keys})
 
 
-SCENARIOS = {act.__name__: act for act in (checkpoint, capsule, claims, train, fit)}
+def journal(folder: Path) -> Iterator[Counter[str]]:
+    """A journal is begun, filled, left and resumed: the records before the last are whole."""
+    from mimverify.support.journal import Journal
+
+    path, run = folder / "run.jsonl", {"seed": 3, "settings": {"profile": "quick"}}
+    every: list[dict[str, object]] = [{"unit": k, "found": "µ" * 50} for k in range(4)]
+
+    def fill(*, resume: bool) -> None:
+        opened = Journal(path, "power", run, resume=resume)
+        for record in every[len(opened.records) :]:
+            opened.add(record)
+
+    def left() -> list[dict[str, object]]:
+        return Journal(path, "power", run, resume=True).records
+
+    def afresh() -> None:
+        path.unlink(missing_ok=True)
+        fill(resume=False)
+
+    def check(at_least: int = 0) -> None:
+        assert visible(folder) == (["run.jsonl"] if path.exists() else [])
+        found = left()
+        assert found == every[: len(found)]
+        assert len(found) >= at_least
+        fill(resume=True)
+        assert left() == every
+
+    yield kill_everywhere(afresh, check)
+
+    def torn() -> None:
+        fill_two = Journal(path, "power", run, resume=False)
+        for record in every[:2]:
+            fill_two.add(record)
+        with open(path, "ab") as file:
+            file.write(b'{"unit": 2, "fou')
+
+    path.unlink()
+    torn()
+    start = path.read_bytes()
+
+    def go_on() -> None:
+        fill(resume=True)
+
+    def check_on() -> None:
+        check(at_least=2)
+        path.write_bytes(start)
+
+    calls = kill_everywhere(go_on, check_on)
+    assert calls["os.truncate"] == 1
+    # Nothing is replaced where a run goes on; the first scenario has shown the rename.
+    yield calls | Counter({"os.rename": 1})
+
+
+SCENARIOS = {act.__name__: act for act in (checkpoint, capsule, claims, train, fit, journal)}
 
 if __name__ == "__main__":
     os.fsync = lambda fd: None  # in the forks that check, too

@@ -78,6 +78,7 @@ def test_partial_files_are_swept_once_nobody_writes_them(tmp_path: Path) -> None
 WRITERS = {
     "support/files.py": ("os.open", "os.replace", "os.unlink", "os.write"),  # atomic_write, probes
     "support/sibling_files.py": ("os.open", "os.unlink"),  # what killed runs left
+    "support/journal.py": ("os.ftruncate", "os.open", "os.write"),  # adds lines
     "support/output_lock.py": ("os.ftruncate", "os.open", "os.unlink", "os.write"),
     "trial/running/capsule.py": ("mkdir",),  # the folder for capsules
     # Folders of the system for temporary files, removed at exit; those of killed runs are swept.

@@ -18,12 +18,13 @@ from mimverify.trial.decisions import Mean, Shown
 
 if TYPE_CHECKING:
     from mimverify.support.arrays import Float64Array
+    from mimverify.theory.trajectory import Trajectory
 
-__all__ = ["as_predicted", "deviation_of_odds", "squared_deviation"]
+__all__ = ["as_predicted", "deviation_of_odds", "prediction_accuracy", "squared_deviation"]
 
 # Fails beyond 1.5: a predicted variance is known to some ten per cent, not to a half. A shift by
-# k deviations gives 1 + k²; from 1.6 on, 3.5, it passes hardly ever. Beyond three deviations a run
-# counts as one of three.
+# k deviations gives nearly 1 + k²; from 1.7 on, 3.5, it passes hardly ever. Beyond three deviations
+# a run counts as one of three.
 _AT_MOST, _GAP, _LARGEST = 1.5, 2.0, 9.0
 
 
@@ -69,3 +70,13 @@ def deviation_of_odds(
     """`squared_deviation` of log-odds `(k,)`, with the alignments of the last shown beside it."""
     last = [float(expit(np.atleast_1d(one)[-1])) for one in (odds, predicted)]
     return Shown(squared_deviation(odds, predicted, deviation, accuracy), *last)
+
+
+def prediction_accuracy(predicted: Trajectory) -> Float64Array:
+    """To which predicted log-odds `(steps + 1,)` are known.
+
+    1 % of the alignment, and the truncation error of the expansion in 1/d: its last term and its
+    remainder.
+    """
+    of_alignment = 0.01 / (1 - predicted.alignment)
+    return np.asarray(of_alignment + np.abs(predicted.log_odds_shift) + predicted.remainder)
