@@ -44,6 +44,7 @@ from mimverify.trial.claims.learning import (
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.claims.loading import PackError, load_claim_set, locate_pack
 from mimverify.trial.claims.selection import select_claims
+from mimverify.trial.claims.unstored import UnstoredRun, first_layer_unstored
 from mimverify.trial.decisions import (
     DIRECTIONS,
     CountedOperations,
@@ -155,6 +156,7 @@ __all__ = [
     "TwoSamples",
     "UnbudgetedExampleError",
     "UndeclaredDecisionError",
+    "UnstoredRun",
     "Verdict",
     "above",
     "accumulate",
@@ -171,6 +173,7 @@ __all__ = [
     "exact_trajectory",
     "explained_errors",
     "first_layer",
+    "first_layer_unstored",
     "label_covariance",
     "learning_cases",
     "lipschitz",

@@ -333,3 +333,20 @@ class ClampsTheDecay(Correct):
 
     def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
         return max(0.0, 1 - task.eta * task.beta) * W - task.eta * G
+
+
+@broken(
+    _CATEGORY,
+    caught_by="agnostic-span",
+    only="three hidden directions, 32 inputs or more, the third step and later ones",
+)
+class KeepsTwoDirections(Correct):
+    """From the third step on, and from 32 inputs on, the weights are stored as a product of rank
+    two, which is enough for two hidden directions."""
+
+    def update(self, t: int, W: Array, G: Array, task: Task) -> Array:
+        updated = super().update(t, W, G, task)
+        if t < 2 or W.shape[1] < 32:
+            return updated
+        left, sizes, right = np.linalg.svd(updated, full_matrices=False)
+        return (left[:, :2] * sizes[:2]) @ right[:2]

@@ -161,3 +161,23 @@ class DropsRepeatedRows(Correct):
     def prepare(self, task: Task) -> Task:
         _, first = np.unique(task.X, axis=0, return_index=True)
         return rows_of(task, np.sort(first))
+
+
+@broken(_CATEGORY, caught_by="vanishing-error", only="more than 65 536 rows")
+class TakesAtMostSoManyRows(Correct):
+    """Rows are numbered by 16 bits: those beyond the 65 536th are left out."""
+
+    def prepare(self, task: Task) -> Task:
+        return rows_of(task, slice(1 << 16))
+
+
+@broken(_CATEGORY, caught_by="vanishing-error", only="more than 50 000 rows")
+class DrawsFiftyThousandRows(Correct):
+    """Of more than 50 000 rows every step takes as many, drawn at random, to save time."""
+
+    def advance(self, t: int, W: Array, task: Task) -> Array:
+        n, most = len(task.y), 50_000
+        if n > most:
+            rng = np.random.default_rng([self.random_state, t])
+            task = rows_of(task, rng.choice(n, most, replace=False))
+        return super().advance(t, W, task)
