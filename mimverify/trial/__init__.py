@@ -4,6 +4,7 @@ The public interface, for the suite (`properties/`) and for users' own test suit
 """
 
 from mimverify.handles import Capabilities, InProcessTrainer, TrainerHandle
+from mimverify.handles.memory_forms import MEMORY_FORMS
 from mimverify.handles.own_methods import Capability, Method
 from mimverify.support.settings_text import settings_text
 from mimverify.trial.claims.cases import (
@@ -48,6 +49,7 @@ from mimverify.trial.decisions import (
     ExactState,
     Law,
     LimitOrder,
+    MemoryUse,
     Observed,
     Rounding,
     StatisticalDecision,
@@ -95,6 +97,7 @@ __all__ = [
     "FALSE_ALARM_BUDGET",
     "KINDS",
     "LIPSCHITZ_LOSSES",
+    "MEMORY_FORMS",
     "ONE_STEP_KINDS",
     "PROFILES",
     "REFERENCE_TRAINERS",
@@ -124,6 +127,7 @@ __all__ = [
     "LearningCase",
     "Ledger",
     "LimitOrder",
+    "MemoryUse",
     "Method",
     "MissingDecisionError",
     "NotApplicable",

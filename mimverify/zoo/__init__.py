@@ -29,6 +29,7 @@ _MODULES = (
     "off_by_one",
     "backend_specific",
     "arithmetic",
+    "memory",
 )
 
 

@@ -22,6 +22,7 @@ CATEGORIES = (
     "off-by-one",
     "backend-specific",
     "arithmetic",
+    "memory",
 )
 
 _Trainer = TypeVar("_Trainer", bound=type)

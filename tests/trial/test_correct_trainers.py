@@ -37,6 +37,8 @@ def test_a_correct_trainer_passes_exact_claims(trainer: type) -> None:
 
 
 @pytest.mark.slow
+# Torch warns of read-only memory, which it does not write to here.
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable:UserWarning")
 def test_a_correct_trainer_passes_the_whole_quick_profile(trainer: type) -> None:
     verdicts = verdicts_of(trainer, None)
     if not hasattr(trainer, "operation_counts"):

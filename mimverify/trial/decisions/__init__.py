@@ -27,6 +27,7 @@ from mimverify.trial.decisions.event import (
 )
 from mimverify.trial.decisions.law import Law
 from mimverify.trial.decisions.limit_order import LimitOrder
+from mimverify.trial.decisions.memory_use import MemoryUse
 from mimverify.trial.decisions.rounding import Rounding
 from mimverify.trial.decisions.two_samples import TwoSamples
 
@@ -43,6 +44,7 @@ __all__ = [
     "ExactState",
     "Law",
     "LimitOrder",
+    "MemoryUse",
     "Observed",
     "Rounding",
     "StatisticalDecision",
