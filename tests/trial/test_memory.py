@@ -86,6 +86,18 @@ def test_regressors_pass(trainer: object) -> None:
     assert {each.status for each in found.values()} == {Status.PASSED}, found
 
 
+@pytest.mark.parametrize(
+    "name", ["linear_model:Ridge", "neighbors:KNeighborsRegressor", "tree:DecisionTreeRegressor"]
+)
+def test_regressors_of_scikit_learn_pass_and_refuse_no_form(name: str) -> None:
+    module, _, attribute = name.partition(":")
+    pytest.importorskip("sklearn", reason="scikit-learn is optional")
+    regressor = getattr(importlib.import_module(f"sklearn.{module}"), attribute)
+    found = verdicts(regressor, OF_FITS)
+    assert {each.status for each in found.values()} == {Status.PASSED}, found
+    assert "refuses" not in " ".join(each.evidence.summary for each in found.values())
+
+
 # Torch warns of read-only memory, which it does not write to here.
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable:UserWarning")
 @pytest.mark.parametrize("name", ["torch_sgd", "numpy_fortran", "jax_grad", "jax_jit"])
