@@ -6,12 +6,15 @@ import operator
 import os
 import reprlib
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.handles.capabilities import name_of
+from mimverify.handles.memory_forms import PLAIN, lay_out
+from mimverify.handles.memory_watch import MemoryWatch
 from mimverify.handles.methods import OPERATION_COUNTS, SIGNATURES, Arrays, Options
 from mimverify.handles.own_methods import Method, Signatures
 from mimverify.handles.tracebacks import trainer_error
@@ -55,6 +58,9 @@ def call(
     arrays: Arrays,
     options: Options,
     signatures: Signatures = SIGNATURES,
+    *,
+    form: str = PLAIN,
+    watch: MemoryWatch | None = None,
 ) -> NumpyArray | None:
     """Call one method of a trainer and check what it returns.
 
@@ -62,10 +68,11 @@ def call(
 
     - `trainer`: an object that `new_trainer` returned.
     - `method`: one of `signatures` that it offers.
-    - `arrays`: the arrays of the signature by name. The trainer receives private, writable,
-      C-contiguous copies, which it may overwrite.
+    - `arrays`: the arrays of the signature by name. The trainer receives copies.
     - `options`: the options of the signature by name; NumPy scalars are passed as Python ones.
     - `signatures`: how methods are called.
+    - `form`: of `MEMORY_FORMS`, in which the copies lie in memory.
+    - `watch`: told of the call, for what it changes beside.
 
     **Returns**
 
@@ -83,14 +90,16 @@ def call(
     function = getattr(trainer, method, None)
     if not callable(function):
         raise InputError(f"method={method!r}: {name_of(trainer)} does not offer it")
-    positional = [np.array(arrays[name], order="C") for name in signatures[method].arrays]
+    given = lay_out({name: arrays[name] for name in signatures[method].arrays}, form)
     keywords = {
         name: value.item() if isinstance(value, np.generic) else value
         for name, value in options.items()
     }
+    if watch is not None:
+        watch.handed(method, given)
     process = os.getpid()
     try:
-        value = function(*positional, **keywords)
+        value = function(*given.values(), **keywords)
     except (Exception, SystemExit) as error:
         message = f"{method}() raised {summarise(error)}"
         raise trainer_error("raised", message, error) from error
@@ -99,9 +108,18 @@ def call(
             os._exit(0)  # its caller waits in the parent, and shares memory with this process
     with np.errstate(all="ignore"):  # the trainer may have set it to raise
         if method == "operation_counts":
+            if watch is not None:
+                watch.returned()
             return _checked_counts(method, value)
-        axes = signatures[method].axes
-        return None if expected is None else _checked(method, value, expected, axes)
+        if expected is None:
+            if watch is not None:
+                watch.returned()
+            return None
+        read = partial(_checked, method, value, expected, signatures[method].axes)
+        result = read()
+        if watch is not None:
+            watch.returned(_real_array(method, value), read)
+        return result
 
 
 def _checked_counts(method: str, value: Any) -> NumpyArray:  # Any: whatever was returned

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import Protocol
 
 from mimverify.handles.capabilities import Capabilities
+from mimverify.handles.memory_forms import PLAIN
 from mimverify.handles.methods import Arrays, Options
 from mimverify.handles.trainer_output import TrainerOutput
 from mimverify.support.arrays import NumpyArray
@@ -33,8 +34,26 @@ class TrainerHandle(Protocol):
     def fresh(self, random_state: int | None) -> None:
         """Forget everything: the next call goes to a new trainer, seeded if it can be."""
 
-    def call(self, method: str, arrays: Arrays, options: Options) -> NumpyArray | None:
-        """Call a method of the current trainer: see `mimverify.handles.calling.call`."""
+    def call(
+        self,
+        method: str,
+        arrays: Arrays,
+        options: Options,
+        *,
+        form: str = PLAIN,
+        watched: bool = False,
+    ) -> NumpyArray | None:
+        """Call a method of the current trainer: see `mimverify.handles.calling.call`.
+
+        **Arguments**
+
+        - `form`: of `MEMORY_FORMS`, in which the trainer is handed the arrays.
+        - `watched`: find out what the call does to its arguments, and to the arguments and results
+          of watched calls before it: see `take_changes`.
+        """
+
+    def take_changes(self) -> tuple[str, ...]:
+        """What watched calls changed that is not theirs, since the last time: a sentence each."""
 
     def take_output(self) -> TrainerOutput:
         """What it warned of and printed since the last time."""

@@ -16,6 +16,8 @@ from mimverify.handles.calling import call
 from mimverify.handles.capabilities import Capabilities, describe, name_of
 from mimverify.handles.construction import check_random_state, new_trainer
 from mimverify.handles.library_settings import apply_settings, read_settings
+from mimverify.handles.memory_forms import PLAIN
+from mimverify.handles.memory_watch import MemoryWatch
 from mimverify.handles.methods import Arrays, Options
 from mimverify.handles.own_methods import Method, with_own
 from mimverify.handles.source_hashes import source_hashes
@@ -89,6 +91,7 @@ class InProcessTrainer(Closing):
         self._name = name_of(source) if name is None else name
         self._closed = False
         self._state = _TrainersState()
+        self._watch = MemoryWatch()
         self._random_state: int | None = None
         with self._state.active():
             self._trainer: object | None = new_trainer(source, None, self._signatures)
@@ -106,18 +109,34 @@ class InProcessTrainer(Closing):
         """Replace the trainer by a new one. **Raises** `TrainerError`, `InputError`."""
         self._check_open()
         check_random_state(random_state)
+        self._watch.forget()
         self._trainer = None  # should construction fail, no call may reach the old one
         self._random_state = random_state
         with self._state.active():
             self._trainer = new_trainer(self._source, random_state, self._signatures)
 
-    def call(self, method: str, arrays: Arrays, options: Options) -> NumpyArray | None:
-        """See `mimverify.handles.calling.call`."""
+    def call(
+        self,
+        method: str,
+        arrays: Arrays,
+        options: Options,
+        *,
+        form: str = PLAIN,
+        watched: bool = False,
+    ) -> NumpyArray | None:
+        """See `TrainerHandle.call`."""
         self._check_open()
+        watch = self._watch if watched else None
         with self._state.active():
             if self._trainer is None:
                 self._trainer = new_trainer(self._source, self._random_state, self._signatures)
-            return call(self._trainer, method, arrays, options, self._signatures)
+            return call(
+                self._trainer, method, arrays, options, self._signatures, form=form, watch=watch
+            )
+
+    def take_changes(self) -> tuple[str, ...]:
+        """See `TrainerHandle.take_changes`."""
+        return self._watch.take()
 
     def take_output(self) -> TrainerOutput:
         """Its warnings; what it prints goes where this process prints."""

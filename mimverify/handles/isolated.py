@@ -31,6 +31,7 @@ from mimverify.handles.capabilities import Capabilities
 from mimverify.handles.construction import check_random_state
 from mimverify.handles.framing import decode, encode, read_line
 from mimverify.handles.launcher import launch_command
+from mimverify.handles.memory_forms import PLAIN
 from mimverify.handles.methods import Arrays, Options
 from mimverify.handles.output_tail import OutputTail
 from mimverify.handles.own_methods import Method, with_own
@@ -107,6 +108,7 @@ class SpawnedTrainer(Closing):
         self._timeouts: Counter[str] = Counter()
         self._returned: set[str] = set()
         self._output = TrainerOutput()
+        self._changes: tuple[str, ...] = ()
         self._worker: _Worker | None = None
         self._finalizer: weakref.finalize[[], SpawnedTrainer] | None = None
         try:
@@ -139,8 +141,16 @@ class SpawnedTrainer(Closing):
         self._random_state = random_state
         self._construct()
 
-    def call(self, method: str, arrays: Arrays, options: Options) -> NumpyArray | None:
-        """As `mimverify.handles.calling.call`, which the worker runs.
+    def call(
+        self,
+        method: str,
+        arrays: Arrays,
+        options: Options,
+        *,
+        form: str = PLAIN,
+        watched: bool = False,
+    ) -> NumpyArray | None:
+        """As `TrainerHandle.call`; the worker lays out the arrays, and compares them.
 
         **Raises** what that raises, and `TrainerError` of kind `"timeout"` or `"died"`.
         """
@@ -157,11 +167,18 @@ class SpawnedTrainer(Closing):
             "method": method,
             "arrays": worker.inbox.put(arrays),
             "options": dict(options),
+            "form": form,
+            "watched": watched,
         }
         result = self._request(f"{method}()", message, self._limit, deadline=self.deadline)
         if result is None:
             return None
         return np.array(worker.outbox.view(result["dtype"], result["shape"], result["offset"]))
+
+    def take_changes(self) -> tuple[str, ...]:
+        """See `TrainerHandle.take_changes`."""
+        changes, self._changes = self._changes, ()
+        return changes
 
     def take_output(self) -> TrainerOutput:
         """What it warned of and printed since the last time; the last of it, if it was much."""
@@ -189,7 +206,7 @@ class SpawnedTrainer(Closing):
 
     def _construct(self) -> Capabilities:
         """A new trainer in the worker, with the last `random_state`."""
-        self._constructed = False
+        self._constructed, self._changes = False, ()
         worker = self._running()
         worker.forget()
         message = {"op": "fresh", "random_state": self._random_state}
@@ -243,6 +260,7 @@ class SpawnedTrainer(Closing):
         try:
             reply = self._worker.exchange(what, line, min(limit, left))
             self._output += self._worker.take_output(reply.get("warnings"))
+            self._changes += tuple(map(str, reply.get("changes", ())))
         except BaseException as error:
             self._output += self._worker.take_output()
             self._drop_worker()

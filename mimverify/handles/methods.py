@@ -12,6 +12,11 @@ what can be checked:
 with `X: (n, d)`, `y: (n,)`, `W` and `W0: (m, d)`, `a` and `b: (m,)`. NumPy arrays go in;
 whatever `np.asarray` takes comes out.
 
+Arrays are float32 or float64 in the machine's byte order, and lie in memory in any form of
+`mimverify.handles.memory_forms`; negative strides and misaligned addresses may be refused with an
+exception, the others may not. Arguments stay as they are, bit by bit, and so does what was returned
+before. A result is no view of an argument. What `fit` is given may be kept, not changed.
+
 Operations are counted because seconds depend on the machine. `multiply_adds` are those of the
 textbook products with X, n m d for X Wᵀ and as many for RᵀX, however they are computed; terms of
 lower order, n m or m d, may be included or not. `design_passes` says how often all rows were read:

@@ -6,7 +6,8 @@ shared memory, one per direction. POSIX only.
 
 Requests are `load` (import the source), `fresh` (construct a trainer), `call` and `sources` (hash
 its files). A reply holds `result`, or `error` with kind, message and traceback of a
-`TrainerError`; and `warnings`, where there were any. What the trainer prints is on two pipes.
+`TrainerError`; and `warnings`, where there were any, and `changes`, where a watched call changed
+what is not its own. What the trainer prints is on two pipes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from mimverify.handles.calling import call
 from mimverify.handles.capabilities import describe
 from mimverify.handles.construction import load_source, new_trainer
 from mimverify.handles.framing import decode, encode
+from mimverify.handles.memory_watch import MemoryWatch
 from mimverify.handles.own_methods import methods_from_json, with_own
 from mimverify.handles.source_hashes import source_hashes
 from mimverify.handles.tracebacks import trainer_error
@@ -100,6 +102,7 @@ class _Server:
         self._threads: int | None = None
         self._signatures = with_own(None)
         self._module = ""
+        self._watch = MemoryWatch()
         self._log = WarningLog()
         self._log.listen()
         self._handlers: dict[str, Callable[[Json], object]] = {
@@ -112,8 +115,12 @@ class _Server:
     def answer(self, request: Json) -> Json:
         reply = self._reply(request)
         _flush()
-        output = self._log.take()
-        return {**reply, "warnings": output.to_json()} if output else reply
+        output, changes = self._log.take(), self._watch.take()
+        if output:
+            reply["warnings"] = output.to_json()
+        if changes:
+            reply["changes"] = list(changes)
+        return reply
 
     def _reply(self, request: Json) -> Json:
         try:
@@ -138,6 +145,7 @@ class _Server:
 
     def _fresh(self, request: Json) -> Json:
         self._trainer = None
+        self._watch.forget()
         self._trainer = new_trainer(self._source, request["random_state"], self._signatures)
         self._limit_torch()
         return describe(self._trainer, self._signatures).to_json()
@@ -148,8 +156,9 @@ class _Server:
             for name, item in request["arrays"].items()
         }
         result = call(
-            self._trainer, request["method"], arrays, request["options"], self._signatures
-        )
+            self._trainer, request["method"], arrays, request["options"], self._signatures,
+            form=request["form"], watch=self._watch if request["watched"] else None,
+        )  # fmt: skip
         if result is None:
             return None
         description: Json = {"dtype": result.dtype.str, "shape": result.shape, "offset": 0}

@@ -4,6 +4,7 @@ The public interface, for the suite (`properties/`) and for users' own test suit
 """
 
 from mimverify.handles import Capabilities, InProcessTrainer, TrainerHandle
+from mimverify.handles.memory_forms import MEMORY_FORMS
 from mimverify.handles.own_methods import Capability, Method
 from mimverify.support.settings_text import settings_text
 from mimverify.trial.claims.cases import (
@@ -56,6 +57,7 @@ from mimverify.trial.decisions import (
     Law,
     LimitOrder,
     Mean,
+    MemoryUse,
     Observed,
     Rounding,
     Shown,
@@ -104,6 +106,7 @@ __all__ = [
     "FALSE_ALARM_BUDGET",
     "KINDS",
     "LIPSCHITZ_LOSSES",
+    "MEMORY_FORMS",
     "ONE_STEP_KINDS",
     "PROFILES",
     "REFERENCE_TRAINERS",
@@ -134,6 +137,7 @@ __all__ = [
     "Ledger",
     "LimitOrder",
     "Mean",
+    "MemoryUse",
     "Method",
     "MissingDecisionError",
     "NotApplicable",

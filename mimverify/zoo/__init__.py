@@ -31,6 +31,7 @@ _MODULES = (
     "backend_specific",
     "arithmetic",
     "one_method",
+    "memory",
 )
 
 

@@ -23,6 +23,7 @@ CATEGORIES = (
     "backend-specific",
     "arithmetic",
     "one method",
+    "memory",
 )
 
 _Trainer = TypeVar("_Trainer", bound=type)

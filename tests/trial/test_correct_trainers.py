@@ -53,6 +53,8 @@ def test_a_correct_trainer_passes_exact_claims(name: str) -> None:
 
 
 @pytest.mark.slow
+# Torch warns of read-only memory, which it does not write to here.
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable:UserWarning")
 @pytest.mark.parametrize("profile", ["quick", "standard"])
 def test_a_correct_trainer_passes_the_whole_profile(trainer: type, profile: str) -> None:
     verdicts = verdicts_of(trainer, None, profile)

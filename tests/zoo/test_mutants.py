@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from mimverify import zoo as zoo_package
+from mimverify.handles import InProcessTrainer
 from mimverify.support.importing import load_attribute
 from mimverify.trial import PROFILES, Session, Status, load_claims
 from mimverify.trial.claims.claim import CAPABILITIES
@@ -99,3 +101,23 @@ def test_the_first_divergent_step_and_neuron_are_named() -> None:
     assert verdict.status is Status.FAILED
     assert verdict.evidence.to_json()["first_divergence"]["tensor"] == "W_3"
     assert len(verdict.evidence.to_json()["first_divergence"]["index"]) == 2  # neuron, coordinate
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [each for each in ZOO if each.category == "memory" and each.breaks == "first layer"],
+    ids=lambda m: m.name,
+)
+def test_mutants_of_memory_are_right_where_arguments_are_private_and_contiguous(
+    mutant: Mutant,
+) -> None:
+    """So that only claims about memory can catch them."""
+    rng = np.random.default_rng(0)
+    shapes = {"W0": (4, 3), "a": (4,), "b": (4,), "X": (20, 3), "y": (20,)}
+    arrays = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    options = {"steps": 3, "eta": 0.5, "beta": 0.1, "activation": "tanh", "loss": "huber"}
+    found = InProcessTrainer(mutant.trainer).call("trajectory", arrays, options)
+    expected = InProcessTrainer(Correct).call("trajectory", arrays, options)
+    assert found is not None
+    assert expected is not None
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)

@@ -28,6 +28,7 @@ from mimverify.trial.decisions.event import (
 from mimverify.trial.decisions.law import Law
 from mimverify.trial.decisions.limit_order import LimitOrder
 from mimverify.trial.decisions.mean import Mean, Shown
+from mimverify.trial.decisions.memory_use import MemoryUse
 from mimverify.trial.decisions.rounding import Rounding
 from mimverify.trial.decisions.two_samples import TwoSamples
 
@@ -45,6 +46,7 @@ __all__ = [
     "Law",
     "LimitOrder",
     "Mean",
+    "MemoryUse",
     "Observed",
     "Rounding",
     "Shown",

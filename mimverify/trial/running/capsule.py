@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from mimverify.handles.memory_forms import PLAIN
 from mimverify.support.archive import Archive
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError, MimverifyError, OutputError
@@ -74,7 +75,8 @@ class Capsule:
     - `case`: the configuration, as `encode_case` writes it, and its `repr`.
     - `turn`: number of the example among all of the claim's, from 0.
     - `seeds`: random states of the trainers made for this example.
-    - `calls`: method, options and array hashes of the calls on which the decision rests.
+    - `calls`: method, options, memory form (which earlier capsules lack) and array hashes of the
+      calls on which the decision rests.
     - `verdict`: the recorded one.
     - `environment`: versions, thread pools, platform; and `sources`, the SHA-256 of the trainer's
       files by module, and `claims`, of a pack's files by name, which earlier capsules lack.
@@ -221,6 +223,7 @@ def _call_record(call: Call, stored: dict[str, NumpyArray]) -> Json:
     return {
         "method": call.method,
         "options": jsonable(dict(call.options)),
+        "form": call.form,
         "arrays": {key: entry(array) for key, array in call.arrays.items()},
         "result": None if call.result is None else entry(call.result),
     }
@@ -368,6 +371,7 @@ def _check(content: Json) -> None:
         _expect("call", call, dict)
         _expect("call.method", call["method"], str)
         _expect("call.options", call["options"], dict)
+        _expect("call.form", call.get("form", PLAIN), str)  # earlier capsules have none
         _expect("call.arrays", call["arrays"], dict)
         results = [] if call["result"] is None else [call["result"]]
         for entry in (*call["arrays"].values(), *results):
@@ -404,11 +408,13 @@ def _check_ranges(capsule: Capsule) -> None:
 
 
 def same_arrays(recorded: Sequence[Json], calls: Sequence[Call]) -> bool:
-    """Whether these calls got exactly the arrays of the capsule's calls."""
+    """Whether these calls got exactly the arrays of the capsule's calls, in the same forms."""
 
-    def given(call: Json) -> dict[str, str]:
-        return {key: entry["sha256"] for key, entry in call["arrays"].items()}
+    def given(call: Json) -> tuple[str, dict[str, str]]:
+        hashes = {key: entry["sha256"] for key, entry in call["arrays"].items()}
+        return call.get("form", PLAIN), hashes
 
     return [given(call) for call in recorded] == [
-        {key: array_hash(array) for key, array in call.arrays.items()} for call in calls
+        (call.form, {key: array_hash(array) for key, array in call.arrays.items()})
+        for call in calls
     ]

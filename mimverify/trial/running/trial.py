@@ -24,6 +24,7 @@ from mimverify.trial.decisions import (
     ExactDecision,
     ExactState,
     LimitOrder,
+    MemoryUse,
     Rounding,
     StatisticalDecision,
 )
@@ -31,6 +32,7 @@ from mimverify.trial.decisions.counted_operations import CountedOperationsState
 from mimverify.trial.decisions.declared import DeclaredDecisions, UndeclaredDecisionError
 from mimverify.trial.decisions.limit_order import LimitOrderState
 from mimverify.trial.decisions.loop import DecidingLoop, Observations
+from mimverify.trial.decisions.memory_use import MemoryUseState
 from mimverify.trial.decisions.rounding import RoundingState
 from mimverify.trial.outcomes import (
     ClaimError,
@@ -408,6 +410,8 @@ class Trial:
     def on(self, decision: LimitOrder) -> LimitOrderState: ...
     @overload
     def on(self, decision: CountedOperations) -> CountedOperationsState: ...
+    @overload
+    def on(self, decision: MemoryUse) -> MemoryUseState: ...
     @overload
     def on(self, decision: ExactDecision) -> Any: ...  # another kind: a state with its own methods
     def on(self, decision: ExactDecision) -> ExactState:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import product
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from mimverify.handles import TrainerHandle
+from mimverify.handles.memory_forms import PLAIN
 from mimverify.handles.methods import OPERATION_COUNTS, Arrays, Options
 from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.support.arrays import FloatArray, NumpyArray
@@ -37,8 +39,8 @@ __all__ = [
 FIRST_LAYER_METHODS = ("step", "trajectory")
 #: Names of activation, loss and dtype.
 Combination: TypeAlias = tuple[str, str, str]
-#: Of a call: its method, arrays and options.
-_Arguments: TypeAlias = tuple[str, Arrays, Options]
+#: Of a call: its method, arrays and options, and the form of memory that the arrays lie in.
+_Arguments: TypeAlias = tuple[str, Arrays, Options, str]
 
 #: What a trainer that declares nothing is tested with.
 STANDARD_ACTIVATIONS = (
@@ -65,6 +67,7 @@ class TrainerUnderTrial:
         self._method: str | None = None
         self._share: TimeShare | None = None
         self._times = CallTimes()
+        self._form, self._watched = PLAIN, False  # of the calls
         self._known = 0  # signatures known when the share began
         #: First calls of which it is unknown whether they compiled, one of each size.
         self._unexplained: dict[tuple[str, int], _Arguments] = {}
@@ -159,8 +162,29 @@ class TrainerUnderTrial:
             if not self._unexplained:
                 raise TimeSpent("its share of the profile's time was spent before a decision")
             _, call = self._unexplained.popitem()
-            if self._times.unexplained(*call):
+            if self._times.unexplained(*_of_a_program(*call)):
                 self._timed_call(*call, handle=getattr(self.handle, "unrecorded", self.handle))
+
+    @contextmanager
+    def memory(self, form: str = PLAIN, *, watched: bool = False) -> Iterator[None]:
+        """The calls of a block are handed their arrays in another form of memory, or watched.
+
+        **Arguments**
+
+        - `form`: a key of `MEMORY_FORMS`.
+        - `watched`: find out what the calls change that is not theirs: see `take_changes`.
+        """
+        before = self._form, self._watched
+        self._form, self._watched = form, watched
+        try:
+            yield
+        finally:
+            self._form, self._watched = before
+
+    def take_changes(self) -> tuple[str, ...]:
+        """What watched calls of the current trainer changed since the last time: arguments of
+        theirs, of earlier calls, or earlier results; a sentence each."""
+        return self.handle.take_changes()
 
     def fresh(self, seed: int) -> None:
         """A new trainer whose `random_state`, if it has one, is `seed`."""
@@ -291,19 +315,34 @@ class TrainerUnderTrial:
             key: self._spelling.get(value, value) if isinstance(value, str) else value
             for key, value in options.items()
         }
-        result = self._timed_call(method, arrays, spelled)
-        if self._share is not None and self._times.unexplained(method, arrays, spelled):
+        call = method, arrays, spelled, self._form
+        result = self._timed_call(*call, watched=self._watched)
+        if self._share is not None and self._times.unexplained(*_of_a_program(*call)):
             place = method, magnitude(arrays, spelled)
-            self._unexplained[place] = method, arrays, spelled
+            self._unexplained[place] = call
         return result
 
     def _timed_call(
-        self, method: str, arrays: Arrays, options: Options, handle: TrainerHandle | None = None
+        self,
+        method: str,
+        arrays: Arrays,
+        options: Options,
+        form: str,
+        *,
+        watched: bool = False,
+        handle: TrainerHandle | None = None,
     ) -> NumpyArray | None:
         began = time.monotonic()
-        result = (handle or self.handle).call(method, arrays, options)
-        self._times.observe(method, arrays, options, time.monotonic() - began)
-        return result
+        given = (handle or self.handle).call(method, arrays, options, form=form, watched=watched)
+        self._times.observe(*_of_a_program(method, arrays, options, form), time.monotonic() - began)
+        return given
+
+
+def _of_a_program(
+    method: str, arrays: Arrays, options: Options, form: str
+) -> tuple[str, Arrays, Options]:
+    """What a compiled program depends on: some compilers make another for each memory layout."""
+    return method, arrays, {**options, "memory form": form}
 
 
 def _meant(declared: Sequence[str], wanted: Sequence[str]) -> str:

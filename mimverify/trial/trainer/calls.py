@@ -10,6 +10,7 @@ from typing import TypeAlias
 import numpy as np
 
 from mimverify.handles import Capabilities, TrainerHandle
+from mimverify.handles.memory_forms import PLAIN
 from mimverify.handles.trainer_output import TrainerOutput
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.closing import Closing
@@ -33,6 +34,7 @@ class Call:
     - `arrays`, `options`: what it was given.
     - `result`: None for `fit`, and for a call that did not return.
     - `seconds`: that it took; None: it did not return.
+    - `form`: of `MEMORY_FORMS`, in which the arrays lay in memory.
     """
 
     method: str
@@ -40,6 +42,7 @@ class Call:
     options: Options
     result: NumpyArray | None
     seconds: float | None = None
+    form: str = PLAIN
 
     @property
     def combination(self) -> TriedCombination:
@@ -132,14 +135,20 @@ class RecordedTrainer(Closing):
         self._construction_seconds = time.monotonic() - started
 
     def call(
-        self, method: str, arrays: Mapping[str, NumpyArray], options: Mapping[str, object]
+        self,
+        method: str,
+        arrays: Mapping[str, NumpyArray],
+        options: Mapping[str, object],
+        *,
+        form: str = PLAIN,
+        watched: bool = False,
     ) -> NumpyArray | None:
         # Copied, since the claim may change them later.
         kept = {name: _kept(array) for name, array in arrays.items()}
-        self.latest = Call(method, kept, dict(options), None)
+        self.latest = Call(method, kept, dict(options), None, form=form)
         self.tried.add(self.latest.combination)
         started = time.monotonic()
-        result = self._handle.call(method, arrays, options)
+        result = self._handle.call(method, arrays, options, form=form, watched=watched)
         if self._passed:
             self._keep_passed()
             self.calls = []
@@ -166,13 +175,17 @@ class RecordedTrainer(Closing):
             self._handle.fresh(self.seeds[-1] if self.seeds else None)
         result = None
         for call in calls:
-            result = self._handle.call(call.method, call.arrays, call.options)
+            result = self._handle.call(call.method, call.arrays, call.options, form=call.form)
         return result
 
     @property
     def construction_seconds(self) -> float:
         """That the construction of the current trainer took."""
         return self._construction_seconds
+
+    def take_changes(self) -> tuple[str, ...]:
+        """See `TrainerHandle`."""
+        return self._handle.take_changes()
 
     def take_output(self) -> TrainerOutput:
         """See `TrainerHandle`."""

@@ -207,3 +207,87 @@ def factory() -> Scripted:
 
 nested = SimpleNamespace(deeper=SimpleNamespace(Trainer=Scripted))
 instance = Scripted()
+
+
+#: Facts about an array's memory, each a power of two in what `ReportsMemory` returns.
+MEMORY_FACTS: tuple[Callable[[NumpyArray], bool], ...] = (
+    lambda array: bool(array.flags.c_contiguous),
+    lambda array: bool(array.flags.f_contiguous),
+    lambda array: bool(array.flags.writeable),
+    lambda array: bool(array.flags.aligned),
+    lambda array: any(stride < 0 for stride in array.strides),
+    lambda array: isinstance(array.base, np.ndarray) and array.base.nbytes > array.nbytes,
+)
+
+
+def memory_code(*arrays: NumpyArray) -> float:
+    """The facts of all arrays in one number, and whether any two share their memory."""
+    code = 0
+    for array in arrays:
+        code = code << len(MEMORY_FACTS) | sum(
+            fact(array) << place for place, fact in enumerate(MEMORY_FACTS)
+        )
+    shared = any(
+        np.may_share_memory(one, other)
+        for place, one in enumerate(arrays)
+        for other in arrays[:place]
+    )
+    return float(2 * code + shared)
+
+
+class ReportsMemory:
+    """Returns `memory_code` of its arguments, and their sum."""
+
+    def fit(self, X: NumpyArray, y: NumpyArray) -> None:
+        self.fitted = memory_code(X, y), float(X.sum() + y.sum())
+
+    def predict(self, X: NumpyArray) -> NumpyArray:
+        return np.resize([*self.fitted, memory_code(X), X.sum()], len(X))
+
+    def step(self, W: NumpyArray, *arrays: NumpyArray, **_: object) -> NumpyArray:
+        total = float(sum(array.sum() for array in (W, *arrays)))
+        return np.resize([memory_code(W, *arrays), total], W.shape)
+
+    def trajectory(self, W: NumpyArray, *arrays: NumpyArray, steps: int, **_: object) -> NumpyArray:
+        return np.stack([self.step(W, *arrays)] * (steps + 1))
+
+
+class ChangesMemory:
+    """Changes what is not its own, as `activation` says; `fit` and `predict` say it by y[0]."""
+
+    buffer: NumpyArray = np.zeros(0)
+    kept: NumpyArray
+
+    def step(
+        self, W: NumpyArray, a: NumpyArray, b: NumpyArray, X: NumpyArray, y: NumpyArray,
+        *, activation: str, **_: object,
+    ) -> NumpyArray:  # fmt: skip
+        if activation == "returns-W":
+            return W
+        if activation == "buffer":
+            if self.buffer.shape != W.shape:
+                self.buffer = np.zeros(W.shape)
+            self.buffer[...] = W
+            return self.buffer
+        if activation == "earlier":
+            self.kept[0, 0] += 1
+        elif activation == "beside":
+            memory = X.base
+            assert isinstance(memory, np.ndarray)
+            memory[0, -1] += 1
+        elif activation in ("W", "a", "b", "X", "y"):
+            chosen = {"W": W, "a": a, "b": b, "X": X, "y": y}[activation]
+            chosen.setflags(write=True)
+            chosen[(-1,) * chosen.ndim] *= -1
+        self.kept = X
+        return W.copy()
+
+    def trajectory(self, W: NumpyArray, *arrays: NumpyArray, steps: int, **options: Any) -> object:
+        return np.stack([self.step(W, *arrays, **options)] * (steps + 1))
+
+    def fit(self, X: NumpyArray, y: NumpyArray) -> None:
+        y[0] = -y[0]
+
+    def predict(self, X: NumpyArray) -> NumpyArray:
+        X.sort(axis=0)
+        return np.zeros(len(X))

@@ -1,0 +1,253 @@
+"""Arguments in any memory give the same numbers, and are left as they were."""
+
+import numpy as np
+
+from mimverify import MultiIndexModel, TrainerError, default_samples
+from mimverify.trial import (
+    MEMORY_FORMS,
+    STANDARD_ACTIVATIONS,
+    STANDARD_DTYPES,
+    STANDARD_LOSSES,
+    WELL_CONDITIONED,
+    MemoryUse,
+    Rounding,
+    claim,
+    exact_cases,
+    exact_step,
+    learning_cases,
+    step_envelope,
+)
+
+REFUSABLE = tuple(name for name, form in MEMORY_FORMS.items() if form.refusable)
+PLAIN = next(iter(MEMORY_FORMS))
+# Those that other claims try first, so that a trainer which compiles has met their shapes.
+KINDS = ("small", "tall", "odd", "large-magnitude")
+FITS = learning_cases(links=WELL_CONDITIONED, dims=(24, 32), losses=("own",))
+# No two arguments of fit or predict are equal.
+FORMS_OF_FIT = tuple(form for form in MEMORY_FORMS if form != "shared")
+AT_A_TIME = 2  # forms in which one configuration is fitted
+ROWS = 64  # that are predicted
+
+# Half of the digits of float32, the lowest precision of correct trainers.
+HALF_OF_THE_DIGITS = float(np.sqrt(np.finfo("float32").eps))
+# Inputs are moved by this much to see how far a fit's roundings reach; and how many times that
+# another order of the sums in it may move a prediction.
+MOVED, TIMES = 2.0**-20, 8
+
+SAME_STEPS = Rounding("steps from arguments in every form")
+TAKEN = MemoryUse("every form is accepted")
+SAME_FITS = Rounding("predictions from arguments in every form", bound="√u × largest, or 8 × moved")
+UNCHANGED = MemoryUse("arguments and earlier results are unchanged")
+
+
+def one_of_each_dtype(trainer):
+    """An activation and a loss that the trainer supports, by dtype."""
+    found: dict[str, tuple[str, str]] = {}
+    for activation, loss, dtype in trainer.supported(
+        STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
+    ):
+        found.setdefault(dtype, (activation, loss))
+    return found
+
+
+def in_every_form(trial, case):
+    """(form, dtype, network, data, options): where arguments are to share memory, equal ones."""
+    seed = trial.seed_of(case)
+    for dtype, (activation, loss) in one_of_each_dtype(trial.trainer).items():
+        network, data = case.general_network(seed, dtype), case.data(seed, dtype)
+        options = case.options(network, data, activation, loss)
+        for form in MEMORY_FORMS:
+            if form == "shared":
+                (W, a, _), (X, _) = network, data
+                network = (X[: len(W)] if len(W) <= len(X) else W), a, a
+                options = case.options(network, data, activation, loss)
+            yield form, dtype, network, data, options
+
+
+def trained_by(trainer):
+    """The trainer's own methods for the first layer, each giving weights `(steps + 1, m, d)`."""
+
+    def by_step(W, a, b, X, y, *, steps, **options):
+        return np.array([W, trainer.step(W, a, b, X, y, **options)])
+
+    offered = {"step": by_step, "trajectory": trainer.trajectory}
+    return {name: train for name, train in offered.items() if name in trainer.methods}
+
+
+def refused(error, form):
+    """Whether an error is another claim's: that the trainer does not accept the form."""
+    return form != PLAIN and error.kind in ("raised", "dtype", "shape", "non-finite")
+
+
+@claim(
+    id="memory-layout",
+    statement=(
+        "A step depends on the numbers in its arguments, not on how they lie in memory: "
+        f"{', '.join(MEMORY_FORMS)}."
+    ),
+    source="theory.md §2, stage 1: 'W ← W − η1 (∇_W L(W) + β1 W)'",
+    assumptions=("float32 or float64 in the machine's byte order", "any W, a, b, η, β"),
+    measures=(
+        "Largest |W⁺ − oracle| over its rounding envelope, for step and trajectory with arguments "
+        "in each form; fails above 1, or where a form is refused that plain memory is not "
+        f"({' and '.join(REFUSABLE)} ones may be: Torch refuses negative strides)."
+    ),
+    needs="first layer",
+    decisions=(SAME_STEPS, TAKEN),
+    cases=exact_cases(kinds=KINDS),
+)
+def memory_layout(trial, case):
+    for form, dtype, (W, a, b), (X, y), options in in_every_form(trial, case):
+        for method, train in trained_by(trial.trainer).items():
+            with trial.on(TAKEN).accepted(form, f"{method}()") as taken, trial.trainer.memory(form):
+                weights = train(W, a, b, X, y, steps=case.steps, **options)
+            if taken.refused:
+                continue
+            for t, before in enumerate(weights[:-1]):
+                trial.within(
+                    f"W_{t + 1}",
+                    weights[t + 1],
+                    exact_step(before, a, b, X, y, **options),
+                    step_envelope(before, a, b, X, y, dtype=dtype, **options),
+                    step=t + 1,
+                    method=method,
+                    memory=form,
+                    dtype=dtype,
+                    **options,
+                )
+
+
+@claim(
+    id="arguments-unchanged",
+    statement=(
+        "step and trajectory change neither their arguments nor what they returned before, and "
+        "return memory of their own."
+    ),
+    source="theory.md §2, stage 1: 'with a and b fixed', on 'one data set'",
+    assumptions=("arguments in any form that the trainer accepts",),
+    measures=(
+        "Bits of all arguments, of the memory around them and of earlier results, before and after "
+        "each call; fails if one differs, or if a result lies in the memory of an argument."
+    ),
+    needs="first layer",
+    decisions=UNCHANGED,
+    cases=exact_cases(kinds=KINDS),
+)
+def arguments_unchanged(trial, case):
+    for turn, (form, _, (W, a, b), data, options) in enumerate(in_every_form(trial, case)):
+        # Other weights each time: a result in memory that is used again changes.
+        W = W if turn % 2 == 0 or form == "shared" else W / 2
+        for train in trained_by(trial.trainer).values():
+            try:
+                with trial.trainer.memory(form, watched=True):
+                    train(W, a, b, *data, steps=case.steps, **options)
+            except TrainerError as error:
+                if not refused(error, form):
+                    raise
+            trial.on(UNCHANGED).unchanged(trial.trainer.take_changes(), form)
+
+
+@claim(
+    id="memory-layout-of-fit",
+    statement=(
+        "Fit and prediction depend on the numbers in X and y, not on how they lie in memory: "
+        f"{', '.join(FORMS_OF_FIT)}."
+    ),
+    source="theory.md §1: f is a function of x",
+    assumptions=("float32 or float64 in the machine's byte order",),
+    measures=(
+        "Largest difference of 64 predictions, for rows or training data in each form, from those "
+        "in plain memory, as a fraction of √u (float32's) times the largest prediction; after a "
+        "fit in two of the forms, of 8 times what inputs moved by 2⁻²⁰ bring about, if that is "
+        "more: sums may be taken in another order. Fails above 1, or where a form is refused "
+        f"({' and '.join(REFUSABLE)} ones may be)."
+    ),
+    needs="regression",
+    decisions=(SAME_FITS, TAKEN),
+    cases=FITS,
+    cost=0.5,
+)
+def memory_layout_of_fit(trial, case):
+    trainer = trial.trainer
+    dtype = next(name for name in STANDARD_DTYPES if name in trainer.dtypes)
+    seed = trial.seed_of(case)
+    X, y, rows = fit_data(case, seed, dtype)
+
+    def fitted(X, form=PLAIN):
+        trainer.fresh(seed)
+        with trial.on(TAKEN).accepted(form, "fit()") as taken, trainer.memory(form):
+            trainer.fit(X, y)
+        return not taken.refused
+
+    def compare(got, allowed, **settings):
+        trial.within("prediction", got, plain, allowed, dtype=dtype, **settings)
+
+    fitted(X)
+    plain = trainer.predict(rows).astype(np.float64)
+    allowed = HALF_OF_THE_DIGITS * np.abs(plain).max()
+    for form in FORMS_OF_FIT:
+        with trial.on(TAKEN).accepted(form, "predict()") as taken, trainer.memory(form):
+            got = trainer.predict(rows)
+        if not taken.refused:
+            compare(got, allowed, method="predict", memory=form)
+    for sign in (1, -1):
+        fitted((X * (1 + sign * MOVED * signs(X, seed))).astype(dtype))
+        allowed = max(allowed, TIMES * np.abs(trainer.predict(rows) - plain).max())
+    others = np.roll(FORMS_OF_FIT[1:], -AT_A_TIME * trial.turn)
+    for form in map(str, others[:AT_A_TIME]):
+        if fitted(X, form):
+            compare(trainer.predict(rows), allowed, method="fit", memory=form)
+
+
+@claim(
+    id="arguments-unchanged-by-fit",
+    statement=(
+        "fit and predict change neither their arguments nor earlier ones, nor predictions that "
+        "they returned before, and return memory of their own."
+    ),
+    source="theory.md §1: f is a function of x",
+    assumptions=("arguments in any form that the trainer accepts",),
+    measures=(
+        "Bits of all arguments, of the memory around them and of earlier predictions, before and "
+        "after each call; fails if one differs, or if a result lies in the memory of an argument."
+    ),
+    needs="regression",
+    decisions=UNCHANGED,
+    cases=FITS,
+    cost=0.5,
+)
+def arguments_unchanged_by_fit(trial, case):
+    trainer, seed = trial.trainer, trial.seed_of(case)
+
+    def watched(call, form, *arrays):
+        """Whether the trainer accepts the form; fails where it changes anything."""
+        try:
+            with trainer.memory(form, watched=True):
+                call(*arrays)
+        except TrainerError as error:
+            if not refused(error, form):
+                raise
+            return False
+        trial.on(UNCHANGED).unchanged(trainer.take_changes(), form)
+        return True
+
+    dtypes = [name for name in STANDARD_DTYPES if name in trainer.dtypes]
+    X, y, rows = fit_data(case, seed, dtypes[trial.turn % len(dtypes)])
+    for form in ("columns", "Fortran", PLAIN):
+        trainer.fresh(seed)
+        if watched(trainer.fit, form, X, y):
+            watched(trainer.predict, form, rows)
+    for turn, form in enumerate(FORMS_OF_FIT):
+        watched(trainer.predict, form, rows if turn % 2 else rows / 2)
+
+
+def fit_data(case, seed, dtype):
+    """X, y of both stages, d log² d rows each, and other rows of x."""
+    model = MultiIndexModel(case.link, case.dim, seed=seed)
+    data = model.sample(2 * default_samples(case.dim), dtype=dtype)
+    return data.X, data.y, model.sample(ROWS, purpose="test", dtype=dtype).X
+
+
+def signs(X, seed):
+    """±1 for each entry."""
+    return np.random.default_rng([seed, 5]).choice([-1.0, 1.0], X.shape)
