@@ -34,7 +34,8 @@ class TrainerHandle(Protocol):
         """Forget everything: the next call goes to a new trainer, seeded if it can be."""
 
     def call(self, method: str, arrays: Arrays, options: Options) -> NumpyArray | None:
-        """Call a method of the current trainer: see `mimverify.handles.calling.call`."""
+        """Call a method of the current trainer, see `mimverify.handles.calling.call`, or do one of
+        `mimverify.handles.operations.OPERATIONS` with it."""
 
     def take_output(self) -> TrainerOutput:
         """What it warned of and printed since the last time."""

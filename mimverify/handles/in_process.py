@@ -17,6 +17,7 @@ from mimverify.handles.capabilities import Capabilities, describe, name_of
 from mimverify.handles.construction import check_random_state, new_trainer
 from mimverify.handles.library_settings import apply_settings, read_settings
 from mimverify.handles.methods import Arrays, Options
+from mimverify.handles.operations import OPERATIONS, operate
 from mimverify.handles.own_methods import Method, with_own
 from mimverify.handles.source_hashes import source_hashes
 from mimverify.handles.trainer_output import TrainerOutput
@@ -112,11 +113,14 @@ class InProcessTrainer(Closing):
             self._trainer = new_trainer(self._source, random_state, self._signatures)
 
     def call(self, method: str, arrays: Arrays, options: Options) -> NumpyArray | None:
-        """See `mimverify.handles.calling.call`."""
+        """See `mimverify.handles.calling.call`, and `OPERATIONS`."""
         self._check_open()
         with self._state.active():
             if self._trainer is None:
                 self._trainer = new_trainer(self._source, self._random_state, self._signatures)
+            if method in OPERATIONS:
+                self._trainer, result = operate(self._trainer, method)
+                return result
             return call(self._trainer, method, arrays, options, self._signatures)
 
     def take_output(self) -> TrainerOutput:

@@ -4,6 +4,7 @@ The public interface, for the suite (`properties/`) and for users' own test suit
 """
 
 from mimverify.handles import Capabilities, InProcessTrainer, TrainerHandle
+from mimverify.handles.operations import COPIES
 from mimverify.handles.own_methods import Capability, Method
 from mimverify.support.settings_text import settings_text
 from mimverify.trial.claims.cases import (
@@ -26,6 +27,7 @@ from mimverify.trial.claims.learning import (
     WELL_CONDITIONED,
     error_after_fit,
     first_layer,
+    fit_dtype,
     log_odds,
     loss_used,
     mean_log_odds,
@@ -37,6 +39,7 @@ from mimverify.trial.claims.learning import (
 )
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.claims.loading import PackError, load_claim_set, locate_pack
+from mimverify.trial.claims.predictions import NEGLIGIBLE, same_predictions
 from mimverify.trial.claims.selection import select_claims
 from mimverify.trial.decisions import (
     DIRECTIONS,
@@ -89,12 +92,14 @@ from mimverify.trial.trainer.adapter import (
 
 __all__ = [
     "CLAIM_SET_VERSION",
+    "COPIES",
     "DEVIATIONS",
     "DIRECTIONS",
     "EVEN_ACTIVATIONS",
     "FALSE_ALARM_BUDGET",
     "KINDS",
     "LIPSCHITZ_LOSSES",
+    "NEGLIGIBLE",
     "ONE_STEP_KINDS",
     "PROFILES",
     "REFERENCE_TRAINERS",
@@ -159,6 +164,7 @@ __all__ = [
     "exact_trajectory",
     "explained_errors",
     "first_layer",
+    "fit_dtype",
     "label_covariance",
     "learning_cases",
     "lipschitz",
@@ -174,6 +180,7 @@ __all__ = [
     "odds_below",
     "parametrize_with_claims",
     "readout_error",
+    "same_predictions",
     "select_claims",
     "settings_text",
     "step_envelope",

@@ -29,6 +29,8 @@ _MODULES = (
     "off_by_one",
     "backend_specific",
     "arithmetic",
+    "state",
+    "black_box",
 )
 
 

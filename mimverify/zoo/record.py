@@ -22,6 +22,8 @@ CATEGORIES = (
     "off-by-one",
     "backend-specific",
     "arithmetic",
+    "state",
+    "fit",
 )
 
 _Trainer = TypeVar("_Trainer", bound=type)
