@@ -40,7 +40,7 @@ BINOMIAL = [
     if one.statistical and all(isinstance(decision, Event) for decision in one.statistical)
 ]
 #: Statistical claims with a law instead of events, calibrated at inflated levels below.
-LAWS = ["null-law"]
+LAWS = ["null-law", "rotated-inputs"]
 
 
 def measure(claim_id: str, source: Any, runs: int, examples: int) -> None:
@@ -82,13 +82,13 @@ def test_events_are_usual_for_both_backends_in_every_configuration(
     measure(claim_id, TRAINERS[backend], runs=300, examples=3)
 
 
-def null_law_at_inflated_levels(seeds: int, profile: Profile) -> None:
-    """Two tests at half the level each: at most `level` in all; exact binomial test at 1e-6."""
-    plan = Plan(("numpy",), ("null-law",), (0.1, 0.01), range(seeds), profile)
+def law_at_inflated_levels(claim_id: str, seeds: int, profile: Profile) -> None:
+    """Tests that divide the level: at most `level` in all; exact binomial test at 1e-6."""
+    plan = Plan(("numpy",), (claim_id,), (0.1, 0.01), range(seeds), profile)
     calibration = Calibration(plan)
     trainer = TrainerUnderTrial(InProcessTrainer(numpy_trainer))
     for seed in plan.seeds:
-        tried = try_unit(plan, load_claims()["null-law"], trainer, seed)
+        tried = try_unit(plan, load_claims()[claim_id], trainer, seed)
         calibration.add("numpy", tried)
     for row in calibration.rows:
         print(f"{len(row.alarms)} alarms in {row.seeds} at level {row.level}")
@@ -97,12 +97,17 @@ def null_law_at_inflated_levels(seeds: int, profile: Profile) -> None:
 
 
 def test_the_null_law_at_inflated_levels() -> None:
-    null_law_at_inflated_levels(60, replace(PROFILES["quick"], null_samples=32))
+    law_at_inflated_levels("null-law", 60, replace(PROFILES["quick"], null_samples=32))
+
+
+def test_rotated_inputs_at_inflated_levels() -> None:
+    law_at_inflated_levels("rotated-inputs", 30, replace(PROFILES["quick"], maximum_runs=12))
 
 
 @pytest.mark.slow
-def test_the_null_law_at_inflated_levels_over_hundreds_of_seeds() -> None:
-    null_law_at_inflated_levels(300, PROFILES["quick"])
+@pytest.mark.parametrize("claim_id", LAWS)
+def test_laws_at_inflated_levels_over_hundreds_of_seeds(claim_id: str) -> None:
+    law_at_inflated_levels(claim_id, 300, PROFILES["quick"])
 
 
 @pytest.mark.slow
