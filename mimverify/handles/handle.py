@@ -43,7 +43,8 @@ class TrainerHandle(Protocol):
         form: str = PLAIN,
         watched: bool = False,
     ) -> NumpyArray | None:
-        """Call a method of the current trainer: see `mimverify.handles.calling.call`.
+        """Call a method of the current trainer, see `mimverify.handles.calling.call`, or do one of
+        `mimverify.handles.operations.OPERATIONS` with it.
 
         **Arguments**
 

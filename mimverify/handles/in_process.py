@@ -19,6 +19,7 @@ from mimverify.handles.library_settings import apply_settings, read_settings
 from mimverify.handles.memory_forms import PLAIN
 from mimverify.handles.memory_watch import MemoryWatch
 from mimverify.handles.methods import Arrays, Options
+from mimverify.handles.operations import OPERATIONS, operate
 from mimverify.handles.own_methods import Method, with_own
 from mimverify.handles.source_hashes import source_hashes
 from mimverify.handles.trainer_output import TrainerOutput
@@ -130,6 +131,9 @@ class InProcessTrainer(Closing):
         with self._state.active():
             if self._trainer is None:
                 self._trainer = new_trainer(self._source, self._random_state, self._signatures)
+            if method in OPERATIONS:
+                self._trainer, result = operate(self._trainer, method)
+                return result
             return call(
                 self._trainer, method, arrays, options, self._signatures, form=form, watch=watch
             )

@@ -33,6 +33,7 @@ from mimverify.handles.framing import decode, encode, read_line
 from mimverify.handles.launcher import launch_command
 from mimverify.handles.memory_forms import PLAIN
 from mimverify.handles.methods import Arrays, Options
+from mimverify.handles.operations import OPERATIONS
 from mimverify.handles.output_tail import OutputTail
 from mimverify.handles.own_methods import Method, with_own
 from mimverify.handles.trainer_output import TrainerOutput, last_lines
@@ -155,9 +156,10 @@ class SpawnedTrainer(Closing):
         **Raises** what that raises, and `TrainerError` of kind `"timeout"` or `"died"`.
         """
         self._check_open()
-        check_call(method, arrays, options, self._signatures)
-        if method not in self._capabilities.methods:
-            raise InputError(f"method={method!r}: {self._name} does not offer it")
+        if method not in OPERATIONS:
+            check_call(method, arrays, options, self._signatures)
+            if method not in self._capabilities.methods:
+                raise InputError(f"method={method!r}: {self._name} does not offer it")
         self._refuse_what_hung(f"{method}()")
         if not self._constructed:
             self._construct()

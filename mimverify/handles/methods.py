@@ -17,6 +17,15 @@ Arrays are float32 or float64 in the machine's byte order, and lie in memory in 
 exception, the others may not. Arguments stay as they are, bit by bit, and so does what was returned
 before. A result is no view of an argument. What `fit` is given may be kept, not changed.
 
+`fit` gets the rows of both stages, half each: the first half of them trains the first layer, the
+second half the output weights. It begins anew at every call. A fitted trainer may show what it
+has trained as the attribute `first_layer_: (m, d)`, which opens claims on it: W as predictions use
+it, of any length of rows, and a linear part that predictions add, if there is one, as a further
+row. It may be a property; before `fit` it need not exist.
+
+What `fit` chooses itself (loss, T1, m, the number of readout neurons, ridge) is its own. One claim,
+`predicted-test-error`, names a choice than which it must be no poorer.
+
 Operations are counted because seconds depend on the machine. `multiply_adds` are those of the
 textbook products with X, n m d for X Wᵀ and as many for RᵀX, however they are computed; terms of
 lower order, n m or m d, may be included or not. `design_passes` says how often all rows were read:

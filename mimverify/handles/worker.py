@@ -29,6 +29,7 @@ from mimverify.handles.capabilities import describe
 from mimverify.handles.construction import load_source, new_trainer
 from mimverify.handles.framing import decode, encode
 from mimverify.handles.memory_watch import MemoryWatch
+from mimverify.handles.operations import OPERATIONS, operate
 from mimverify.handles.own_methods import methods_from_json, with_own
 from mimverify.handles.source_hashes import source_hashes
 from mimverify.handles.tracebacks import trainer_error
@@ -155,10 +156,13 @@ class _Server:
             name: self._inbox.view(item["dtype"], item["shape"], item["offset"])
             for name, item in request["arrays"].items()
         }
-        result = call(
-            self._trainer, request["method"], arrays, request["options"], self._signatures,
-            form=request["form"], watch=self._watch if request["watched"] else None,
-        )  # fmt: skip
+        if request["method"] in OPERATIONS:
+            self._trainer, result = operate(self._trainer, request["method"])
+        else:
+            result = call(
+                self._trainer, request["method"], arrays, request["options"], self._signatures,
+                form=request["form"], watch=self._watch if request["watched"] else None,
+            )  # fmt: skip
         if result is None:
             return None
         description: Json = {"dtype": result.dtype.str, "shape": result.shape, "offset": 0}

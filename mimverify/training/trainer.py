@@ -177,6 +177,17 @@ class LayerwiseTrainer:
         """
         return self.fit_first_layer(X1, y1, observe=observe).fit_readout(X2, y2)
 
+    @property
+    def first_layer_(self) -> Float[FloatArray, "m d"]:
+        """What predictions read of x: the trained W `(m, d)`, and θ as a last row if there is one.
+
+        **Raises** `AttributeError` before `fit_first_layer`.
+        """
+        if not hasattr(self, "network_"):
+            raise AttributeError("first_layer_: there is none yet; call fit first")
+        W, linear = self.network_.W, self.linear_part_
+        return W if linear is None else np.vstack([W, linear.astype(W.dtype)])
+
     def fit_readout(self, X: ArrayLike | Design, y: ArrayLike) -> Self:
         """Stage 2 alone, after `fit_first_layer` and on other data: sets `readout_`.
 

@@ -5,6 +5,7 @@ The public interface, for the suite (`properties/`) and for users' own test suit
 
 from mimverify.handles import Capabilities, InProcessTrainer, TrainerHandle
 from mimverify.handles.memory_forms import MEMORY_FORMS
+from mimverify.handles.operations import COPIES
 from mimverify.handles.own_methods import Capability, Method
 from mimverify.support.settings_text import settings_text
 from mimverify.trial.claims.cases import (
@@ -33,6 +34,7 @@ from mimverify.trial.claims.learning import (
     WELL_CONDITIONED,
     error_after_fit,
     first_layer,
+    fit_dtype,
     log_odds,
     loss_used,
     mean_log_odds,
@@ -44,6 +46,7 @@ from mimverify.trial.claims.learning import (
 )
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.claims.loading import PackError, load_claim_set, locate_pack
+from mimverify.trial.claims.predictions import NEGLIGIBLE, same_predictions
 from mimverify.trial.claims.selection import select_claims
 from mimverify.trial.claims.unstored import UnstoredRun, first_layer_unstored
 from mimverify.trial.decisions import (
@@ -100,6 +103,7 @@ from mimverify.trial.trainer.adapter import (
 
 __all__ = [
     "CLAIM_SET_VERSION",
+    "COPIES",
     "DEVIATIONS",
     "DIRECTIONS",
     "EVEN_ACTIVATIONS",
@@ -107,6 +111,7 @@ __all__ = [
     "KINDS",
     "LIPSCHITZ_LOSSES",
     "MEMORY_FORMS",
+    "NEGLIGIBLE",
     "ONE_STEP_KINDS",
     "PROFILES",
     "REFERENCE_TRAINERS",
@@ -178,6 +183,7 @@ __all__ = [
     "explained_errors",
     "first_layer",
     "first_layer_unstored",
+    "fit_dtype",
     "label_covariance",
     "learning_cases",
     "lipschitz",
@@ -194,6 +200,7 @@ __all__ = [
     "parametrize_with_claims",
     "prediction_accuracy",
     "readout_error",
+    "same_predictions",
     "select_claims",
     "settings_text",
     "squared_deviation",

@@ -32,6 +32,8 @@ _MODULES = (
     "arithmetic",
     "one_method",
     "memory",
+    "state",
+    "black_box",
 )
 
 

@@ -141,15 +141,20 @@ class Correct:
         ridge: float = 1e-3,
     ) -> None:
         """The output weights over frozen directions."""
+        self.first_layer_ = W
         self.readout = train_readout(
             StoredDesign(X, NumpyBackend(X.dtype.name)),
             y,
             W,
             activation=get_activation("log-cosh"),
             neurons=_READOUT_NEURONS,
-            rng=np.random.default_rng([self.random_state, 2]),
+            rng=self.biases(),
             ridge=ridge,
         )
+
+    def biases(self) -> np.random.Generator:
+        """What draws the biases of the second stage."""
+        return np.random.default_rng([self.random_state, 2])
 
     def predict(self, X: Float[Array, "n d"]) -> Float[Array, " n"]:
         """Predictions `(n,)`."""

@@ -24,6 +24,8 @@ CATEGORIES = (
     "arithmetic",
     "one method",
     "memory",
+    "state",
+    "fit",
 )
 
 _Trainer = TypeVar("_Trainer", bound=type)

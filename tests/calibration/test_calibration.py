@@ -41,7 +41,7 @@ BINOMIAL = [
     if one.statistical and all(isinstance(decision, Event) for decision in one.statistical)
 ]
 #: Statistical claims with a law instead of events, calibrated at inflated levels below.
-LAWS = ["null-law"]
+LAWS = ["null-law", "rotated-inputs"]
 #: With means, of which only the level is promised: calibrated likewise.
 MEANS = [
     name
@@ -90,7 +90,7 @@ def test_events_are_usual_for_both_backends_in_every_configuration(
 
 
 def at_inflated_levels(claim_id: str, seeds: int, profile: Profile) -> None:
-    """The alarms of a claim's level, split over its decisions: exact binomial test at 1e-6."""
+    """Tests that divide the level: at most `level` in all; exact binomial test at 1e-6."""
     plan = Plan(("numpy",), (claim_id,), (0.1, 0.01), range(seeds), profile)
     calibration = Calibration(plan)
     trainer = TrainerUnderTrial(InProcessTrainer(numpy_trainer))
@@ -105,6 +105,10 @@ def at_inflated_levels(claim_id: str, seeds: int, profile: Profile) -> None:
 
 def test_the_null_law_at_inflated_levels() -> None:
     at_inflated_levels("null-law", 60, replace(PROFILES["quick"], null_samples=32))
+
+
+def test_rotated_inputs_at_inflated_levels() -> None:
+    at_inflated_levels("rotated-inputs", 30, replace(PROFILES["quick"], maximum_runs=12))
 
 
 def test_a_mean_at_inflated_levels() -> None:

@@ -914,3 +914,16 @@ def test_declared_capabilities_work() -> None:
                 step = small().step(*arrays, eta=0.1, activation=activation, loss=loss)
                 assert step.dtype == np.dtype(name)
                 assert np.isfinite(step).all()
+
+
+def test_the_first_layer_is_shown_after_fit() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 8))
+    y = np.cos(2 * X[:, 0]) + X[:, 1]
+    trainer = LayerwiseTrainer(neurons=6)
+    assert not hasattr(trainer, "first_layer_")
+    trainer.fit(X, y)
+    np.testing.assert_array_equal(trainer.first_layer_, trainer.network_.W)
+    with_linear = LayerwiseTrainer(neurons=6, remove_linear_part=True).fit(X, y)
+    assert with_linear.first_layer_.shape == (7, 8)
+    np.testing.assert_array_equal(with_linear.first_layer_[-1], with_linear.linear_part_)

@@ -33,6 +33,7 @@ __all__ = [
     "WELL_CONDITIONED",
     "error_after_fit",
     "first_layer",
+    "fit_dtype",
     "log_odds",
     "loss_used",
     "mean_log_odds",

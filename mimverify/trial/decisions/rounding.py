@@ -76,8 +76,8 @@ class RoundingState(ExactState):
 
         **Raises** `ClaimFailed` naming the worst entry.
         """
-        error = np.abs(np.asarray(got, dtype=np.float64) - expected)
-        ratio = error / np.maximum(bound, np.finfo(np.float64).tiny)
+        error = np.asarray(np.abs(np.asarray(got, dtype=np.float64) - expected))
+        ratio = np.asarray(error / np.maximum(bound, np.finfo(np.float64).tiny))
         worst = float(np.max(ratio)) if np.size(ratio) else 0.0
         worst = worst if worst == worst else np.inf  # NaN exceeds any bound
         self._compared()

@@ -14,6 +14,7 @@ import numpy as np
 from mimverify.handles import TrainerHandle
 from mimverify.handles.memory_forms import PLAIN
 from mimverify.handles.methods import OPERATION_COUNTS, Arrays, Options
+from mimverify.handles.operations import FIRST_LAYER, REFILL
 from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.support.arrays import FloatArray, NumpyArray
 from mimverify.support.errors import InputError
@@ -278,6 +279,23 @@ class TrainerUnderTrial:
     def predict(self, X: Float[FloatArray, "n d"]) -> Float[FloatArray, " n"]:
         """Predictions `(n,)` for X `(n, d)`."""
         return self._result("predict", {"X": X}, {})
+
+    def first_layer_after_fit(self) -> Float[FloatArray, "m d"] | None:
+        """The attribute `first_layer_`, `(m, d)`; None where the fitted trainer has none."""
+        self.check_time()
+        return self.handle.call(FIRST_LAYER, {}, {})
+
+    def replace_by_copy(self, how: str) -> None:
+        """Later calls go to a copy of the trainer, made by one of `COPIES`.
+
+        **Raises** `TrainerError` of kind `"raised"` where it cannot be copied.
+        """
+        self.check_time()
+        self.handle.call(how, {}, {})
+
+    def refill_arguments(self) -> None:
+        """From now on the trainer is called with the same arrays again, filled anew."""
+        self.handle.call(REFILL, {}, {})
 
     def call(
         self, method: str, arrays: Mapping[str, FloatArray], **options: object

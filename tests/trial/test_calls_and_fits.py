@@ -1,0 +1,120 @@
+"""Claims on calls and on `fit` from outside: whom they spare, and what they ask for."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mimverify import LayerwiseTrainer
+from mimverify.support.arrays import Array
+from mimverify.trial import PROFILES, Session, Status, Verdict, load_claims, same_predictions
+from mimverify.trial.outcomes import NotApplicable
+from mimverify.zoo import Correct
+
+UNHURRIED = replace(PROFILES["quick"], seconds=1e6)
+OF_FIT = (
+    "refit", "repeated-predictions", "continuous-prediction", "copies", "second-stage-sign",
+    "fit-symmetries", "first-layer-data", "predicts-through-first-layer", "first-layer-error",
+    "odd-part",
+)  # fmt: skip
+
+
+def verdict_of(trainer: object, claim: str) -> Verdict:
+    with Session(trainer, profile=UNHURRIED, claims=[claim]) as session:
+        return session.verdict(load_claims()[claim])
+
+
+class FitOnly:
+    """`fit` and `predict`, and nothing else to see."""
+
+    random_state = 0
+
+    def fit(self, X: Array, y: Array) -> None:
+        self._inside = Correct()
+        self._inside.random_state = self.random_state
+        self._inside.fit(X, y)
+
+    def predict(self, X: Array) -> Array:
+        return self._inside.predict(X)
+
+
+class Random(FitOnly):
+    """Its fits differ, whatever the seed."""
+
+    def fit(self, X: Array, y: Array) -> None:
+        self.random_state = int(np.random.default_rng().integers(2**31))
+        super().fit(X, y)
+
+
+class CannotBePickled(FitOnly):
+    """It can be deep-copied alone."""
+
+    def __reduce_ex__(self, protocol: object) -> str | tuple[object, ...]:
+        raise TypeError("it holds what cannot be pickled")
+
+    def __deepcopy__(self, memo: object) -> CannotBePickled:
+        other = CannotBePickled()
+        other.__dict__ |= self.__dict__
+        return other
+
+
+class Locked(FitOnly):
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+
+@pytest.mark.parametrize("claim", OF_FIT)
+def test_a_trainer_with_a_linear_part_and_another_activation_passes(claim: str) -> None:
+    def trainer() -> LayerwiseTrainer:
+        return LayerwiseTrainer(activation="softplus", remove_linear_part=True)
+
+    assert verdict_of(trainer, claim).status is Status.PASSED
+
+
+@pytest.mark.parametrize("claim", OF_FIT)
+def test_single_precision_inside_passes(claim: str) -> None:
+    assert verdict_of(lambda: LayerwiseTrainer(dtype="float32"), claim).status is Status.PASSED
+
+
+@pytest.mark.parametrize("claim", [name for name in OF_FIT if "first-layer" in name])
+def test_what_is_not_shown_is_not_claimed(claim: str) -> None:
+    found = verdict_of(FitOnly, claim)
+    assert (found.status, found.message) == (
+        Status.NOT_APPLICABLE, "needs the attribute first_layer_ after fit()",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("claim", ["refit", "second-stage-sign", "fit-symmetries"])
+def test_fits_that_differ_by_chance_are_not_compared(claim: str) -> None:
+    found = verdict_of(Random, claim)
+    assert found.status is Status.NOT_APPLICABLE
+    assert "two new trainers of one random state differ" in found.message
+
+
+def test_a_way_of_copying_that_raises_is_omitted() -> None:
+    found = verdict_of(CannotBePickled, "copies")
+    assert found.status is Status.PASSED
+    (omission,) = found.evidence.omitted
+    assert "pickle" in omission.decision
+    assert "cannot be pickled" in omission.reason
+    assert verdict_of(Locked, "copies").status is Status.NOT_APPLICABLE
+
+
+class _Within:
+    def __init__(self) -> None:
+        self.ratios: list[float] = []
+
+    def within(self, what: str, got: Array, expected: Array, bound: float, **_: object) -> None:
+        self.ratios.append(float(got) / bound)
+
+
+def test_predictions_are_compared_by_their_spread() -> None:
+    expected, trial = np.array([-1.0, 1.0, -1.0, 1.0]), _Within()
+    same_predictions(trial, "x", expected + 5e-4, expected, lambda: pytest.fail("not needed"))
+    same_predictions(trial, "x", expected + 2e-3, expected, lambda: expected)
+    assert trial.ratios == pytest.approx([0.5, 2.0])
+    with pytest.raises(NotApplicable, match=r"by 0\.002 of the predictions' spread"):
+        same_predictions(trial, "x", expected + 1, expected, lambda: expected + 2e-3)
