@@ -51,7 +51,8 @@ _MARKS = {
     Status.NOT_APPLICABLE: "-",
     Status.ERROR: "!",
 }
-_LETTERS = string.ascii_lowercase + string.ascii_uppercase
+# One for each claim: those of ASCII, then digits and accented ones.
+_LETTERS = string.ascii_letters + string.digits + "".join(map(chr, range(0xF8, 0x180)))
 
 
 @click.command(epilog=exit_codes("power"))
