@@ -132,7 +132,7 @@ def collapse(trial, case):
         "not those of fresh samples at every step, which grow faster."
     ),
     source="theory.md §4, D1 and D7; §2: 'full-batch gradient descent'",
-    assumptions=("r = 1", "squared loss", "n/d = 8", "isotropic start, small", "β1 = 1/η1"),
+    assumptions=("r = 1", "E T = 0", "n/d = 8", "isotropic start, small", "β1 = 1/η1"),
     measures=(
         "Event per six runs: the mean log-odds of A_5 are within half of the distance "
         "between D1 and D7 of D1's, on either side. Sequential binomial test of P ≥ 0.9 "
@@ -147,12 +147,13 @@ def collapse(trial, case):
 def reused_samples(trial, case):
     steps, ratio, neurons, batch = 5, 8, 64, 6
     n = ratio * case.dim
-    moments = analyse_transform(case.link, "squared")
+    loss = loss_used(trial.trainer, case.loss)
+    moments = analyse_transform(case.link, loss)
     fresh = fresh_samples_alignment(
         moments.eigenvalues[0], moments.v, moments.u[0], steps, dim=case.dim, samples=n
     )[steps]
     predicted = predict_trajectory(
-        case.link, "squared", dim=case.dim, samples=n, steps=steps
+        case.link, loss, dim=case.dim, samples=n, steps=steps
     ).run_log_odds(neurons // 2)[0][steps]
     distance = np.log(fresh / (1 - fresh)) - predicted
 
@@ -160,7 +161,7 @@ def reused_samples(trial, case):
     def as_reused(seed):
         odds = mean_log_odds(
             trial, case.link, case.dim, n, seed=seed, batch=batch,
-            loss="squared", steps=steps, neurons=neurons, only=True,
+            loss=case.loss, steps=steps, neurons=neurons,
         )[steps]  # fmt: skip
         return near_odds(odds, predicted, distance / 2)
 

@@ -20,6 +20,7 @@ from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim, claim, load_c
 from mimverify.trial.claims.claim_set import ClaimSet, Pack, PackOrigin
 from mimverify.trial.claims.fit_errors import explained_errors
 from mimverify.trial.claims.learning import (
+    CURVED_ACTIVATIONS,
     DEVIATIONS,
     EVEN_ACTIVATIONS,
     LIPSCHITZ_LOSSES,
@@ -84,11 +85,13 @@ from mimverify.trial.trainer.adapter import (
     STANDARD_ACTIVATIONS,
     STANDARD_DTYPES,
     STANDARD_LOSSES,
+    STEP_ACTIVATIONS,
     TrainerUnderTrial,
 )
 
 __all__ = [
     "CLAIM_SET_VERSION",
+    "CURVED_ACTIVATIONS",
     "DEVIATIONS",
     "DIRECTIONS",
     "EVEN_ACTIVATIONS",
@@ -101,6 +104,7 @@ __all__ = [
     "STANDARD_ACTIVATIONS",
     "STANDARD_DTYPES",
     "STANDARD_LOSSES",
+    "STEP_ACTIVATIONS",
     "SYMMETRIC_KINDS",
     "WELL_CONDITIONED",
     "BoundClaim",

@@ -15,9 +15,9 @@ from mimverify import numpy_trainer
 from mimverify.trial import (
     KINDS,
     PROFILES,
-    STANDARD_ACTIVATIONS,
     STANDARD_DTYPES,
     STANDARD_LOSSES,
+    STEP_ACTIVATIONS,
     Inconclusive,
     InProcessTrainer,
     Ledger,
@@ -171,7 +171,7 @@ def test_every_triple_with_the_method_is_met_in_the_standard_profile(seed, monke
         for case in [place[1]]
         for row, method in zip(found, trial.by[place], strict=True)
     ]
-    values = [KINDS, STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES, METHODS]
+    values = [KINDS, STEP_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES, METHODS]
     for chosen in combinations(range(5), 3):
         met = {tuple(row[factor] for factor in chosen) for row in rows}
         assert met == set(product(*(values[factor] for factor in chosen)))
@@ -200,8 +200,8 @@ def test_where_rounding_and_overflow_show_depends_on_the_dtype(name, monkeypatch
         for row in rows
         if case.kind == "large-magnitude"
     ]
-    assert len(set(found)) == len(found) == 14
-    for names, place in ((STANDARD_ACTIVATIONS, 0), (STANDARD_LOSSES, 1)):
+    assert len(set(found)) == len(found) == 2 * len(STEP_ACTIVATIONS)
+    for names, place in ((STEP_ACTIVATIONS, 0), (STANDARD_LOSSES, 1)):
         met = {(row[place], row[2]) for row in found}
         assert met == set(product(names, STANDARD_DTYPES))
 
