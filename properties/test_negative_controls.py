@@ -230,6 +230,15 @@ def odds_by_linear_part(case, n, steps):
     )
 
 
+def activations_to_compare_with(trial):
+    """Those of the trainer without slope at zero; where it has none, the comparison is omitted."""
+    trial.trainer.common(SLOPED, ("squared",), ("float64", "float32"))
+    curved = [name for name in CURVED_ACTIVATIONS if name in trial.trainer.activations]
+    if not curved:
+        trial.omit(REMOVED, "the trainer has no activation without slope at zero to compare with")
+    return curved
+
+
 @claim(
     id="linear-part",
     statement=(
@@ -254,8 +263,7 @@ def odds_by_linear_part(case, n, steps):
     profile="standard",
 )
 def linear_part(trial, case):
-    steps, ratio, neurons, batch, few = 6, 8, 32, 12, 4
-    n = ratio * case.dim
+    steps, n, neurons, batch, few = 6, 8 * case.dim, 32, 12, 4
     removed, kept = odds_by_linear_part(case, n, steps)
     cost, null = kept - removed, 1 / case.dim
     middle = (removed + math.log(null / (1 - null))) / 2
@@ -292,8 +300,5 @@ def linear_part(trial, case):
             seen[REMOVED] = between(np.mean(control) - np.mean(odds), cost / 2, 2 * cost)
         return seen
 
-    trial.trainer.common(SLOPED, ("squared",), ("float64", "float32"))
-    curved = [name for name in CURVED_ACTIVATIONS if name in trial.trainer.activations]
-    if not curved:
-        trial.omit(REMOVED, "the trainer has no activation without slope at zero to compare with")
+    curved = activations_to_compare_with(trial)
     trial.decide(outcomes)

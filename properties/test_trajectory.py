@@ -24,9 +24,8 @@ AS_PREDICTED = Event("every alignment is the predicted one", quantity="alignment
 
 def cases(trainer):
     """Without sign(z1 z2) for l1 alone: no constant makes the mean of T vanish with two labels."""
-    links = ("cos2z", "sign-z1z2", "z1z2")
-    if trainer.losses == ("l1",):
-        links = ("cos2z", "z1z2")
+    two_labels = () if trainer.losses == ("l1",) else ("sign-z1z2",)
+    links = ("cos2z", *two_labels, "z1z2")
     return learning_cases(
         links=links, dims=(256, 240), losses=("huber", "pseudo-huber", "log-cosh")
     )

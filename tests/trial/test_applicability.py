@@ -38,7 +38,7 @@ def stated():
     """What each claim is refused, by the page: activations, losses."""
     text = PAGE.read_text(encoding="utf-8")
     lines = text[text.index(HEADING) :].splitlines()[2:]
-    table = {name: (set(), set()) for name in NAMES}
+    table: dict[str, tuple[set[str], set[str]]] = {name: (set(), set()) for name in NAMES}
     for line in lines[: lines.index("")]:
         claims, activations, losses, why = line.strip("|").split("|")
         assert why.strip()
