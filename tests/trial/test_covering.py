@@ -214,6 +214,32 @@ def test_mistakes_of_three_values_are_met_whatever_the_seed(mutant):
             assert session.verdict(load_claims()["gradient-step"]).status is Status.FAILED, seed
 
 
+#: Relations of sizes that a mistake may need, each met by some kind.
+SIZES = {
+    "m > d": lambda case: case.neurons > case.dim,
+    "m < d": lambda case: case.neurons < case.dim,
+    "m = d": lambda case: case.neurons == case.dim,
+    "n ≤ d": lambda case: case.samples <= case.dim,
+    "n = 1": lambda case: case.samples == 1,
+    "n > 512": lambda case: case.samples > 512,
+    "n > 4096": lambda case: case.samples > 4096,
+    "m odd": lambda case: case.neurons % 2 == 1,
+    "m > 128": lambda case: case.neurons > 128,
+    "T ≥ 12": lambda case: case.steps >= 12,
+}
+
+
+@pytest.mark.parametrize("name", ["gradient-step", "trajectory"])
+def test_what_sizes_the_quick_profile_meets_is_no_matter_of_luck(name, monkeypatch):
+    """Its only example of a kind has the first of all values, whatever the seed."""
+    shapes = [
+        [case for _, case in _Recorded(name, monkeypatch, seed=seed).chosen] for seed in range(3)
+    ]
+    assert shapes[0] == shapes[1] == shapes[2]
+    for what, holds in SIZES.items():
+        assert any(map(holds, shapes[0])), what
+
+
 def test_claims_of_one_kind_share_shapes_and_combinations(monkeypatch):
     """So that a trainer that compiles finds its programs again."""
 
