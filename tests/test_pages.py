@@ -7,7 +7,8 @@ from pathlib import Path
 
 import mimverify
 from mimverify.handles.methods import SIGNATURES
-from mimverify.problems import LINKS
+from mimverify.network import ACTIVATIONS, LOSSES
+from mimverify.problems import LINKS, get_link
 from mimverify.trial import (
     CLAIM_SET_VERSION,
     STANDARD_ACTIVATIONS,
@@ -44,6 +45,45 @@ def test_the_readme_names_what_a_trainer_is_asked_for() -> None:
     assert sorted(column(text, heading, 3)) == sorted(STANDARD_ACTIVATIONS)
     methods = column(text, "| method | returns | opens the claims on |")
     assert sorted(methods) == sorted(SIGNATURES)
+
+
+def defined(text: str, heading: str, name: int = 0) -> dict[str, str]:
+    """What the README's table with this heading says each name is."""
+    lines = text[text.index(heading) :].splitlines()[2:]
+    found: dict[str, str] = {}
+    for line in lines[: next(k for k, line in enumerate(lines) if not line.startswith("|"))]:
+        cells = [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        for each in re.findall(r"`([^`]+)`", cells[name]):
+            assert cells[name + 1], each
+            found[each] = cells[name + 1].partition(", Φ")[0]
+    return found
+
+
+def test_every_name_of_an_activation_a_loss_or_a_link_is_defined_in_the_readme() -> None:
+    """As its record writes it: all that README, commands or messages of a trial can name."""
+    text = page("README.md")
+    both = "| loss | l(f, y), u = f − y | | activation | σ(z) |"
+    activations = defined(text, both, 3) | defined(text, "| further activation | σ(z) |")
+    assert activations == {name: a.formula for name, a in ACTIVATIONS.items()}
+    assert defined(text, both).keys() == LOSSES.keys()
+    links = "| link | g(z) | | link | g(z) |"
+    assert defined(text, links) | defined(text, links, 3) == {
+        name: get_link(name).formula for name in LINKS
+    }
+
+
+def test_every_name_that_the_readme_uses_is_one_that_it_defines() -> None:
+    """Of what follows an option or a keyword that takes a link, a loss or an activation."""
+    text = page("README.md")
+    for known, pattern in (
+        (LINKS, r"mimverify (?:train|predict|inspect|limits|scaling) ([a-z][a-z0-9-]*)"),
+        (LINKS, r"(?:MultiIndexModel|inspect_link|predict)\(\"([^\"]+)\""),
+        (LOSSES, r"(?:--loss |loss=\")([a-z0-9-]+)"),
+        (ACTIVATIONS, r"(?:--activation |activation=\")([a-z0-9-]+)"),
+    ):
+        used = re.findall(pattern, text)
+        assert used or known is ACTIVATIONS
+        assert set(used) <= known.keys(), set(used) - known.keys()
 
 
 def test_the_readmes_verdict_table_is_of_the_claims_of_today() -> None:

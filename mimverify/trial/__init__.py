@@ -28,6 +28,7 @@ from mimverify.trial.claims.deviations import (
 )
 from mimverify.trial.claims.fit_errors import explained_errors
 from mimverify.trial.claims.learning import (
+    CURVED_ACTIVATIONS,
     DEVIATIONS,
     EVEN_ACTIVATIONS,
     LIPSCHITZ_LOSSES,
@@ -98,12 +99,14 @@ from mimverify.trial.trainer.adapter import (
     STANDARD_ACTIVATIONS,
     STANDARD_DTYPES,
     STANDARD_LOSSES,
+    STEP_ACTIVATIONS,
     TrainerUnderTrial,
 )
 
 __all__ = [
     "CLAIM_SET_VERSION",
     "COPIES",
+    "CURVED_ACTIVATIONS",
     "DEVIATIONS",
     "DIRECTIONS",
     "EVEN_ACTIVATIONS",
@@ -118,6 +121,7 @@ __all__ = [
     "STANDARD_ACTIVATIONS",
     "STANDARD_DTYPES",
     "STANDARD_LOSSES",
+    "STEP_ACTIVATIONS",
     "SYMMETRIC_KINDS",
     "WELL_CONDITIONED",
     "BoundClaim",

@@ -18,9 +18,9 @@ from mimverify.support.errors import InputError
 from mimverify.trial import (
     KINDS,
     PROFILES,
-    STANDARD_ACTIVATIONS,
     STANDARD_DTYPES,
     STANDARD_LOSSES,
+    STEP_ACTIVATIONS,
     InProcessTrainer,
     Ledger,
     TrainerUnderTrial,
@@ -31,7 +31,7 @@ from mimverify.trial import (
 FACTORS = {
     "kind": tuple(KINDS),
     "method": ("step", "trajectory"),
-    "activation": STANDARD_ACTIVATIONS,
+    "activation": STEP_ACTIVATIONS,
     "loss": STANDARD_LOSSES,
     "dtype": STANDARD_DTYPES,
 }

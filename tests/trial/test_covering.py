@@ -15,9 +15,9 @@ from mimverify import numpy_trainer
 from mimverify.trial import (
     KINDS,
     PROFILES,
-    STANDARD_ACTIVATIONS,
     STANDARD_DTYPES,
     STANDARD_LOSSES,
+    STEP_ACTIVATIONS,
     Inconclusive,
     InProcessTrainer,
     Ledger,
@@ -171,7 +171,7 @@ def test_every_triple_with_the_method_is_met_in_the_standard_profile(seed, monke
         for case in [place[1]]
         for row, method in zip(found, trial.by[place], strict=True)
     ]
-    values = [KINDS, STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES, METHODS]
+    values = [KINDS, STEP_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES, METHODS]
     for chosen in combinations(range(5), 3):
         met = {tuple(row[factor] for factor in chosen) for row in rows}
         assert met == set(product(*(values[factor] for factor in chosen)))
@@ -200,8 +200,8 @@ def test_where_rounding_and_overflow_show_depends_on_the_dtype(name, monkeypatch
         for row in rows
         if case.kind == "large-magnitude"
     ]
-    assert len(set(found)) == len(found) == 14
-    for names, place in ((STANDARD_ACTIVATIONS, 0), (STANDARD_LOSSES, 1)):
+    assert len(set(found)) == len(found) == 2 * len(STEP_ACTIVATIONS)
+    for names, place in ((STEP_ACTIVATIONS, 0), (STANDARD_LOSSES, 1)):
         met = {(row[place], row[2]) for row in found}
         assert met == set(product(names, STANDARD_DTYPES))
 
@@ -212,6 +212,32 @@ def test_mistakes_of_three_values_are_met_whatever_the_seed(mutant):
     for seed in range(8):
         with Session(mutant, claims=["gradient-step"], seed=seed, profile=UNHURRIED) as session:
             assert session.verdict(load_claims()["gradient-step"]).status is Status.FAILED, seed
+
+
+#: Relations of sizes that a mistake may need, each met by some kind.
+SIZES = {
+    "m > d": lambda case: case.neurons > case.dim,
+    "m < d": lambda case: case.neurons < case.dim,
+    "m = d": lambda case: case.neurons == case.dim,
+    "n ≤ d": lambda case: case.samples <= case.dim,
+    "n = 1": lambda case: case.samples == 1,
+    "n > 512": lambda case: case.samples > 512,
+    "n > 4096": lambda case: case.samples > 4096,
+    "m odd": lambda case: case.neurons % 2 == 1,
+    "m > 128": lambda case: case.neurons > 128,
+    "T ≥ 12": lambda case: case.steps >= 12,
+}
+
+
+@pytest.mark.parametrize("name", ["gradient-step", "trajectory"])
+def test_what_sizes_the_quick_profile_meets_is_no_matter_of_luck(name, monkeypatch):
+    """Its only example of a kind has the first of all values, whatever the seed."""
+    shapes = [
+        [case for _, case in _Recorded(name, monkeypatch, seed=seed).chosen] for seed in range(3)
+    ]
+    assert shapes[0] == shapes[1] == shapes[2]
+    for what, holds in SIZES.items():
+        assert any(map(holds, shapes[0])), what
 
 
 def test_claims_of_one_kind_share_shapes_and_combinations(monkeypatch):

@@ -32,6 +32,7 @@ __all__ = [
     "STANDARD_ACTIVATIONS",
     "STANDARD_DTYPES",
     "STANDARD_LOSSES",
+    "STEP_ACTIVATIONS",
     "Combination",
     "TrainerUnderTrial",
 ]
@@ -47,6 +48,9 @@ _Arguments: TypeAlias = tuple[str, Arrays, Options, str]
 STANDARD_ACTIVATIONS = (
     "log-cosh", "quadratic", "pseudo-huber", "relu", "softplus", "gelu", "tanh"
 )  # fmt: skip
+#: What single steps are tried with at any size, where a trainer has it: all activations of bounded
+#: curvature. That of e^z − 1 − z is not: with large weights its steps leave the numbers of a dtype.
+STEP_ACTIVATIONS = (*STANDARD_ACTIVATIONS, "softplus-centred", "gelu-centred")
 STANDARD_LOSSES = ("squared", "l1", "huber", "pseudo-huber", "log-cosh")
 STANDARD_DTYPES = ("float64", "float32")
 
