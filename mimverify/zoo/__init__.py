@@ -29,6 +29,9 @@ _MODULES = (
     "off_by_one",
     "backend_specific",
     "arithmetic",
+    "sizes",
+    "values",
+    "structure",
 )
 
 

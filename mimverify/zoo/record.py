@@ -22,6 +22,9 @@ CATEGORIES = (
     "off-by-one",
     "backend-specific",
     "arithmetic",
+    "sizes",
+    "values",
+    "structure",
 )
 
 _Trainer = TypeVar("_Trainer", bound=type)
