@@ -88,5 +88,5 @@ def halves_interleaved(random: Layers, start: Layers) -> Layers:
 
 def _unequal(a: FloatArray) -> FloatArray:
     """Output weights `(m/2,)` that differ, near the size of a; sums of them are exact."""
-    half = len(a) // 2
-    return (2.0 ** np.floor(np.log2(np.abs(a[0]))) * (1 + np.arange(half) / 4)).astype(a.dtype)
+    size = 2.0 ** np.floor(np.log2(np.abs(a[0])))
+    return np.asarray(size * (1 + np.arange(len(a) // 2) / 4), dtype=a.dtype)
