@@ -16,6 +16,7 @@ __all__ = [
     "outliers",
     "subnormal_data",
     "subnormal_weights",
+    "tiny_output_weights",
     "whole_numbers",
     "zero_data",
     "zero_weights",
@@ -40,6 +41,11 @@ def outliers(X: FloatArray, y: FloatArray) -> None:
     """Inputs far outside ±6 in every fourth row, and labels of 10⁶ in every eighth."""
     X[::4] *= 10
     y[::8] = np.copysign(1e6 * (1 + np.abs(y[::8])), y[::8])
+
+
+def tiny_output_weights(W: FloatArray, a: FloatArray, b: FloatArray) -> None:
+    """Outputs so small that labels of 10⁻⁶ count beside them, in float32 too."""
+    a *= 2.0**-10
 
 
 def subnormal_data(X: FloatArray, y: FloatArray) -> None:

@@ -102,7 +102,7 @@ KINDS: dict[str, Kind] = {
     # -- values
     "zeros": _awkward(values.zero_data, values.zero_weights),
     "outliers": _awkward(values.outliers),
-    "tiny-labels": Kind(scales=(1e-6,)),
+    "tiny-labels": Kind(scales=(1e-6,), norms=(1e-5,), change_network=values.tiny_output_weights),
     "subnormal": _awkward(values.subnormal_data, values.subnormal_weights),
     "whole-numbers": _awkward(values.whole_numbers),
     "constant-labels": _awkward(values.constant_labels),
