@@ -104,7 +104,8 @@ class MirrorsBiases(ShortCut):
     """A start is taken for symmetric if its biases are mirrored as well."""
 
     def unbiased(self, task: Task) -> bool:
-        return np.array_equal(*np.split(task.b, 2))
+        first, second = np.split(task.b, 2)
+        return np.array_equal(first, second)
 
 
 @broken(_CATEGORY, caught_by="gradient-step", only="a symmetric start and β ≠ 1/η")

@@ -74,8 +74,8 @@ def test_larger_profiles_try_several_cases_of_each_kind() -> None:
 #: What is special about each, as (W, a, b, X, y) show it.
 SPECIAL: dict[str, Callable[..., bool]] = {
     "rows-beyond-16-bits": lambda W, a, b, X, y: len(y) > 1.4 * 2**16,
-    "many-neurons": lambda W, a, b, X, y: len(a) > 1024 and len(a) % 64,
-    "many-columns": lambda W, a, b, X, y: len(X.T) > 1024 and len(X.T) % 64,
+    "many-neurons": lambda W, a, b, X, y: len(a) > 1024 and len(a) % 64 > 0,
+    "many-columns": lambda W, a, b, X, y: len(X.T) > 1024 and len(X.T) % 64 > 0,
     "square-inputs": lambda W, a, b, X, y: X.shape[0] == X.shape[1] != len(a),
     "rows-as-neurons": lambda W, a, b, X, y: len(y) == len(a) != len(X.T),
     "square": lambda W, a, b, X, y: len(a) == len(X.T) != len(y),
@@ -114,7 +114,8 @@ SPECIAL: dict[str, Callable[..., bool]] = {
 
 def mirrored(v: FloatArray) -> bool:
     """Whether both halves are equal."""
-    return np.array_equal(*np.split(v, 2))
+    first, second = np.split(v, 2)
+    return np.array_equal(first, second)
 
 
 def opposite(v: FloatArray) -> bool:
