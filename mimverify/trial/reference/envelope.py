@@ -8,7 +8,8 @@ For a step from weights that are given exactly, every operation of
 is followed with its worst-case rounding error in unit roundoff u (Higham, *Accuracy and
 Stability of Numerical Algorithms*, §3: a sum of k products in any order errs by at most
 γ_k Σ|…|, γ_k = k u/(1 − k u)). Functions are allowed `FUNCTION_ULPS` units of error
-relative to max(1, |value|): enough for naive formulas such as log(cosh z) near zero. Where
+relative to max(1, |value|): enough for naive formulas such as log(cosh z) near zero; ψ those
+units relative to |ψ|, unless its common formulas cancel (`OracleLoss.cancels`). Where
 ψ or σ' jump, a value within its own uncertainty of the jump may fall on either side.
 
 Beyond that, any number below the smallest normal one, whether given or computed, may be taken
@@ -103,7 +104,7 @@ def step_envelope(
     f_err += 2 * u * (np.abs(f) + np.abs(y))
     slope_err = _variation(psi.derivative, residual, slope, f_err)
     slope_abs = np.abs(slope)
-    slope_err += ulps * slope_abs
+    slope_err += ulps * (np.maximum(1, slope_abs) if psi.cancels else slope_abs)
 
     R_abs = slope_abs[:, None] * a_abs * first_abs
     R_err = a_abs * (slope_err[:, None] * (first_abs + first_err) + slope_abs[:, None] * first_err)
