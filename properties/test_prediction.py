@@ -89,11 +89,12 @@ def unlearnable_link(trial, case):
     assumptions=("n = d log² d for each stage",),
     measures=(
         "Largest |predict(X)_i − predict(X_b)_i| over rows in blocks b of 1, 7 and 56 of 64, as a "
-        "fraction of √u times the largest |prediction|: half of the digits, since the order of "
-        "the prediction's summations is unknown; fails above 1."
+        "fraction of the square root of float32's u times the largest |prediction|: half of the "
+        "digits, since the dtype and the order of the prediction's summations are unknown; fails "
+        "above 1."
     ),
     needs="regression",
-    decisions=Rounding("prediction in pieces", bound="√u × largest"),
+    decisions=Rounding("prediction in pieces", bound="√u(float32) × largest"),
     cases=learning_cases(links=WELL_CONDITIONED, dims=(24, 32), losses=("own",)),
     cost=0.5,
 )
@@ -108,5 +109,5 @@ def pointwise_prediction(trial, case):
     X[1:8] += 1
     together = trial.trainer.predict(X).astype(np.float64)
     apart = np.concatenate([trial.trainer.predict(block) for block in np.split(X, [1, 8])])
-    allowed = np.sqrt(np.finfo(dtype).eps) * np.abs(together).max()
+    allowed = np.sqrt(np.finfo(np.float32).eps) * np.abs(together).max()
     trial.within("prediction", apart, together, allowed, dtype=dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from mimverify.support.errors import InputError
@@ -29,6 +30,7 @@ class Profile:
     - `call_seconds`: time limit of one call of the trainer.
     - `strength`: of the covering arrays of kind of configuration, activation, loss, dtype and
       method that exact claims try: with 2 every pair of values occurs, with 4 every four.
+    - `stratum_examples`: configurations of each stratum of an exact claim, at least.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Profile:
     seconds: float
     call_seconds: float
     strength: int = 4
+    stratum_examples: int = 1
 
     def __post_init__(self) -> None:
         for name in (
@@ -48,6 +51,7 @@ class Profile:
             "maximum_runs",
             "null_samples",
             "strength",
+            "stratum_examples",
         ):
             integer(f"profile.{name}", getattr(self, name), minimum=1)
         for name in ("false_pass", "seconds", "call_seconds"):
@@ -59,11 +63,17 @@ class Profile:
         if not isinstance(self.name, str):
             raise InputError(f"profile.name={self.name!r}: expected a text")
 
+    def examples_of_stratum(self, strata: int) -> int:
+        """Configurations of each of the strata of an exact claim."""
+        return max(self.stratum_examples, math.ceil(self.exact_examples / strata))
+
 
 PROFILES: dict[str, Profile] = {
     "quick": Profile("quick", 4, 1, 100, 256, 1e-3, 55.0, 10.0, strength=2),
-    "standard": Profile("standard", 20, 3, 200, 512, 1e-4, 290.0, 30.0, strength=3),
-    "deep": Profile("deep", 100, 12, 500, 2048, 1e-6, 3600.0, 120.0),
+    "standard": Profile(
+        "standard", 20, 3, 200, 512, 1e-4, 290.0, 30.0, strength=3, stratum_examples=2
+    ),
+    "deep": Profile("deep", 100, 12, 500, 2048, 1e-6, 3600.0, 120.0, stratum_examples=7),
 }
 
 

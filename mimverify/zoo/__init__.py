@@ -34,6 +34,9 @@ _MODULES = (
     "memory",
     "state",
     "black_box",
+    "sizes",
+    "values",
+    "structure",
 )
 
 

@@ -26,6 +26,9 @@ CATEGORIES = (
     "memory",
     "state",
     "fit",
+    "sizes",
+    "values",
+    "structure",
 )
 
 _Trainer = TypeVar("_Trainer", bound=type)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from mimverify.network import ACTIVATIONS, LOSSES, get_activation, get_loss
 from mimverify.support.arrays import Float64Array, FloatArray
@@ -268,6 +270,41 @@ def test_jumps_within_rounding_may_fall_on_either_side(
         step_envelope(w, a, b, X, y, dtype=dtype, **options).max() for w in (W, away)
     )
     assert elsewhere <= 1000 * unit_roundoff(dtype) < 0.1 < at_jump
+
+
+def flushed(step: Callable[[], FloatArray]) -> FloatArray:
+    """The step on a processor that takes subnormal numbers, given or computed, as zero."""
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot flush subnormal numbers")
+    try:
+        return step()
+    finally:
+        torch.set_flush_denormal(False)
+
+
+@pytest.mark.parametrize("where", ["a", "X", "W", "y", "all"])
+@pytest.mark.parametrize("loss", ["squared", "huber", "l1"])
+def test_trainers_that_flush_subnormal_numbers_stay_within(
+    where: str, loss: str, dtype: str
+) -> None:
+    """Factors of 10⁶ beside them make the loss far larger than the smallest normal number."""
+    tiny = np.finfo(dtype).tiny
+    for seed in range(5):
+        W, a, b, X, y = network(seed, 12, 4, 3, dtype)
+        y *= 1e6
+        small = {"a": [a], "X": [X], "W": [W], "y": [y], "all": [a, X, W, y]}[where]
+        for array in small:
+            array[::2] = np.copysign(tiny / 16, array[::2])
+        W[:1] = 0  # so that nothing else is forgiven to the first neuron
+        options: Options = {"eta": 3.0, "beta": 0.2, "activation": "log-cosh", "loss": loss}
+        arrays = W, a, b, X, y
+        exact = exact_step(*arrays, **options)
+        bound = step_envelope(*arrays, dtype=dtype, **options)
+        for make in (numpy_trainer, torch_trainer):
+            step = flushed(partial(make().step, *arrays, **options))
+            assert (np.abs(step - exact) <= bound).all()
+        if where == "a" and loss == "squared":
+            assert np.abs(step - exact)[0].max() > 100 * tiny  # it is not nothing that is forgiven
 
 
 # --- several steps --------------------------------------------------------------------

@@ -14,6 +14,7 @@ from mimverify.network import symmetric_start
 from mimverify.problems import MultiIndexModel, get_link
 from mimverify.strategies.choices import choices
 from mimverify.support.arrays import FloatArray
+from mimverify.trial.claims.kinds import KINDS, ONE_STEP_KINDS, SYMMETRIC_KINDS, Kind
 from mimverify.trial.reference.oracle import Option, Options, exact_step
 
 if TYPE_CHECKING:
@@ -69,23 +70,17 @@ class ExactCase:
     def general_network(
         self, seed: int, dtype: str
     ) -> tuple[Float[FloatArray, "m d"], Float[FloatArray, " m"], Float[FloatArray, " m"]]:
-        """W `(m, d)`, a and b `(m,)`: random, or with the halves of a symmetric start.
-
-        A trainer may use the symmetric start only where it helps exactly (theory.md E1): not
-        with biases, with σ that is not even, with β ≠ 1/η, or where a alone is antisymmetric.
-        """
-        rng = np.random.default_rng([seed, 1])
+        """W `(m, d)`, a and b `(m,)`: random, or as the kind makes them of the symmetric start."""
+        kind, rng = KINDS[self.kind], np.random.default_rng([seed, 1])
         b = 0.5 * rng.standard_normal(self.neurons)
-        if self.kind in ("mirrored", "mirrored-with-biases"):
-            W, a, zero = self.symmetric_network(seed, dtype)
-            return W, a, zero if self.kind == "mirrored" else b.astype(dtype)
-        if self.kind == "half-mirrored":
-            _, a, zero = self.symmetric_network(seed, dtype)
-            W = rng.standard_normal((self.neurons, self.dim)) * self.norm / np.sqrt(self.dim)
-            return W.astype(dtype), a, zero
         W = rng.standard_normal((self.neurons, self.dim)) * self.norm / np.sqrt(self.dim)
         a = rng.standard_normal(self.neurons) / self.neurons
-        return W.astype(dtype), a.astype(dtype), b.astype(dtype)
+        network = W.astype(dtype), a.astype(dtype), b.astype(dtype)
+        if kind.start is not None:
+            network = kind.start(network, self.symmetric_network(seed, dtype))
+        if kind.change_network is not None:
+            kind.change_network(*network)
+        return network
 
     def options(
         self,
@@ -123,9 +118,9 @@ def _data(case: ExactCase, seed: int, dtype: str) -> tuple[FloatArray, FloatArra
     model = MultiIndexModel(case.link, case.dim, noise=0.3, seed=seed)
     sample = model.sample(case.samples, dtype=dtype)
     X, y = sample.X, (case.scale * sample.y).astype(dtype)
-    if case.kind == "repeated":
-        third = len(y) // 3  # repeating every row would change no mean
-        X[-third:], y[-third:] = X[:third], y[:third]
+    change = KINDS[case.kind].change_data
+    if change is not None:
+        change(X, y)
     return frozen(X), frozen(y)
 
 
@@ -150,60 +145,6 @@ def frozen(array: FloatArray) -> FloatArray:
     return array
 
 
-@dataclass(frozen=True)
-class _Kind:
-    """Values that one kind of case takes; the first of each is the simplest case."""
-
-    dims: tuple[int, ...] = (8, 3, 4, 5, 7, 12, 17, 24)
-    ratios: tuple[float, ...] = (4.0, 1.1, 1.5, 2.0, 3.0, 8.0)
-    samples: tuple[int, ...] = ()
-    neurons: tuple[int, ...] = (4, 2, 6, 10, 32)
-    steps: tuple[int, ...] = ()
-    norms: tuple[float, ...] = (0.1, 0.01, 1.0)
-    scales: tuple[float, ...] = (1.0,)
-    decay: float = 0.15  # η β
-    every_dtype: bool = False  # try each combination in all dtypes
-
-
-#: Kinds of cases, each with faults that only it reveals. Row counts are primes: no block
-#: size divides them. Those that most claims try come first, so that they are tried with the same
-#: activations, losses and dtypes in all (`covering_blocks`).
-KINDS: dict[str, _Kind] = {
-    "small": _Kind(),
-    "tall": _Kind(dims=(12, 24), samples=(1543, 1031, 2053), neurons=(6, 10)),  # blocks of rows
-    "odd": _Kind(neurons=(3, 1, 7, 131)),  # pairs and blocks of neurons
-    # Clipping, overflow; enough entries that some lie in every range of the nonlinearities. Where
-    # a function overflows depends on the dtype, and clipping at ±10 shows in float64 alone.
-    "large-magnitude": _Kind(
-        dims=(12, 8, 17, 24),
-        ratios=(8.0, 4.0),
-        neurons=(10, 6, 32),
-        norms=(10.0, 30.0),
-        scales=(20.0, 100.0),
-        every_dtype=True,
-    ),
-    "mirrored": _Kind(decay=1.0),  # symmetric start and β = 1/η, but σ of any parity
-    "wide": _Kind(dims=(24, 40, 60), ratios=(0.5, 1.0), neurons=(132, 4, 10)),  # n ≤ d
-    "long": _Kind(steps=(12, 17, 40)),  # schedules, early stops
-    "mirrored-with-biases": _Kind(),  # symmetric start with biases and another β
-    "half-mirrored": _Kind(decay=1.0),  # antisymmetric a and β = 1/η, but any W
-    "square": _Kind(dims=(6,), neurons=(6,)),  # m = d: transposed arrays fit
-    "undecayed": _Kind(decay=0.0),  # β = 0 is a value like any other
-    "overdecayed": _Kind(decay=1.5),  # 1 − η β < 0
-    "repeated": _Kind(ratios=(4.0, 2.0, 8.0)),  # rows that occur twice
-    "few-rows": _Kind(samples=(1, 2)),  # hardly any rows
-    "many-rows": _Kind(dims=(3,), samples=(20011,), neurons=(2,), steps=(2,)),  # blocks of 4096
-}
-
-#: Kinds that reveal a fault in the first step as well as in any later one.
-ONE_STEP_KINDS = (
-    "half-mirrored", "square", "undecayed", "overdecayed", "repeated", "few-rows", "many-rows"
-)  # fmt: skip
-
-#: Kinds that the theorem's own setting, the symmetric start, allows.
-SYMMETRIC_KINDS = ("small", "tall", "large-magnitude", "wide", "long")
-
-
 def exact_cases(
     *,
     kinds: Sequence[str] = tuple(KINDS),
@@ -217,7 +158,7 @@ def exact_cases(
 
 
 def _cases(
-    name: str, kind: _Kind, steps: Sequence[int], norms: Sequence[float]
+    name: str, kind: Kind, steps: Sequence[int], norms: Sequence[float]
 ) -> st.SearchStrategy[ExactCase]:
     def build(
         dim: int, ratio: float, samples: int, neurons: int, count: int,

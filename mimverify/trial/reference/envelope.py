@@ -8,8 +8,13 @@ For a step from weights that are given exactly, every operation of
 is followed with its worst-case rounding error in unit roundoff u (Higham, *Accuracy and
 Stability of Numerical Algorithms*, §3: a sum of k products in any order errs by at most
 γ_k Σ|…|, γ_k = k u/(1 − k u)). Functions are allowed `FUNCTION_ULPS` units of error
-relative to max(1, |value|): enough for naive formulas such as log(cosh z) near zero. Where
+relative to max(1, |value|): enough for naive formulas such as log(cosh z) near zero; ψ those
+units relative to |ψ|, unless its common formulas cancel (`OracleLoss.cancels`). Where
 ψ or σ' jump, a value within its own uncertainty of the jump may fall on either side.
+
+Beyond that, any number below the smallest normal one, whether given or computed, may be taken
+as zero: processors and compilers that flush subnormal numbers are common, and correct. Such a
+loss is absolute, and grows only with the factors that follow it.
 
 `step_envelope` is therefore a bound that *no* correct implementation can exceed in that
 dtype, whatever its summation order, blocking, use of fused operations or of higher
@@ -75,9 +80,12 @@ def step_envelope(
     sigma, psi = functions_of(activation, loss)
     (n, d), m, u = X.shape, len(a), unit_roundoff(dtype)
     X_abs, a_abs = np.abs(X), np.abs(a)
+    x_max, a_max, w_max = float(X_abs.max()), float(a_abs.max()), float(np.abs(W).max())
+    tiny = float(np.finfo(dtype).tiny)
 
     P = X @ W.T + b
     P_err = _gamma(d + 3, u) * (X_abs @ np.abs(W).T + np.abs(b))
+    P_err += tiny * d * (3 + x_max + w_max)  # products, sums, and inputs flushed
     span = reach * np.linalg.norm(X, axis=1, keepdims=True)
     value, first = sigma.value(P), sigma.first(P)
     ulps = FUNCTION_ULPS * u
@@ -88,6 +96,7 @@ def step_envelope(
 
     f = value @ a
     f_err = value_err @ a_abs + _gamma(m + 1, u) * (value_abs @ a_abs)
+    f_err += tiny * m * (4 + float(value_abs.max()))
     if psi.jump:
         f_err = f_err + span[:, 0] * np.linalg.norm(first * a, axis=1)
     residual = f - y
@@ -95,18 +104,22 @@ def step_envelope(
     f_err += 2 * u * (np.abs(f) + np.abs(y))
     slope_err = _variation(psi.derivative, residual, slope, f_err)
     slope_abs = np.abs(slope)
-    slope_err += ulps * slope_abs
+    slope_err += ulps * (np.maximum(1, slope_abs) if psi.cancels else slope_abs)
 
     R_abs = slope_abs[:, None] * a_abs * first_abs
     R_err = a_abs * (slope_err[:, None] * (first_abs + first_err) + slope_abs[:, None] * first_err)
-    # Underflow: products of tiny numbers err by the smallest normal number, not relatively.
-    R_err += 4 * u * R_abs + 4 * float(np.finfo(dtype).tiny)
+    R_err += 4 * u * R_abs
     G_abs = R_abs.T @ X_abs / n
     G_err = R_err.T @ X_abs / n + _gamma(n + 3, u) * G_abs
+    # A product of l', a_j, σ' and x, in any order and with 1/n, η or ηβ taken in anywhere, loses at
+    # most the smallest normal number at each factor and at each operation, times what the other
+    # factors are, where each of these is at most 1 + |…|, and 1/(1/n) = n.
+    factors = (1 + float(slope_abs.max())) * (1 + a_max) * (1 + float(first_abs.max()))
+    lost = 4 * n * tiny * factors * (1 + x_max)
     return np.asarray(
         eta * G_err
         + 6 * u * ((1 + eta * beta) * np.abs(W) + eta * G_abs)
-        + 4 * float(np.finfo(dtype).tiny)
+        + (1 + eta * (1 + beta)) * lost
     )
 
 

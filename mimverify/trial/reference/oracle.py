@@ -36,11 +36,16 @@ class OracleActivation:
 
 @dataclass(frozen=True)
 class OracleLoss:
-    """ψ with l'(f, y) = ψ(f − y), non-decreasing, and sup ψ' (jumps left out)."""
+    """ψ with l'(f, y) = ψ(f − y), non-decreasing, and sup ψ' (jumps left out).
+
+    `cancels`: common formulas of ψ lose digits where it is small, as the difference of two
+    exponentials does that automatic differentiation makes of log cosh.
+    """
 
     derivative: Callable[[Float64Array], Float64Array]
     curvature: float
     jump: bool = False
+    cancels: bool = False
 
 
 def _phi(z: Float64Array) -> Float64Array:
@@ -79,7 +84,7 @@ ORACLE_LOSSES: dict[str, OracleLoss] = {
     "l1": OracleLoss(np.sign, 0.0, jump=True),
     "huber": OracleLoss(lambda u: np.minimum(np.maximum(u, -1), 1), 1.0),
     "pseudo-huber": OracleLoss(lambda u: u / np.hypot(1, u), 1.0),
-    "log-cosh": OracleLoss(np.tanh, 1.0),
+    "log-cosh": OracleLoss(np.tanh, 1.0, cancels=True),
 }
 
 

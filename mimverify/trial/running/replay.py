@@ -166,8 +166,9 @@ def _missing(capsule: Capsule, claim: Claim, case: object) -> str:
     examples = profile.exact_examples if claim.exact else profile.statistical_examples
     if not claim.admits(case):
         return f"the claim's assumptions exclude the recorded example, {case}"
-    # Each stratum has an example more at most.
-    if capsule.turn > examples + _MOST_STRATA:
+    if claim.exact:  # each stratum has an example more at most, or its least number
+        examples += profile.stratum_examples * _MOST_STRATA
+    if capsule.turn > examples:
         return f"turn={capsule.turn}: the claim has about {examples} examples"
     return ""
 

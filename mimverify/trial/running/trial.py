@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -165,7 +164,7 @@ class Trial:
         return refuted or Status.FAILED in self.loop.ended.values()
 
     def _planned(self) -> list[SearchStrategy[object]]:
-        """The strata, which share the profile's number of examples; each has at least one."""
+        """The strata, which share the profile's number of examples; each has its least number."""
         exact = self.claim.exact
         strata = self.claim.strata(self.trainer)
         if not exact and len(strata) > 1:
@@ -173,8 +172,12 @@ class Trial:
                 f"claim {self.claim.id!r} has {len(strata)} strategies: expected one for a "
                 "statistical claim"
             )
-        examples = self.profile.exact_examples if exact else self.profile.statistical_examples
-        self._strata, self._examples_of_stratum = len(strata), math.ceil(examples / len(strata))
+        self._strata = len(strata)
+        self._examples_of_stratum = (
+            self.profile.examples_of_stratum(len(strata))
+            if exact
+            else self.profile.statistical_examples
+        )
         return strata
 
     def _try_drawn(self, strata: Sequence[SearchStrategy[object]]) -> None:
@@ -356,7 +359,7 @@ class Trial:
         blocks = covering_blocks(
             self._combinations or (1, 1, 1), self._strata, strength=profile.strength
         )
-        return math.ceil(profile.exact_examples / self._strata) * sum(map(len, blocks))
+        return profile.examples_of_stratum(self._strata) * sum(map(len, blocks))
 
     def seed_of(self, *what: object) -> int:
         """A 32-bit seed: a hash of the run's seed, the claim and `what` (a case, an index, …)."""
