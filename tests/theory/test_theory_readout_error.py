@@ -302,8 +302,8 @@ def test_no_object_has_the_size_of_the_inputs() -> None:
 def test_without_steps_and_without_signal_nothing_is_learned() -> None:
     """A random W: a ridge regression on noise, a little worse than the mean."""
     for found in (
-        prediction(steps=0, dim=1000, samples=47717),
-        prediction("sign-z1z2z3", dim=1000, samples=47717),
+        prediction(steps=0, dim=1000, samples=8000),
+        prediction("sign-z1z2", steps=1, dim=10_000, samples=8000),
     ):
         assert 0.95 < found.median < 1.1
 

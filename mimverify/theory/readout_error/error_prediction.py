@@ -1,7 +1,7 @@
 """The test error after T steps and stage 2, run by run, before anything is trained.
 
-For each run a data set is drawn (a spectrum of H), a start on it (neurons in the block-Krylov
-basis), and stage 2: over the population, and on n₂ samples. Source: theory.md §7, §10.
+For each run a data set is drawn (a spectrum of H), a start on it (neurons in H's eigenbasis), and
+stage 2: over the population, and on n₂ samples. Source: theory.md §7.
 Derivation: docs/theory-engine.md, §12.
 """
 
