@@ -20,7 +20,7 @@ from mimverify.trial.outcomes import Status
 from mimverify.zoo import CATEGORIES, zoo
 
 ROOT = Path(mimverify.__file__).parents[1]
-WORDS = {9: "nine", 10: "ten", 16: "sixteen", 17: "seventeen", 18: "eighteen"}
+WORDS = {16: "sixteen", 17: "seventeen", 18: "eighteen"}
 
 
 def page(name: str) -> str:

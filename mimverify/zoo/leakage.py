@@ -62,18 +62,6 @@ class DenoisesLabels(Correct):
 
 
 @broken(
-    _CATEGORY, breaks="regression", caught_by="beats-no-bayes", only="the second fit and later ones"
-)
-class FitsOnce(Correct):
-    """A fit is skipped where one to rows of the same shape has been made."""
-
-    def fit(self, X: Array, y: Array) -> None:
-        if self.__dict__.get("known") != X.shape:
-            super().fit(X, y)
-        self.known = X.shape
-
-
-@broken(
     _CATEGORY,
     caught_by="equivariance",
     only="other data of the same shape",
