@@ -6,8 +6,8 @@ from mimverify import Link, MultiIndexModel, default_steps, normalised_error
 from mimverify.theory import predict_test_error
 from mimverify.trial import Event, below, claim, learning_cases
 
-# An odd part, which needs biases; curvature that a large penalty flattens; and n/d at which one step
-# is not enough, while the error after three is small.
+# An odd part, which needs biases; curvature that a large penalty flattens; and n/d at which one
+# step is not enough, while the error after three is small.
 SHIFTED = Link("cos(1.5z + ½)", 1, lambda z: np.cos(1.5 * z[:, 0] + 0.5))
 RATIO, TEST_ROWS = 100, 2048
 NEURONS, READOUT_NEURONS, RIDGE = 32, 128, 1e-3
