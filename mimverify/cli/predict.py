@@ -1,6 +1,9 @@
-"""`mimverify predict`: the trajectory of stage 1 before it is run."""
+"""`mimverify predict`: the trajectory of stage 1, and the test error, before anything is run."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
 
 import click
 from rich import box
@@ -9,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mimverify.cli.exit_codes import exit_codes
-from mimverify.cli.number_types import Number
+from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
     check_writable,
     deliver,
@@ -19,7 +22,17 @@ from mimverify.cli.options import (
 from mimverify.cli.problem_options import problem_option
 from mimverify.network import LOSSES
 from mimverify.problems import LINKS
-from mimverify.theory import Prediction
+from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
+from mimverify.theory import (
+    ErrorExponent,
+    Prediction,
+    SamplesForError,
+    TestErrorPrediction,
+    error_exponent,
+    predict_test_error,
+    samples_for_error,
+)
 from mimverify.theory import predict as predict_run
 from mimverify.theory.prediction import shown_samples, shown_share
 from mimverify.training import default_samples, default_steps
@@ -35,6 +48,8 @@ Examples:
   mimverify predict cos2z --dim 1024 --samples 16384 --steps 8
   mimverify predict tanh3 --loss huber --dim 100000000 --samples 1600000000
   mimverify predict z1z2 --loss l1 --noise 0.3 --json -
+  # after stage 2, and the samples for an error of 0.1
+  mimverify predict cos2z --dim 1024 --test-error --target-error 0.1
 
 {exit_codes("predict")}
 """
@@ -61,6 +76,27 @@ Examples:
     "--remove-linear-part/--keep-linear-part", "linear_part_removed", default=False,
     help="The labels' linear part is regressed out first (squared loss).",
 )  # fmt: skip
+@click.option(
+    "--test-error", is_flag=True,
+    help="Also predict the test error after stage 2, what it is made of, and its exponent in d.",
+)  # fmt: skip
+@click.option(
+    "--target-error", type=Number(), metavar="E",
+    help="Also predict the samples of each stage for this test error.",
+)  # fmt: skip
+@click.option(
+    "--readout-samples", type=Count(), metavar="N",
+    help="Samples of stage 2, for the test error (default: those of stage 1).",
+)  # fmt: skip
+@click.option(
+    "--readout-neurons", type=Count(), default=256, show_default=True,
+    help="Random features of stage 2, for the test error.",
+)  # fmt: skip
+@click.option(
+    "--ridge", type=Number(), default=1e-3, show_default=True,
+    help="Penalty of stage 2, per unit feature variance, for the test error.",
+)  # fmt: skip
+@problem_option("activation", help="Activation, for the test error.")
 @seed_option
 @json_option
 def predict(
@@ -69,25 +105,137 @@ def predict(
     samples: int | None,
     steps: int | None,
     json_path: str | None,
-    **settings: object,
+    test_error: bool,
+    target_error: float | None,
+    readout_samples: int | None,
+    **settings: Any,
 ) -> None:
     """Predict stage 1 on LINK: alignment and span recovery after every step, and the samples
-    that each number of steps needs.
+    that each number of steps needs; with --test-error, stage 2 as well.
 
     Nothing is trained. Where the loss leaves T(y) unbounded, labels are simulated, since the
     largest of a finite sample matter.
     """
     check_writable("--json", json_path)
-    samples = default_samples(dim) if samples is None else samples
-    steps = default_steps(samples, dim) if steps is None else steps
+    of_stage1 = {name: settings.pop(name) for name in ("decay", "rate", "linear_part_removed")}
+    of_stage2 = {name: settings.pop(name) for name in ("readout_neurons", "ridge", "activation")}
+    wanted = test_error or target_error is not None
+    if wanted and (of_stage1["decay"] != 1 or of_stage1["linear_part_removed"]):
+        raise InputError(
+            "--test-error: is predicted for power iteration alone: expected neither --decay nor "
+            "--remove-linear-part"
+        )
+    n = default_samples(dim) if samples is None else samples
     found = predict_run(
         link,
         dim=dim,
-        samples=samples,
-        steps=steps,
-        **settings,  # type: ignore[arg-type]
+        samples=n,
+        steps=default_steps(n, dim) if steps is None else steps,
+        **settings,
+        **of_stage1,
     )
-    deliver(json_path, found.to_json, lambda: _page(found))
+    errors = _Errors()
+    if test_error:
+        errors = _Errors(
+            predict_test_error(
+                link, dim=dim, samples=n, steps=found.steps, readout_samples=readout_samples,
+                **settings, **of_stage2,
+            ),
+            error_exponent(link, dim=dim, steps=steps, **settings, **of_stage2)
+            if dim >= 3
+            else None,
+        )  # fmt: skip
+    if target_error is not None:
+        needed = samples_for_error(
+            link, target=target_error, dim=dim, steps=steps, **settings, **of_stage2
+        )
+        errors = replace(errors, needed=needed)
+    deliver(
+        json_path,
+        lambda: {**found.to_json(), **errors.to_json()},
+        lambda: [*_page(found), *errors.page()],
+    )
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """What was asked about the test error."""
+
+    found: TestErrorPrediction | None = None
+    exponent: ErrorExponent | None = None
+    needed: SamplesForError | None = None
+
+    def to_json(self) -> Json:
+        """Their records by name."""
+        record: Json = {}
+        if self.found is not None:
+            whole = self.found.to_json()
+            record["test_error"] = whole["test_error"]
+            record["test_error_settings"] = {
+                name: whole[name]
+                for name in (
+                    "activation", "readout_samples", "readout_neurons", "ridge", "test_samples",
+                    "runs", "notes",
+                )
+            }  # fmt: skip
+        if self.exponent is not None:
+            record["test_error_exponent"] = self.exponent.to_json()
+        if self.needed is not None:
+            record["samples_for_error"] = self.needed.to_json()
+        return record
+
+    def page(self) -> list[RenderableType]:
+        """Tables, with a line for each number that stands alone."""
+        parts: list[RenderableType] = []
+        if self.found is not None:
+            parts += [Text(note + ".", style="yellow") for note in self.found.notes]
+            parts.append(_test_error(self.found))
+        if self.exponent is not None:
+            first, second = self.exponent.dims
+            parts.append(
+                f"from d = {first} to {second} at n = d log² d the error goes with "
+                f"d^{-self.exponent.exponent:.3f} (± {self.exponent.standard_error:.3f})."
+            )
+        if self.needed is not None:
+            parts.append(_needed(self.needed))
+        return parts
+
+
+def _test_error(found: TestErrorPrediction) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for heading in ("test error", "", ""):
+        table.add_column(heading, no_wrap=True)
+    table.add_row(
+        "median, 95 % of runs", f"{found.median:.4f}", f"{found.low:.4f} … {found.high:.4f}"
+    )
+    table.add_row("mean", f"{found.mean:.4f}", "")
+    parts = found.decomposition
+    for name, value in (
+        ("  label noise", parts.label_noise),
+        ("  stage 1: unknown to all neurons", parts.stage1),
+        (f"  {found.readout_neurons} features", parts.features),
+        ("  ridge", parts.ridge),
+        (f"  {found.readout_samples} samples of stage 2", parts.samples),
+    ):
+        table.add_row(name, f"{value:.4f}", "")
+    table.caption = "1 is the error of predicting the mean; its parts add up to the mean."
+    table.caption_justify = "left"
+    return table
+
+
+def _needed(needed: SamplesForError) -> str:
+    if needed.samples is None:
+        return (
+            f"no number of samples that was tried leads to a test error of {needed.target:g}: at "
+            f"the most it is {needed.error:.4g}."
+        )
+    if needed.low is None or needed.high is None:
+        return f"a test error of {needed.target:g} takes at most {needed.samples:,} samples."
+    return (
+        f"a test error of {needed.target:g} takes {needed.samples:,} samples in each stage "
+        f"({needed.low:,} … {needed.high:,} by the prediction's standard error), T = "
+        f"{needed.steps}."
+    )
 
 
 def _page(found: Prediction) -> list[RenderableType]:

@@ -46,6 +46,12 @@ from mimverify.theory.readout_error.error_prediction import (
     TestErrorPrediction,
     predict_test_error,
 )
+from mimverify.theory.readout_error.error_scaling import (
+    ErrorExponent,
+    SamplesForError,
+    error_exponent,
+    samples_for_error,
+)
 from mimverify.theory.recommendations import Recommendation
 from mimverify.theory.sample_sizes import local_exponent, n_half
 from mimverify.theory.spectrum.krylov import NeuronModel
@@ -65,6 +71,7 @@ __all__ = [
     "Assumption",
     "BayesLimits",
     "BayesPoint",
+    "ErrorExponent",
     "ErrorParts",
     "LabelInformation",
     "LabelLaw",
@@ -81,6 +88,7 @@ __all__ = [
     "ReachedThresholds",
     "Recommendation",
     "Resolvent",
+    "SamplesForError",
     "SpanPrediction",
     "StepCount",
     "TestErrorPrediction",
@@ -97,6 +105,7 @@ __all__ = [
     "collapse_fraction",
     "corrected_alignment",
     "descent_threshold",
+    "error_exponent",
     "error_floor",
     "fresh_samples_alignment",
     "inspect_link",
@@ -120,6 +129,7 @@ __all__ = [
     "realised_law",
     "recommended_steps",
     "sampled_law",
+    "samples_for_error",
     "span_window",
     "spectral_thresholds",
     "spurious_outlier",

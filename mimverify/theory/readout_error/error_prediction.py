@@ -18,22 +18,21 @@ from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
-from mimverify.support.validation import choice, integer, number, step_count
-from mimverify.theory.labels.label_law import label_law
+from mimverify.support.validation import LARGEST, choice, integer, number
 from mimverify.theory.readout_error.drawn_neurons import draw_neurons
 from mimverify.theory.readout_error.label_expansion import label_expansion
 from mimverify.theory.readout_error.learned_span import LearnedSpan
 from mimverify.theory.readout_error.run_errors import RunErrors
 from mimverify.theory.readout_error.simulated_readout import ReadoutSettings
 from mimverify.theory.spectrum.arrowhead import draw_spectrum
-from mimverify.theory.spectrum.population import drawn_measures
+from mimverify.theory.spectrum.population import drawn_measures, limiting_population
 from mimverify.theory.spectrum.resolvent import Resolvent
 from mimverify.theory.spectrum.span import central_interval
+from mimverify.theory.steps import MOST_STEPS
+from mimverify.theory.trajectory import MOST_LABELS
 from mimverify.training.schedules import default_samples, default_steps
 from mimverify.training.stage2 import READOUTS
 
-#: Larger numbers than this are no sizes of anything.
-_LARGEST = 10**15
 # Of the data sets, for the median's standard error.
 _RESAMPLES = 200
 
@@ -131,9 +130,9 @@ class TestErrorPrediction:
                 "high": self.high,
                 "mean": self.mean,
                 "standard_error": self.standard_error,
+                "population": self.population,
+                "decomposition": dict(self.decomposition.to_json()),
             },
-            "test_error_population": self.population,
-            "decomposition": dict(self.decomposition.to_json()),
             "notes": list(self.notes),
         }
 
@@ -173,14 +172,15 @@ def predict_test_error(
     **Raises** `InputError` for sizes out of range, or a link and loss that have no prediction.
     """
     link, loss, activation = get_link(link, rank=rank), get_loss(loss), get_activation(activation)
-    dim = integer("dim", dim, minimum=2, maximum=_LARGEST)
+    dim = integer("dim", dim, minimum=2, maximum=LARGEST)
     if link.rank >= dim:
         raise InputError(f"rank={link.rank}: expected less than dim={dim}")
     samples = default_samples(dim) if samples is None else samples
-    samples = integer("samples", samples, minimum=2, maximum=_LARGEST)
+    samples = integer("samples", samples, minimum=2, maximum=LARGEST)
     n2 = samples if readout_samples is None else readout_samples
-    n2 = integer("readout_samples", n2, minimum=2, maximum=_LARGEST)
-    steps = step_count("steps", default_steps(samples, dim) if steps is None else steps)
+    n2 = integer("readout_samples", n2, minimum=2, maximum=LARGEST)
+    steps = default_steps(samples, dim) if steps is None else steps
+    steps = integer("steps", steps, minimum=0, maximum=MOST_STEPS)
     neurons = integer("neurons", neurons, minimum=2)
     if neurons % 2:
         raise InputError(f"neurons={neurons}: expected an even number, as a symmetric start has")
@@ -194,6 +194,14 @@ def predict_test_error(
         choice("readout", readout, READOUTS),
         number("noise", noise, minimum=0.0),
     )
+    population = limiting_population(
+        link, loss, noise=settings.noise, dim=dim, samples=samples, steps=steps
+    )
+    if population is None and samples > MOST_LABELS:
+        raise InputError(
+            f"samples={samples}: the labels of link {link.name} under loss {loss.name} have to be "
+            f"simulated, at most {MOST_LABELS}: expected fewer samples, or a smooth Lipschitz loss"
+        )
     labels = label_expansion(link)
     rng = np.random.default_rng([integer("seed", seed, minimum=0), 0x6572726F72])
     measures = drawn_measures(
@@ -234,7 +242,7 @@ def predict_test_error(
         standard_error=_error_of_median(sets, rng),
         population=float(np.median(drawn.population)),
         decomposition=parts,
-        notes=_notes(link, loss, activation, noise, drawn.population),
+        notes=_notes(activation, population is None),
     )
 
 
@@ -251,18 +259,17 @@ def _error_of_median(sets: Float64Array, rng: np.random.Generator) -> float:
     return float(np.median(sets[chosen].reshape(_RESAMPLES, -1), axis=1).std(ddof=1))
 
 
-def _notes(
-    link: Link, loss: Loss, activation: Activation, noise: float, population: Float64Array
-) -> tuple[str, ...]:
+def _notes(activation: Activation, simulated: bool) -> tuple[str, ...]:
     notes = []
-    if not label_law(link, loss, noise=noise).deterministic_limit:
+    if simulated:
         notes.append(
-            "T(y) is not bounded, or jumps at an atom of the labels: label sets are simulated, "
-            "and the spectra drawn for rare large labels scatter too much"
+            "T(y) is not bounded, has a bound that few labels reach, or jumps at an atom of the "
+            "labels: label sets were simulated; where a few large labels rule the spectrum, the "
+            "scatter between data sets is drawn too large"
         )
     if activation.slope_at_zero:
         notes.append(
             f"activation {activation.name} has a slope at zero, which moves every neuron along "
-            "the labels' linear part: the prediction is that of power iteration without it"
+            "the labels' linear part: predicted is power iteration, as if that were removed"
         )
     return tuple(notes)
