@@ -62,18 +62,19 @@ def predicted_test_error(trial, case):
     ),
     measures=(
         "Per run the normalised test error over the mean of 48 predicted runs, which is known to "
-        "4 %: at most 1 under the theory. Test by betting of a mean ≤ 1.15 against ≥ 1.45."
+        "4 %: at most 1 under the theory. Test by betting of a mean ≤ 1.3, which leaves room for "
+        "other scales of the penalty, against ≥ 1.6."
     ),
     needs="regression",
     decisions=Mean(
         "error over the predicted one",
-        at_most=1.15,
+        at_most=1.3,
         gap=0.3,
         high=2.5,
         quantity="test error",
         number="quotient",
     ),
-    cases=learning_cases(links=("curved-cosine",), dims=(24, 22, 26), losses=("own",)),
+    cases=learning_cases(links=("curved-cosine",), dims=(24,), losses=("own",)),
     cost=4,
     profile="standard",
 )

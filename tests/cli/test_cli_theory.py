@@ -13,6 +13,7 @@ import pytest
 
 from console_script import Command, command
 from few_nodes import few_nodes
+from mimverify import LayerwiseTrainer
 from mimverify.theory import trajectory_of
 
 UserModule = Callable[[str], str]
@@ -358,7 +359,7 @@ def test_compare_refuses(run: Any, arguments: list[str], message: str) -> None:
 def test_compare_test_errors(run: Any, tmp_path: Path) -> None:
     size = ["--dim", "24", "--ratio", "12", "--seeds", "20"]
     result = run(
-        "compare", "abs", "--loss", "huber", "--test-error", *size, "--markdown", "page.md",
+        "compare", "abs", "--loss", "huber", "--test-error", *size, "--markdown", "page.txt",
         "--json", "out.json",
     )  # fmt: skip
     assert result.code == 0, result.out + result.err
@@ -368,7 +369,7 @@ def test_compare_test_errors(run: Any, tmp_path: Path) -> None:
     assert (row["link"], row["dim"], row["samples"], row["runs"]) == ("abs", 24, 288, 20)
     assert row["predicted"]["test_samples"] == 2048
     assert len(row["trained"]["values"]) == 20
-    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    page = (tmp_path / "page.txt").read_text(encoding="utf-8")
     assert "| abs | huber | 24 | 288 |" in page
     assert "0 of 1 cells tested contradict" in " ".join(page.split())
 
@@ -377,7 +378,7 @@ def test_compare_finds_a_wrong_test_error(run: Any, monkeypatch: pytest.MonkeyPa
     """The error of training with a ridge of 10 is not the predicted one."""
     from mimverify.theory import error_comparison
 
-    class Stiff(error_comparison.LayerwiseTrainer):
+    class Stiff(LayerwiseTrainer):
         def fit_stages(self, *data: Any, **options: Any) -> Any:
             self.ridge = 10.0
             return super().fit_stages(*data, **options)
@@ -399,7 +400,7 @@ def test_compare_finds_a_wrong_test_error(run: Any, monkeypatch: pytest.MonkeyPa
         (["--test-error", "--ratio", "0.5"], "more samples"),
         (["--test-error", "--json", "-", "--markdown", "-"], "both '-'"),
         (["--workers", "2"], "--test-error"),
-        (["--markdown", "page.md"], "--test-error"),
+        (["--markdown", "page.txt"], "--test-error"),
     ],
 )
 def test_compare_test_errors_refuses(run: Any, arguments: list[str], message: str) -> None:

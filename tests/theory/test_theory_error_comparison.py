@@ -88,10 +88,10 @@ def test_a_prediction_that_calls_itself_poor_is_not_tested(compared: ErrorCompar
     assert pooled_coverage([wrong, wrong, poor]) == (0.0, 0.0)
 
 
-def test_the_median_s_standard_error() -> None:
+def test_the_median_s_standard_error(compared: ErrorComparison) -> None:
     rng = np.random.default_rng(2)
     runs = [rng.standard_normal(100) + 10 for _ in range(200)]
-    errors = [ErrorComparison(CELL, None, run, 0.0, 0.0).standard_error for run in runs]
+    errors = [replace(compared, trained=run).standard_error for run in runs]
     assert np.mean(errors) == pytest.approx(np.std([np.median(run) for run in runs]), rel=0.15)
 
 
