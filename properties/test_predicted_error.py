@@ -62,7 +62,7 @@ def predicted_test_error(trial, case):
     ),
     measures=(
         "Per run the normalised test error over the mean of 48 predicted runs, which is known to "
-        "4 %: at most 1 under the theory. Test by betting of a mean ≤ 1.3, which leaves room for "
+        "4 %: at most 1 under the theory. Test by betting of a mean ≤ 1.3, which admits "
         "other scales of the penalty, against ≥ 1.6."
     ),
     needs="regression",
