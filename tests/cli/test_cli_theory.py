@@ -277,6 +277,32 @@ def test_predict_far_beyond_memory(run: Any) -> None:
     assert aligned[-1] == pytest.approx(1 - record["floor"], abs=1e-6)
 
 
+def test_predict_the_test_error(run: Any, tmp_path: Path) -> None:
+    size = ["-d", "64", "-n", "1106", "-T", "4", "--readout-neurons", "32"]
+    result = run(
+        "predict", "cos2z", *size, "--test-error", "--target-error", "0.5", "--json", "out.json"
+    )
+    assert result.code == 0
+    record = strict((tmp_path / "out.json").read_text())
+    found = record["test_error"]
+    assert 0 < found["low"] < found["median"] < found["high"] < 1
+    assert sum(found["decomposition"].values()) == pytest.approx(found["mean"])
+    assert record["test_error_settings"]["readout_samples"] == 1106
+    assert record["test_error_exponent"]["dims"] == [64, 256]
+    assert record["samples_for_error"]["samples"] < 1106
+    for word in ("label noise", "ridge", "32 features", "the error goes with", "in each stage"):
+        assert word in " ".join(result.out.split())
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--decay", "0.5"], ["--remove-linear-part"], ["--ridge", "0"]]
+)
+def test_predict_refuses_the_test_error_of(run: Any, arguments: list[str]) -> None:
+    result = run("predict", "cos2z", "--test-error", *arguments)
+    assert result.code == 2
+    assert arguments[0].strip("-") in result.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -16,7 +16,14 @@ from mimverify.cli.problem_options import OPTIONS
 from mimverify.experiment import ExperimentConfig
 from mimverify.network import DEFAULT_LOSS
 from mimverify.scaling import measure_scaling
-from mimverify.theory import analyse_transform, inspect_link, label_law, predict, predict_trajectory
+from mimverify.theory import (
+    analyse_transform,
+    inspect_link,
+    label_law,
+    predict,
+    predict_test_error,
+    predict_trajectory,
+)
 
 VERBS = ("train", "fit", "predict", "inspect", "scaling", "compare", "limits")
 #: Where a verb has several values, or was made for another size.
@@ -58,6 +65,7 @@ def test_python_has_the_defaults_of_the_command_line() -> None:
         label_law,
         measure_scaling,
         predict,
+        predict_test_error,
         predict_trajectory,
     ]
     empty = inspect.Parameter.empty

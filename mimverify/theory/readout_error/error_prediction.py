@@ -1,7 +1,7 @@
 """The test error after T steps and stage 2, run by run, before anything is trained.
 
-For each run a data set is drawn (a spectrum of H), a start on it (neurons in the block-Krylov
-basis), and stage 2: over the population, and on n₂ samples. Source: theory.md §7, §10.
+For each run a data set is drawn (a spectrum of H), a start on it (neurons in H's eigenbasis), and
+stage 2: over the population, and on n₂ samples. Source: theory.md §7.
 Derivation: docs/theory-engine.md, §12.
 """
 
@@ -19,6 +19,7 @@ from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import LARGEST, choice, integer, number
+from mimverify.theory.labels.quadrature import MAX_BOX_DIMENSIONS
 from mimverify.theory.readout_error.drawn_neurons import draw_neurons
 from mimverify.theory.readout_error.label_expansion import label_expansion
 from mimverify.theory.readout_error.learned_span import LearnedSpan
@@ -35,6 +36,8 @@ from mimverify.training.stage2 import READOUTS
 
 # Of the data sets, for the median's standard error.
 _RESAMPLES = 200
+# Features that are as large as this multiple of z² at the distance z have heavy tails.
+_FAR, _STEEP = 12.0, 10.0
 
 
 @dataclass(frozen=True)
@@ -164,7 +167,8 @@ def predict_test_error(
     - `steps`: T; None for `default_steps`.
     - `neurons`: m of a symmetric start, small as `LayerwiseTrainer` makes it by default, under
       the scale-free schedule.
-    - `readout_neurons`, `ridge`, `activation`, `readout`: of stage 2, as for `LayerwiseTrainer`.
+    - `readout_neurons`, `ridge`, `activation`, `readout`: of stage 2, as for `LayerwiseTrainer`;
+      of gradient descent the limit is predicted.
     - `noise`: standard deviation of all labels' noise, the test set's included.
     - `test_samples`: of the test set; None for the error over the population.
     - `runs`: that are drawn, each on a data set of its own where T is bounded.
@@ -187,11 +191,11 @@ def predict_test_error(
     if test_samples is not None:
         test_samples = integer("test_samples", test_samples, minimum=2)
     runs = integer("runs", runs, minimum=8)
+    readout = choice("readout", readout, READOUTS)
     settings = ReadoutSettings(
         integer("readout_neurons", readout_neurons, minimum=1),
         number("ridge", ridge, minimum=0.0, exclusive=True),
         activation,
-        choice("readout", readout, READOUTS),
         number("noise", noise, minimum=0.0),
     )
     population = limiting_population(
@@ -242,7 +246,7 @@ def predict_test_error(
         standard_error=_error_of_median(sets, rng),
         population=float(np.median(drawn.population)),
         decomposition=parts,
-        notes=_notes(activation, population is None),
+        notes=_notes(link, activation, population is None, readout),
     )
 
 
@@ -259,8 +263,13 @@ def _error_of_median(sets: Float64Array, rng: np.random.Generator) -> float:
     return float(np.median(sets[chosen].reshape(_RESAMPLES, -1), axis=1).std(ddof=1))
 
 
-def _notes(activation: Activation, simulated: bool) -> tuple[str, ...]:
+def _notes(link: Link, activation: Activation, simulated: bool, readout: str) -> tuple[str, ...]:
     notes = []
+    if link.rank > MAX_BOX_DIMENSIONS:
+        notes.append(
+            f"rank {link.rank}: the link is expanded to degree {label_expansion(link).degree} "
+            "by quasi-random points"
+        )
     if simulated:
         notes.append(
             "T(y) is not bounded, has a bound that few labels reach, or jumps at an atom of the "
@@ -272,4 +281,11 @@ def _notes(activation: Activation, simulated: bool) -> tuple[str, ...]:
             f"activation {activation.name} has a slope at zero, which moves every neuron along "
             "the labels' linear part: predicted is power iteration, as if that were removed"
         )
+    if np.abs(activation.value(np.array([-_FAR, _FAR]))).max() > _STEEP * _FAR**2:
+        notes.append(
+            f"activation {activation.name} grows faster than a square: features have heavy tails, "
+            "and single inputs scatter the error more than predicted"
+        )
+    if readout != "closed-form":
+        notes.append(f"readout {readout}: predicted is its limit in closed form")
     return tuple(notes)

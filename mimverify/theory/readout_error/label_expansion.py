@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 DEGREES = {1: 120, 2: 60, 3: 22, 4: 12, 5: 9, 6: 7, 7: 6, 8: 5}
 _DEGREE_OF_MORE = 4
 _ROWS = 1 << 15
+# Coefficients by Sobol points that are smaller than so many standard errors are none.
+_CLEARLY = 3.0
 
 
 @dataclass(frozen=True)
@@ -90,18 +92,23 @@ def label_expansion(link: Link) -> LabelExpansion:
     y = link(rule.nodes)
     mean = float(rule.weights @ y)
     weighted = rule.weights * (y - mean)
-    kept = rule.weights > 1e-24 * rule.weights.max()
+    kept = rule.weights > 1e-24 * rule.weights.max()  # all of them where there are replicates
     nodes, weighted, centred = rule.nodes[kept], weighted[kept], (y - mean)[kept]
     variance = float(rule.weights[kept] @ centred**2)
     # A product over all axes is one over the first half's times one over the second's.
     half = (r + 1) // 2
     left, right = _orders(half, degree), _orders(r - half, degree)
-    table = np.zeros((len(left), len(right)))
-    for start in range(0, len(nodes), _ROWS):
-        rows = slice(start, start + _ROWS)
+    blocks = np.zeros((rule.replicates, len(left), len(right)))
+    of_each = len(nodes) // rule.replicates
+    for k, start in ((k, i) for k in range(len(blocks)) for i in range(0, of_each, _ROWS)):
+        rows = slice(k * of_each + start, k * of_each + min(start + _ROWS, of_each))
         values = [hermite_values(nodes[rows, axis], degree) for axis in range(r)]
         first = _products(values[:half], left, len(weighted[rows])) * weighted[rows, None]
-        table += first.T @ _products(values[half:], right, len(first))
+        blocks[k] += first.T @ _products(values[half:], right, len(first))
+    table = blocks.sum(axis=0)
+    if len(blocks) > 1:  # thousands of small errors would add up to a signal that is not there
+        error = blocks.std(axis=0, ddof=1) * np.sqrt(len(blocks))
+        table[np.abs(table) < _CLEARLY * error] = 0.0
     total = left.sum(axis=1)[:, None] + right.sum(axis=1)
     chosen = np.argwhere((total >= 1) & (total <= degree))
     chosen = chosen[np.argsort(total[tuple(chosen.T)], kind="stable")]

@@ -78,10 +78,8 @@ class RunErrors:
             )
             biases = rng.standard_normal(settings.features) if readout is None else readout.biases
             moments = population_moments(span.rows, link.rank, biases, settings.activation, labels)
-            population[k] = _error(moments, settings.ridge, settings.method, labels, settings.noise)
-            best[k] = _error(
-                moments, min(settings.ridge, _NO_RIDGE), "closed-form", labels, settings.noise
-            )
+            population[k] = _error(moments, settings.ridge, labels, settings.noise)
+            best[k] = _error(moments, min(settings.ridge, _NO_RIDGE), labels, settings.noise)
             if readout is not None:
                 fitted = population_error(
                     moments, readout.weights, readout.constant, labels, settings.noise
@@ -96,10 +94,8 @@ class RunErrors:
         return cls(floor, best, population, population * (1 + costs), float(np.mean(fluctuations)))
 
 
-def _error(
-    moments: Moments, ridge: float, method: str, labels: LabelExpansion, noise: float
-) -> float:
+def _error(moments: Moments, ridge: float, labels: LabelExpansion, noise: float) -> float:
     """Of the output layer that the population's moments give."""
-    weights, _ = output_weights(moments, ridge=ridge, method=method)
+    weights, _ = output_weights(moments, ridge=ridge)
     constant = moments.intercept - float(moments.mean @ weights)
     return population_error(moments, weights, constant, labels, noise)

@@ -18,12 +18,11 @@ from mimverify.training.stage2 import Readout, train_readout
 
 @dataclass(frozen=True)
 class ReadoutSettings:
-    """Stage 2 as `LayerwiseTrainer` is told: p, ridge, σ, method, and the labels' noise."""
+    """Stage 2 as `LayerwiseTrainer` is told: p, ridge, σ, and the labels' noise."""
 
     features: int
     ridge: float
     activation: Activation
-    method: str
     noise: float
 
 
@@ -54,7 +53,6 @@ def simulated_readout(
         neurons=settings.features,
         rng=rng,
         ridge=settings.ridge,
-        method=settings.method,
     )
 
 
