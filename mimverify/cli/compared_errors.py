@@ -28,7 +28,8 @@ How well `mimverify predict --test-error` foresees what training gives. This pag
 in {minutes:.0f} minutes (of all rows together {training:.0f} s of training and {predicting:.0f}
 s of predicting); `--json` has the errors of all runs. Every run is one of the reference trainer
 with its defaults (m = 64, p = 256, ridge 10⁻³, T1 steps), on data of its own, with n samples for
-each stage; a prediction draws runs without training anything ([derivation](theory-engine.md)).
+each stage; a prediction draws runs without training anything
+([derivation](theory-engine.md#12-the-test-error-of-the-trained-network)).
 
 - **predicted**: the median of {drawn} drawn runs, with the interval in which another run lies with
   a probability of 95 %.
