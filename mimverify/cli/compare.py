@@ -47,6 +47,7 @@ from mimverify.theory.comparison import (
 )
 from mimverify.theory.error_comparison import (
     ERROR_SIZES,
+    FEWEST_PREDICTED,
     ErrorCell,
     ErrorComparison,
     compare_errors,
@@ -97,7 +98,8 @@ whole table.
     type=Count(maximum=10**6),
     default=None,
     metavar="K",
-    help="Data sets per row (default: 20; of --test-error 200, as many predicted as trained).",
+    help="Data sets per row (default: 20; of --test-error 200, as many predicted as trained, but "
+    f"at least {FEWEST_PREDICTED}).",
 )  # fmt: skip
 @problem_option("steps", default=OPEN, help="Steps of stage 1 (default: 8; of --test-error T1).")
 @click.option(
@@ -154,7 +156,7 @@ def compare(
         runs = 200 if seeds is None else seeds
         cells = error_cells(
             links or LINKS, losses or LOSSES, _sizes(dim, ratios),
-            runs=runs, predicted_runs=runs, noise=noise, seed=seed,
+            runs=runs, predicted_runs=max(runs, FEWEST_PREDICTED), noise=noise, seed=seed,
         )  # fmt: skip
         return _compare_errors(cells, workers, threads, json_path, markdown)
     if workers != 1 or markdown is not None:
@@ -246,7 +248,7 @@ def _compare_errors(
             progress.update(task, completed=len(done))
     results = [done[cell] for cell in cells]
     if markdown is not None:
-        command = "mimverify " + shlex.join(sys.argv[1:])
+        command = "mimverify " + shlex.join(_without_json(sys.argv[1:]))
         seconds = time.monotonic() - began
         page = error_markdown(results, _FAMILY, command=command, seconds=seconds)
         write_text(markdown, page)
@@ -257,6 +259,16 @@ def _compare_errors(
         lambda: error_page(results, _FAMILY) if shown else [],
     )
     return error_status(results, _FAMILY)
+
+
+def _without_json(arguments: list[str]) -> list[str]:
+    """What a page says of its command: where the record went is nobody's business."""
+    kept, skipped = [], False
+    for argument in arguments:
+        if not skipped and not argument.startswith("--json"):
+            kept.append(argument)
+        skipped = argument == "--json"
+    return kept
 
 
 def _table(results: list[Comparison]) -> Table:

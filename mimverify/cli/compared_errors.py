@@ -74,8 +74,8 @@ def error_page(results: Sequence[ErrorComparison], family: float) -> list[Render
     """The table, and the verdict."""
     table = Table(title="Test error, predicted and trained", title_justify="left")
     table.box, table.pad_edge = box.SIMPLE_HEAD, False
-    table.add_column("link, loss", overflow="fold", min_width=12)
-    for heading in ("d, n", "predicted", "95 % of runs", "trained", "bias", "in 95 %", ""):
+    table.add_column("link, loss", overflow="fold", min_width=10)
+    for heading in ("d, n", "theory", "95 % of runs", "trained", "bias", "inside", ""):
         table.add_column(heading, justify="right", no_wrap=True)
     for result, mark in zip(results, _marks(results, family), strict=True):
         cell, expected = result.cell, result.predicted

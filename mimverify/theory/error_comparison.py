@@ -37,6 +37,7 @@ from mimverify.training import LayerwiseTrainer
 __all__ = [
     "ERROR_BIAS",
     "ERROR_SIZES",
+    "FEWEST_PREDICTED",
     "ErrorCell",
     "ErrorComparison",
     "compare_errors",
@@ -49,6 +50,9 @@ __all__ = [
 ERROR_SIZES = ((64, 1024), (128, 768), (160, 3840))
 #: A median that is off by more than this share is wrong: what the prediction claims of itself.
 ERROR_BIAS = 0.05
+
+#: The least and the largest of fewer runs enclose another one with less than 95 %.
+FEWEST_PREDICTED = 40
 
 _COVERAGE = 0.95
 _TEST_SAMPLES = 2048
@@ -216,7 +220,7 @@ def error_cells(
     **Raises** `InputError` for an unknown link or loss, or sizes that make no sense.
     """
     runs = integer("runs", runs, minimum=20)
-    predicted_runs = integer("predicted_runs", predicted_runs, minimum=20)
+    predicted_runs = integer("predicted_runs", predicted_runs, minimum=FEWEST_PREDICTED)
     noise = number("noise", noise, minimum=0.0)
     found = []
     for dim, samples in sizes:

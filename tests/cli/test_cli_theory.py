@@ -397,6 +397,8 @@ def test_compare_test_errors(run: Any, tmp_path: Path) -> None:
     assert len(row["trained"]["values"]) == 20
     page = (tmp_path / "page.txt").read_text(encoding="utf-8")
     assert "| abs | huber | 24 | 288 |" in page
+    line = next(line for line in result.out.splitlines() if "abs huber" in line)
+    assert len(line.split()) == 11  # no column is cut
     assert "0 of 1 cells tested contradict" in " ".join(page.split())
 
 

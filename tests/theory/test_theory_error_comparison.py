@@ -19,7 +19,7 @@ from mimverify.theory.error_comparison import (
     pooled_coverage,
 )
 
-CELL = ErrorCell("abs", "huber", 24, 300, runs=20, predicted_runs=20)
+CELL = ErrorCell("abs", "huber", 24, 300, runs=20, predicted_runs=40)
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def made(compared: ErrorComparison, predicted, trained) -> ErrorComparison:
 def test_a_cell_trains_what_it_predicts(compared: ErrorComparison) -> None:
     assert compared.cell == CELL
     assert compared.predicted.samples == compared.predicted.readout_samples == 300
-    assert len(compared.trained) == len(compared.predicted.values) == 20
+    assert (len(compared.trained), len(compared.predicted.values)) == (20, 40)
     assert len(set(compared.trained)) == 20  # runs on data of their own
     assert 0.3 < compared.median / compared.predicted.median < 3
     assert compared.to_json()["trained"]["values"] == compared.trained.tolist()
@@ -109,7 +109,8 @@ def test_workers_find_the_same(compared: ErrorComparison) -> None:
         ({"losses": ["noloss"]}, "noloss"),
         ({"sizes": [(30, 30)]}, "samples=30"),
         ({"sizes": [(1, 30)]}, "rank"),
-        ({"runs": 3}, "runs"),
+        ({"runs": 3}, "runs=3"),
+        ({"predicted_runs": 39}, "predicted_runs=39"),
         ({"noise": -1.0}, "noise"),
     ],
 )
