@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
+import time
 
 import click
 import numpy as np
@@ -11,18 +13,22 @@ from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from mimverify.cli.compared_errors import error_markdown, error_page, error_record, error_status
 from mimverify.cli.exit_codes import exit_codes
-from mimverify.cli.number_types import Count
+from mimverify.cli.number_types import PARALLEL, Count
 from mimverify.cli.options import (
     PageConsole,
+    check_distinct,
     check_writable,
     deliver,
     json_option,
     seed_option,
     threads_option,
+    write_text,
 )
-from mimverify.cli.problem_options import problem_option
+from mimverify.cli.problem_options import OPEN, problem_option
 from mimverify.cli.progress_bars import ProgressBars
+from mimverify.support.errors import InputError
 from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
 from mimverify.support.memory import check_fits
 from mimverify.support.strict_json import Json
@@ -39,6 +45,17 @@ from mimverify.theory.comparison import (
 from mimverify.theory.comparison import (
     compare as comparisons,
 )
+from mimverify.theory.error_comparison import (
+    ERROR_SIZES,
+    FEWEST_PREDICTED,
+    ErrorCell,
+    ErrorComparison,
+    compare_errors,
+    error_cells,
+)
+
+#: n/d of --test-error where a dimension is given alone.
+ERROR_RATIOS = (8.0, 24.0)
 
 #: Probability with which correct predictions would be called contradicted, whole table.
 _FAMILY = 1e-3
@@ -50,6 +67,8 @@ Links by default: {", ".join(LINKS)}.
 Examples:
   mimverify compare                        # the whole table: some minutes
   mimverify compare cos2z tanh3 --loss huber --ratio 16 --dim 256
+  mimverify compare --test-error -n 2 --markdown docs/test-error.md
+  mimverify compare abs --test-error --dim 64 --ratio 8 --ratio 32 --seeds 50
 
 A gap beyond 1 % is a contradiction if chance explains it with probability below {_FAMILY:g} in the
 whole table.
@@ -72,17 +91,30 @@ whole table.
     multiple=True,
     help=f"n/d; repeat the option (default: {', '.join(f'{r:g}' for r in RATIOS)}).",
 )
-@problem_option("dim", default=512)
+@problem_option("dim", help="Dimension d (default: 512).", default=OPEN)
 @problem_option("noise")
 @click.option(
     "--seeds",
     type=Count(maximum=10**6),
-    default=20,
-    show_default=True,
+    default=None,
     metavar="K",
-    help="Data sets per row.",
+    help="Data sets per row (default: 20; of --test-error 200, as many predicted as trained, but "
+    f"at least {FEWEST_PREDICTED}).",
 )  # fmt: skip
-@problem_option("steps", default=8, help="Steps of stage 1.")
+@problem_option("steps", default=OPEN, help="Steps of stage 1 (default: 8; of --test-error T1).")
+@click.option(
+    "--test-error", is_flag=True,
+    help="Instead of the alignment, compare the test error after both stages with runs of the "
+    "reference trainer. Without --dim and --ratio: d = 64, 128, 160, n/d = 16, 6, 24.",
+)  # fmt: skip
+@click.option(
+    "-n", "--workers", type=PARALLEL, default=1, show_default=True,
+    help="Processes that share the rows of --test-error.",
+)  # fmt: skip
+@click.option(
+    "--markdown", metavar="FILE",
+    help="Of --test-error: write a page of Markdown; '-' prints it.",
+)  # fmt: skip
 @click.option(
     "--spans", is_flag=True,
     help="Also test the intervals predicted for span recovery: seconds more for each row.",
@@ -94,10 +126,13 @@ def compare(
     links: tuple[str, ...],
     losses: tuple[str, ...],
     ratios: tuple[float, ...],
-    dim: int,
+    dim: int | None,
     noise: float,
-    seeds: int,
-    steps: int,
+    seeds: int | None,
+    steps: int | None,
+    test_error: bool,
+    workers: int,
+    markdown: str | None,
     spans: bool,
     seed: int,
     threads: int | None,
@@ -111,6 +146,24 @@ def compare(
     predicted 95 %. An unbounded T is predicted from each data set's own labels.
     """
     check_writable("--json", json_path)
+    check_writable("--markdown", markdown)
+    check_distinct({"--json": json_path, "--markdown": markdown})
+    if json_path == markdown == "-":
+        raise InputError("--json and --markdown are both '-': expected a file for one of them")
+    if test_error:
+        if spans or steps is not None:
+            raise InputError("--test-error: expected neither --spans nor --steps: T1 are taken")
+        runs = 200 if seeds is None else seeds
+        cells = error_cells(
+            links or LINKS, losses or LOSSES, _sizes(dim, ratios),
+            runs=runs, predicted_runs=max(runs, FEWEST_PREDICTED), noise=noise, seed=seed,
+        )  # fmt: skip
+        return _compare_errors(cells, workers, threads, json_path, markdown)
+    if workers != 1 or markdown is not None:
+        raise InputError("--workers, --markdown: expected with --test-error only")
+    dim = 512 if dim is None else dim
+    seeds = 20 if seeds is None else seeds
+    steps = 8 if steps is None else steps
     for ratio in ratios or RATIOS:
         if ratio > 0 and dim > 0:
             matrix = 8 * dim * round(ratio * dim)
@@ -169,6 +222,53 @@ def compare(
     if found:
         return FAILED
     return VERIFIED if any(result.comparable for result in results) else NOTHING_VERIFIED
+
+
+def _sizes(dim: int | None, ratios: tuple[float, ...]) -> tuple[tuple[int, int], ...]:
+    """(d, n) of the test errors' comparison."""
+    if dim is None and not ratios:
+        return ERROR_SIZES
+    dim = 128 if dim is None else dim
+    return tuple((dim, round(ratio * dim)) for ratio in ratios or ERROR_RATIOS)
+
+
+def _compare_errors(
+    cells: list[ErrorCell],
+    workers: int,
+    threads: int | None,
+    json_path: str | None,
+    markdown: str | None,
+) -> int:
+    began = time.monotonic()
+    done: dict[ErrorCell, ErrorComparison] = {}
+    with _progress() as progress, thread_limit(threads):
+        task = progress.add_task("rows", total=len(cells), completed=0)
+        for result in compare_errors(cells, workers=workers):
+            done[result.cell] = result
+            progress.update(task, completed=len(done))
+    results = [done[cell] for cell in cells]
+    if markdown is not None:
+        command = "mimverify " + shlex.join(_without_json(sys.argv[1:]))
+        seconds = time.monotonic() - began
+        page = error_markdown(results, _FAMILY, command=command, seconds=seconds)
+        write_text(markdown, page)
+    shown = markdown != "-"
+    deliver(
+        json_path,
+        lambda: error_record(results, _FAMILY),
+        lambda: error_page(results, _FAMILY) if shown else [],
+    )
+    return error_status(results, _FAMILY)
+
+
+def _without_json(arguments: list[str]) -> list[str]:
+    """What a page says of its command: where the record went is nobody's business."""
+    kept, skipped = [], False
+    for argument in arguments:
+        if not skipped and not argument.startswith("--json"):
+            kept.append(argument)
+        skipped = argument == "--json"
+    return kept
 
 
 def _table(results: list[Comparison]) -> Table:

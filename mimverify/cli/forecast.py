@@ -1,39 +1,74 @@
-"""The theory's prediction for an experiment, to be compared with its measurements."""
+"""The theory's predictions for an experiment, to be compared with its measurements."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from mimverify.experiment import ResolvedConfig
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
-from mimverify.theory import predict_trajectory
+from mimverify.support.strict_json import Json
+from mimverify.theory import (
+    TestErrorPrediction,
+    predict_span,
+    predict_test_error,
+    predict_trajectory,
+)
+from mimverify.theory.spectrum.population import drawn_measures
+from mimverify.theory.spectrum.span import SPECTRA
 
 #: For larger initial weights more of the activation matters than its curvature at zero.
 _SMALL = 0.1
+_RUNS = 64  # of the test error
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A number of one run at t = 0 … T: its mean or median, and the central 95 % of runs, `(T +
+    1,)` each; NaN where nothing is predicted."""
+
+    middle: Float64Array
+    low: Float64Array
+    high: Float64Array
+
+    def to_json(self, middle: str) -> dict[str, list[float | None]]:
+        """Plain lists; `middle` names the first."""
+        names = {middle: self.middle, "low": self.low, "high": self.high}
+        return {
+            name: [float(x) if np.isfinite(x) else None for x in values]
+            for name, values in names.items()
+        }
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The alignment of one run: its mean and the central 95 % of runs, `(T + 1,)` each."""
+    """What one run will show.
 
-    mean: Float64Array
-    low: Float64Array
-    high: Float64Array
+    - `alignment`: mean; `span`: the cosine of the worst angle, median.
+    - `error`: the test error; None where it has no prediction, with the `reason`.
+    """
 
-    def to_json(self) -> dict[str, list[float]]:
-        """Plain lists."""
+    alignment: Interval
+    span: Interval
+    error: TestErrorPrediction | None
+    reason: str = ""
+
+    def to_json(self) -> Json:
+        """The fields of `train --json`."""
         return {
-            "mean": self.mean.tolist(),
-            "low": self.low.tolist(),
-            "high": self.high.tolist(),
+            "predicted_alignment": self.alignment.to_json("mean"),
+            "predicted_span_recovery": self.span.to_json("median"),
+            "predicted_test_error": None if self.error is None else self.error.to_json(),
+            "predicted_test_error_reason": self.reason or None,
         }
 
 
 def forecast(config: ResolvedConfig) -> Forecast:
-    """Predict the alignment of a configuration.
+    """Predict a configuration.
 
-    **Raises** `InputError` where the theory does not cover it, and says why.
+    **Raises** `InputError` where the theory does not cover its stage 1, and says why.
     """
     _check_covered(config)
     trajectory = predict_trajectory(
@@ -47,7 +82,48 @@ def forecast(config: ResolvedConfig) -> Forecast:
         seed=config.seed,
     )
     neurons = config.neurons // 2  # partners of a symmetric start coincide
-    return Forecast(trajectory.run_mean(neurons), *trajectory.run_interval(neurons))
+    aligned = Interval(trajectory.run_mean(neurons), *trajectory.run_interval(neurons))
+    try:
+        return Forecast(aligned, _span(config), _error(config))
+    except InputError as error:
+        return Forecast(aligned, _span(config), None, str(error))
+
+
+def _span(config: ResolvedConfig) -> Interval:
+    """Of the weights of every step; nothing is predicted for the start."""
+    samples = config.samples - (config.dim if config.remove_linear_part else 0)
+    unknown = np.full(1, np.nan)
+    if not config.steps:
+        return Interval(unknown, unknown, unknown)
+    labels = drawn_measures(
+        config.link, config.loss, noise=config.noise, dim=config.dim, samples=samples,
+        steps=config.steps, count=SPECTRA, seed=config.seed,
+    )  # fmt: skip
+    found = predict_span(
+        labels, config.dim, samples, config.steps, config.neurons // 2, seed=config.seed
+    )
+    return Interval(*(np.append(unknown, x) for x in (found.median, found.low, found.high)))
+
+
+def _error(config: ResolvedConfig) -> TestErrorPrediction:
+    if config.remove_linear_part:
+        raise InputError("remove_linear_part=True: the test error is predicted without it only")
+    return predict_test_error(
+        config.link,
+        config.loss,
+        dim=config.dim,
+        samples=config.samples,
+        steps=config.steps,
+        neurons=config.neurons,
+        readout_neurons=config.readout_neurons,
+        ridge=config.ridge,
+        activation=config.activation,
+        readout=config.readout,
+        noise=config.noise,
+        test_samples=config.test_samples,
+        runs=_RUNS,
+        seed=config.seed,
+    )
 
 
 def _check_covered(config: ResolvedConfig) -> None:

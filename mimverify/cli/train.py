@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mimverify.cli.exit_codes import exit_codes
-from mimverify.cli.forecast import Forecast, forecast
+from mimverify.cli.forecast import Forecast, Interval, forecast
 from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
     PageConsole,
@@ -141,7 +142,8 @@ def _field_option(name: str, *declarations: str, **settings: Any) -> Callable[[_
 @threads_option
 @click.option(
     "--predict", "predicted", is_flag=True,
-    help="Show the alignment that theory predicts beside the measured one.",
+    help="Show what theory predicts beside what is measured: alignment, span recovery and test "
+    "error.",
 )  # fmt: skip
 @json_option
 @click.option(
@@ -243,7 +245,7 @@ def _report(
         return  # the error message suffices
     record = result.to_json()
     if expected is not None:
-        record["predicted_alignment"] = expected.to_json()
+        record |= expected.to_json()
     saved = save_path is not None and bool(result.alignment)
     try:  # what cannot be written leaves the rest
         if json_path is not None:
@@ -365,17 +367,24 @@ def _steps_table(
     columns: _Columns, last: int | None = None, expected: Forecast | None = None
 ) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    forecasts = ("predicted", "95 % of runs") if expected is not None else ()
-    for heading in ("step", "alignment", *forecasts, "span recovery", "time"):
+    headings: tuple[str, ...] = ("step", "alignment", "span recovery", "time")
+    if expected is not None:  # where the times are, it would be too wide
+        headings = ("step", "alignment", "predicted", "span recovery", "predicted")
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
     first = 0 if last is None else max(len(columns.rows) - last, 0)
     for t, (alignment, span, seconds) in enumerate(columns.rows[first:], start=first):
-        time = _duration(seconds) if t else ""
-        theory = []
+        row = [f"{alignment:.4f}", f"{span:.4f}", _duration(seconds) if t else ""]
         if expected is not None:
-            theory = [f"{expected.mean[t]:.4f}", f"{expected.low[t]:.4f} … {expected.high[t]:.4f}"]
-        table.add_row(str(t), f"{alignment:.4f}", *theory, f"{span:.4f}", time)
+            row = [row[0], _shown(expected.alignment, t), row[1], _shown(expected.span, t)]
+        table.add_row(str(t), *row)
     return table
+
+
+def _shown(predicted: Interval, t: int) -> str:
+    """The number predicted for step t, and the central 95 % of runs."""
+    middle, low, high = (float(x[t]) for x in (predicted.middle, predicted.low, predicted.high))
+    return f"{middle:.3f} ({low:.3f}…{high:.3f})" if math.isfinite(middle) else ""
 
 
 def _tables(result: ExperimentResult, expected: Forecast | None) -> list[RenderableType]:
@@ -383,9 +392,16 @@ def _tables(result: ExperimentResult, expected: Forecast | None) -> list[Rendera
     blocks += [Text(note, style="yellow") for note in _notes(result.trainer)]
     if result.alignment:
         table = _steps_table(_Columns.of(result), expected=expected)
-        blocks += [table, _legend(result.configuration)]
+        blocks += [table, _legend(result.configuration, predicted=expected is not None)]
     if result.test_error is not None:
-        blocks += [_errors_table(result), _explanation(result.configuration), "", _times(result)]
+        if expected is not None:
+            blocks += _doubts(expected)
+        blocks += [
+            _errors_table(result, expected),
+            _explanation(result.configuration),
+            "",
+            _times(result),
+        ]
     elif result.interrupted:
         planned = result.configuration["steps"]
         blocks.append(f"Interrupted after {result.steps} of {_plural(planned)}; no test error.")
@@ -418,12 +434,20 @@ def _notes(trainer: LayerwiseTrainer) -> list[str]:
     return notes
 
 
-def _legend(configuration: Json) -> str:
+def _doubts(expected: Forecast) -> list[RenderableType]:
+    """Why the test error has no prediction, or where it is known to be poor."""
+    if expected.error is None:
+        return [Text(f"No prediction of the test error: {expected.reason}.", style="yellow")]
+    return [Text(f"Predicted test error: {note}.", style="yellow") for note in expected.error.notes]
+
+
+def _legend(configuration: Json, *, predicted: bool = False) -> str:
     chance = configuration["rank"] / configuration["dim"]
     return (
         f"alignment: share of the weights inside the hidden subspace (by chance {chance:.2g}, at "
         "most 1). span recovery: cosine of the worst angle between hidden and learned subspace "
         "(1: every direction is found)."
+        + (" predicted: mean (of the span: median) and the central 95 % of runs." * predicted)
     )
 
 
@@ -434,11 +458,17 @@ _LABELS = {
 }
 
 
-def _errors_table(result: ExperimentResult) -> Table:
+def _errors_table(result: ExperimentResult, expected: Forecast | None) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("predictor")
     table.add_column("test error", justify="right")
-    table.add_row("this network", f"{result.test_error:.4f}", style="bold")
+    theory = []
+    forecasted = None if expected is None else expected.error
+    if forecasted is not None:
+        for heading in ("predicted", "95 % of runs"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        theory = [f"{forecasted.median:.4f}", f"{forecasted.low:.4f} … {forecasted.high:.4f}"]
+    table.add_row("this network", f"{result.test_error:.4f}", *theory, style="bold")
     for name, label in _LABELS.items():
         error = result.baselines[name]
         if error is not None:  # not requested, or not available for this design

@@ -37,6 +37,14 @@ class RidgeTimesThousand(Correct):
         super().second_stage(X, y, W, ridge=1000 * ridge)
 
 
+@broken(_CATEGORY, breaks="regression", caught_by="predicted-readout-error")
+class RidgeTimesTen(Correct):
+    """The penalty is ten times the one that was asked for."""
+
+    def second_stage(self, X: Array, y: Array, W: Array, ridge: float = 1e-3) -> None:
+        super().second_stage(X, y, W, ridge=10 * ridge)
+
+
 @broken(_CATEGORY, breaks="regression", caught_by="predicted-test-error")
 class KeepsTheBiases(Correct):
     """The biases of stage 1, which are zero, are not drawn anew for stage 2."""

@@ -13,6 +13,7 @@ import pytest
 
 from console_script import Command, command
 from few_nodes import few_nodes
+from mimverify import LayerwiseTrainer
 from mimverify.theory import trajectory_of
 
 UserModule = Callable[[str], str]
@@ -379,6 +380,61 @@ def test_compare_refuses(run: Any, arguments: list[str], message: str) -> None:
     assert result.code == 2
     assert message in result.err
     assert result.out == ""
+
+
+def test_compare_test_errors(run: Any, tmp_path: Path) -> None:
+    size = ["--dim", "24", "--ratio", "12", "--seeds", "20"]
+    result = run(
+        "compare", "abs", "--loss", "huber", "--test-error", *size, "--markdown", "page.txt",
+        "--json", "out.json",
+    )  # fmt: skip
+    assert result.code == 0, result.out + result.err
+    assert "0 of 1 cells tested contradict" in result.out
+    record = strict((tmp_path / "out.json").read_text())
+    (row,) = record["rows"]
+    assert (row["link"], row["dim"], row["samples"], row["runs"]) == ("abs", 24, 288, 20)
+    assert row["predicted"]["test_samples"] == 2048
+    assert len(row["trained"]["values"]) == 20
+    page = (tmp_path / "page.txt").read_text(encoding="utf-8")
+    assert "| abs | huber | 24 | 288 |" in page
+    line = next(line for line in result.out.splitlines() if "abs huber" in line)
+    assert len(line.split()) == 11  # no column is cut
+    assert "0 of 1 cells tested contradict" in " ".join(page.split())
+
+
+def test_compare_finds_a_wrong_test_error(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error of training with a ridge of 10 is not the predicted one."""
+    from mimverify.theory import error_comparison
+
+    class Stiff(LayerwiseTrainer):
+        def fit_stages(self, *data: Any, **options: Any) -> Any:
+            self.ridge = 10.0
+            return super().fit_stages(*data, **options)
+
+    monkeypatch.setattr(error_comparison, "LayerwiseTrainer", Stiff)
+    size = ["--dim", "24", "--ratio", "24", "--seeds", "30"]
+    result = run("compare", "abs", "--loss", "huber", "--test-error", *size)
+    assert result.code == 1
+    assert "1 of 1 cells tested contradict" in result.out
+    assert "median" in result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--test-error", "--steps", "3"], "--steps"),
+        (["--test-error", "--spans"], "--spans"),
+        (["--test-error", "--seeds", "3"], "runs=3"),
+        (["--test-error", "--ratio", "0.5"], "more samples"),
+        (["--test-error", "--json", "-", "--markdown", "-"], "both '-'"),
+        (["--workers", "2"], "--test-error"),
+        (["--markdown", "page.txt"], "--test-error"),
+    ],
+)
+def test_compare_test_errors_refuses(run: Any, arguments: list[str], message: str) -> None:
+    result = run("compare", "abs", "--loss", "huber", *arguments)
+    assert result.code == 2
+    assert message in result.err
 
 
 @pytest.mark.parametrize("command", ["inspect", "predict", "compare", "limits"])

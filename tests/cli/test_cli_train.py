@@ -64,6 +64,39 @@ def test_prediction_beside_measurement(train: Command, tmp_path: Path) -> None:
         low, high = (np.log(predicted[key][t] / (1 - predicted[key][t])) for key in ("low", "high"))
         middle, width = (low + high) / 2, high - low
         assert abs(np.log(measured / (1 - measured)) - middle) < width
+    span = record["predicted_span_recovery"]
+    assert span["median"][0] is None
+    assert len(span["median"]) == len(record["span_recovery"])
+    low, high = span["low"][-1], span["high"][-1]  # twice the central 95 %, again
+    assert abs(record["span_recovery"][-1] - (low + high) / 2) < high - low
+    error = record["predicted_test_error"]
+    assert (error["samples"], error["steps"], error["test_samples"]) == (2048, 4, 500)
+    assert (error["neurons"], error["readout_neurons"]) == (64, 256)
+    low, high = (error["test_error"][key] for key in ("low", "high"))
+    assert abs(record["test_error"] - (low + high) / 2) < high - low
+    assert f"{low:.4f} … {high:.4f}" in outcome.out
+    assert all(len(line) <= 80 for line in outcome.out.splitlines())
+
+
+def test_stage_two_s_settings_are_those_of_the_run(train: Command, tmp_path: Path) -> None:
+    outcome = train(
+        "abs", "--dim=32", "--samples=600", "--steps=3", "--neurons=8", "--readout-neurons=20",
+        "--ridge=0.1", "--predict", "--json", "run.json", "-q",
+    )  # fmt: skip
+    assert outcome.code == 0, outcome.err
+    error = json.loads((tmp_path / "run.json").read_text())["predicted_test_error"]
+    settings = {"neurons": 8, "readout_neurons": 20, "ridge": 0.1, "loss": "huber"}
+    assert {key: error[key] for key in settings} == settings
+
+
+def test_no_prediction_of_the_error_has_its_reason(train: Command, tmp_path: Path) -> None:
+    options = ["--activation=softplus", "--remove-linear-part", "--loss=squared"]
+    outcome = train("cos2z", *SMALL, *options, "--predict", "--json", "run.json")
+    assert outcome.code == 0, outcome.err
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert record["predicted_test_error"] is None
+    assert "remove_linear_part" in record["predicted_test_error_reason"]
+    assert "No prediction of the test error" in outcome.out
 
 
 @pytest.mark.parametrize(

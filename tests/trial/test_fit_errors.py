@@ -89,6 +89,9 @@ def test_the_stage_at_fault_is_named(trainer: type, stage: str) -> None:
     assert note["reference_test_error"] < 0.4 < note["test_error_median"]
     assert note["true_subspace_test_error"] < note["reference_test_error"]
     assert 0.8 < note["predicted_alignment"] < 0.95
+    _, low, high = note["predicted_test_error"]
+    assert low / 1.5 < note["reference_test_error"] < 1.5 * high  # a median of three runs
+    assert f"95 % of runs {low:.3g}…{high:.3g}" in verdict.message
     for name in ("test_error_median", "test_error_smallest", "reference_test_error"):
         assert f"{note[name]:.3g}" in verdict.message
     # What was compared meanwhile, with trainers of other runs, is no earlier call of this one.

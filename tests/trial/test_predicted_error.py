@@ -36,7 +36,7 @@ class FewFeatures(LayerwiseTrainer):
 class Single(LayerwiseTrainer):
     """Knows float32 alone."""
 
-    dtypes = ("float32",)
+    dtypes = ("float32",)  # type: ignore[assignment]
 
 
 @pytest.mark.parametrize("trainer", [numpy_trainer, Modest, Single])

@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import median
 from typing import Protocol, TypeAlias
 
@@ -24,6 +25,7 @@ from mimverify.problems import Link, MultiIndexModel
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import MimverifyError, TrainerError
 from mimverify.support.strict_json import Json
+from mimverify.theory.readout_error.error_prediction import predict_test_error
 from mimverify.theory.trajectory import predict_trajectory
 from mimverify.training import LayerwiseTrainer, default_samples, default_steps
 from mimverify.trial.claims.learning import (
@@ -42,6 +44,7 @@ __all__ = ["Explanation", "RunErrors", "blamed_stage", "explained_errors"]
 _RUNS = 3  # that are looked into; all have to point to the same stage
 _DIRECTIONS = 64  # as many as the reference has neurons
 _POINTS, _MIXTURE = 9, 10  # purposes of the seeds drawn here
+_PREDICTED = 40  # runs, enough for an interval of 95 %
 _CLEARLY = 2.0  # times the reference's error: below, there is nothing to explain
 
 #: Called with a run's seed: the trainer's normalised test error.
@@ -107,11 +110,14 @@ class Explanation:
     - `errors`: the trainer's, of all runs.
     - `runs`: those that were looked into; none if neither time nor trainer allowed it.
     - `predicted_alignment`: with the hidden subspace, of the reference's first layer by theory.
+    - `predicted`: the reference's test error by theory: median, and the central 95 % of runs;
+      None: it has no prediction.
     """
 
     errors: tuple[float, ...]
     runs: tuple[RunErrors, ...]
     predicted_alignment: float | None = None
+    predicted: tuple[float, float, float] | None = None
 
     @property
     def stage(self) -> str:
@@ -137,6 +143,7 @@ class Explanation:
             "gradient_alignment": self.median_of("alignment"),
             "reference_gradient_alignment": self.median_of("reference_alignment"),
             "predicted_alignment": self.predicted_alignment,
+            "predicted_test_error": None if self.predicted is None else list(self.predicted),
             "blamed": self.stage or None,
         }
 
@@ -148,10 +155,17 @@ class Explanation:
         if not self.runs:
             return f"{text}; time or trainer did not allow to compare them with the reference's"
         return (
-            f"{text}; on the same data the reference's {self._shown('reference')}, and "
-            f"{self._shown('true_subspace')} with the true subspace given (medians of "
-            f"{len(self.runs)} runs; the error itself has no prediction); {self._found()}"
+            f"{text}; on the same data the reference's {self._shown('reference')}"
+            f"{self._shown_prediction()}, and {self._shown('true_subspace')} with the true "
+            f"subspace given (medians of {len(self.runs)} runs); {self._found()}"
         )
+
+    def _shown_prediction(self) -> str:
+        """What theory says of the reference, whose runs on these data are few."""
+        if self.predicted is None:
+            return ""
+        median, low, high = self.predicted
+        return f" (predicted {median:.3g}, 95 % of runs {low:.3g}…{high:.3g})"
 
     def _found(self) -> str:
         if self.median_of("hybrid") is None:
@@ -215,7 +229,12 @@ def explained_errors(trial: _Trial, link: Link | str, dim: int) -> Iterator[Erro
             # whoever repeats its calls expects.
             with suppress(TrainerError):
                 record.again(record.calls, fresh=True)
-        found = Explanation(tuple(errors.values()), tuple(runs), predicted_alignment(link, dim))
+        found = Explanation(
+            tuple(errors.values()),
+            tuple(runs),
+            predicted_alignment(link, dim),
+            predicted_error(link, dim),
+        )
         trial.note(**found.to_json())
         raise ClaimFailed(f"{failure}; {found}") from None
 
@@ -263,16 +282,23 @@ def _gradients(
 
 
 def predicted_alignment(link: Link | str, dim: int) -> float | None:
-    """Theory's alignment of the reference's first layer after T1 steps; None: it has none.
-
-    Nothing predicts the test error itself yet.
-    """
+    """Theory's alignment of the reference's first layer after T1 steps; None: it has none."""
     n = default_samples(dim)
     try:
         found = predict_trajectory(link, "huber", dim=dim, samples=n, steps=default_steps(n, dim))
     except MimverifyError:
         return None
     return float(found.alignment[-1])
+
+
+@lru_cache(maxsize=8)  # a claim that fails is replayed, and another one asks for the same
+def predicted_error(link: Link | str, dim: int) -> tuple[float, float, float] | None:
+    """Theory's median and central 95 % of the reference's test error; None: it has none."""
+    try:
+        found = predict_test_error(link, "huber", dim=dim, test_samples=4096, runs=_PREDICTED)
+    except MimverifyError:
+        return None
+    return found.median, found.low, found.high
 
 
 def _own_first_layer_error(
