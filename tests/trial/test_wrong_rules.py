@@ -254,12 +254,54 @@ def first_neurons_alone(weights, arrays):
     return ((f - arrays["y"])[:, None] * back).T @ arrays["X"] / len(f)
 
 
+def gradient_of(weights, arrays):
+    _, residual, back = parts(weights[-1], arrays)
+    return (residual[:, None] * back).T @ arrays["X"] / len(residual)
+
+
+def without_gradient(*entries):
+    def step(weights, arrays):
+        G = gradient_of(weights, arrays)
+        G[entries] = 0
+        return G
+
+    return step
+
+
+def without_columns(*columns) -> Trainer:
+    """Columns are removed, and the weights put back without them."""
+
+    def train(arrays, options):
+        weights = [arrays["W"]]
+        for _ in range(STEPS):
+            G = gradient_of(weights, arrays)
+            W = weights[-1] - options["eta"] * (G + options["beta"] * weights[-1])
+            W[:, columns] = 0
+            weights.append(W)
+        return np.array(weights)
+
+    return train
+
+
+def later_rows_weigh_more(weights, arrays):
+    _, residual, back = parts(weights[-1], arrays)
+    ramp = np.linspace(0.9, 1.1, len(residual))
+    return ((ramp * residual)[:, None] * back).T @ arrays["X"] / len(residual)
+
+
 NUMPY: dict[str, tuple[Trainer, dict[str, int], str]] = {
     "residual of the step before": (numpy_trainer(old_residual), {}, ""),
     "rows and labels paired wrongly": (numpy_trainer(with_other_rows(shuffled)), {}, "labels"),
     "rows drawn, each counted 0, 1 or several times":
         (numpy_trainer(with_other_rows(drawn)), {}, "of 23 rows used, some of them again"),
     "neurons left out of the output": (numpy_trainer(first_neurons_alone), {}, "the last"),
+    "neurons without their gradient":
+        (numpy_trainer(without_gradient(slice(3, None))), {}, "neurons 3–4 of 5"),
+    "coordinates without their gradient":
+        (numpy_trainer(without_gradient(slice(None), slice(5, None))), {}, "coordinates 5–6 of 7"),
+    "weights of coordinates set to zero": (without_columns(2), {}, "coordinate 2 of 7"),
+    "rows weighed by their place, linearly from {}":
+        (numpy_trainer(later_rows_weigh_more), {}, "linearly from 0.9 to 1.1"),
     **{
         f"last rows dropped, {size}": (
             numpy_trainer(with_other_rows(without_partial_block(size))), {"n": 2 * size + 57},
@@ -333,6 +375,15 @@ SETTINGS: tuple[tuple[dict[str, int], Options, Callable[..., dict[str, Float64Ar
     ({"scale": 12}, {"eta": 1e-3, "activation": "gelu"}, lambda **arrays: arrays),
     ({"scale": 12}, {"eta": 1e-3, "activation": "softplus"}, lambda **arrays: arrays),
     ({"n": 24}, {}, lambda X, y, **rest: rest | {"X": np.r_[X[:9], X[:9], X[18:]], "y": y}),
+    ({"n": 300}, {}, lambda **arrays: arrays),
+    ({"m": 300}, {}, lambda **arrays: arrays),
+    ({"m": 6}, {}, lambda **arrays: arrays),
+    ({"n": 7}, {}, lambda **arrays: arrays),  # = d
+    ({"n": 5}, {}, lambda **arrays: arrays),  # = m
+    ({}, {}, lambda y, **rest: rest | {"y": np.sign(y)}),
+    ({}, {}, lambda y, **rest: rest | {"y": 0.02 * y}),
+    ({}, {}, lambda y, **rest: rest | {"y": y * (np.arange(len(y)) % 3 > 0)}),
+    ({}, {}, lambda X, **rest: rest | {"X": X * (np.arange(len(X)) % 3 > 0)[:, None]}),
 )
 #: Rules that read what the trainer returned: the tables above have trainers for them.
 READ = {
@@ -342,6 +393,8 @@ READ = {
     "coordinates not updated", "rows drawn, each counted 0, 1 or several times",
     "every weight rounded to {}", "gradient rounded to {}", "float32 arithmetic",
     "data of an earlier call used in place of those given",
+    "neurons without their gradient", "coordinates without their gradient",
+    "weights of coordinates set to zero",
 }  # fmt: skip
 #: Rules that are the same: every loss here is even, ψ(−f − y) (−a) = ψ(f + y) a.
 SAME = {"labels of the wrong sign", "output weights of the wrong sign"}
