@@ -331,6 +331,20 @@ def test_a_common_mistake_is_named_with_its_details(name: str) -> None:
     assert details in str(found)
 
 
+def test_two_constants_prove_nothing_in_two_dimensions() -> None:
+    """Any weights of the rows give a gradient that some linear ones give too."""
+    arrays = arrays_of(4, 23, 8, 1)
+    rng = np.random.default_rng(0)
+    arrays["X"] = 0.2 * rng.standard_normal((23, 2)) @ rng.standard_normal((2, 8))
+    ramp = rng.uniform(0.5, 1.5, 23)
+
+    def any_weights(weights, arrays):
+        _, residual, back = parts(weights[-1], arrays)
+        return ((ramp * residual)[:, None] * back).T @ arrays["X"] / len(residual)
+
+    assert named(diagnosis(numpy_trainer(any_weights)(arrays, OPTIONS), arrays, OPTIONS)) == []
+
+
 def ten_bits(values, nearest):
     """To the ten bits of TF32."""
     bits = np.ascontiguousarray(values, dtype=np.float32).view(np.uint32)

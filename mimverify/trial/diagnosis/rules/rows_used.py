@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -151,23 +151,43 @@ def without_empty_rows(step: Step) -> Iterator[Prediction]:
 @rule("rows weighed by their place, linearly from {}", fitted=True)
 def weighed_by_place(step: Step) -> Iterator[Prediction]:
     """The gradient is a combination of Σ terms_i and Σ (i/(n − 1)) terms_i."""
-    n = len(step.y)
-    if step.gradient_taken is None or min(n, step.W.size) < _FEWEST:
+    n, taken = len(step.y), step.gradient_taken
+    if taken is None or min(n, step.W.size) < _FEWEST:
         return
     place = np.linspace(0, 1, n)
-    weighed = (step.slope * place)[:, None] * step.back
-    sums = np.stack([step.gradient.ravel(), (weighed.T @ step.X / n).ravel()], axis=1)
-    if not np.isfinite(sums).all():
+    sums = _weighed_gradients(step, [np.ones(n), place])
+    if not (np.isfinite(sums).all() and np.isfinite(taken).all()):
         return
-    (first, more), _, rank, _ = np.linalg.lstsq(sums, step.gradient_taken.ravel(), rcond=None)
+    (first, more), _, rank, _ = np.linalg.lstsq(sums, taken.ravel(), rcond=None)
+    left = float(np.linalg.norm(sums @ [first, more] - taken.ravel()))
     # Equal weights are a gradient of another length, or none.
-    if rank == 2 and abs(more) > _LEAST_SLOPE * max(1.0, abs(first)):
+    if (
+        rank == 2
+        and abs(more) > _LEAST_SLOPE * max(1.0, abs(first))
+        and left < _LEAST_SLOPE * float(np.linalg.norm(taken))
+        and _tells_weights_apart(step)
+    ):
         weights = np.asarray(first + more * place)
         yield weighed_rows(step, weights).named(f"{weights[0]:.4g} to {weights[-1]:.4g}")
 
 
-_FEWEST = 8  # rows, and weights, with which two constants are no explanation of everything
+def _weighed_gradients(step: Step, weights: Sequence[Float64Array]) -> Float64Array:
+    """The gradients of (1/n) Σ weights_i l_i, a column `(m d)` for each `(n,)` of weights."""
+    n = len(step.y)
+    each = [((step.slope * w)[:, None] * step.back).T @ step.X / n for w in weights]
+    return np.stack([G.ravel() for G in each], axis=1)
+
+
+def _tells_weights_apart(step: Step) -> bool:
+    """Whether the gradient has dimensions enough that two constants explain it by no chance."""
+    place = np.linspace(0, np.pi, len(step.y))
+    columns = _weighed_gradients(step, [np.cos(k * place) for k in range(_FEWEST)])
+    return int(np.linalg.matrix_rank(columns, tol=_DISTINCT * np.linalg.norm(columns))) == _FEWEST
+
+
+_FEWEST = 6  # rows, weights and dimensions with which two constants do not explain everything
 _LEAST_SLOPE = 1e-3
+_DISTINCT = 1e-6
 
 
 def _proper(chosen: NDArray[np.bool_]) -> bool:

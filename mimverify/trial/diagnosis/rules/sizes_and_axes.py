@@ -49,11 +49,14 @@ def wrapped_neurons(step: Step) -> Iterator[Prediction]:
 
 
 def _without_gradient(step: Step) -> NDArray[np.bool_] | None:
-    """Which entries `(m, d)` are wrong, and decay alone; None: there is no decay to be seen."""
+    """Which entries `(m, d)` are wrong, and decay alone; None: there is no decay to be seen, or
+    nothing else."""
     if not step.beta or not step.eta:
         return None
     kept = step.keep * step.W
     decayed = np.abs(step.got - kept) <= rounding(step, step.W, kept)
+    if decayed.all():
+        return None
     return np.asarray(decayed & (np.abs(step.got - step.right) > step.envelope))
 
 
@@ -69,6 +72,7 @@ def no_gradient_of_neurons(step: Step) -> Iterator[Prediction]:
         return
     right = np.abs(step.got - step.right) <= step.envelope
     chosen = np.asarray(found.any(axis=1) & (found | right).all(axis=1))
+    chosen &= step.W.any(axis=1)  # those at zero are not updated at all
     if _some(chosen):
         yield _decayed(step, chosen[:, None], indices("neuron", chosen))
 
@@ -80,6 +84,7 @@ def no_gradient_of_coordinates(step: Step) -> Iterator[Prediction]:
         return
     right = np.abs(step.got - step.right) <= step.envelope
     chosen = np.asarray(found.any(axis=0) & (found | right).all(axis=0))
+    chosen &= step.W.any(axis=0)  # those at zero are not updated at all
     if _some(chosen):
         yield _decayed(step, chosen[None, :], indices("coordinate", chosen))
 
