@@ -14,7 +14,7 @@ from mimverify.support.arrays import Float64Array, FloatArray
 from mimverify.trial.diagnosis.localisation import Divergence, localise
 from mimverify.trial.diagnosis.rules.catalogue import RULE_NAMES, RULES
 from mimverify.trial.diagnosis.trainer_step import Step
-from mimverify.trial.reference.oracle import Options
+from mimverify.trial.reference.oracle import Options, exact_step
 from mimverify.trial.trainer.calls import Call
 
 OPTIONS: Options = {"eta": 0.7, "beta": 0.2, "activation": "log-cosh", "loss": "squared"}
@@ -454,3 +454,31 @@ def test_a_trainer_that_follows_a_rule_is_told_that_rule_alone(rule: str, dtype:
 def test_every_rule_that_reads_the_result_has_a_trainer() -> None:
     assert set(RULES) >= READ
     assert len(set(RULE_NAMES)) == len(RULE_NAMES)
+
+
+#: Which array is changed before each step, and how, as no rule describes it.
+OTHERS: dict[str, tuple[str, Callable[[np.random.Generator, Float64Array], Float64Array]]] = {
+    "noise in W": ("W", lambda rng, W: W + 1e-3 * rng.standard_normal(W.shape)),
+    "noise in y": ("y", lambda rng, y: y + 0.1 * rng.standard_normal(y.shape)),
+    "inputs left out": ("X", lambda rng, X: X * (rng.random(X.shape) > 0.05)),
+    "any output weights": ("a", lambda rng, a: a * rng.uniform(0.5, 1.5, a.shape)),
+    "any scales of rows": ("X", lambda rng, X: X * rng.uniform(0.9, 1.1, (len(X), 1))),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_mistake_that_no_rule_describes_is_told_none(other: str) -> None:
+    (name, changed), rng, compared = OTHERS[other], np.random.default_rng(1), 0
+    for sizes, changes, change in SETTINGS:
+        options = OPTIONS | changes
+        arrays = change(**arrays_of(**{"seed": 8, **sizes}))
+        weights = [arrays["W"]]
+        with np.errstate(all="ignore"):
+            for _ in range(2):
+                given = arrays | {"W": weights[-1]}
+                wrong: Options = {**given, **options, name: changed(rng, given[name])}
+                weights.append(exact_step(**wrong))
+            found = diagnosis(np.array(weights), arrays, options)
+        compared += found.behaves_like is not None
+        assert found.behaves_like is None or named(found) == []
+    assert compared >= len(SETTINGS) / 2
