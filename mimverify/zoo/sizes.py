@@ -13,7 +13,9 @@ from mimverify.zoo.record import broken
 _CATEGORY = "sizes"
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="n > 65536")
+@broken(
+    _CATEGORY, caught_by="gradient-step", only="n > 65536", causes=("row indices taken modulo {}",)
+)
 class SixteenBitIndex(Correct):
     """Row indices are 16-bit numbers: rows beyond 65536 are read from the start again."""
 
@@ -48,7 +50,9 @@ class GridOfBlocks(Correct):
         return super().gradient(W, kept) * (most / len(task.y))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="m > 256")
+@broken(
+    _CATEGORY, caught_by="gradient-step", only="m > 256", causes=("neuron indices taken modulo {}",)
+)
 class EightBitNeurons(Correct):
     """Neurons are numbered in 8 bits: those beyond 256 see the weights of the first ones."""
 
@@ -56,7 +60,9 @@ class EightBitNeurons(Correct):
         return super().gradient(W[np.arange(len(W)).astype(np.uint8)], task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="m > 256")
+@broken(
+    _CATEGORY, caught_by="gradient-step", only="m > 256", causes=("neurons without their gradient",)
+)
 class DropsTheLastNeurons(Correct):
     """Of more than 256 neurons those beyond the last whole block of 256 get no gradient."""
 
@@ -67,7 +73,12 @@ class DropsTheLastNeurons(Correct):
         return G
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="m > 1024")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="m > 1024",
+    causes=("neurons left out of the output",),
+)
 class OneBlockOfThreads(Correct):
     """A thread for each neuron and one block of 1024 threads: f leaves out the neurons beyond."""
 
@@ -75,7 +86,12 @@ class OneBlockOfThreads(Correct):
         return task.activation.value(P[:, :1024]) @ task.a[:1024]
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="d > 512")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="d > 512",
+    causes=("last columns left out of the preactivations",),
+)
 class DropsTheLastColumns(Correct):
     """Tiles of 512 columns: what is left of more than 512 is not added to the projections."""
 
@@ -86,7 +102,12 @@ class DropsTheLastColumns(Correct):
         return R.T @ task.X / len(task.y)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="d > 1024")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="d > 1024",
+    causes=("coordinates without their gradient",),
+)
 class SharedBuffer(Correct):
     """A buffer holds 1024 entries of the gradient's row; those beyond stay zero."""
 
@@ -96,7 +117,7 @@ class SharedBuffer(Correct):
         return G
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="n = d")
+@broken(_CATEGORY, caught_by="gradient-step", only="n = d", causes=("inputs transposed",))
 class TransposesSquareInputs(Correct):
     """Inputs are taken as (d, n) wherever their first axis has length d."""
 
@@ -105,7 +126,12 @@ class TransposesSquareInputs(Correct):
         return replace(task, X=task.X.T) if n == d else task
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="n = m")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="n = m",
+    causes=("output weights multiplied along the rows instead of the neurons",),
+)
 class BroadcastsAlongRows(Correct):
     """Output weights multiply the first axis of (n, m) arrays on which their length fits."""
 
@@ -117,7 +143,12 @@ class BroadcastsAlongRows(Correct):
         return R.T @ task.X / len(task.y)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="n = m = d")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="n = m = d",
+    causes=("gradient summed over the columns instead of the rows",),
+)
 class NamesAxesByLength(Correct):
     """Axes are found by their length: where all three are one number the sum runs over columns."""
 

@@ -56,7 +56,12 @@ class ShortCut(Correct):
         return task.a[: len(task.a) // 2]
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="starts whose first pair is mirrored")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="starts whose first pair is mirrored",
+    causes=("second half of the neurons taken for the mirror image of the first",),
+)
 class TrustsTheFirstPair(ShortCut):
     """A start is taken for symmetric if its first pair is mirrored."""
 
@@ -65,7 +70,12 @@ class TrustsTheFirstPair(ShortCut):
         return np.array_equal(W[0], W[half]) and bool(task.a[0] == -task.a[half])
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="mirrored W with Σ a = 0")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="mirrored W with Σ a = 0",
+    causes=("second half of the neurons taken for the mirror image of the first",),
+)
 class TrustsTheSum(ShortCut):
     """A start is taken for symmetric if W is mirrored and the output weights add up to zero."""
 
@@ -74,7 +84,12 @@ class TrustsTheSum(ShortCut):
         return np.array_equal(first, second) and bool(task.a.sum() == 0)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="starts whose output is zero")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="starts whose output is zero",
+    causes=("second half of the neurons taken for the mirror image of the first",),
+)
 class TrustsTheOutput(ShortCut):
     """A start is taken for symmetric, half against half, if the network's output is zero."""
 
@@ -83,7 +98,12 @@ class TrustsTheOutput(ShortCut):
         return bool(np.abs(f).max() < 1e-6 * np.abs(task.a).sum())
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="a symmetric start with biases")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="a symmetric start with biases",
+    causes=("second half of the neurons taken for the mirror image of the first",),
+)
 class ForgetsBiases(ShortCut):
     """A start is taken for symmetric whatever its biases."""
 
@@ -91,7 +111,12 @@ class ForgetsBiases(ShortCut):
         return True
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="biases that add up to zero")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="biases that add up to zero",
+    causes=("second half of the neurons taken for the mirror image of the first",),
+)
 class AddsUpBiases(ShortCut):
     """A start is taken for symmetric if its biases add up to zero."""
 
@@ -99,7 +124,12 @@ class AddsUpBiases(ShortCut):
         return bool(abs(task.b.sum()) < 1e-6)
 
 
-@broken(_CATEGORY, caught_by="trajectory", only="mirrored biases, the second step and later ones")
+@broken(
+    _CATEGORY,
+    caught_by="trajectory",
+    only="mirrored biases, the second step and later ones",
+    causes=("second half of the neurons taken for the mirror image of the first",),
+)
 class MirrorsBiases(ShortCut):
     """A start is taken for symmetric if its biases are mirrored as well."""
 
@@ -108,7 +138,12 @@ class MirrorsBiases(ShortCut):
         return np.array_equal(first, second)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="a symmetric start and β ≠ 1/η")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="a symmetric start and β ≠ 1/η",
+    causes=("second half of the neurons taken for the mirror image of the first",),
+)
 class ForgetsTheDecay(ShortCut):
     """The short cut of a symmetric start is taken whatever the weight decay."""
 

@@ -131,7 +131,9 @@ class ClipsLabels(Correct):
         return replace(task, y=np.clip(task.y, -6, 6))
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(
+    _CATEGORY, caught_by="gradient-step", causes=("rows weighed by their place, linearly from {}",)
+)
 class WeighsRowsByPlace(Correct):
     """Later rows weigh more, by one per cent from the first to the last."""
 

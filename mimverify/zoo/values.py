@@ -19,7 +19,12 @@ def _whole(array: Array) -> bool:
     return bool((array == np.rint(array)).all())
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="labels of zero")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="labels of zero",
+    causes=("rows whose label is 0 left out",),
+)
 class ZeroLabelsMissing(Correct):
     """Zero stands for a missing label: its row is left out."""
 
@@ -32,7 +37,7 @@ class ZeroLabelsMissing(Correct):
     _CATEGORY,
     caught_by="gradient-step",
     only="rows of zeros",
-    causes=("gradient {} times as long",),
+    causes=("rows of zeros left out",),
 )
 class DropsEmptyRows(Correct):
     """Rows without any entry are left out, of the mean as well."""
@@ -57,7 +62,12 @@ class DeadNeurons(Correct):
         return np.where(length > 0, super().update(t, unit * length, G, task), W)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="weights whose squares underflow")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="weights whose squares underflow",
+    causes=("neurons without their gradient",),
+)
 class SquaresUnderflow(Correct):
     """A neuron whose squared length underflows, though it is not zero, gets no gradient."""
 
@@ -74,7 +84,12 @@ class SkipsSilentNeurons(Correct):
         return np.where(task.a[:, None] != 0, super().update(t, W, G, task), W)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="columns of zeros")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="columns of zeros",
+    causes=("weights of coordinates set to zero",),
+)
 class DropsEmptyColumns(Correct):
     """Inputs that are zero in every row are removed, and their weights with them."""
 
@@ -82,7 +97,9 @@ class DropsEmptyColumns(Correct):
         return np.where(task.X.any(axis=0), super().update(t, W, G, task), 0 * W)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="inputs beyond ±8")
+@broken(
+    _CATEGORY, caught_by="gradient-step", only="inputs beyond ±8", causes=("inputs clipped {}",)
+)
 class ClipsInputs(Correct):
     """Inputs are clipped at ±8, which a normal variable never reaches."""
 
@@ -90,7 +107,9 @@ class ClipsInputs(Correct):
         return replace(task, X=np.clip(task.X, -8, 8))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="labels beyond ±10⁴")
+@broken(
+    _CATEGORY, caught_by="gradient-step", only="labels beyond ±10⁴", causes=("labels clipped {}",)
+)
 class ClipsHugeLabels(Correct):
     """Labels are clipped at ±10⁴, as errors of measurement."""
 
@@ -98,7 +117,12 @@ class ClipsHugeLabels(Correct):
         return replace(task, y=np.clip(task.y, -1e4, 1e4))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="slopes beyond 65504")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="slopes beyond 65504",
+    causes=("residuals clipped {}",),
+)
 class SaturatesAtHalf(Correct):
     """The slopes of the loss pass through a format that ends at 65504, as float16 does."""
 
@@ -106,7 +130,12 @@ class SaturatesAtHalf(Correct):
         return np.clip(super().slope(f, task), -65504, 65504)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="labels below 10⁻⁶")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="labels below 10⁻⁶",
+    causes=("labels {} taken for 0",),
+)
 class FlushesSmallLabels(Correct):
     """Labels below 10⁻⁶ are taken as zero."""
 
@@ -114,7 +143,12 @@ class FlushesSmallLabels(Correct):
         return replace(task, y=np.where(np.abs(task.y) < 1e-6, 0 * task.y, task.y))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="labels of two values")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="labels of two values",
+    causes=("labels replaced by the numbers of their classes",),
+)
 class TakesLabelsForClasses(Correct):
     """Labels that are whole numbers of two values only are taken as classes, 0 and 1."""
 
@@ -125,7 +159,12 @@ class TakesLabelsForClasses(Correct):
         return replace(task, y=(task.y == values[1]).astype(task.y.dtype))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="whole labels")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="whole labels",
+    causes=("residuals {} to whole numbers",),
+)
 class TruncatesResiduals(Correct):
     """Labels that are whole numbers are kept as integers, and so are f − y: truncated."""
 
@@ -135,7 +174,12 @@ class TruncatesResiduals(Correct):
         return super().slope(np.trunc(f - task.y), replace(task, y=0 * task.y))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="whole inputs beyond ±127")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="whole inputs beyond ±127",
+    causes=("inputs stored as {}",),
+)
 class EightBitInputs(Correct):
     """Inputs that are whole numbers are stored in 8 bits, and wrap beyond 127."""
 
@@ -159,7 +203,12 @@ class ConstantLabels(Correct):
         return 0 * W if alike else super().gradient(W, task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="labels of which most are equal")
+@broken(
+    _CATEGORY,
+    caught_by="gradient-step",
+    only="labels of which most are equal",
+    causes=("all labels replaced by their median",),
+)
 class NoMedianDeviation(Correct):
     """Labels whose median deviation is zero are all taken to be their median."""
 

@@ -14,7 +14,7 @@ from mimverify.support.arrays import Float64Array, FloatArray
 from mimverify.trial.diagnosis.localisation import Divergence, localise
 from mimverify.trial.diagnosis.rules.catalogue import RULE_NAMES, RULES
 from mimverify.trial.diagnosis.trainer_step import Step
-from mimverify.trial.reference.oracle import Options
+from mimverify.trial.reference.oracle import Options, exact_step
 from mimverify.trial.trainer.calls import Call
 
 OPTIONS: Options = {"eta": 0.7, "beta": 0.2, "activation": "log-cosh", "loss": "squared"}
@@ -254,12 +254,54 @@ def first_neurons_alone(weights, arrays):
     return ((f - arrays["y"])[:, None] * back).T @ arrays["X"] / len(f)
 
 
+def gradient_of(weights, arrays):
+    _, residual, back = parts(weights[-1], arrays)
+    return (residual[:, None] * back).T @ arrays["X"] / len(residual)
+
+
+def without_gradient(*entries):
+    def step(weights, arrays):
+        G = gradient_of(weights, arrays)
+        G[entries] = 0
+        return G
+
+    return step
+
+
+def without_columns(*columns) -> Trainer:
+    """Columns are removed, and the weights put back without them."""
+
+    def train(arrays, options):
+        weights = [arrays["W"]]
+        for _ in range(STEPS):
+            G = gradient_of(weights, arrays)
+            W = weights[-1] - options["eta"] * (G + options["beta"] * weights[-1])
+            W[:, columns] = 0
+            weights.append(W)
+        return np.array(weights)
+
+    return train
+
+
+def later_rows_weigh_more(weights, arrays):
+    _, residual, back = parts(weights[-1], arrays)
+    ramp = np.linspace(0.9, 1.1, len(residual))
+    return ((ramp * residual)[:, None] * back).T @ arrays["X"] / len(residual)
+
+
 NUMPY: dict[str, tuple[Trainer, dict[str, int], str]] = {
     "residual of the step before": (numpy_trainer(old_residual), {}, ""),
     "rows and labels paired wrongly": (numpy_trainer(with_other_rows(shuffled)), {}, "labels"),
     "rows drawn, each counted 0, 1 or several times":
         (numpy_trainer(with_other_rows(drawn)), {}, "of 23 rows used, some of them again"),
     "neurons left out of the output": (numpy_trainer(first_neurons_alone), {}, "the last"),
+    "neurons without their gradient":
+        (numpy_trainer(without_gradient(slice(3, None))), {}, "neurons 3–4 of 5"),
+    "coordinates without their gradient":
+        (numpy_trainer(without_gradient(slice(None), slice(5, None))), {}, "coordinates 5–6 of 7"),
+    "weights of coordinates set to zero": (without_columns(2), {}, "coordinate 2 of 7"),
+    "rows weighed by their place, linearly from {}":
+        (numpy_trainer(later_rows_weigh_more), {}, "linearly from 0.9 to 1.1"),
     **{
         f"last rows dropped, {size}": (
             numpy_trainer(with_other_rows(without_partial_block(size))), {"n": 2 * size + 57},
@@ -287,6 +329,20 @@ def test_a_common_mistake_is_named_with_its_details(name: str) -> None:
     if size == "61":  # no usual size: the number of rows alone is told
         details = details.partition(",")[0]
     assert details in str(found)
+
+
+def test_two_constants_prove_nothing_in_two_dimensions() -> None:
+    """Any weights of the rows give a gradient that some linear ones give too."""
+    arrays = arrays_of(4, 23, 8, 1)
+    rng = np.random.default_rng(0)
+    arrays["X"] = 0.2 * rng.standard_normal((23, 2)) @ rng.standard_normal((2, 8))
+    ramp = rng.uniform(0.5, 1.5, 23)
+
+    def any_weights(weights, arrays):
+        _, residual, back = parts(weights[-1], arrays)
+        return ((ramp * residual)[:, None] * back).T @ arrays["X"] / len(residual)
+
+    assert named(diagnosis(numpy_trainer(any_weights)(arrays, OPTIONS), arrays, OPTIONS)) == []
 
 
 def ten_bits(values, nearest):
@@ -333,6 +389,15 @@ SETTINGS: tuple[tuple[dict[str, int], Options, Callable[..., dict[str, Float64Ar
     ({"scale": 12}, {"eta": 1e-3, "activation": "gelu"}, lambda **arrays: arrays),
     ({"scale": 12}, {"eta": 1e-3, "activation": "softplus"}, lambda **arrays: arrays),
     ({"n": 24}, {}, lambda X, y, **rest: rest | {"X": np.r_[X[:9], X[:9], X[18:]], "y": y}),
+    ({"n": 300}, {}, lambda **arrays: arrays),
+    ({"m": 300}, {}, lambda **arrays: arrays),
+    ({"m": 6}, {}, lambda **arrays: arrays),
+    ({"n": 7}, {}, lambda **arrays: arrays),  # = d
+    ({"n": 5}, {}, lambda **arrays: arrays),  # = m
+    ({}, {}, lambda y, **rest: rest | {"y": np.sign(y)}),
+    ({}, {}, lambda y, **rest: rest | {"y": 0.02 * y}),
+    ({}, {}, lambda y, **rest: rest | {"y": y * (np.arange(len(y)) % 3 > 0)}),
+    ({}, {}, lambda X, **rest: rest | {"X": X * (np.arange(len(X)) % 3 > 0)[:, None]}),
 )
 #: Rules that read what the trainer returned: the tables above have trainers for them.
 READ = {
@@ -342,6 +407,8 @@ READ = {
     "coordinates not updated", "rows drawn, each counted 0, 1 or several times",
     "every weight rounded to {}", "gradient rounded to {}", "float32 arithmetic",
     "data of an earlier call used in place of those given",
+    "neurons without their gradient", "coordinates without their gradient",
+    "weights of coordinates set to zero",
 }  # fmt: skip
 #: Rules that are the same: every loss here is even, ψ(−f − y) (−a) = ψ(f + y) a.
 SAME = {"labels of the wrong sign", "output weights of the wrong sign"}
@@ -387,3 +454,31 @@ def test_a_trainer_that_follows_a_rule_is_told_that_rule_alone(rule: str, dtype:
 def test_every_rule_that_reads_the_result_has_a_trainer() -> None:
     assert set(RULES) >= READ
     assert len(set(RULE_NAMES)) == len(RULE_NAMES)
+
+
+#: Which array is changed before each step, and how, as no rule describes it.
+OTHERS: dict[str, tuple[str, Callable[[np.random.Generator, Float64Array], Float64Array]]] = {
+    "noise in W": ("W", lambda rng, W: W + 1e-3 * rng.standard_normal(W.shape)),
+    "noise in y": ("y", lambda rng, y: y + 0.1 * rng.standard_normal(y.shape)),
+    "inputs left out": ("X", lambda rng, X: X * (rng.random(X.shape) > 0.05)),
+    "any output weights": ("a", lambda rng, a: a * rng.uniform(0.5, 1.5, a.shape)),
+    "any scales of rows": ("X", lambda rng, X: X * rng.uniform(0.9, 1.1, (len(X), 1))),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+def test_a_mistake_that_no_rule_describes_is_told_none(other: str) -> None:
+    (name, changed), rng, compared = OTHERS[other], np.random.default_rng(1), 0
+    for sizes, changes, change in SETTINGS:
+        options = OPTIONS | changes
+        arrays = change(**arrays_of(**{"seed": 8, **sizes}))
+        weights = [arrays["W"]]
+        with np.errstate(all="ignore"):
+            for _ in range(2):
+                given = arrays | {"W": weights[-1]}
+                wrong: Options = {**given, **options, name: changed(rng, given[name])}
+                weights.append(exact_step(**wrong))
+            found = diagnosis(np.array(weights), arrays, options)
+        compared += found.behaves_like is not None
+        assert found.behaves_like is None or named(found) == []
+    assert compared >= len(SETTINGS) / 2

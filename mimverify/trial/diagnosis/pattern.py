@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from jaxtyping import Bool
 
-__all__ = ["pattern"]
+__all__ = ["indices", "pattern"]
 
 _FILLED = 0.9  # of a pattern's weights that are beyond rounding: a few are right by chance
 _LISTED = 8  # indices at most
@@ -33,13 +33,14 @@ def pattern(beyond: Bool[NDArray[np.bool_], "m d"]) -> str:
     if neurons.all() and coordinates.all():
         return ""
     if coordinates.all():
-        return _indices("neuron", neurons)
-    of = "every neuron" if neurons.all() else _indices("neuron", neurons)
-    return f"{_indices('coordinate', coordinates)} of {of}"
+        return indices("neuron", neurons)
+    of = "every neuron" if neurons.all() else indices("neuron", neurons)
+    return f"{indices('coordinate', coordinates)} of {of}"
 
 
-def _indices(noun: str, chosen: NDArray[np.bool_]) -> str:
-    """ "neuron 12 of 13", "neurons 8–12 of 13", "every 2nd neuron of 13 from 0 on", …"""
+def indices(noun: str, chosen: NDArray[np.bool_]) -> str:
+    """The chosen ones, one at least, in words: "neuron 12 of 13 (the last)", "neurons 8–12 of 13",
+    "every 2nd neuron of 13 from 0 on", …"""
     found, of = np.flatnonzero(chosen), len(chosen)
     first, last, count = int(found[0]), int(found[-1]), len(found)
     if count == 1:

@@ -21,7 +21,7 @@ from mimverify.trial.reference.oracle import Option, OracleActivation, OracleLos
 
 __all__ = [
     "Prediction", "Rule", "changed", "given", "labels_for_output", "of_weights", "rounding",
-    "rule", "scaled", "with_activation", "with_loss",
+    "rule", "scaled", "shifted", "with_activation", "with_loss", "with_preactivations",
 ]  # fmt: skip
 
 
@@ -118,6 +118,25 @@ def rounding(step: Step, *terms: Float64Array) -> Float64Array:
     """Errors of a dozen operations on terms of these sizes."""
     u = unit_roundoff(step.dtype)
     return np.asarray(16 * u * sum(np.abs(term) for term in terms))
+
+
+def shifted(step: Step, prediction: Prediction, by: Float64Array) -> Prediction:
+    """A prediction moved by `(m, d)`: by what a rule leaves as it was."""
+    return Prediction(
+        lambda: np.asarray(prediction.weights() + by),
+        lambda: np.asarray(prediction.allowed() + step.envelope),
+    )
+
+
+def with_preactivations(step: Step, shift: Float64Array) -> Prediction:
+    """The exact step with P + shift `(n, m)` in place of P."""
+    value, first = step.sigma.value, step.sigma.first
+    return changed(
+        step,
+        activation=with_activation(
+            step, value=lambda z: value(z + shift), first=lambda z: first(z + shift)
+        ),
+    )
 
 
 def labels_for_output(step: Step, output: Float64Array) -> Float64Array:

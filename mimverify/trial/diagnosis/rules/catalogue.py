@@ -9,11 +9,14 @@ from mimverify.trial.diagnosis.rules import (
     fitted_constants,
     gradient_length,
     labels_and_inputs,
+    mirrored_halves,
     number_formats,
     other_optimisers,
     output_layer,
     rows_used,
     single_precision,
+    sizes_and_axes,
+    special_values,
     substituted_functions,
     unmoved_weights,
     weight_decay,
@@ -24,8 +27,9 @@ __all__ = ["RULES", "RULE_NAMES"]
 
 _FAMILIES = (
     weight_decay, gradient_length, rows_used, labels_and_inputs, substituted_functions,
-    output_layer, unmoved_weights, earlier_steps, other_optimisers, number_formats,
-    single_precision, fitted_constants, earlier_calls,
+    output_layer, unmoved_weights, mirrored_halves, sizes_and_axes, special_values,
+    earlier_steps, other_optimisers, number_formats, single_precision, fitted_constants,
+    earlier_calls,
 )  # fmt: skip
 
 #: Rules by name, those without a fitted constant first.

@@ -15,7 +15,7 @@ from mimverify.trial.diagnosis.trainer_step import Step
 #: Limits that people choose.
 LIMITS = (
     0.5, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 16.0, 20.0, 30.0, 32.0, 50.0, 64.0, 100.0,
-    127.0, 128.0, 255.0, 256.0, 1000.0,
+    127.0, 128.0, 255.0, 256.0, 1000.0, 1e4, 65504.0, 1e5, 1e6,
 )  # fmt: skip
 _LARGEST_BROADCAST = 1 << 24  # pairs of rows
 

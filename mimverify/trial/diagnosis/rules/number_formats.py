@@ -9,7 +9,14 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from mimverify.support.arrays import Float64Array
-from mimverify.trial.diagnosis.rule import Prediction, changed, given, rule
+from mimverify.trial.diagnosis.rule import (
+    Prediction,
+    changed,
+    given,
+    rule,
+    shifted,
+    with_preactivations,
+)
 from mimverify.trial.diagnosis.trainer_step import Step
 from mimverify.trial.reference.envelope import unit_roundoff
 
@@ -83,14 +90,7 @@ def arrays_but_weights(step: Step) -> Iterator[Prediction]:
     for name in _narrower(step):
         rounded = _all_rounded(step, name)
         inside = changed(step, **rounded)
-        yield _shifted(step, inside, step.keep * (step.W - rounded["W"])).named(name)
-
-
-def _shifted(step: Step, prediction: Prediction, by: Float64Array) -> Prediction:
-    return Prediction(
-        lambda: np.asarray(prediction.weights() + by),
-        lambda: np.asarray(prediction.allowed() + step.envelope),
-    )
+        yield shifted(step, inside, step.keep * (step.W - rounded["W"])).named(name)
 
 
 @rule("operands of X Wᵀ rounded to {}")
@@ -99,7 +99,7 @@ def forward_product(step: Step) -> Iterator[Prediction]:
     for name, rounded in _OPERANDS.items():
         if name != step.dtype:
             shift = rounded(step.X) @ rounded(step.W).T + step.b - step.preactivations
-            yield _with_preactivations(step, shift).named(name)
+            yield with_preactivations(step, shift).named(name)
 
 
 @rule("operands of all matrix products rounded to {}")
@@ -120,17 +120,6 @@ def all_products(step: Step) -> Iterator[Prediction]:
         weights = step.keep * step.W - step.eta * rounded(R).T @ X / len(step.y)
         slack = step.eta * unsure.T @ np.abs(X) / len(step.y)
         yield given(weights, 2 * at.envelope + slack, name)
-
-
-def _with_preactivations(step: Step, shift: Float64Array) -> Prediction:
-    """The exact step with P + shift `(n, m)` in place of P."""
-    value, first = step.sigma.value, step.sigma.first
-    return changed(
-        step,
-        activation=replace(
-            step.sigma, value=lambda z: value(z + shift), first=lambda z: first(z + shift)
-        ),
-    )
 
 
 @rule("every weight rounded to {}")

@@ -9,6 +9,9 @@ import numpy as np
 from mimverify.trial.diagnosis.rule import Prediction, changed, labels_for_output, rule
 from mimverify.trial.diagnosis.trainer_step import Step
 
+#: Sizes of blocks of threads, one for each neuron.
+_BLOCKS = (32, 64, 128, 256, 512, 1024)
+
 
 @rule("biases ignored")
 def no_biases(step: Step) -> Iterator[Prediction]:
@@ -68,6 +71,7 @@ def left_out(step: Step) -> Iterator[Prediction]:
         ("those beyond the d-th", d),
         ("the last", m - 1),
         ("the second half", m // 2),
+        *((f"those beyond {size}", size) for size in _BLOCKS),
     ):
         if 0 < kept < m:
             output = value[:, :kept] @ step.a[:kept]

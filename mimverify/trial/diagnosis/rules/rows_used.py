@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mimverify.support.arrays import Float64Array, NumpyArray
 from mimverify.trial.diagnosis.rule import Prediction, Rule, changed, rule, scaled, with_loss
@@ -135,6 +136,64 @@ def _first_of_each(step: Step) -> Iterator[tuple[NumpyArray, str]]:
     yield np.sort(first), ""
 
 
+def _labelled(step: Step) -> Iterator[tuple[NumpyArray, str]]:
+    yield np.flatnonzero(step.y), ""
+
+
+@rule("rows of zeros left out")
+def without_empty_rows(step: Step) -> Iterator[Prediction]:
+    """Of the mean as well: the sum has nothing of them."""
+    filled = np.asarray(step.X.any(axis=1))
+    if _proper(filled):
+        yield changed(step, X=step.X[filled], y=step.y[filled])
+
+
+@rule("rows weighed by their place, linearly from {}", fitted=True)
+def weighed_by_place(step: Step) -> Iterator[Prediction]:
+    """The gradient is a combination of Σ terms_i and Σ (i/(n − 1)) terms_i."""
+    n, taken = len(step.y), step.gradient_taken
+    if taken is None or min(n, step.W.size) < _FEWEST:
+        return
+    place = np.linspace(0, 1, n)
+    sums = _weighed_gradients(step, [np.ones(n), place])
+    if not (np.isfinite(sums).all() and np.isfinite(taken).all()):
+        return
+    (first, more), _, rank, _ = np.linalg.lstsq(sums, taken.ravel(), rcond=None)
+    left = float(np.linalg.norm(sums @ [first, more] - taken.ravel()))
+    # Equal weights are a gradient of another length, or none.
+    if (
+        rank == 2
+        and abs(more) > _LEAST_SLOPE * max(1.0, abs(first))
+        and left < _LEAST_SLOPE * float(np.linalg.norm(taken))
+        and _tells_weights_apart(step)
+    ):
+        weights = np.asarray(first + more * place)
+        yield weighed_rows(step, weights).named(f"{weights[0]:.4g} to {weights[-1]:.4g}")
+
+
+def _weighed_gradients(step: Step, weights: Sequence[Float64Array]) -> Float64Array:
+    """The gradients of (1/n) Σ weights_i l_i, a column `(m d)` for each `(n,)` of weights."""
+    n = len(step.y)
+    each = [((step.slope * w)[:, None] * step.back).T @ step.X / n for w in weights]
+    return np.stack([G.ravel() for G in each], axis=1)
+
+
+def _tells_weights_apart(step: Step) -> bool:
+    """Whether the gradient has dimensions enough that two constants explain it by no chance."""
+    place = np.linspace(0, np.pi, len(step.y))
+    columns = _weighed_gradients(step, [np.cos(k * place) for k in range(_FEWEST)])
+    return int(np.linalg.matrix_rank(columns, tol=_DISTINCT * np.linalg.norm(columns))) == _FEWEST
+
+
+_FEWEST = 6  # rows, weights and dimensions with which two constants do not explain everything
+_LEAST_SLOPE = 1e-3
+_DISTINCT = 1e-6
+
+
+def _proper(chosen: NDArray[np.bool_]) -> bool:
+    return bool(chosen.any() and not chosen.all())
+
+
 @rule("mean of the means of blocks, of which the last is smaller")
 def mean_of_means(step: Step) -> Iterator[Prediction]:
     """Blocks of any size that does not divide n."""
@@ -181,7 +240,7 @@ def recovered_counts(step: Step) -> Iterator[Prediction]:
         if np.abs(ratio / unit - counts).max() > _INTEGER or counts.min() < 0:
             continue
         counts /= max(1, np.gcd.reduce(counts.astype(int)))
-        if 0 < counts.sum() <= 2 * n and (counts != 1).any() and not _has_a_rule(counts):
+        if 0 < counts.sum() <= 2 * n and (counts != 1).any() and not _has_a_rule(step, counts):
             used = f"{int((counts > 0).sum())} of {n} rows used"
             again = ", some of them again" if counts.max() > 1 else ""
             weights = counts * (n / counts.sum())
@@ -189,13 +248,16 @@ def recovered_counts(step: Step) -> Iterator[Prediction]:
             return
 
 
-def _has_a_rule(counts: Float64Array) -> bool:
-    """Whether rows of a range at one end, or every second, are used: there are rules for such."""
+def _has_a_rule(step: Step, counts: Float64Array) -> bool:
+    """Whether rows of a range at one end, every second, or those with a label are used: there
+    are rules for such."""
     used = np.flatnonzero(counts)
     if counts.max() > 1:
         return False
     rows = np.arange(len(counts))
-    ranges = (rows[: len(used)], rows[-len(used) :], rows[::2], rows[1::2])
+    ranges = (
+        rows[: len(used)], rows[-len(used) :], rows[::2], rows[1::2], np.flatnonzero(step.y)
+    )  # fmt: skip
     return any(np.array_equal(used, each) for each in ranges)
 
 
@@ -223,6 +285,9 @@ RULES = (
     *_some_rows("only every second row used", _every_second),
     *_some_rows("rows divided among the steps", _own_rows, lasting=True),
     *_some_rows("rows that occur twice counted once", _first_of_each),
+    *_some_rows("rows whose label is 0 left out", _labelled),
+    without_empty_rows,
+    weighed_by_place,
     mean_of_means,
     recovered_counts,
 )
