@@ -49,7 +49,12 @@ class ReturnsItsBuffer(Correct):
         return buffer
 
 
-@broken(_CATEGORY, caught_by="memory-layout", only="a and b that are one array")
+@broken(
+    _CATEGORY,
+    caught_by="memory-layout",
+    only="a and b that are one array",
+    causes=("biases scaled with the output weights in the same memory {}",),
+)
 class ScalesAndRestores(Correct):
     """The output weights are divided by n in place, where they can be written, and restored at the
     end: biases in the same memory are divided too."""
@@ -124,7 +129,12 @@ class ReturnsItsPredictions(Correct):
 # -- memory is read wrongly, or refused --------------------------------------------------------
 
 
-@broken(_CATEGORY, caught_by="memory-layout", only="inputs in Fortran order")
+@broken(
+    _CATEGORY,
+    caught_by="memory-layout",
+    only="inputs in Fortran order",
+    causes=("{} read as if contiguous in C order",),
+)
 class ReadsInMemoryOrder(Correct):
     """The inputs are flattened in the order of memory (`order="K"`), and taken for rows."""
 
@@ -132,7 +142,12 @@ class ReadsInMemoryOrder(Correct):
         return replace(task, X=task.X.ravel(order="K").reshape(task.X.shape))
 
 
-@broken(_CATEGORY, caught_by="memory-layout", only="views of larger arrays")
+@broken(
+    _CATEGORY,
+    caught_by="memory-layout",
+    only="views of larger arrays",
+    causes=("{} read as if contiguous in C order",),
+)
 class IgnoresStrides(Correct):
     """The address of the inputs is passed on without their strides, as to a C function."""
 
@@ -147,7 +162,12 @@ class IgnoresStrides(Correct):
         return replace(task, X=rows.copy())
 
 
-@broken(_CATEGORY, caught_by="memory-layout", only="weights in Fortran order")
+@broken(
+    _CATEGORY,
+    caught_by="memory-layout",
+    only="weights in Fortran order",
+    causes=("new weights written as if contiguous in C order",),
+)
 class FillsInMemoryOrder(Correct):
     """New weights are laid out as the old ones (`empty_like`), and filled as if in C order."""
 

@@ -13,7 +13,12 @@ from mimverify.zoo.record import broken
 _CATEGORY = "state"
 
 
-@broken(_CATEGORY, caught_by="independent-steps", only="arrays whose contents have changed")
+@broken(
+    _CATEGORY,
+    caught_by="independent-steps",
+    only="arrays whose contents have changed",
+    causes=("inputs of an earlier call used in place of those given",),
+)
 class CachesByIdentity(Correct):
     """The inputs are converted once for each array object, by id(), whatever it holds later."""
 
@@ -38,7 +43,12 @@ class CachesByInputs(Correct):
         return replace(task, y=known.setdefault(task.X.tobytes(), task.y.copy()))
 
 
-@broken(_CATEGORY, caught_by="independent-steps", only="inputs with the same first row")
+@broken(
+    _CATEGORY,
+    caught_by="independent-steps",
+    only="inputs with the same first row",
+    causes=("inputs of an earlier call used in place of those given",),
+)
 class CachesByFirstRow(Correct):
     """Inputs are kept under their shape and a hash of their first row."""
 
@@ -48,7 +58,12 @@ class CachesByFirstRow(Correct):
         return replace(task, X=known.setdefault(key, task.X.copy()))
 
 
-@broken(_CATEGORY, caught_by="independent-steps", only="float64 after float32")
+@broken(
+    _CATEGORY,
+    caught_by="independent-steps",
+    only="float64 after float32",
+    causes=("weights handed over rounded to {}",),
+)
 class KeepsTheFirstDtype(Correct):
     """The weights' work array keeps the dtype of the first call."""
 

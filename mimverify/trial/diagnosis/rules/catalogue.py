@@ -9,6 +9,7 @@ from mimverify.trial.diagnosis.rules import (
     fitted_constants,
     gradient_length,
     labels_and_inputs,
+    memory_layout,
     number_formats,
     other_optimisers,
     output_layer,
@@ -25,7 +26,7 @@ __all__ = ["RULES", "RULE_NAMES"]
 _FAMILIES = (
     weight_decay, gradient_length, rows_used, labels_and_inputs, substituted_functions,
     output_layer, unmoved_weights, earlier_steps, other_optimisers, number_formats,
-    single_precision, fitted_constants, earlier_calls,
+    single_precision, fitted_constants, earlier_calls, memory_layout,
 )  # fmt: skip
 
 #: Rules by name, those without a fitted constant first.
