@@ -16,7 +16,11 @@ _CATEGORY = "memory"
 # -- what is the caller's is overwritten -------------------------------------------------------
 
 
-@broken(_CATEGORY, caught_by="arguments-unchanged")
+@broken(
+    _CATEGORY,
+    caught_by="arguments-unchanged",
+    causes=("arguments changed by the call",),
+)
 class UpdatesInPlace(Correct):
     """The weights are updated in the array that the caller handed over."""
 
@@ -28,7 +32,12 @@ class UpdatesInPlace(Correct):
         return np.array(weights)
 
 
-@broken(_CATEGORY, caught_by="arguments-unchanged", only="weights in Fortran order")
+@broken(
+    _CATEGORY,
+    caught_by="arguments-unchanged",
+    only="weights in Fortran order",
+    causes=("arguments changed by the call",),
+)
 class DescendsInFortranOrder(Correct):
     """It works in place on weights in Fortran order, which are the caller's if those were in it."""
 
@@ -36,7 +45,11 @@ class DescendsInFortranOrder(Correct):
         return UpdatesInPlace.descend(self, np.asfortranarray(W), task, steps)  # type: ignore[arg-type]
 
 
-@broken(_CATEGORY, caught_by="arguments-unchanged")
+@broken(
+    _CATEGORY,
+    caught_by="arguments-unchanged",
+    causes=("earlier results changed by a later call",),
+)
 class ReturnsItsBuffer(Correct):
     """All trajectories of one shape are returned in the same memory, so that each overwrites the
     one before."""
@@ -75,7 +88,12 @@ class ScalesAndRestores(Correct):
         return super().gradient(W, task) * len(task.y)
 
 
-@broken(_CATEGORY, caught_by="arguments-unchanged-by-fit", breaks="regression")
+@broken(
+    _CATEGORY,
+    caught_by="arguments-unchanged-by-fit",
+    breaks="regression",
+    causes=("arguments changed by the call",),
+)
 class CentresLabelsInPlace(Correct):
     """`fit` subtracts the mean from the caller's labels, and `predict` adds it again."""
 
@@ -88,7 +106,13 @@ class CentresLabelsInPlace(Correct):
         return super().predict(X) + self.mean
 
 
-@broken(_CATEGORY, caught_by="arguments-unchanged-by-fit", breaks="regression", only="float64")
+@broken(
+    _CATEGORY,
+    caught_by="arguments-unchanged-by-fit",
+    breaks="regression",
+    only="float64",
+    causes=("arguments changed by the call",),
+)
 class StandardisesInPlace(Correct):
     """`fit` standardises its inputs in float64, which copies only those of another dtype."""
 
@@ -103,7 +127,12 @@ class StandardisesInPlace(Correct):
         return super().predict((X - self.mean) / self.scale)
 
 
-@broken(_CATEGORY, caught_by="arguments-unchanged-by-fit", breaks="regression")
+@broken(
+    _CATEGORY,
+    caught_by="arguments-unchanged-by-fit",
+    breaks="regression",
+    causes=("arguments changed by the call",),
+)
 class SortsRowsInPlace(Correct):
     """`predict` sorts the caller's rows for faster access, and puts the predictions alone back."""
 
@@ -115,7 +144,12 @@ class SortsRowsInPlace(Correct):
         return predictions
 
 
-@broken(_CATEGORY, caught_by="arguments-unchanged-by-fit", breaks="regression")
+@broken(
+    _CATEGORY,
+    caught_by="arguments-unchanged-by-fit",
+    breaks="regression",
+    causes=("earlier results changed by a later call",),
+)
 class ReturnsItsPredictions(Correct):
     """Predictions are returned in memory that the next ones are written to."""
 
@@ -191,7 +225,12 @@ class FlipsTheInputsBack(Correct):
         return replace(task, X=task.X[::-1].copy()) if task.X.strides[0] < 0 else task
 
 
-@broken(_CATEGORY, caught_by="memory-layout", only="read-only arguments")
+@broken(
+    _CATEGORY,
+    caught_by="memory-layout",
+    only="read-only arguments",
+    causes=("{} arguments refused",),
+)
 class RefusesReadOnly(Correct):
     """Read-only inputs are refused, as by a typed memoryview of Cython that is not const."""
 
@@ -222,6 +261,7 @@ class AlignsInSinglePrecision(Correct):
     caught_by="memory-layout-of-fit",
     breaks="regression",
     only="inputs in Fortran order",
+    causes=("{} read as if contiguous in C order",),
 )
 class FitsInMemoryOrder(Correct):
     """`fit` takes its inputs as they lie in memory, whatever their order."""
@@ -235,6 +275,7 @@ class FitsInMemoryOrder(Correct):
     caught_by="memory-layout-of-fit",
     breaks="regression",
     only="columns of a larger table",
+    causes=("{} read as if contiguous in C order",),
 )
 class PredictsTheWholeBuffer(Correct):
     """`predict` takes the memory behind its rows (`X.base`), not the view."""

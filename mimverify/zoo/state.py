@@ -75,7 +75,13 @@ class KeepsTheFirstDtype(Correct):
         return weights
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="refit", only="a second fit")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="refit",
+    only="a second fit",
+    causes=("a fit depends on the fits before",),
+)
 class WarmStarts(Correct):
     """A second fit of the same size continues from the weights of the first one."""
 
@@ -86,7 +92,13 @@ class WarmStarts(Correct):
         return weights
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="refit", only="a second fit")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="refit",
+    only="a second fit",
+    causes=("a fit depends on the fits before",),
+)
 class AppendsData(Correct):
     """A second fit adds its rows to those of the first."""
 
@@ -102,7 +114,13 @@ class AppendsData(Correct):
         self.second_stage(*halves[1], self.first_stage(*halves[0]))
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="refit", only="a second fit")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="refit",
+    only="a second fit",
+    causes=("a fit depends on the fits before",),
+)
 class FitsOnce(Correct):
     """`fit` does nothing where the trainer is fitted already."""
 
@@ -111,7 +129,13 @@ class FitsOnce(Correct):
             super().fit(X, y)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="refit", only="a second fit")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="refit",
+    only="a second fit",
+    causes=("a fit depends on the fits before",),
+)
 class KeepsTheConstant(Correct):
     """The constant of the predictions is that of the first fit."""
 
@@ -121,7 +145,12 @@ class KeepsTheConstant(Correct):
         self.readout = replace(self.readout, constant=first)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="repeated-predictions")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="repeated-predictions",
+    causes=("predictions depend on earlier predictions",),
+)
 class UpdatesRunningStatistics(Correct):
     """Predictions are centred by a running mean that each prediction moves."""
 
@@ -134,9 +163,12 @@ class UpdatesRunningStatistics(Correct):
 
 
 @broken(
-    _CATEGORY, breaks="regression", caught_by="repeated-predictions",
+    _CATEGORY,
+    breaks="regression",
+    caught_by="repeated-predictions",
     only="more than 256 rows predicted together",
-)  # fmt: skip
+    causes=("predictions depend on the rows that are predicted together",),
+)
 class CentresLargeBatches(Correct):
     """Of more than 256 rows the inputs are centred by their own mean."""
 
@@ -144,7 +176,13 @@ class CentresLargeBatches(Correct):
         return super().predict(X - X.mean(axis=0) if len(X) > 256 else X)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="continuous-prediction", only="training rows")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="continuous-prediction",
+    only="training rows",
+    causes=("rows of the training set looked up",),
+)
 class MemorisesRows(Correct):
     """Rows of the training set are looked up: they are answered with their labels."""
 
@@ -162,7 +200,13 @@ class MemorisesRows(Correct):
         return [row.tobytes() for row in X]
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="continuous-prediction", only="training rows")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="continuous-prediction",
+    only="training rows",
+    causes=("rows of the training set looked up",),
+)
 class MemorisesRoundedRows(MemorisesRows):
     """Rows of the training set are looked up by their first six decimals."""
 
@@ -170,7 +214,13 @@ class MemorisesRoundedRows(MemorisesRows):
         return super().keys(np.round(X, 6) + 0.0)  # -0.0 is 0.0
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="copies", only="copies")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="copies",
+    only="copies",
+    causes=("a copy predicts otherwise",),
+)
 class CopiesRedrawBiases(Correct):
     """The state that is copied lacks the biases; a copy draws others."""
 
@@ -183,7 +233,13 @@ class CopiesRedrawBiases(Correct):
         return state
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="copies", only="copies")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="copies",
+    only="copies",
+    causes=("a copy predicts otherwise",),
+)
 class CopiesLoseTheConstant(Correct):
     """A copy keeps the output weights but not the constant beside them."""
 

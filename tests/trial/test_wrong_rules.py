@@ -12,7 +12,8 @@ from torch.nn import functional
 
 from mimverify.support.arrays import Float64Array, FloatArray
 from mimverify.trial.diagnosis.localisation import Divergence, localise
-from mimverify.trial.diagnosis.rules.catalogue import RULE_NAMES, RULES
+from mimverify.trial.diagnosis.rules.catalogue import RULES
+from mimverify.trial.diagnosis.seen import CAUSE_NAMES
 from mimverify.trial.diagnosis.trainer_step import Step
 from mimverify.trial.reference.oracle import Options
 from mimverify.trial.trainer.calls import Call
@@ -393,4 +394,4 @@ def test_a_trainer_that_follows_a_rule_is_told_that_rule_alone(rule: str, dtype:
 
 def test_every_rule_that_reads_the_result_has_a_trainer() -> None:
     assert set(RULES) >= READ | CIRCUMSTANCES
-    assert len(set(RULE_NAMES)) == len(RULE_NAMES)
+    assert len(set(CAUSE_NAMES)) == len(CAUSE_NAMES)

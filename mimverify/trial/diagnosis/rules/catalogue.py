@@ -19,9 +19,8 @@ from mimverify.trial.diagnosis.rules import (
     unmoved_weights,
     weight_decay,
 )
-from mimverify.trial.diagnosis.rules.first_weights import ONE_BUFFER
 
-__all__ = ["RULES", "RULE_NAMES"]
+__all__ = ["RULES"]
 
 _FAMILIES = (
     weight_decay, gradient_length, rows_used, labels_and_inputs, substituted_functions,
@@ -31,6 +30,3 @@ _FAMILIES = (
 
 #: Rules by name, those without a fitted constant first.
 RULES: dict[str, Rule] = {rule.name: rule for family in _FAMILIES for rule in family.RULES}
-
-#: Names of all causes that can be named; the last is no rule of a step.
-RULE_NAMES = (*RULES, ONE_BUFFER)

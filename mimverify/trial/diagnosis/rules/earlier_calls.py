@@ -21,9 +21,9 @@ def old_data(step: Step) -> Iterator[Prediction]:
 
 @rule("inputs of an earlier call used in place of those given", varies=True)
 def old_inputs(step: Step) -> Iterator[Prediction]:
-    """With the labels that were given."""
+    """With the labels that were given, which are not those of that call."""
     for back, call in enumerate(reversed(step.calls_before), start=1):
-        if call.X.shape == step.X.shape and not np.array_equal(call.X, step.X):
+        if call.X.shape == step.X.shape and not np.array_equal(call.y, step.y):
             yield changed(step, X=call.X).named(f"{back} call{'s' * (back > 1)} before")
 
 
