@@ -29,6 +29,12 @@ def arrays_of(seed: int = 0, n: int = 23, d: int = 7, m: int = 5) -> Arrays:
     return {name: rng.standard_normal(shape) for name, shape in shapes.items()}
 
 
+def exact(arrays: Arrays, **others: NumpyArray) -> Float64Array:
+    """A right step from arrays some of which are replaced."""
+    given: Options = {**arrays, **others, **OPTIONS}
+    return exact_step(**given)
+
+
 def call(arrays: Arrays, form: str, step: Step) -> Call:
     return Call("step", arrays, OPTIONS, step(lay_out(arrays, form)), form=form)
 
@@ -50,7 +56,7 @@ def without_strides(*names: str) -> Step:
             for name, array in arrays.items()
             if name in names
         }
-        return exact_step(**(arrays | read), **OPTIONS)
+        return exact(arrays, **read)
 
     return step
 
@@ -70,15 +76,13 @@ def test_labels_read_without_strides_are_named(form: str) -> None:
 
 @pytest.mark.parametrize("form", MEMORY_FORMS)
 def test_a_right_step_in_any_form_is_right(form: str) -> None:
-    assert localise([call(arrays_of(), form, lambda given: exact_step(**given, **OPTIONS))]) is None
+    assert localise([call(arrays_of(), form, exact)]) is None
 
 
 @pytest.mark.parametrize("form", MEMORY_FORMS)
 def test_another_fault_is_not_taken_for_one_of_memory(form: str) -> None:
     other = {"y": arrays_of(1)["y"]}
-    found = localise(
-        [call(arrays_of(), form, lambda given: exact_step(**given | other, **OPTIONS))]
-    )
+    found = localise([call(arrays_of(), form, lambda given: exact(given, **other))])
     assert named(found) == []
 
 
@@ -90,7 +94,7 @@ def test_forms_without_gaps_are_not_misread(form: str) -> None:
 def test_weights_written_in_the_order_of_memory_are_named() -> None:
     def step(arrays: Arrays) -> Float64Array:
         new = np.empty_like(arrays["W"])
-        new.ravel(order="K")[...] = exact_step(**arrays, **OPTIONS).ravel()
+        new.ravel(order="K")[...] = exact(arrays).ravel()
         return new
 
     found = localise([call(arrays_of(), "Fortran", step)])
@@ -106,7 +110,7 @@ def test_biases_scaled_in_the_memory_of_the_output_weights_are_named() -> None:
             call(
                 arrays,
                 "shared",
-                lambda given: exact_step(**given | {"b": given["b"] / n}, **OPTIONS),
+                lambda given: exact(given, b=given["b"] / n),
             )
         ]
     )
@@ -116,8 +120,8 @@ def test_biases_scaled_in_the_memory_of_the_output_weights_are_named() -> None:
 
 def test_inputs_of_an_earlier_call_are_named() -> None:
     before, now = arrays_of(0), arrays_of(1)
-    right = call(before, PLAIN, lambda given: exact_step(**given, **OPTIONS))
-    wrong = call(now, PLAIN, lambda given: exact_step(**given | {"X": before["X"]}, **OPTIONS))
+    right = call(before, PLAIN, exact)
+    wrong = call(now, PLAIN, lambda given: exact(given, X=before["X"]))
     found = localise([right, wrong])
     assert named(found) == [
         "inputs of an earlier call used in place of those given (1 call before)"

@@ -6,7 +6,7 @@ and T differ between the calls, as far as the method has them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -106,7 +106,7 @@ def _ratio(one: _Counts, other: _Counts) -> tuple[float, float]:
 
 
 #: Whether the counts of a call are these. Passes may be one or two a step.
-_FORMULAS = {
+_FORMULAS: dict[str, Callable[[_Counts], bool]] = {
     _HALF: lambda c: 2 * c.multiply_adds == c.least,
     _COVARIANCE: lambda c: c.multiply_adds - c.least == c.n * c.d**2,
     _NEURONS: lambda c: (
