@@ -19,7 +19,7 @@ _CATEGORY = "memory"
 @broken(
     _CATEGORY,
     caught_by="arguments-unchanged",
-    causes=("arguments changed by the call",),
+    causes=("arguments changed by the call", "{} arguments refused"),
 )
 class UpdatesInPlace(Correct):
     """The weights are updated in the array that the caller handed over."""
@@ -92,7 +92,7 @@ class ScalesAndRestores(Correct):
     _CATEGORY,
     caught_by="arguments-unchanged-by-fit",
     breaks="regression",
-    causes=("arguments changed by the call",),
+    causes=("arguments changed by the call", "{} arguments refused"),
 )
 class CentresLabelsInPlace(Correct):
     """`fit` subtracts the mean from the caller's labels, and `predict` adds it again."""
@@ -111,7 +111,7 @@ class CentresLabelsInPlace(Correct):
     caught_by="arguments-unchanged-by-fit",
     breaks="regression",
     only="float64",
-    causes=("arguments changed by the call",),
+    causes=("arguments changed by the call", "{} arguments refused"),
 )
 class StandardisesInPlace(Correct):
     """`fit` standardises its inputs in float64, which copies only those of another dtype."""
@@ -131,7 +131,7 @@ class StandardisesInPlace(Correct):
     _CATEGORY,
     caught_by="arguments-unchanged-by-fit",
     breaks="regression",
-    causes=("arguments changed by the call",),
+    causes=("arguments changed by the call", "{} arguments refused"),
 )
 class SortsRowsInPlace(Correct):
     """`predict` sorts the caller's rows for faster access, and puts the predictions alone back."""
