@@ -137,13 +137,16 @@ def after_calls(trainer: type, *, fit: str = PLAIN, predict: str = PLAIN) -> Rec
 
 @pytest.mark.parametrize("form", [PLAIN, "Fortran", "strided"])
 @pytest.mark.parametrize("trainer", RIGHT)
-def test_nothing_is_seen_in_a_right_trainer(trainer: type, form: str) -> None:
+def test_nothing_is_seen_in_a_right_trainer(trainer: type[LeastSquares], form: str) -> None:
     assert look(after_calls(trainer, fit=form, predict=form)) == ()
 
 
 @pytest.mark.parametrize("trainer", WRONG)
-def test_what_is_wrong_is_seen_and_nothing_else(trainer: type) -> None:
-    forms = {IgnoresStrides: {"predict": "strided"}, FitsWithoutStrides: {"fit": "Fortran"}}
+def test_what_is_wrong_is_seen_and_nothing_else(trainer: type[LeastSquares]) -> None:
+    forms: dict[type, dict[str, str]] = {
+        IgnoresStrides: {"predict": "strided"},
+        FitsWithoutStrides: {"fit": "Fortran"},
+    }
     record = after_calls(trainer, **forms.get(trainer, {}))
     calls, latest = list(record.calls), record.latest
     assert [str(each) for each in look(record)] == [WRONG[trainer]]
