@@ -12,7 +12,20 @@ import numpy as np
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import TrainerError
 
-__all__ = ["MemoryWatch"]
+__all__ = ["CHANGES", "MemoryWatch", "kind_of_change"]
+
+_RESULT = "earlier results changed by a later call"
+#: What a call can do to memory that is not its own, by words that a sentence about it alone has.
+_KINDS = {
+    " changed its argument ": "arguments changed by the call",
+    ", an argument of the earlier ": "arguments of an earlier call changed",
+    " wrote into the memory between ": "memory between the arguments written",
+    " changed the result of the earlier ": _RESULT,
+    " cannot be read any more": _RESULT,
+    " lies in the memory of its argument ": "results returned in the memory of an argument",
+}
+#: What `kind_of_change` returns.
+CHANGES = tuple(dict.fromkeys(_KINDS.values()))
 
 _KEPT = 3  # calls whose arguments and results are compared after later calls
 
@@ -79,6 +92,11 @@ class MemoryWatch:
         self._changes += found
         if found:  # each change is reported once
             self._calls.clear()
+
+
+def kind_of_change(sentence: str) -> str:
+    """Which of `CHANGES` a sentence of `MemoryWatch.take` is about; "" for any other text."""
+    return next((kind for words, kind in _KINDS.items() if words in sentence), "")
 
 
 def _owner(array: NumpyArray) -> NumpyArray:

@@ -38,7 +38,12 @@ class Counting(Correct):
         return self.counts.to_json()
 
 
-@broken(_CATEGORY, breaks=_BREAKS, caught_by="arithmetic")
+@broken(
+    _CATEGORY,
+    breaks=_BREAKS,
+    caught_by="arithmetic",
+    causes=("n d² multiply-adds counted beside those of the steps, as of XᵀX",),
+)
 class FormsTheCovariance(Counting):
     """It forms XᵀX once, to measure its largest curvature: n d² multiply-adds."""
 
@@ -48,7 +53,12 @@ class FormsTheCovariance(Counting):
         return super().descend_counted(W, task, steps)
 
 
-@broken(_CATEGORY, breaks=_BREAKS, caught_by="arithmetic")
+@broken(
+    _CATEGORY,
+    breaks=_BREAKS,
+    caught_by="arithmetic",
+    causes=("passes over the rows counted for every neuron",),
+)
 class PassesPerNeuron(Counting):
     """It goes through the rows anew for every neuron: 2 m passes a step."""
 
@@ -59,7 +69,12 @@ class PassesPerNeuron(Counting):
         return np.stack([r @ task.X for r in R.T]) / len(task.y)
 
 
-@broken(_CATEGORY, breaks=_BREAKS, caught_by="arithmetic")
+@broken(
+    _CATEGORY,
+    breaks=_BREAKS,
+    caught_by="arithmetic",
+    causes=("all earlier steps taken again for each: T (T + 1)/2 of them counted",),
+)
 class StartsOver(Counting):
     """It keeps no weights: for those after t steps it takes all t again, T (T + 1)/2 of them."""
 
@@ -68,7 +83,12 @@ class StartsOver(Counting):
         return np.array([run[-1] for run in runs])
 
 
-@broken(_CATEGORY, breaks=_BREAKS, caught_by="arithmetic")
+@broken(
+    _CATEGORY,
+    breaks=_BREAKS,
+    caught_by="arithmetic",
+    causes=("half of the multiply-adds counted",),
+)
 class CountsHalf(Counting):
     """It counts one of the two products of a step and forgets the other."""
 

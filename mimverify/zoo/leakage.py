@@ -97,7 +97,7 @@ class RemembersVelocity(Correct):
     _CATEGORY,
     caught_by="trajectory",
     only="the second step and later ones",
-    causes=("labels overwritten by the residuals",),
+    causes=("labels overwritten by the residuals", "arguments changed by the call"),
 )
 class ResidualsInPlace(Correct):
     """Residuals are computed in place: later steps read them where the labels were."""
@@ -111,7 +111,10 @@ class ResidualsInPlace(Correct):
 @broken(
     _CATEGORY,
     caught_by="trajectory",
-    causes=("all returned weights are the last ones: one buffer, updated in place",),
+    causes=(
+        "all returned weights are the last ones: one buffer, updated in place",
+        "arguments changed by the call",
+    ),
 )
 class ReturnsOneBuffer(Correct):
     """All returned weights are one array, updated in place: the last ones, repeated."""

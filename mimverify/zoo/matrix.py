@@ -78,12 +78,15 @@ class Row:
     @property
     def causes(self) -> Causes:
         """What the catches together say about its cause."""
-        return reconcile({verdict.id: verdict.evidence.divergence for verdict in self.catches})
+        return reconcile(
+            {verdict.id: verdict.evidence.divergence for verdict in self.catches},
+            {verdict.id: verdict.evidence.seen for verdict in self.catches},
+        )
 
     @property
     def named(self) -> bool:
         """Whether its cause is named, and nothing else."""
-        names = {each.rule for each in self.causes.rules}
+        names = {each.rule for each in self.causes.named}
         return bool(names) and names <= set(self.mutant.causes)
 
     @property
@@ -93,7 +96,7 @@ class Row:
         None of a pack's mutant without causes: they are optional there.
         """
         own = self.mutant.trainer.__module__.startswith("mimverify.")
-        rules = self.causes.rules if own or self.mutant.causes else ()
+        rules = self.causes.named if own or self.mutant.causes else ()
         right = any(each.rule in self.mutant.causes for each in rules)
         return [] if right else [str(each) for each in rules]
 

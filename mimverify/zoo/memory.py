@@ -16,7 +16,11 @@ _CATEGORY = "memory"
 # -- what is the caller's is overwritten -------------------------------------------------------
 
 
-@broken(_CATEGORY, caught_by="arguments-unchanged")
+@broken(
+    _CATEGORY,
+    caught_by="arguments-unchanged",
+    causes=("arguments changed by the call", "{} arguments refused"),
+)
 class UpdatesInPlace(Correct):
     """The weights are updated in the array that the caller handed over."""
 
@@ -28,7 +32,12 @@ class UpdatesInPlace(Correct):
         return np.array(weights)
 
 
-@broken(_CATEGORY, caught_by="arguments-unchanged", only="weights in Fortran order")
+@broken(
+    _CATEGORY,
+    caught_by="arguments-unchanged",
+    only="weights in Fortran order",
+    causes=("arguments changed by the call",),
+)
 class DescendsInFortranOrder(Correct):
     """It works in place on weights in Fortran order, which are the caller's if those were in it."""
 
@@ -36,7 +45,11 @@ class DescendsInFortranOrder(Correct):
         return UpdatesInPlace.descend(self, np.asfortranarray(W), task, steps)  # type: ignore[arg-type]
 
 
-@broken(_CATEGORY, caught_by="arguments-unchanged")
+@broken(
+    _CATEGORY,
+    caught_by="arguments-unchanged",
+    causes=("earlier results changed by a later call",),
+)
 class ReturnsItsBuffer(Correct):
     """All trajectories of one shape are returned in the same memory, so that each overwrites the
     one before."""
@@ -49,7 +62,12 @@ class ReturnsItsBuffer(Correct):
         return buffer
 
 
-@broken(_CATEGORY, caught_by="memory-layout", only="a and b that are one array")
+@broken(
+    _CATEGORY,
+    caught_by="memory-layout",
+    only="a and b that are one array",
+    causes=("biases scaled with the output weights in the same memory {}",),
+)
 class ScalesAndRestores(Correct):
     """The output weights are divided by n in place, where they can be written, and restored at the
     end: biases in the same memory are divided too."""
@@ -70,7 +88,12 @@ class ScalesAndRestores(Correct):
         return super().gradient(W, task) * len(task.y)
 
 
-@broken(_CATEGORY, caught_by="arguments-unchanged-by-fit", breaks="regression")
+@broken(
+    _CATEGORY,
+    caught_by="arguments-unchanged-by-fit",
+    breaks="regression",
+    causes=("arguments changed by the call", "{} arguments refused"),
+)
 class CentresLabelsInPlace(Correct):
     """`fit` subtracts the mean from the caller's labels, and `predict` adds it again."""
 
@@ -83,7 +106,13 @@ class CentresLabelsInPlace(Correct):
         return super().predict(X) + self.mean
 
 
-@broken(_CATEGORY, caught_by="arguments-unchanged-by-fit", breaks="regression", only="float64")
+@broken(
+    _CATEGORY,
+    caught_by="arguments-unchanged-by-fit",
+    breaks="regression",
+    only="float64",
+    causes=("arguments changed by the call", "{} arguments refused"),
+)
 class StandardisesInPlace(Correct):
     """`fit` standardises its inputs in float64, which copies only those of another dtype."""
 
@@ -98,7 +127,12 @@ class StandardisesInPlace(Correct):
         return super().predict((X - self.mean) / self.scale)
 
 
-@broken(_CATEGORY, caught_by="arguments-unchanged-by-fit", breaks="regression")
+@broken(
+    _CATEGORY,
+    caught_by="arguments-unchanged-by-fit",
+    breaks="regression",
+    causes=("arguments changed by the call", "{} arguments refused"),
+)
 class SortsRowsInPlace(Correct):
     """`predict` sorts the caller's rows for faster access, and puts the predictions alone back."""
 
@@ -110,7 +144,12 @@ class SortsRowsInPlace(Correct):
         return predictions
 
 
-@broken(_CATEGORY, caught_by="arguments-unchanged-by-fit", breaks="regression")
+@broken(
+    _CATEGORY,
+    caught_by="arguments-unchanged-by-fit",
+    breaks="regression",
+    causes=("earlier results changed by a later call",),
+)
 class ReturnsItsPredictions(Correct):
     """Predictions are returned in memory that the next ones are written to."""
 
@@ -124,7 +163,12 @@ class ReturnsItsPredictions(Correct):
 # -- memory is read wrongly, or refused --------------------------------------------------------
 
 
-@broken(_CATEGORY, caught_by="memory-layout", only="inputs in Fortran order")
+@broken(
+    _CATEGORY,
+    caught_by="memory-layout",
+    only="inputs in Fortran order",
+    causes=("{} read as if contiguous in C order",),
+)
 class ReadsInMemoryOrder(Correct):
     """The inputs are flattened in the order of memory (`order="K"`), and taken for rows."""
 
@@ -132,7 +176,12 @@ class ReadsInMemoryOrder(Correct):
         return replace(task, X=task.X.ravel(order="K").reshape(task.X.shape))
 
 
-@broken(_CATEGORY, caught_by="memory-layout", only="views of larger arrays")
+@broken(
+    _CATEGORY,
+    caught_by="memory-layout",
+    only="views of larger arrays",
+    causes=("{} read as if contiguous in C order",),
+)
 class IgnoresStrides(Correct):
     """The address of the inputs is passed on without their strides, as to a C function."""
 
@@ -147,7 +196,12 @@ class IgnoresStrides(Correct):
         return replace(task, X=rows.copy())
 
 
-@broken(_CATEGORY, caught_by="memory-layout", only="weights in Fortran order")
+@broken(
+    _CATEGORY,
+    caught_by="memory-layout",
+    only="weights in Fortran order",
+    causes=("new weights written as if contiguous in C order",),
+)
 class FillsInMemoryOrder(Correct):
     """New weights are laid out as the old ones (`empty_like`), and filled as if in C order."""
 
@@ -171,7 +225,12 @@ class FlipsTheInputsBack(Correct):
         return replace(task, X=task.X[::-1].copy()) if task.X.strides[0] < 0 else task
 
 
-@broken(_CATEGORY, caught_by="memory-layout", only="read-only arguments")
+@broken(
+    _CATEGORY,
+    caught_by="memory-layout",
+    only="read-only arguments",
+    causes=("{} arguments refused",),
+)
 class RefusesReadOnly(Correct):
     """Read-only inputs are refused, as by a typed memoryview of Cython that is not const."""
 
@@ -202,6 +261,7 @@ class AlignsInSinglePrecision(Correct):
     caught_by="memory-layout-of-fit",
     breaks="regression",
     only="inputs in Fortran order",
+    causes=("{} read as if contiguous in C order",),
 )
 class FitsInMemoryOrder(Correct):
     """`fit` takes its inputs as they lie in memory, whatever their order."""
@@ -215,6 +275,7 @@ class FitsInMemoryOrder(Correct):
     caught_by="memory-layout-of-fit",
     breaks="regression",
     only="columns of a larger table",
+    causes=("{} read as if contiguous in C order",),
 )
 class PredictsTheWholeBuffer(Correct):
     """`predict` takes the memory behind its rows (`X.base`), not the view."""

@@ -172,6 +172,7 @@ class StepGoesOnFromItsOwn(Both):
     breaks="operation counts",
     caught_by="arithmetic",
     only="the counts of `step`",
+    causes=("counts add up over calls",),
 )
 class StepAddsToTheCounts(Both, Counting):
     """`trajectory` sets its counts to zero at its beginning; `step` adds to those of all calls."""

@@ -90,7 +90,12 @@ class FirstStageSeesAll(Correct):
         self.second_stage(X[len(y) // 2 :], y[len(y) // 2 :], W)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="pointwise-prediction")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="pointwise-prediction",
+    causes=("predictions depend on the rows that are predicted together",),
+)
 class StandardisesTheTestSet(Correct):
     """Inputs are standardised by the moments of the rows that are predicted together."""
 

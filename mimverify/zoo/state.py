@@ -13,7 +13,12 @@ from mimverify.zoo.record import broken
 _CATEGORY = "state"
 
 
-@broken(_CATEGORY, caught_by="independent-steps", only="arrays whose contents have changed")
+@broken(
+    _CATEGORY,
+    caught_by="independent-steps",
+    only="arrays whose contents have changed",
+    causes=("inputs of an earlier call used in place of those given",),
+)
 class CachesByIdentity(Correct):
     """The inputs are converted once for each array object, by id(), whatever it holds later."""
 
@@ -38,7 +43,12 @@ class CachesByInputs(Correct):
         return replace(task, y=known.setdefault(task.X.tobytes(), task.y.copy()))
 
 
-@broken(_CATEGORY, caught_by="independent-steps", only="inputs with the same first row")
+@broken(
+    _CATEGORY,
+    caught_by="independent-steps",
+    only="inputs with the same first row",
+    causes=("inputs of an earlier call used in place of those given",),
+)
 class CachesByFirstRow(Correct):
     """Inputs are kept under their shape and a hash of their first row."""
 
@@ -48,7 +58,12 @@ class CachesByFirstRow(Correct):
         return replace(task, X=known.setdefault(key, task.X.copy()))
 
 
-@broken(_CATEGORY, caught_by="independent-steps", only="float64 after float32")
+@broken(
+    _CATEGORY,
+    caught_by="independent-steps",
+    only="float64 after float32",
+    causes=("weights handed over rounded to {}",),
+)
 class KeepsTheFirstDtype(Correct):
     """The weights' work array keeps the dtype of the first call."""
 
@@ -60,7 +75,13 @@ class KeepsTheFirstDtype(Correct):
         return weights
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="refit", only="a second fit")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="refit",
+    only="a second fit",
+    causes=("a fit depends on the fits before",),
+)
 class WarmStarts(Correct):
     """A second fit of the same size continues from the weights of the first one."""
 
@@ -71,7 +92,13 @@ class WarmStarts(Correct):
         return weights
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="refit", only="a second fit")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="refit",
+    only="a second fit",
+    causes=("a fit depends on the fits before",),
+)
 class AppendsData(Correct):
     """A second fit adds its rows to those of the first."""
 
@@ -87,7 +114,13 @@ class AppendsData(Correct):
         self.second_stage(*halves[1], self.first_stage(*halves[0]))
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="refit", only="a second fit")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="refit",
+    only="a second fit",
+    causes=("a fit depends on the fits before",),
+)
 class FitsOnce(Correct):
     """`fit` does nothing where the trainer is fitted already."""
 
@@ -96,7 +129,13 @@ class FitsOnce(Correct):
             super().fit(X, y)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="refit", only="a second fit")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="refit",
+    only="a second fit",
+    causes=("a fit depends on the fits before",),
+)
 class KeepsTheConstant(Correct):
     """The constant of the predictions is that of the first fit."""
 
@@ -106,7 +145,12 @@ class KeepsTheConstant(Correct):
         self.readout = replace(self.readout, constant=first)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="repeated-predictions")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="repeated-predictions",
+    causes=("predictions depend on earlier predictions",),
+)
 class UpdatesRunningStatistics(Correct):
     """Predictions are centred by a running mean that each prediction moves."""
 
@@ -119,9 +163,12 @@ class UpdatesRunningStatistics(Correct):
 
 
 @broken(
-    _CATEGORY, breaks="regression", caught_by="repeated-predictions",
+    _CATEGORY,
+    breaks="regression",
+    caught_by="repeated-predictions",
     only="more than 256 rows predicted together",
-)  # fmt: skip
+    causes=("predictions depend on the rows that are predicted together",),
+)
 class CentresLargeBatches(Correct):
     """Of more than 256 rows the inputs are centred by their own mean."""
 
@@ -129,7 +176,13 @@ class CentresLargeBatches(Correct):
         return super().predict(X - X.mean(axis=0) if len(X) > 256 else X)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="continuous-prediction", only="training rows")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="continuous-prediction",
+    only="training rows",
+    causes=("rows of the training set looked up",),
+)
 class MemorisesRows(Correct):
     """Rows of the training set are looked up: they are answered with their labels."""
 
@@ -147,7 +200,13 @@ class MemorisesRows(Correct):
         return [row.tobytes() for row in X]
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="continuous-prediction", only="training rows")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="continuous-prediction",
+    only="training rows",
+    causes=("rows of the training set looked up",),
+)
 class MemorisesRoundedRows(MemorisesRows):
     """Rows of the training set are looked up by their first six decimals."""
 
@@ -155,7 +214,13 @@ class MemorisesRoundedRows(MemorisesRows):
         return super().keys(np.round(X, 6) + 0.0)  # -0.0 is 0.0
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="copies", only="copies")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="copies",
+    only="copies",
+    causes=("a copy predicts otherwise",),
+)
 class CopiesRedrawBiases(Correct):
     """The state that is copied lacks the biases; a copy draws others."""
 
@@ -168,7 +233,13 @@ class CopiesRedrawBiases(Correct):
         return state
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="copies", only="copies")
+@broken(
+    _CATEGORY,
+    breaks="regression",
+    caught_by="copies",
+    only="copies",
+    causes=("a copy predicts otherwise",),
+)
 class CopiesLoseTheConstant(Correct):
     """A copy keeps the output weights but not the constant beside them."""
 

@@ -12,6 +12,7 @@ import pytest
 from mimverify.handles import InProcessTrainer, TrainerHandle
 from mimverify.handles.isolated import SpawnedTrainer
 from mimverify.handles.memory_forms import MEMORY_FORMS, PLAIN
+from mimverify.handles.memory_watch import kind_of_change
 from mimverify.support.arrays import NumpyArray
 
 STUBS = Path(__file__).parents[1] / "helpers" / "stubs"
@@ -69,6 +70,7 @@ def test_a_changed_argument_is_named_with_its_entry(
     last = arrays()[name].flat[-1]
     place = ", ".join(str(size - 1) for size in arrays()[name].shape)
     assert found.startswith(f"step() changed its argument {name}: [{place}] was {last}, and is ")
+    assert kind_of_change(found) == "arguments changed by the call"
     assert "(1 of " in found
     assert changes(handle, "nothing", form) == ()  # reported once
 
@@ -81,17 +83,20 @@ def test_an_argument_of_an_earlier_call_is_named(handle: TrainerHandle) -> None:
     assert changes(handle, "nothing") == ()
     (found,) = changes(handle, "earlier")
     assert found.startswith("step() changed X, an argument of the earlier step(): [0, 0] was ")
+    assert kind_of_change(found) == "arguments of an earlier call changed"
 
 
 def test_memory_around_the_arguments_is_compared(handle: TrainerHandle) -> None:
     (found,) = changes(handle, "beside", "columns")
     assert found == "step() wrote into the memory between its arguments"
+    assert kind_of_change(found) == "memory between the arguments written"
 
 
 def test_a_result_in_memory_that_is_used_again(handle: TrainerHandle) -> None:
     assert changes(handle, "buffer") == ()
     (found,) = changes(handle, "buffer", factor=2)
     assert found.startswith("step() changed the result of the earlier step(): [0, 0] was ")
+    assert kind_of_change(found) == "earlier results changed by a later call"
     handle.fresh(None)
     assert changes(handle, "buffer") == ()
 
@@ -99,6 +104,7 @@ def test_a_result_in_memory_that_is_used_again(handle: TrainerHandle) -> None:
 def test_a_result_in_the_memory_of_an_argument(handle: TrainerHandle) -> None:
     (found,) = changes(handle, "returns-W")
     assert found == "the result of step() lies in the memory of its argument W"
+    assert kind_of_change(found) == "results returned in the memory of an argument"
 
 
 def test_fit_and_predict_are_watched(handle: TrainerHandle) -> None:

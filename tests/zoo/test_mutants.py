@@ -14,8 +14,8 @@ from mimverify.support.importing import load_attribute
 from mimverify.trial import PROFILES, Session, Status, load_claims
 from mimverify.trial.claims.claim import CAPABILITIES
 from mimverify.trial.diagnosis.causes import reconcile
-from mimverify.trial.diagnosis.rules.catalogue import RULE_NAMES
 from mimverify.trial.diagnosis.rules.single_precision import FLOAT32
+from mimverify.trial.diagnosis.seen import CAUSE_NAMES
 from mimverify.zoo import CATEGORIES, JUSTIFIED, Correct, Mutant, zoo
 from mimverify.zoo.arithmetic import Counting
 from mimverify.zoo.update_rule import StopsAfterTwo
@@ -42,12 +42,14 @@ def test_the_claim_on_record_catches_the_mutant(mutant: Mutant) -> None:
     # Its cause is named where a rule describes it, and none that is not its own. Rules that these
     # arrays cannot tell apart are told apart by others, as in a trial by its other claims.
     divergences = {"seed 0": verdict.evidence.divergence}
-    while len(rules := reconcile(divergences).rules) > 1 and len(divergences) < _SEEDS:
+    seen = {"seed 0": verdict.evidence.seen}
+    while len(rules := reconcile(divergences, seen).named) > 1 and len(divergences) < _SEEDS:
         assert {each.rule for each in rules} & set(mutant.causes), verdict
         seed = len(divergences)
         with Session(mutant.trainer, profile=UNHURRIED, claims=[claim], seed=seed) as session:
             other = session.verdict(load_claims()[claim])
         divergences[f"seed {seed}"] = other.evidence.divergence
+        seen[f"seed {seed}"] = other.evidence.seen
     assert {each.rule for each in rules} <= set(mutant.causes), verdict
     assert bool(rules) is bool(mutant.causes), verdict
     assert ("declare dtypes" in verdict.message) is (FLOAT32 in mutant.causes)
@@ -82,7 +84,7 @@ def test_records_are_complete(mutant: Mutant) -> None:
     assert issubclass(mutant.trainer, Correct)
     assert load_attribute("trainer", mutant.spec) is mutant.trainer
     assert load_attribute("trainer", f"mimverify.zoo:{mutant.name}") is mutant.trainer
-    assert set(mutant.causes) <= set(RULE_NAMES)
+    assert set(mutant.causes) <= set(CAUSE_NAMES)
     if mutant.caught_by is not None:
         assert load_claims()[mutant.caught_by].needs == mutant.breaks
 

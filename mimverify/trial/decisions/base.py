@@ -299,6 +299,8 @@ class ExactState(ABC):
     def __init__(self) -> None:
         self.comparisons = 0
         self.refuted = False
+        #: What the trainer was seen to do that explains a failure: causes, with details.
+        self.seen: list[tuple[str, str]] = []
         #: The configuration under way, for messages and records.
         self.case: object = None
         #: Called with each comparison.

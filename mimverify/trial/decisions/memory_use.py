@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from typing import ClassVar, NoReturn
 
 from mimverify.handles.memory_forms import MEMORY_FORMS, PLAIN
+from mimverify.handles.memory_watch import kind_of_change
 from mimverify.support.errors import TrainerError
 from mimverify.trial.decisions.base import DecisionEvidence, ExactDecision, ExactState
 
-__all__ = ["MemoryUse", "MemoryUseEvidence", "MemoryUseState"]
+__all__ = ["REFUSED", "MemoryUse", "MemoryUseEvidence", "MemoryUseState"]
 
 #: Errors of a trainer that say that it cannot take its arguments as they are; others, as a
 #: time-out, may have many reasons.
 _REFUSALS = ("raised", "dtype", "shape", "non-finite")
+
+
+#: The cause of a failure where arguments are refused, with the form of memory.
+REFUSED = "{} arguments refused"
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,7 @@ class MemoryUseState(ExactState):
                 self._refused[f"{what} refuses {form} arguments"] = None
                 taken.refused = True
                 return
+            self.seen.append((REFUSED, form))
             self._fail(
                 f"{what} fails with {_described(form)}, and not with the same numbers in plain "
                 f"memory: {error}; {MEMORY_FORMS[form].remedy}"
@@ -85,6 +91,11 @@ class MemoryUseState(ExactState):
         self._compared()
         if changes:
             more = f", and {len(changes) - 1} more" if len(changes) > 1 else ""
+            self.seen += [
+                (kind, change.partition(":")[0])
+                for change in changes
+                if (kind := kind_of_change(change))
+            ]
             given = "" if form == PLAIN else f", given {_described(form)}"
             self._fail(
                 f"{changes[0]}{more}{given}; arguments and results are the caller's: copy what is "

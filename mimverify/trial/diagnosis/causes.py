@@ -1,8 +1,11 @@
-"""The cause of all failures of one trial: the wrong rules that fit every wrong step found in it."""
+"""The cause of all failures of one trial: the wrong rules that fit every wrong step found in it.
+
+Beside them stands what the trainer was seen to do wrong, which no step contradicts.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mimverify.support.strict_json import Json
@@ -23,15 +26,31 @@ class Causes:
       fitted constant only if none fits without one. Empty: no known rule fits all.
     - `claims`: in which these wrong steps were found.
     - `partly`: whether some rule fits a part of them.
+    - `seen`: what the trainer was seen to do wrong beside its steps.
+    - `seen_in`: in which claims.
     """
 
     rules: tuple[Match, ...]
     claims: tuple[str, ...]
     partly: bool = False
+    seen: tuple[Match, ...] = ()
+    seen_in: tuple[str, ...] = ()
+
+    @property
+    def named(self) -> tuple[Match, ...]:
+        """All causes, each of them once."""
+        known = {each.rule for each in self.rules}
+        return (*self.rules, *(each for each in self.seen if each.rule not in known))
+
+    @property
+    def lines(self) -> list[str]:
+        """For a report: of the wrong steps, and of what was seen."""
+        found = f"{'; '.join(map(str, self.seen))}: seen in {', '.join(self.seen_in)}"
+        return [line for line in (self.text, found if self.seen else "") if line]
 
     @property
     def text(self) -> str:
-        """One line for a report; "" if nothing was compared."""
+        """Of the wrong steps, one line; "" if nothing was compared."""
         count = len(self.claims)
         if not count:
             return ""
@@ -52,24 +71,28 @@ class Causes:
     def to_json(self) -> Json:
         """`causes` of a trainer's report."""
         return {
-            "text": self.text,
+            "text": "; ".join(self.lines),
             "rules": [
                 {"rule": each.rule, "details": list(each.details), "named": str(each)}
-                for each in self.rules
+                for each in self.named
             ],
-            "claims": list(self.claims),
+            "claims": list(dict.fromkeys((*self.claims, *self.seen_in))),
         }
 
 
-def reconcile(divergences: Mapping[str, Divergence | None]) -> Causes:
-    """The causes that are consistent with all wrong steps of a trial.
+def reconcile(
+    divergences: Mapping[str, Divergence | None],
+    seen: Mapping[str, Sequence[Match]] | None = None,
+) -> Causes:
+    """The causes that are consistent with all wrong steps of a trial, and those that were seen.
 
-    A rule that fits some of them and is contradicted by another is no cause of the trial.
+    A rule that fits some of the steps and is contradicted by another is no cause of the trial.
 
     **Arguments**
 
     - `divergences`: of failed claims, by the claim's id. Steps that were not compared with the
       rules, too near to the right one or too large, neither support nor contradict any.
+    - `seen`: what the trainer was seen to do in failed claims, by the claim's id.
     """
     compared = {
         claim: each.behaves_like.matches
@@ -87,7 +110,22 @@ def reconcile(divergences: Mapping[str, Divergence | None]) -> Causes:
         )
     found = common or ()
     exact = tuple(each for each in found if not each.fitted)
-    return Causes(exact or found, tuple(compared), partly=any(compared.values()))
+    where = {claim: causes for claim, causes in (seen or {}).items() if causes}
+    return Causes(
+        exact or found,
+        tuple(compared),
+        partly=any(compared.values()),
+        seen=_joined([each for causes in where.values() for each in causes]),
+        seen_in=tuple(where),
+    )
+
+
+def _joined(seen: Sequence[Match]) -> tuple[Match, ...]:
+    """One for each cause, with the details of all."""
+    details: dict[str, dict[str, None]] = {}
+    for each in seen:
+        details.setdefault(each.rule, {}).update(dict.fromkeys(filter(None, each.details)))
+    return tuple(Match(cause, tuple(found) or ("",), 0.0, 0) for cause, found in details.items())
 
 
 def _consistent(one: Match, other: Match) -> Match | None:

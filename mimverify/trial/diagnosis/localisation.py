@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mimverify.handles.memory_forms import PLAIN
 from mimverify.support.arrays import Float64Array
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import canonical
@@ -172,6 +173,7 @@ class _Trajectory:
     arrays: Mapping[str, Float64Array]
     options: Options
     dtype: str
+    form: str = PLAIN
 
 
 def _trajectories(calls: Sequence[Call]) -> list[_Trajectory]:
@@ -192,10 +194,10 @@ def _trajectories(calls: Sequence[Call]) -> list[_Trajectory]:
         result = result.astype(np.float64)
         start = np.asarray(given, dtype=np.float64)
         weights = np.stack([start, result]) if call.method == "step" else result
-        new = _Trajectory(start, weights, arrays, options, given.dtype.name)
+        new = _Trajectory(start, weights, arrays, options, given.dtype.name, call.form)
         if call.method == "step" and found and _continues(found[-1], new):
             joined = np.concatenate([found[-1].weights, result[None]])
-            found[-1] = _Trajectory(found[-1].start, joined, arrays, options, new.dtype)
+            found[-1] = replace(found[-1], weights=joined)
         else:
             found.append(new)
     return [one for one in found if one.start.size * len(one.arrays["y"]) <= _LARGEST]
@@ -216,6 +218,7 @@ def canonical_options(options: Options) -> Options | None:
 def _continues(earlier: _Trajectory, later: _Trajectory) -> bool:
     return (
         earlier.options == later.options
+        and earlier.form == later.form
         and np.array_equal(earlier.weights[-1], later.start)
         and all(np.array_equal(earlier.arrays[key], later.arrays[key]) for key in "abXy")
     )
@@ -282,6 +285,7 @@ def _step(run: _Trajectory, t: int, before: tuple[Step, ...]) -> Step:
         dtype=run.dtype,
         history=tuple(run.weights[:t]),
         calls_before=before,
+        form=run.form,
     )
 
 

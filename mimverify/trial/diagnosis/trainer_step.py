@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mimverify.handles.memory_forms import PLAIN
 from mimverify.support.arrays import Float64Array
 from mimverify.trial.reference.envelope import step_envelope
 from mimverify.trial.reference.oracle import (
@@ -37,6 +38,7 @@ class Step:
     - `dtype`: of the arrays handed over.
     - `history`: the weights before, `(t, m, d)`, from the first that the trainer was given.
     - `calls_before`: the last step of each earlier call that is on record, in order.
+    - `form`: of `MEMORY_FORMS`, in which the call's arrays lay in memory.
     """
 
     W: Float64Array
@@ -52,6 +54,7 @@ class Step:
     dtype: str
     history: tuple[Float64Array, ...] = ()
     calls_before: tuple[Step, ...] = ()
+    form: str = PLAIN
 
     @property
     def t(self) -> int:

@@ -6,12 +6,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from mimverify.handles.memory_watch import CHANGES
 from mimverify.handles.trainer_output import TrainerOutput
 from mimverify.support.strict_json import Json, jsonable
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.decisions import DecisionEvidence
 from mimverify.trial.decisions.declared import Omission
+from mimverify.trial.decisions.memory_use import REFUSED
 from mimverify.trial.diagnosis.localisation import Divergence
+from mimverify.trial.diagnosis.matching import Match
 from mimverify.trial.diagnosis.repetition import Repetition
 from mimverify.trial.running.tried import Tried
 
@@ -33,6 +36,7 @@ class Evidence:
       the configuration's.
     - `notes`: the claim's own notes (`Trial.note`) of each configuration that has any.
     - `divergence`: the first wrong step in the recorded calls, if one was found.
+    - `seen`: causes that were seen in what the trainer did, beside its steps.
     - `finding`: of a failure: what the trainer did wrong, without the circumstances.
     - `tried`: what was tried when the claim ended, if it did not pass.
     - `repetition`: what the failing call did when it was repeated, if it was.
@@ -49,6 +53,7 @@ class Evidence:
     trained_with: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[Mapping[str, object], ...] = ()
     divergence: Divergence | None = None
+    seen: tuple[Match, ...] = ()
     finding: str = ""
     tried: Tried | None = None
     repetition: Repetition | None = None
@@ -75,6 +80,16 @@ class Evidence:
     def fraction_used(self) -> float | None:
         """`DecisionEvidence.fraction_used` of the decisive record."""
         return None if self.decisive is None else self.decisive.fraction_used
+
+    @property
+    def looked(self) -> str:
+        """For messages: the causes that were looked for and seen, "" for none.
+
+        Those that a decision saw are its message already.
+        """
+        told = (*CHANGES, REFUSED)
+        found = [str(each) for each in self.seen if each.rule not in told]
+        return f"seen: {'; '.join(found)}" if found else ""
 
     @property
     def worst_records(self) -> list[DecisionEvidence]:
@@ -121,6 +136,7 @@ class Evidence:
             "omitted": [omission.to_json() for omission in self.omitted],
             "trained_with": dict(self.trained_with),
             "notes": [dict(note) for note in self.notes],
+            "seen": [each.to_json() for each in self.seen],
             "finding": self.finding,
             "tried": self.tried and self.tried.to_json(),
             "repetition": self.repetition and self.repetition.to_json(),
@@ -153,6 +169,7 @@ class Evidence:
             trained_with=content.get("trained_with", {}),
             notes=tuple(content.get("notes", ())),
             divergence=divergence and Divergence.from_json(divergence, content.get("behaves_like")),
+            seen=tuple(map(Match.from_json, content.get("seen", ()))),
             finding=content.get("finding", ""),
             tried=None if tried is None else Tried.from_json(tried),
             repetition=None if repetition is None else Repetition(**repetition),
@@ -172,7 +189,7 @@ class Evidence:
             seen[record.decision] += 1
             yield from record.junit(f"{record.decision}{several}")
         content = self.to_json()
-        for name in ("decisions", "summary", "omitted", "notes", "output", "traceback"):
+        for name in ("decisions", "summary", "omitted", "notes", "seen", "output", "traceback"):
             content.pop(name, None)
         for name, value in content.items():
             if isinstance(value, dict):
@@ -181,5 +198,7 @@ class Evidence:
                 yield name, value
         for number, note in enumerate(self.notes):
             yield from ((f"notes.{number}.{name}", value) for name, value in note.items())
+        for number, cause in enumerate(self.seen):
+            yield f"seen.{number}", str(cause)
         for omission in self.omitted:
             yield f"{omission.decision}.omitted", omission.reason

@@ -27,15 +27,19 @@ STYLES = {
 
 
 def causes_of(verdicts: Sequence[Verdict]) -> Causes:
-    """The known rules that fit all failures of a trial."""
+    """The known rules that fit all failures of a trial, and what was seen in them."""
     wrong = (Status.FAILED, Status.EXPECTED_FAILURE)
-    return reconcile({v.id: v.evidence.divergence for v in verdicts if v.status in wrong})
+    evidence = {v.id: v.evidence for v in verdicts if v.status in wrong}
+    return reconcile(
+        {claim: each.divergence for claim, each in evidence.items()},
+        {claim: each.seen for claim, each in evidence.items()},
+    )
 
 
 def cause_lines(verdicts: Sequence[Verdict]) -> list[str]:
     """What all failures of a trial say together, a line each: rule, repeated calls, stage."""
     causes = causes_of(verdicts)
-    lines = [f"cause: {causes.text}", *causes.remedies] if causes.text else []
+    lines = [*(f"cause: {line}" for line in causes.lines), *causes.remedies]
     found: dict[str, list[str]] = {}
     for verdict in verdicts:
         repetition = verdict.evidence.repetition
@@ -49,7 +53,7 @@ def cause_lines(verdicts: Sequence[Verdict]) -> list[str]:
 def message_lines(verdict: Verdict) -> list[str]:
     """A verdict's message in its parts: what failed, then what was found about it."""
     evidence, message, parts = verdict.evidence, verdict.message, []
-    for found in (evidence.tried, evidence.repetition, evidence.divergence):
+    for found in (evidence.tried, evidence.looked, evidence.repetition, evidence.divergence):
         part = str(found or "")
         if part and message.endswith(part):
             message = message.removesuffix(part).removesuffix("; ")

@@ -106,7 +106,7 @@ class TrainerReport:
             "problem_traceback": self.problem_traceback or None,
             "summary": self.summary,
             "seconds": self.seconds,
-            "causes": self.causes.to_json() if self.causes.claims else None,
+            "causes": self.causes.to_json() if self.causes.lines else None,
             "claims": [verdict.to_json() for verdict in self.verdicts],
             "unfinished": self.unfinished,
             "unverified": self.unverified or None,

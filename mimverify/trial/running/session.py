@@ -23,6 +23,7 @@ from mimverify.trial.claims.fault import of_a_pack, place_in_pack
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.diagnosis.localisation import Divergence, localise
 from mimverify.trial.diagnosis.repetition import repeat
+from mimverify.trial.diagnosis.seen import look
 from mimverify.trial.outcomes import (
     ClaimError,
     ClaimFailed,
@@ -232,12 +233,13 @@ def try_claim(trial: Trial) -> Verdict:
         place = place_in_pack(trial.claim, error)
         status, message = Status.ERROR, f"{fault}: {summarise(error)}{place}"
     circumstances = _circumstances(trial, status, caught)
-    shown = [str(circumstances[name] or "") for name in ("repetition", "tried")]
+    evidence = replace(trial.evidence, **changes, **circumstances)
+    shown = [str(each or "") for each in (evidence.repetition, evidence.looked, evidence.tried)]
     return Verdict(
         trial.claim.id,
         status,
         "; ".join(filter(None, (message, *shown))),
-        replace(trial.evidence, **changes, **circumstances),
+        evidence,
         avoidable=avoidable,
     )
 
@@ -252,6 +254,9 @@ def _circumstances(trial: Trial, status: Status, error: TrainerError | None) -> 
         found["tried"] = trial.tried
     if record is not None and (status is Status.FAILED or error is not None):
         found["repetition"], _ = _found(partial(repeat, record, error))
+        if status is Status.FAILED:
+            causes, _ = _found(partial(look, record))
+            found["seen"] = (*trial.evidence.seen, *(causes or ()))
         record.take_output()  # of the repeated calls
     return found
 

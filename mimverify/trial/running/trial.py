@@ -33,6 +33,7 @@ from mimverify.trial.decisions.limit_order import LimitOrderState
 from mimverify.trial.decisions.loop import DecidingLoop, Observations
 from mimverify.trial.decisions.memory_use import MemoryUseState
 from mimverify.trial.decisions.rounding import RoundingState
+from mimverify.trial.diagnosis.seen import seen
 from mimverify.trial.outcomes import (
     ClaimError,
     ClaimFailed,
@@ -490,6 +491,7 @@ class Trial:
             examples=self._examples,
             ledger=None if self.claim.exact else self.ledger,
             omitted=self._declared.omissions,
+            seen=tuple(seen(*cause) for state in self._exact.values() for cause in state.seen),
             trained_with=dict(self._trained_with),
             notes=tuple(dict(note) for note in self._notes if note),
         )

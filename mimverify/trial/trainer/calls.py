@@ -11,6 +11,7 @@ import numpy as np
 
 from mimverify.handles import Capabilities, TrainerHandle
 from mimverify.handles.memory_forms import PLAIN
+from mimverify.handles.operations import COPIES
 from mimverify.handles.trainer_output import TrainerOutput
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.closing import Closing
@@ -72,7 +73,9 @@ class RecordedTrainer(Closing):
     `calls` are those of the current trainer since the last comparison that passed, `passed` is
     the last call before them that one passed; `latest` is the last call of the example, whether it
     returned or not; `seeds` are the random states of all trainers of the example so far; `tried`
-    are the combinations of all its calls.
+    are the combinations of all its calls. `fits` are the last two fits of the example to different
+    data, `refitted` says whether one trainer has made both; `copied` is how the current trainer was
+    copied from the one that was called before, "" if it was not.
 
     **Arguments**
 
@@ -88,12 +91,18 @@ class RecordedTrainer(Closing):
         self.passed: Call | None = None
         self.seeds: list[int | None] = []
         self.tried: set[TriedCombination] = set()
+        self._forget_fits()
+
+    def _forget_fits(self) -> None:
+        self.fits: list[Call] = []
+        self.refitted, self.copied, self._fitted = False, "", False
 
     def begin(self) -> None:
         """Clear the record for a new example."""
         self._keep_passed()
         self.calls, self.seeds = [], []
         self.latest, self.tried = None, set()
+        self._forget_fits()
 
     def mark_passed(self) -> None:
         """The calls so far passed a comparison: the next call begins a new record."""
@@ -130,6 +139,7 @@ class RecordedTrainer(Closing):
         self._keep_passed()
         self.calls = []
         self.seeds.append(random_state)
+        self.copied, self._fitted = "", False
         started = time.monotonic()
         self._handle.fresh(random_state)
         self._construction_seconds = time.monotonic() - started
@@ -158,9 +168,18 @@ class RecordedTrainer(Closing):
             seconds=time.monotonic() - started,
         )
         self.calls.append(self.latest)
+        if method == "fit":
+            self._keep_fit(self.latest)
+        elif method in COPIES:
+            self.copied = method
         while len(self.calls) > 1 and _size(self.calls) > _KEEP:
             del self.calls[0]
         return result
+
+    def _keep_fit(self, fit: Call) -> None:
+        others = [call for call in self.fits if not _same_data(call, fit)][-1:]
+        self.refitted |= self._fitted and bool(others)
+        self.fits, self._fitted = [*others, fit], True
 
     def again(self, calls: Sequence[Call], *, fresh: bool) -> NumpyArray | None:
         """The result of the last of these calls, made again without being recorded.
@@ -202,6 +221,13 @@ class RecordedTrainer(Closing):
 def _kept(array: NumpyArray) -> NumpyArray:
     """A copy; the array itself if it is read-only, since such are passed many times."""
     return array.copy() if array.flags.writeable else array
+
+
+def _same_data(one: Call, other: Call) -> bool:
+    """In equal memory, too."""
+    return one.form == other.form and all(
+        np.array_equal(one.arrays[name], other.arrays[name]) for name in other.arrays
+    )
 
 
 def _size(calls: list[Call]) -> int:

@@ -9,6 +9,7 @@ from mimverify.trial.diagnosis.rules import (
     fitted_constants,
     gradient_length,
     labels_and_inputs,
+    memory_layout,
     mirrored_halves,
     number_formats,
     other_optimisers,
@@ -21,19 +22,15 @@ from mimverify.trial.diagnosis.rules import (
     unmoved_weights,
     weight_decay,
 )
-from mimverify.trial.diagnosis.rules.first_weights import ONE_BUFFER
 
-__all__ = ["RULES", "RULE_NAMES"]
+__all__ = ["RULES"]
 
 _FAMILIES = (
     weight_decay, gradient_length, rows_used, labels_and_inputs, substituted_functions,
     output_layer, unmoved_weights, mirrored_halves, sizes_and_axes, special_values,
     earlier_steps, other_optimisers, number_formats, single_precision, fitted_constants,
-    earlier_calls,
+    earlier_calls, memory_layout,
 )  # fmt: skip
 
 #: Rules by name, those without a fitted constant first.
 RULES: dict[str, Rule] = {rule.name: rule for family in _FAMILIES for rule in family.RULES}
-
-#: Names of all causes that can be named; the last is no rule of a step.
-RULE_NAMES = (*RULES, ONE_BUFFER)

@@ -19,6 +19,14 @@ def old_data(step: Step) -> Iterator[Prediction]:
             yield changed(step, X=call.X, y=call.y).named(f"{back} {calls} before")
 
 
+@rule("inputs of an earlier call used in place of those given", varies=True)
+def old_inputs(step: Step) -> Iterator[Prediction]:
+    """With the labels that were given, which are not those of that call."""
+    for back, call in enumerate(reversed(step.calls_before), start=1):
+        if call.X.shape == step.X.shape and not np.array_equal(call.y, step.y):
+            yield changed(step, X=call.X).named(f"{back} call{'s' * (back > 1)} before")
+
+
 @rule("{} of the last gradient of the call before carried over", fitted=True)
 def old_gradient(step: Step) -> Iterator[Prediction]:
     """Into the first step."""
@@ -35,4 +43,4 @@ def old_gradient(step: Step) -> Iterator[Prediction]:
         yield of_weights(step, step.right + carried, np.asarray(errors)).named(f"{c:.4g}")
 
 
-RULES = (old_data, old_gradient)
+RULES = (old_data, old_inputs, old_gradient)

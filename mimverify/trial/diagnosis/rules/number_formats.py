@@ -79,6 +79,13 @@ def labels(step: Step) -> Iterator[Prediction]:
         yield changed(step, y=ROUNDINGS[name](step.y)).named(name)
 
 
+@rule("weights handed over rounded to {}")
+def first_weights(step: Step) -> Iterator[Prediction]:
+    """Those of the first step; what it returns has all its digits."""
+    for name in () if step.t else _narrower(step):
+        yield changed(step, W=ROUNDINGS[name](step.W)).named(name)
+
+
 @rule("all arrays rounded to {}")
 def arrays(step: Step) -> Iterator[Prediction]:
     for name in _narrower(step):
@@ -166,5 +173,6 @@ def _spacing(values: Float64Array) -> Float64Array:
 
 
 RULES = (
-    inputs, labels, arrays, arrays_but_weights, forward_product, all_products, weights, gradients
+    inputs, labels, first_weights, arrays, arrays_but_weights, forward_product, all_products,
+    weights, gradients,
 )  # fmt: skip
