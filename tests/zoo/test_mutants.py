@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import numpy as np
 import pytest
@@ -25,12 +27,27 @@ UNHURRIED = replace(PROFILES["quick"], seconds=1e6)
 
 _SEEDS = 4  # that have to tell rules apart which are the same on the arrays of one
 
+T = TypeVar("T")
+
 ZOO = zoo()
 CLAIMS = sorted({mutant.caught_by for mutant in ZOO if mutant.caught_by is not None})
 
 
+def long_ones_slow(values: Sequence[T], claim: Callable[[T], str]) -> list[Any]:
+    """Parameters of a test, those of claims that take half a minute marked as slow."""
+    return [
+        pytest.param(value, marks=pytest.mark.slow if load_claims()[claim(value)].cost > 10 else ())
+        for value in values
+    ]
+
+
 @pytest.mark.parametrize(
-    "mutant", [mutant for mutant in ZOO if mutant.caught_by is not None], ids=lambda m: m.name
+    "mutant",
+    long_ones_slow(
+        [mutant for mutant in ZOO if mutant.caught_by is not None],
+        lambda mutant: str(mutant.caught_by),
+    ),
+    ids=lambda mutant: mutant.name,
 )
 def test_the_claim_on_record_catches_the_mutant(mutant: Mutant) -> None:
     claim = str(mutant.caught_by)
@@ -60,7 +77,7 @@ def test_three_fifths_of_the_causes_are_named() -> None:
     assert sum(bool(mutant.causes) for mutant in ZOO) >= 0.6 * len(ZOO)
 
 
-@pytest.mark.parametrize("claim", CLAIMS)
+@pytest.mark.parametrize("claim", long_ones_slow(CLAIMS, str))
 def test_the_control_passes_every_claim_that_catches_a_mutant(claim: str) -> None:
     counted = load_claims()[claim].needs == "operation counts"
     with Session(Counting if counted else Correct, profile=UNHURRIED, claims=[claim]) as session:
