@@ -5,9 +5,9 @@ import numpy as np
 from mimverify import MultiIndexModel, TrainerError, default_samples
 from mimverify.trial import (
     COPIES,
-    STANDARD_ACTIVATIONS,
     STANDARD_DTYPES,
     STANDARD_LOSSES,
+    STEP_ACTIVATIONS,
     WELL_CONDITIONED,
     NotApplicable,
     Rounding,
@@ -113,7 +113,7 @@ class Calls:
     cost=2,
 )
 def independent_steps(trial, case):
-    combinations = list(trial.combinations(STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES))
+    combinations = list(trial.combinations(STEP_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES))
     of_dtype = [
         (one, next((c for c in others if c[2] == one[2]), one))
         for k, one in enumerate(combinations)
@@ -121,12 +121,13 @@ def independent_steps(trial, case):
     ]
     calls = [Calls(trial, case, *pair) for pair in of_dtype]
     if {"float32", "float64"} <= set(trial.trainer.dtypes):
-        calls[0].compare_in("float32")
+        for widest in calls[:1]:
+            widest.compare_in("float32")
     for each in calls:
         each.compare_steps("new arrays")
         each.compare_trajectories()
     trial.trainer.refill_arguments()
-    for each in (calls[0], calls[-1]):  # the widest and the narrowest dtype
+    for each in (*calls[:1], *calls[-1:]):  # the widest and the narrowest dtype
         each.compare_steps("arrays filled anew")
 
 

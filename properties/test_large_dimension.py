@@ -6,6 +6,7 @@ from mimverify import MultiIndexModel, default_samples, default_steps
 from mimverify.theory import predict_trajectory
 from mimverify.trial import (
     DEVIATIONS,
+    EVEN_ACTIVATIONS,
     LIPSCHITZ_LOSSES,
     Event,
     below,
@@ -69,7 +70,7 @@ def predictions(link, loss, dim):
     profile="standard",
 )
 def vanishing_error(trial, case):
-    loss = loss_used(trial.trainer, case.loss)
+    loss = loss_used(trial.trainer, case.loss, EVEN_ACTIVATIONS)
     expected = predictions(case.link, loss, case.dim)
 
     # Each median is within the bounds of a nearly normal variable: P > 0.997 for the three.

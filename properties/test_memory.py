@@ -5,9 +5,9 @@ import numpy as np
 from mimverify import MultiIndexModel, TrainerError, default_samples
 from mimverify.trial import (
     MEMORY_FORMS,
-    STANDARD_ACTIVATIONS,
     STANDARD_DTYPES,
     STANDARD_LOSSES,
+    STEP_ACTIVATIONS,
     WELL_CONDITIONED,
     MemoryUse,
     Rounding,
@@ -44,7 +44,7 @@ def one_of_each_dtype(trainer):
     """An activation and a loss that the trainer supports, by dtype."""
     found: dict[str, tuple[str, str]] = {}
     for activation, loss, dtype in trainer.supported(
-        STANDARD_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
+        STEP_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
     ):
         found.setdefault(dtype, (activation, loss))
     return found

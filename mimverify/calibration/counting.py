@@ -54,7 +54,12 @@ class Tried:
             claim=str(record["claim"]),
             seed=int(record["seed"]),
             statuses=tuple(Status(status) for status in record["statuses"]),
-            counts=tuple(EventCount(**count) for count in record["counts"]),
+            counts=tuple(
+                EventCount(
+                    str(count["name"]), str(count["case"]), int(count["happened"]), int(count["of"])
+                )
+                for count in record["counts"]
+            ),
             message=str(record["message"]),
             seconds=float(record["seconds"]),
         )

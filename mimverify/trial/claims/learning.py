@@ -93,9 +93,11 @@ def _used(
     return _Used(*next(iter(trainer.supported(activations, losses, ("float64", "float32")))))
 
 
-def loss_used(trainer: TrainerUnderTrial, loss: str) -> str:
-    """The loss that `first_layer` trains with when asked for `loss`."""
-    return _used(trainer, loss).loss
+def loss_used(
+    trainer: TrainerUnderTrial, loss: str, activations: Sequence[str] = CURVED_ACTIVATIONS
+) -> str:
+    """The loss that `first_layer` trains with when asked for `loss` and one of the activations."""
+    return _used(trainer, loss, activations).loss
 
 
 def first_layer(

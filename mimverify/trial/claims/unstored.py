@@ -74,7 +74,7 @@ def first_layer_unstored(
 
     **Raises** `NotApplicable` if the trainer has no such activation or loss.
     """
-    losses = (loss_used(trainer, loss),)
+    losses = (loss_used(trainer, loss, EVEN_ACTIVATIONS),)
     activation, loss, dtype = next(
         iter(trainer.supported(EVEN_ACTIVATIONS, losses, ("float32", "float64")))
     )
