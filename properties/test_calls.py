@@ -114,6 +114,7 @@ class Calls:
 )
 def independent_steps(trial, case):
     combinations = list(trial.combinations(STEP_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES))
+    trial.trainer.train_by(None)  # both methods, each the trainer's own
     of_dtype = [
         (one, next((c for c in others if c[2] == one[2]), one))
         for k, one in enumerate(combinations)

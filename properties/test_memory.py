@@ -67,11 +67,16 @@ def in_every_form(trial, case):
 def trained_by(trainer):
     """The trainer's own methods for the first layer, each giving weights `(steps + 1, m, d)`."""
 
-    def by_step(W, a, b, X, y, *, steps, **options):
-        return np.array([W, trainer.step(W, a, b, X, y, **options)])
+    def by(method):
+        def train(W, a, b, X, y, *, steps, **options):
+            trainer.train_by(method)
+            if method == "step":
+                return np.array([W, trainer.step(W, a, b, X, y, **options)])
+            return trainer.trajectory(W, a, b, X, y, steps=steps, **options)
 
-    offered = {"step": by_step, "trajectory": trainer.trajectory}
-    return {name: train for name, train in offered.items() if name in trainer.methods}
+        return train
+
+    return {method: by(method) for method in trainer.first_layer_methods}
 
 
 def refused(error, form):

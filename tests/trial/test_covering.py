@@ -148,7 +148,7 @@ COMBINING = [
 ]  # fmt: skip
 
 
-#: Which goes through all combinations at once, with either method in turn.
+#: Which goes through all combinations at once, and calls both methods with each.
 AT_ONCE = ["independent-steps"]
 
 
