@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -18,11 +18,14 @@ from mimverify.trial import (
     PROFILES,
     ClaimFailed,
     DecisionEvidence,
+    Ledger,
     MemoryUse,
     Session,
     Status,
     TrainerUnderTrial,
+    Trial,
     Verdict,
+    load_claims,
 )
 from mimverify.trial.running.capsule import load_capsule
 from mimverify.trial.running.replay import Conclusion, replay
@@ -233,3 +236,29 @@ def test_no_change_is_a_comparison_that_passes() -> None:
     assert record is not None
     assert record.failed
     assert "changed W" in record.summary
+
+
+class Recording(Correct):
+    """Both methods, and which of them was called how often."""
+
+    called: ClassVar[list[str]] = []
+
+    def step(self, W, a, b, X, y, **options):
+        self.called.append("step")
+        return super().trajectory(W, a, b, X, y, steps=1, **options)[-1]
+
+    def trajectory(self, *arrays, **options):
+        self.called.append("trajectory")
+        return super().trajectory(*arrays, **options)
+
+
+@pytest.mark.parametrize("claim", [*OF_STEPS, "independent-steps"])
+def test_a_claim_calls_both_methods_of_a_trainer_that_offers_them(claim: str) -> None:
+    Recording.called.clear()
+    claims = load_claims()
+    trainer = TrainerUnderTrial(InProcessTrainer(Recording))
+    ledger = Ledger.split(claims.values(), UNHURRIED)
+    Trial(claims[claim], trainer, profile=UNHURRIED, ledger=ledger).run()
+    step, trajectory = (Recording.called.count(name) for name in ("step", "trajectory"))
+    forms = len(MEMORY_FORMS) if claim in OF_STEPS else 1
+    assert min(step, trajectory) >= 4 * forms  # four kinds of configuration
