@@ -89,11 +89,14 @@ def test_every_name_that_the_readme_uses_is_one_that_it_defines() -> None:
 def test_the_readmes_verdict_table_is_of_the_claims_of_today() -> None:
     text = page("README.md")
     table = text[text.index("    Trial of numpy") : text.index("*Exact* claims compare")]
+    quick = list(select_claims(None, "quick"))
     rows = re.findall(r"^    │ ([a-z-]+) +│ passed", table, re.MULTILINE)
-    assert rows == list(select_claims(None, "quick"))
+    assert rows == [name for name in quick if name in rows]  # some of them, in their order
+    left_out = sum(map(int, re.findall(r"^    │ ⋮ (\d+) more +│", table, re.MULTILINE)))
+    assert len(rows) + left_out == len(quick)
     waiting = " ".join(table[table.index("Not tried") :].split())
-    assert all(name in waiting for name in load_claims() if name not in rows)
-    assert f"{len(rows)} passed in" in table
+    assert all(name in waiting for name in load_claims() if name not in quick)
+    assert f"{len(quick)} passed in" in table
     assert all(str(status) in text for status in Status)
 
 
