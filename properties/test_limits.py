@@ -135,8 +135,8 @@ def collapse(trial, case):
     assumptions=("r = 1", "E T = 0", "n/d = 8", "isotropic start, small", "β1 = 1/η1"),
     measures=(
         "Per run the squared deviation of the log-odds of A_5 from D1's, in units of D1's variance "
-        "plus the square of its accuracy, at most 9: 1 for reused samples, more than 9 by D7. Test "
-        "by betting of a mean ≤ 1.5 against ≥ 3.5."
+        "plus the square of its accuracy, cut at 9: 1 for reused samples, near 9 by D7. Test by "
+        "betting of a mean ≤ 1.5 against ≥ 3.5."
     ),
     needs="first layer",
     holds=lambda case: case.rank == 1,

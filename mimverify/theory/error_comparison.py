@@ -224,6 +224,7 @@ def error_cells(
     noise = number("noise", noise, minimum=0.0)
     found = []
     for dim, samples in sizes:
+        dim, samples = integer("dim", dim, minimum=2), integer("samples", samples, minimum=3)
         if not dim < samples:
             raise InputError(f"dim={dim}, samples={samples}: expected more samples than dimensions")
         for name in links:

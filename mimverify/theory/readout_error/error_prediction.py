@@ -183,6 +183,11 @@ def predict_test_error(
     samples = integer("samples", samples, minimum=2, maximum=LARGEST)
     n2 = samples if readout_samples is None else readout_samples
     n2 = integer("readout_samples", n2, minimum=2, maximum=LARGEST)
+    if steps is None and samples <= dim:
+        raise InputError(
+            f"samples={samples}, dim={dim}: expected more samples than dimensions, from which the "
+            "number of steps follows; or give steps"
+        )
     steps = default_steps(samples, dim) if steps is None else steps
     steps = integer("steps", steps, minimum=0, maximum=MOST_STEPS)
     neurons = integer("neurons", neurons, minimum=2)

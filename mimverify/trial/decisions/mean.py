@@ -95,7 +95,9 @@ class Mean(StatisticalDecision):
     @property
     def bound(self) -> float:
         """The claimed bound."""
-        return number("bound", self.at_most if self.at_least is None else self.at_least)
+        if self.at_least is None:
+            return number("at_most", self.at_most)
+        return number("at_least", self.at_least)
 
     def open(self, alpha: float, profile: Profile) -> MeanState:
         return MeanState(self, alpha, profile)
