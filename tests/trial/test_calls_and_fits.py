@@ -49,6 +49,14 @@ class Random(FitOnly):
         super().fit(X, y)
 
 
+class RandomAndShown(Random):
+    """It shows the first layer of such a fit."""
+
+    def fit(self, X: Array, y: Array) -> None:
+        super().fit(X, y)
+        self.first_layer_ = self._inside.first_layer_
+
+
 class CannotBePickled(FitOnly):
     """It can be deep-copied alone."""
 
@@ -92,6 +100,12 @@ def test_fits_that_differ_by_chance_are_not_compared(claim: str) -> None:
     found = verdict_of(Random, claim)
     assert found.status is Status.NOT_APPLICABLE
     assert "two new trainers of one random state differ" in found.message
+
+
+def test_first_layers_that_differ_by_chance_are_not_compared() -> None:
+    found = verdict_of(RandomAndShown, "first-layer-data")
+    assert found.status is Status.NOT_APPLICABLE
+    assert "first layers of two new trainers of one random state differ" in found.message
 
 
 def test_a_way_of_copying_that_raises_is_omitted() -> None:
