@@ -57,6 +57,39 @@ class RandomAndShown(Random):
         self.first_layer_ = self._inside.first_layer_
 
 
+class DrawsInTurn:
+    """Its generator is made once: each fit starts elsewhere. It has no `random_state`."""
+
+    def __init__(self) -> None:
+        self._rng = np.random.default_rng(0)
+
+    def fit(self, X: Array, y: Array) -> None:
+        self._inside = Correct()
+        self._inside.random_state = int(self._rng.integers(2**31))
+        self._inside.fit(X, y)
+
+    def predict(self, X: Array) -> Array:
+        return self._inside.predict(X)
+
+
+class DrawsInTurnFromItsSeed(DrawsInTurn):
+    """It has one, and breaks the contract."""
+
+    random_state = 0
+
+
+class FitsOnceUnseeded:
+    """It draws nothing, and does nothing at a second fit."""
+
+    def fit(self, X: Array, y: Array) -> None:
+        if not hasattr(self, "_inside"):
+            self._inside = Correct()
+            self._inside.fit(X, y)
+
+    def predict(self, X: Array) -> Array:
+        return self._inside.predict(X)
+
+
 class CannotBePickled(FitOnly):
     """It can be deep-copied alone."""
 
@@ -100,6 +133,14 @@ def test_fits_that_differ_by_chance_are_not_compared(claim: str) -> None:
     found = verdict_of(Random, claim)
     assert found.status is Status.NOT_APPLICABLE
     assert "two new trainers of one random state differ" in found.message
+
+
+def test_fits_that_draw_in_turn_are_compared_only_with_a_random_state() -> None:
+    found = verdict_of(DrawsInTurn, "refit")
+    assert found.status is Status.NOT_APPLICABLE
+    assert "no random_state, and its first and second fit to the same data differ" in found.message
+    assert verdict_of(DrawsInTurnFromItsSeed, "refit").status is Status.FAILED
+    assert verdict_of(FitsOnceUnseeded, "refit").status is Status.FAILED
 
 
 def test_first_layers_that_differ_by_chance_are_not_compared() -> None:

@@ -111,6 +111,11 @@ class TrainerUnderTrial:
             found.add("regression")
         return frozenset(found)
 
+    @property
+    def sets_random_state(self) -> bool:
+        """Whether the trainer has a `random_state`, from which every fit draws the same numbers."""
+        return self.handle.capabilities.sets_random_state
+
     def supported(
         self, activations: Sequence[str], losses: Sequence[str], dtypes: Sequence[str]
     ) -> Iterator[Combination]:
