@@ -294,7 +294,8 @@ COPIED = {
     measures=(
         "Largest difference of the predictions of a copy, by copy.deepcopy and by pickle within "
         "the trainer's process, from its own, as a fraction of the square root of float32's u "
-        "times the largest |prediction|; fails above 1. A way of copying that raises is omitted."
+        "times the largest |prediction|; fails above 1. A way of copying that raises, or whose "
+        "copy does when it predicts, is omitted."
     ),
     needs="regression",
     decisions=tuple(COPIED.values()),
@@ -308,16 +309,18 @@ def copies(trial, case):
     for how, decision in COPIED.items():
         trainer.fresh(trial.seed_of(case))
         trainer.fit(*data)
-        own = trainer.predict(X)
+        own, reason = trainer.predict(X), ""
         try:
             trainer.replace_by_copy(how)
+            reason = "not a copy that predicts: "
+            copied = trainer.predict(X)
         except TrainerError as error:
             if error.kind != "raised":
                 raise
-            reasons[decision] = str(error)
+            reasons[decision] = f"{reason}{error}"
             continue
         allowed = HALF_THE_DIGITS * np.abs(own).max()
-        trial.on(decision).within("prediction", trainer.predict(X), own, allowed)
+        trial.on(decision).within("prediction", copied, own, allowed)
     if len(reasons) == len(COPIED):
         raise NotApplicable(f"it cannot be copied: {'; '.join(reasons.values())}")
     for decision, reason in reasons.items():

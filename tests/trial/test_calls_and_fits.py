@@ -13,6 +13,7 @@ from mimverify.support.arrays import Array
 from mimverify.trial import PROFILES, Session, Status, Verdict, load_claims, same_predictions
 from mimverify.trial.outcomes import NotApplicable
 from mimverify.zoo import Correct
+from mimverify.zoo.state import CopiesLoseTheConstant
 
 UNHURRIED = replace(PROFILES["quick"], seconds=1e6)
 OF_FIT = (
@@ -102,6 +103,20 @@ class CannotBePickled(FitOnly):
         return other
 
 
+class CopiesUnfitted(FitOnly):
+    """What has been fitted holds a handle, and is not copied."""
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in self.__dict__.items() if name != "_inside"}
+
+
+class PicklesUnfitted(CopiesUnfitted):
+    def __deepcopy__(self, memo: object) -> PicklesUnfitted:
+        other = PicklesUnfitted()
+        other.__dict__ |= self.__dict__
+        return other
+
+
 class Locked(FitOnly):
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -156,6 +171,21 @@ def test_a_way_of_copying_that_raises_is_omitted() -> None:
     assert "pickle" in omission.decision
     assert "cannot be pickled" in omission.reason
     assert verdict_of(Locked, "copies").status is Status.NOT_APPLICABLE
+
+
+def test_a_copy_that_is_unfitted_is_omitted() -> None:
+    found = verdict_of(PicklesUnfitted, "copies")
+    assert found.status is Status.PASSED
+    (omission,) = found.evidence.omitted
+    assert "pickle" in omission.decision
+    assert "not a copy that predicts: predict() raised AttributeError" in omission.reason
+    assert verdict_of(CopiesUnfitted, "copies").status is Status.NOT_APPLICABLE
+
+
+def test_calls_of_a_copy_are_not_repeated() -> None:
+    found = verdict_of(CopiesLoseTheConstant, "copies")
+    assert found.status is Status.FAILED
+    assert found.evidence.repetition is None
 
 
 class _Within:
