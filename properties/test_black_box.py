@@ -172,7 +172,7 @@ def shown_first_layer(trial):
     """`first_layer_` of the fitted trainer, (m, d)."""
     W = trial.trainer.first_layer_after_fit()
     if W is None:
-        raise NotApplicable("needs the attribute first_layer_ after fit()")
+        raise NotApplicable("needs first_layer_, an array (m, d) of numbers, after fit()")
     return W.astype(np.float64)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from mimverify import LayerwiseTrainer
 from mimverify.support.arrays import Array
@@ -40,6 +41,14 @@ class FitOnly:
 
     def predict(self, X: Array) -> Array:
         return self._inside.predict(X)
+
+
+class NamesALayer(FitOnly):
+    """`first_layer_` is a name that it uses for something else."""
+
+    def fit(self, X: Array, y: Array) -> None:
+        super().fit(X, y)
+        self.first_layer_ = torch.nn.Linear(2, 2)
 
 
 class Random(FitOnly):
@@ -136,10 +145,11 @@ def test_single_precision_inside_passes(claim: str) -> None:
 
 
 @pytest.mark.parametrize("claim", [name for name in OF_FIT if "first-layer" in name])
-def test_what_is_not_shown_is_not_claimed(claim: str) -> None:
-    found = verdict_of(FitOnly, claim)
+@pytest.mark.parametrize("trainer", [FitOnly, NamesALayer])
+def test_what_is_not_shown_is_not_claimed(claim: str, trainer: type) -> None:
+    found = verdict_of(trainer, claim)
     assert (found.status, found.message) == (
-        Status.NOT_APPLICABLE, "needs the attribute first_layer_ after fit()",
+        Status.NOT_APPLICABLE, "needs first_layer_, an array (m, d) of numbers, after fit()",
     )  # fmt: skip
 
 

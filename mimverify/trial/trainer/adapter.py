@@ -290,7 +290,7 @@ class TrainerUnderTrial:
         return self._result("predict", {"X": X}, {})
 
     def first_layer_after_fit(self) -> Float[FloatArray, "m d"] | None:
-        """The attribute `first_layer_`, `(m, d)`; None where the fitted trainer has none."""
+        """The attribute `first_layer_`, `(m, d)`; None where the trainer has no such array."""
         self.check_time()
         return self.handle.call(FIRST_LAYER, {}, {})
 
