@@ -33,7 +33,7 @@ from mimverify.handles.framing import decode, encode, read_line
 from mimverify.handles.launcher import launch_command
 from mimverify.handles.memory_forms import PLAIN
 from mimverify.handles.methods import Arrays, Options
-from mimverify.handles.operations import OPERATIONS
+from mimverify.handles.operations import OPERATIONS, label
 from mimverify.handles.output_tail import OutputTail
 from mimverify.handles.own_methods import Method, with_own
 from mimverify.handles.trainer_output import TrainerOutput, last_lines
@@ -160,7 +160,7 @@ class SpawnedTrainer(Closing):
             check_call(method, arrays, options, self._signatures)
             if method not in self._capabilities.methods:
                 raise InputError(f"method={method!r}: {self._name} does not offer it")
-        self._refuse_what_hung(f"{method}()")
+        self._refuse_what_hung(label(method))
         if not self._constructed:
             self._construct()
         worker = self._running()
@@ -172,7 +172,7 @@ class SpawnedTrainer(Closing):
             "form": form,
             "watched": watched,
         }
-        result = self._request(f"{method}()", message, self._limit, deadline=self.deadline)
+        result = self._request(label(method), message, self._limit, deadline=self.deadline)
         if result is None:
             return None
         return np.array(worker.outbox.view(result["dtype"], result["shape"], result["offset"]))

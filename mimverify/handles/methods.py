@@ -18,10 +18,12 @@ exception, the others may not. Arguments stay as they are, bit by bit, and so do
 before. A result is no view of an argument. What `fit` is given may be kept, not changed.
 
 `fit` gets the rows of both stages, half each: the first half of them trains the first layer, the
-second half the output weights. It begins anew at every call. A fitted trainer may show what it
-has trained as the attribute `first_layer_: (m, d)`, which opens claims on it: W as predictions use
-it, of any length of rows, and a linear part that predictions add, if there is one, as a further
-row. It may be a property; before `fit` it need not exist.
+second half the output weights. It begins anew at every call. Of a trainer with `random_state`, an
+attribute or a parameter that is set to an integer, every fit draws the same numbers from it, as
+scikit-learn's estimators do; one without it may draw others at each fit. A fitted trainer may show
+what it has trained as the attribute `first_layer_: (m, d)`, which opens claims on it: W as
+predictions use it, of any length of rows, and a linear part that predictions add, if there is one,
+as a further row. It may be a property; before `fit` it need not exist.
 
 What `fit` chooses itself (loss, T1, m, the number of readout neurons, ridge) is its own. One claim,
 `predicted-test-error`, names a choice than which it must be no poorer.

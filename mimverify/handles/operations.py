@@ -22,14 +22,15 @@ from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import TrainerError
 from mimverify.support.importing import summarise
 
-__all__ = ["COPIES", "FIRST_LAYER", "OPERATIONS", "REFILL", "operate"]
+__all__ = ["COPIES", "FIRST_LAYER", "OPERATIONS", "REFILL", "label", "operate"]
 
 #: Ways to copy a trainer.
 COPIES = ("copy.deepcopy", "pickle.loads")
 #: From now on the arguments of a method's calls are the same arrays with other contents, where
 #: shape and dtype are those of an earlier call: as in a loop that fills one buffer anew.
 REFILL = "arguments in place"
-#: Reads the attribute `first_layer_`, `(m, d)`; None where there is none.
+#: Reads the attribute `first_layer_`, `(m, d)`; None where there is none, or another thing of that
+#: name.
 FIRST_LAYER = ".first_layer_"
 #: Called as a trainer's methods are, without arrays and options; no method has such a name.
 OPERATIONS = (*COPIES, REFILL, FIRST_LAYER)
@@ -38,13 +39,18 @@ _ATTRIBUTE = FIRST_LAYER.removeprefix(".")
 _WEIGHTS = Method({}, options=("m", "d"), returns="m d")
 
 
+def label(method: str) -> str:
+    """What messages call a method, "fit()", or one of `OPERATIONS`, "first_layer_"."""
+    return method.removeprefix(".") if method in OPERATIONS else f"{method}()"
+
+
 def operate(trainer: object, operation: str) -> tuple[object, NumpyArray | None]:
     """Carry out one of `OPERATIONS`.
 
     **Returns** the trainer that later calls go to, and the result, a new array.
 
     **Raises** `TrainerError` of kind `"raised"` where the trainer cannot be copied, or its
-    attribute not be read; `"dtype"`, `"shape"` and `"non-finite"` as `call` does.
+    attribute not be read; `"non-finite"` where that is an array `(m, d)` with other entries.
     """
     try:
         if operation == REFILL:
@@ -57,7 +63,7 @@ def operate(trainer: object, operation: str) -> tuple[object, NumpyArray | None]
     except TrainerError:
         raise
     except (Exception, SystemExit) as error:
-        message = f"{operation} of {name_of(trainer)} raised {summarise(error)}"
+        message = f"{label(operation)} of {name_of(trainer)} raised {summarise(error)}"
         raise trainer_error("raised", message, error) from error
 
 
@@ -65,11 +71,19 @@ def _first_layer(trainer: object) -> NumpyArray | None:
     value = getattr(trainer, _ATTRIBUTE, None)
     if value is None:
         return None
-    shape = tuple(getattr(value, "shape", ())) or np.shape(value)
-    m, d = shape if len(shape) == 2 else (0, 0)
+    try:
+        m, d = tuple(getattr(value, "shape", ())) or np.shape(value)
+    except Exception:  # not two axes, or none at all: a part of a network, ragged lists
+        return None
     # Checked as what a method returns is.
     read = SimpleNamespace(**{_ATTRIBUTE: lambda m, d: value})
-    return call(read, _ATTRIBUTE, {}, {"m": m, "d": d}, {_ATTRIBUTE: _WEIGHTS})
+    try:
+        return call(read, _ATTRIBUTE, {}, {"m": m, "d": d}, {_ATTRIBUTE: _WEIGHTS})
+    except TrainerError as error:
+        if error.kind != "non-finite":  # no real numbers
+            return None
+        message = str(error).replace(f"{_ATTRIBUTE}() returned", f"{_ATTRIBUTE}:")
+        raise TrainerError(error.kind, message) from error
 
 
 class _Refilling:
@@ -77,6 +91,7 @@ class _Refilling:
 
     def __init__(self, trainer: object) -> None:
         self._trainer = trainer
+        self.__qualname__ = name_of(trainer)  # what messages call it
         self._buffers: dict[tuple[object, ...], NumpyArray] = {}
 
     def __getattr__(self, name: str) -> Any:  # Any: whatever the trainer has

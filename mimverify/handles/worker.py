@@ -29,7 +29,7 @@ from mimverify.handles.capabilities import describe
 from mimverify.handles.construction import load_source, new_trainer
 from mimverify.handles.framing import decode, encode
 from mimverify.handles.memory_watch import MemoryWatch
-from mimverify.handles.operations import OPERATIONS, operate
+from mimverify.handles.operations import OPERATIONS, label, operate
 from mimverify.handles.own_methods import methods_from_json, with_own
 from mimverify.handles.source_hashes import source_hashes
 from mimverify.handles.tracebacks import trainer_error
@@ -131,7 +131,7 @@ class _Server:
         except InputError as error:
             return {"error": {"kind": "input", "message": str(error)}}
         except BaseException as error:  # a KeyboardInterrupt here was raised by the trainer
-            what = f"{request['method']}()" if "method" in request else request["op"]
+            what = label(request["method"]) if "method" in request else request["op"]
             return _failure(trainer_error("raised", f"{what} raised {summarise(error)}", error))
 
     def _load(self, request: Json) -> None:

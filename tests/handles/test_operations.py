@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from mimverify.handles import InProcessTrainer, TrainerHandle
 from mimverify.handles.isolated import SpawnedTrainer
-from mimverify.handles.operations import COPIES, FIRST_LAYER, OPERATIONS, REFILL, operate
-from mimverify.support.errors import TrainerError
+from mimverify.handles.operations import COPIES, FIRST_LAYER, OPERATIONS, REFILL, label, operate
+from mimverify.support.errors import InputError, TrainerError
 from mimverify.zoo import Correct
 
 X = np.arange(12.0).reshape(4, 3)
@@ -83,6 +84,10 @@ def test_no_method_can_have_the_name_of_an_operation() -> None:
     assert not any(name.isidentifier() for name in OPERATIONS)
 
 
+def test_messages_name_an_attribute_without_parentheses() -> None:
+    assert [label(name) for name in ("fit", FIRST_LAYER)] == ["fit()", "first_layer_"]
+
+
 def seen_arrays(handle: TrainerHandle) -> list[float]:
     values = []
     for factor in (1, 2, 3):
@@ -138,20 +143,40 @@ def test_what_cannot_be_copied_is_an_error_and_stays(how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "kind"),
+    "value",
     [
-        (np.ones(3), "shape"),
-        (np.full((2, 3), np.nan), "non-finite"),
-        ([["a", "b"]], "dtype"),
-        (np.ones((2, 3, 4)), "shape"),
+        np.ones(3),
+        np.ones((2, 3, 4)),
+        [["a", "b"]],
+        [[1.0], [2.0, 3.0]],
+        np.ones((2, 3), dtype=bool),
+        torch.nn.Linear(3, 2),
+        "W",
     ],
+    ids=str,
 )
-def test_a_first_layer_that_is_none_is_an_error(value: Any, kind: str) -> None:
+def test_what_is_no_array_of_two_axes_is_no_first_layer(value: Any) -> None:
     trainer = Line()
     trainer.first_layer_ = value
-    with pytest.raises(TrainerError, match="first_layer_") as caught:
+    assert operate(trainer, FIRST_LAYER) == (trainer, None)
+
+
+def test_a_first_layer_that_is_not_finite_is_an_error() -> None:
+    trainer = Line()
+    trainer.first_layer_ = np.array([[1.0, 2.0], [np.nan, 4.0]])
+    with pytest.raises(TrainerError, match=r"^first_layer_: nan at m 1, d 0 \(1 of 4") as caught:
         operate(trainer, FIRST_LAYER)
-    assert caught.value.kind == kind
+    assert caught.value.kind == "non-finite"
+    trainer.first_layer_ = np.ma.masked_invalid(trainer.first_layer_)
+    with pytest.raises(TrainerError, match=r"^first_layer_: a masked array with 1 masked"):
+        operate(trainer, FIRST_LAYER)
+
+
+def test_errors_name_the_trainer_whose_arguments_are_refilled() -> None:
+    with InProcessTrainer(Line) as handle:
+        handle.call(REFILL, {}, {})
+        with pytest.raises(InputError, match="method='operation_counts': Line does not offer it"):
+            handle.call("operation_counts", {}, {})
 
 
 def test_a_property_that_raises_is_an_error() -> None:
@@ -160,7 +185,7 @@ def test_a_property_that_raises_is_an_error() -> None:
         def first_layer_(self) -> np.ndarray:  # type: ignore[override]
             raise RuntimeError("no weights")
 
-    with pytest.raises(TrainerError, match=r"\.first_layer_ of .*Broken raised RuntimeError"):
+    with pytest.raises(TrainerError, match=r"^first_layer_ of .*Broken raised RuntimeError"):
         operate(Broken(), FIRST_LAYER)
 
 

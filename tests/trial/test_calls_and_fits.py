@@ -7,12 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from mimverify import LayerwiseTrainer
 from mimverify.support.arrays import Array
 from mimverify.trial import PROFILES, Session, Status, Verdict, load_claims, same_predictions
 from mimverify.trial.outcomes import NotApplicable
 from mimverify.zoo import Correct
+from mimverify.zoo.state import CopiesLoseTheConstant
 
 UNHURRIED = replace(PROFILES["quick"], seconds=1e6)
 OF_FIT = (
@@ -41,12 +43,61 @@ class FitOnly:
         return self._inside.predict(X)
 
 
+class NamesALayer(FitOnly):
+    """`first_layer_` is a name that it uses for something else."""
+
+    def fit(self, X: Array, y: Array) -> None:
+        super().fit(X, y)
+        self.first_layer_ = torch.nn.Linear(2, 2)
+
+
 class Random(FitOnly):
     """Its fits differ, whatever the seed."""
 
     def fit(self, X: Array, y: Array) -> None:
         self.random_state = int(np.random.default_rng().integers(2**31))
         super().fit(X, y)
+
+
+class RandomAndShown(Random):
+    """It shows the first layer of such a fit."""
+
+    def fit(self, X: Array, y: Array) -> None:
+        super().fit(X, y)
+        self.first_layer_ = self._inside.first_layer_
+
+
+class DrawsInTurn:
+    """Its generator is made once: each fit starts elsewhere. It has no `random_state`."""
+
+    def __init__(self) -> None:
+        self._rng = np.random.default_rng(0)
+
+    def fit(self, X: Array, y: Array) -> None:
+        self._inside = Correct()
+        self._inside.random_state = int(self._rng.integers(2**31))
+        self._inside.fit(X, y)
+
+    def predict(self, X: Array) -> Array:
+        return self._inside.predict(X)
+
+
+class DrawsInTurnFromItsSeed(DrawsInTurn):
+    """It has one, and breaks the contract."""
+
+    random_state = 0
+
+
+class FitsOnceUnseeded:
+    """It draws nothing, and does nothing at a second fit."""
+
+    def fit(self, X: Array, y: Array) -> None:
+        if not hasattr(self, "_inside"):
+            self._inside = Correct()
+            self._inside.fit(X, y)
+
+    def predict(self, X: Array) -> Array:
+        return self._inside.predict(X)
 
 
 class CannotBePickled(FitOnly):
@@ -57,6 +108,20 @@ class CannotBePickled(FitOnly):
 
     def __deepcopy__(self, memo: object) -> CannotBePickled:
         other = CannotBePickled()
+        other.__dict__ |= self.__dict__
+        return other
+
+
+class CopiesUnfitted(FitOnly):
+    """What has been fitted holds a handle, and is not copied."""
+
+    def __getstate__(self) -> dict[str, object]:
+        return {name: value for name, value in self.__dict__.items() if name != "_inside"}
+
+
+class PicklesUnfitted(CopiesUnfitted):
+    def __deepcopy__(self, memo: object) -> PicklesUnfitted:
+        other = PicklesUnfitted()
         other.__dict__ |= self.__dict__
         return other
 
@@ -80,10 +145,11 @@ def test_single_precision_inside_passes(claim: str) -> None:
 
 
 @pytest.mark.parametrize("claim", [name for name in OF_FIT if "first-layer" in name])
-def test_what_is_not_shown_is_not_claimed(claim: str) -> None:
-    found = verdict_of(FitOnly, claim)
+@pytest.mark.parametrize("trainer", [FitOnly, NamesALayer])
+def test_what_is_not_shown_is_not_claimed(claim: str, trainer: type) -> None:
+    found = verdict_of(trainer, claim)
     assert (found.status, found.message) == (
-        Status.NOT_APPLICABLE, "needs the attribute first_layer_ after fit()",
+        Status.NOT_APPLICABLE, "needs first_layer_, an array (m, d) of numbers, after fit()",
     )  # fmt: skip
 
 
@@ -94,6 +160,20 @@ def test_fits_that_differ_by_chance_are_not_compared(claim: str) -> None:
     assert "two new trainers of one random state differ" in found.message
 
 
+def test_fits_that_draw_in_turn_are_compared_only_with_a_random_state() -> None:
+    found = verdict_of(DrawsInTurn, "refit")
+    assert found.status is Status.NOT_APPLICABLE
+    assert "no random_state, and its first and second fit to the same data differ" in found.message
+    assert verdict_of(DrawsInTurnFromItsSeed, "refit").status is Status.FAILED
+    assert verdict_of(FitsOnceUnseeded, "refit").status is Status.FAILED
+
+
+def test_first_layers_that_differ_by_chance_are_not_compared() -> None:
+    found = verdict_of(RandomAndShown, "first-layer-data")
+    assert found.status is Status.NOT_APPLICABLE
+    assert "first layers of two new trainers of one random state differ" in found.message
+
+
 def test_a_way_of_copying_that_raises_is_omitted() -> None:
     found = verdict_of(CannotBePickled, "copies")
     assert found.status is Status.PASSED
@@ -101,6 +181,21 @@ def test_a_way_of_copying_that_raises_is_omitted() -> None:
     assert "pickle" in omission.decision
     assert "cannot be pickled" in omission.reason
     assert verdict_of(Locked, "copies").status is Status.NOT_APPLICABLE
+
+
+def test_a_copy_that_is_unfitted_is_omitted() -> None:
+    found = verdict_of(PicklesUnfitted, "copies")
+    assert found.status is Status.PASSED
+    (omission,) = found.evidence.omitted
+    assert "pickle" in omission.decision
+    assert "not a copy that predicts: predict() raised AttributeError" in omission.reason
+    assert verdict_of(CopiesUnfitted, "copies").status is Status.NOT_APPLICABLE
+
+
+def test_calls_of_a_copy_are_not_repeated() -> None:
+    found = verdict_of(CopiesLoseTheConstant, "copies")
+    assert found.status is Status.FAILED
+    assert found.evidence.repetition is None
 
 
 class _Within:

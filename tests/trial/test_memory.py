@@ -101,6 +101,14 @@ def test_regressors_of_scikit_learn_pass_and_refuse_no_form(name: str) -> None:
     assert "refuses" not in " ".join(each.evidence.summary for each in found.values())
 
 
+def test_fits_by_chance_are_not_compared_but_predictions_are() -> None:
+    evidence = verdicts(ByChance, ["memory-layout-of-fit"])["memory-layout-of-fit"].evidence
+    (omission,) = evidence.omitted_decisions
+    assert omission.decision == "predictions after fits in every form"
+    assert "compared in law only" in omission.reason
+    assert "predictions for rows in every form" in {each.decision for each in evidence.records}
+
+
 # Torch warns of read-only memory, which it does not write to here.
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable:UserWarning")
 @pytest.mark.parametrize("name", ["torch_sgd", "numpy_fortran", "jax_grad", "jax_jit"])

@@ -133,9 +133,14 @@ def repeat(record: RecordedTrainer, error: TrainerError | None = None) -> Repeti
 
 
 def _last_calls(record: RecordedTrainer) -> list[Call]:
-    """The last call, after the one of this trainer that it rests on."""
+    """The last call, after the one of this trainer that it rests on.
+
+    None of a copy: fitted again it is a copy no longer.
+    """
     last = record.latest
-    if last is None or last.method not in SIGNATURES:  # what claims' own rest on is not known
+    if last is None or record.copied:
+        return []
+    if last.method not in SIGNATURES:  # what claims' own rest on is not known
         return []
     rests_on = _RESTS_ON.get(last.method, ())
     earlier = [call for call in record.calls if call.method in rests_on]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
+from mimverify.handles.operations import label
 from mimverify.support.strict_json import Json
 from mimverify.trial.trainer.calls import Call, TriedCombination
 
@@ -62,7 +63,7 @@ class Tried:
 
     def __str__(self) -> str:
         shown = ", ".join(f"{name} = {size}" for name, size in (self.sizes or {}).items())
-        called = f"{self.method}() in " if self.method else ""
+        called = f"{label(self.method)} in " if self.method else ""
         parts = [f"{called}case {self.case}" + (f": {shown}" if shown else "")]
         if self.combination:
             parts.append(", ".join(self.combination))

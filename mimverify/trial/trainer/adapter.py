@@ -111,6 +111,11 @@ class TrainerUnderTrial:
             found.add("regression")
         return frozenset(found)
 
+    @property
+    def sets_random_state(self) -> bool:
+        """Whether the trainer has a `random_state`, from which every fit draws the same numbers."""
+        return self.handle.capabilities.sets_random_state
+
     def supported(
         self, activations: Sequence[str], losses: Sequence[str], dtypes: Sequence[str]
     ) -> Iterator[Combination]:
@@ -285,7 +290,7 @@ class TrainerUnderTrial:
         return self._result("predict", {"X": X}, {})
 
     def first_layer_after_fit(self) -> Float[FloatArray, "m d"] | None:
-        """The attribute `first_layer_`, `(m, d)`; None where the fitted trainer has none."""
+        """The attribute `first_layer_`, `(m, d)`; None where the trainer has no such array."""
         self.check_time()
         return self.handle.call(FIRST_LAYER, {}, {})
 
