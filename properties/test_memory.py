@@ -153,6 +153,57 @@ def arguments_unchanged(trial, case):
             trial.on(UNCHANGED).unchanged(trial.trainer.take_changes(), form)
 
 
+class FitsInForms:
+    """New trainers of one random state fitted to one data set, and their predictions at 64 rows."""
+
+    def __init__(self, trial, case):
+        self.trial, self.trainer = trial, trial.trainer
+        self.dtype = next(name for name in STANDARD_DTYPES if name in self.trainer.dtypes)
+        self.seed = trial.seed_of(case)
+        self.X, self.y, self.rows = fit_data(case, self.seed, self.dtype)
+        self.fit(self.X)
+        self.plain = self.trainer.predict(self.rows).astype(np.float64)
+        self.allowed = HALF_OF_THE_DIGITS * np.abs(self.plain).max()
+
+    def fit(self, X, form=PLAIN):
+        """Whether a new trainer took the data in this form."""
+        self.trainer.fresh(self.seed)
+        accepted = self.trial.on(TAKEN).accepted(form, "fit()")
+        with accepted as taken, self.trainer.memory(form):
+            self.trainer.fit(X, self.y)
+        return not taken.refused
+
+    def farthest(self):
+        """Largest difference of the predictions from those of the first fit."""
+        return np.abs(self.trainer.predict(self.rows) - self.plain).max()
+
+    def compare(self, decision, got, allowed, **settings):
+        self.trial.on(decision).within(
+            "prediction", got, self.plain, allowed, dtype=self.dtype, **settings
+        )
+
+    def compare_predictions(self):
+        for form in FORMS_OF_FIT:
+            accepted = self.trial.on(TAKEN).accepted(form, "predict()")
+            with accepted as taken, self.trainer.memory(form):
+                got = self.trainer.predict(self.rows)
+            if not taken.refused:
+                self.compare(SAME_PREDICTIONS, got, self.allowed, method="predict", memory=form)
+
+    def compare_fits(self, comparable):
+        """After fits in some of the forms; without comparing, that they are accepted."""
+        allowed = self.allowed
+        for sign in (1, -1) if comparable else ():
+            moved = self.X * (1 + sign * MOVED * signs(self.X, self.seed))
+            self.fit(moved.astype(self.dtype))
+            allowed = max(allowed, TIMES * self.farthest())
+        others = np.roll(FORMS_OF_FIT[1:], -AT_A_TIME * self.trial.turn)
+        for form in map(str, others[:AT_A_TIME]):
+            if self.fit(self.X, form) and comparable:
+                got = self.trainer.predict(self.rows)
+                self.compare(SAME_FITS, got, allowed, method="fit", memory=form)
+
+
 @claim(
     id="memory-layout-of-fit",
     statement=(
@@ -177,46 +228,17 @@ def arguments_unchanged(trial, case):
     cost=0.5,
 )
 def memory_layout_of_fit(trial, case):
-    trainer = trial.trainer
-    dtype = next(name for name in STANDARD_DTYPES if name in trainer.dtypes)
-    seed = trial.seed_of(case)
-    X, y, rows = fit_data(case, seed, dtype)
-
-    def fitted(X, form=PLAIN):
-        trainer.fresh(seed)
-        with trial.on(TAKEN).accepted(form, "fit()") as taken, trainer.memory(form):
-            trainer.fit(X, y)
-        return not taken.refused
-
-    def compare(decision, got, allowed, **settings):
-        trial.on(decision).within("prediction", got, plain, allowed, dtype=dtype, **settings)
-
-    def farthest():
-        return np.abs(trainer.predict(rows) - plain).max()
-
-    fitted(X)
-    plain = trainer.predict(rows).astype(np.float64)
-    allowed = HALF_OF_THE_DIGITS * np.abs(plain).max()
-    for form in FORMS_OF_FIT:
-        with trial.on(TAKEN).accepted(form, "predict()") as taken, trainer.memory(form):
-            got = trainer.predict(rows)
-        if not taken.refused:
-            compare(SAME_PREDICTIONS, got, allowed, method="predict", memory=form)
-    fitted(X)
-    comparable = farthest() <= allowed
+    fits = FitsInForms(trial, case)
+    fits.compare_predictions()
+    fits.fit(fits.X)
+    comparable = fits.farthest() <= fits.allowed
     if not comparable:  # a sample of such differences bounds no other
         trial.omit(
             SAME_FITS,
             "two new trainers of one random state differ on the same data: fits can be compared in "
             "law only",
         )
-    for sign in (1, -1) if comparable else ():
-        fitted((X * (1 + sign * MOVED * signs(X, seed))).astype(dtype))
-        allowed = max(allowed, TIMES * farthest())
-    others = np.roll(FORMS_OF_FIT[1:], -AT_A_TIME * trial.turn)
-    for form in map(str, others[:AT_A_TIME]):
-        if fitted(X, form) and comparable:
-            compare(SAME_FITS, trainer.predict(rows), allowed, method="fit", memory=form)
+    fits.compare_fits(comparable)
 
 
 @claim(

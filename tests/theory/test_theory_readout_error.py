@@ -343,7 +343,7 @@ def test_notes_say_what_is_poor() -> None:
         ({"noise": -1.0}, "noise"),
         ({"dim": 1}, "dim=1"),
         ({"steps": -1}, "steps=-1"),
-        ({"samples": 100, "steps": None}, "n > d"),
+        ({"samples": 100, "steps": None}, "samples=100, dim=.*more samples than dimensions"),
         ({"loss": "squared", "samples": 10**8}, "simulated"),
     ],
 )

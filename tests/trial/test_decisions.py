@@ -572,7 +572,8 @@ def test_a_mean_says_what_was_measured_and_what_is_caught() -> None:
         ({"at_most": 0.5, "gap": 0.5}, "high=1.0"),
         ({"at_least": 0.5, "gap": 0.6}, "low=0.0"),
         ({"at_most": 0.5, "gap": 0.0}, "gap=0.0"),
-        ({"at_most": "much", "gap": 0.1}, "bound='much'"),
+        ({"at_most": "much", "gap": 0.1}, "at_most='much'"),
+        ({"at_least": "much", "gap": 0.1}, "at_least='much'"),
         ({"at_most": 0.5, "gap": 0.1, "high": float("inf")}, "high=inf"),
     ],
 )
