@@ -4,7 +4,7 @@ import numpy as np
 
 from mimverify import Link, MultiIndexModel
 from mimverify.theory import bayes_floor
-from mimverify.trial import Event, above, claim, learning_cases
+from mimverify.trial import Event, above, claim, fit_dtype, learning_cases
 
 # Noise at which a label tells little of u1: the floor is two fifths of g's own variance, while
 # training on as many labels without noise leaves a quarter.
@@ -41,7 +41,7 @@ BELOW = 0.1  # the probability with which the best of all estimators is below it
     cost=2,
 )
 def beats_no_bayes(trial, case):
-    dtype = next(name for name in ("float64", "float32") if name in trial.trainer.dtypes)
+    dtype = fit_dtype(trial.trainer)
     n = RATIO * case.dim
 
     def exceeds(seed):

@@ -5,6 +5,7 @@ import numpy as np
 from mimverify import MultiIndexModel, TrainerError, default_samples
 from mimverify.trial import (
     COPIES,
+    HALF_THE_DIGITS,
     NEGLIGIBLE,
     STANDARD_DTYPES,
     STANDARD_LOSSES,
@@ -24,8 +25,6 @@ from mimverify.trial import (
 )
 
 ROWS = 1537  # that are predicted: no power of two, and more than a block
-#: Of the coarsest arithmetic that a trainer may use inside, whatever it was given.
-HALF_THE_DIGITS = float(np.sqrt(np.finfo("float32").eps))
 
 
 class Calls:

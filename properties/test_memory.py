@@ -4,6 +4,7 @@ import numpy as np
 
 from mimverify import MultiIndexModel, TrainerError, default_samples
 from mimverify.trial import (
+    HALF_THE_DIGITS,
     MEMORY_FORMS,
     STANDARD_DTYPES,
     STANDARD_LOSSES,
@@ -14,6 +15,7 @@ from mimverify.trial import (
     claim,
     exact_cases,
     exact_step,
+    fit_dtype,
     learning_cases,
     step_envelope,
 )
@@ -28,8 +30,6 @@ FORMS_OF_FIT = tuple(form for form in MEMORY_FORMS if form != "shared")
 AT_A_TIME = 2  # forms in which one configuration is fitted
 ROWS = 64  # that are predicted
 
-# Half of the digits of float32, the lowest precision of correct trainers.
-HALF_OF_THE_DIGITS = float(np.sqrt(np.finfo("float32").eps))
 # Inputs are moved by this much to see how far a fit's roundings reach; and how many times that
 # another order of the sums in it may move a prediction.
 MOVED, TIMES = 2.0**-20, 8
@@ -158,12 +158,12 @@ class FitsInForms:
 
     def __init__(self, trial, case):
         self.trial, self.trainer = trial, trial.trainer
-        self.dtype = next(name for name in STANDARD_DTYPES if name in self.trainer.dtypes)
+        self.dtype = fit_dtype(self.trainer)
         self.seed = trial.seed_of(case)
         self.X, self.y, self.rows = fit_data(case, self.seed, self.dtype)
         self.fit(self.X)
         self.plain = self.trainer.predict(self.rows).astype(np.float64)
-        self.allowed = HALF_OF_THE_DIGITS * np.abs(self.plain).max()
+        self.allowed = HALF_THE_DIGITS * np.abs(self.plain).max()
 
     def fit(self, X, form=PLAIN):
         """Whether a new trainer took the data in this form."""

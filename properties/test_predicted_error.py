@@ -4,7 +4,7 @@ import numpy as np
 
 from mimverify import Link, MultiIndexModel, default_steps, normalised_error
 from mimverify.theory import predict_test_error
-from mimverify.trial import Event, Mean, Shown, below, claim, learning_cases
+from mimverify.trial import Event, Mean, Shown, below, claim, fit_dtype, learning_cases
 
 # An odd part, which needs biases; curvature that a large penalty flattens; and n/d at which one
 # step is not enough, while the error after three is small.
@@ -102,7 +102,7 @@ def prediction(trial, link, dim, n, runs):
 
 def error_of_fit(trial, link, dim, n, seed):
     """The normalised test error after `fit` on both stages' n rows, stacked."""
-    dtype = next(name for name in ("float64", "float32") if name in trial.trainer.dtypes)
+    dtype = fit_dtype(trial.trainer)
     model = MultiIndexModel(link, dim, seed=seed)
     data = model.sample(2 * n, dtype=dtype)
     trial.trainer.fit(data.X, data.y)

@@ -4,6 +4,7 @@ import numpy as np
 
 from mimverify import MultiIndexModel, default_samples
 from mimverify.trial import (
+    HALF_THE_DIGITS,
     WELL_CONDITIONED,
     Event,
     Rounding,
@@ -12,6 +13,7 @@ from mimverify.trial import (
     claim,
     error_after_fit,
     explained_errors,
+    fit_dtype,
     learning_cases,
 )
 
@@ -99,7 +101,7 @@ def unlearnable_link(trial, case):
     cost=0.5,
 )
 def pointwise_prediction(trial, case):
-    dtype = next(name for name in ("float64", "float32") if name in trial.trainer.dtypes)
+    dtype = fit_dtype(trial.trainer)
     seed = trial.seed_of(case)
     model = MultiIndexModel(case.link, case.dim, seed=seed)
     data = model.sample(2 * default_samples(case.dim), dtype=dtype)
@@ -109,5 +111,5 @@ def pointwise_prediction(trial, case):
     X[1:8] += 1
     together = trial.trainer.predict(X).astype(np.float64)
     apart = np.concatenate([trial.trainer.predict(block) for block in np.split(X, [1, 8])])
-    allowed = np.sqrt(np.finfo(np.float32).eps) * np.abs(together).max()
+    allowed = HALF_THE_DIGITS * np.abs(together).max()
     trial.within("prediction", apart, together, allowed, dtype=dtype)

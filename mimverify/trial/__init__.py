@@ -47,7 +47,7 @@ from mimverify.trial.claims.learning import (
 )
 from mimverify.trial.claims.ledger import Ledger
 from mimverify.trial.claims.loading import PackError, load_claim_set, locate_pack
-from mimverify.trial.claims.predictions import NEGLIGIBLE, same_predictions
+from mimverify.trial.claims.predictions import HALF_THE_DIGITS, NEGLIGIBLE, same_predictions
 from mimverify.trial.claims.selection import select_claims
 from mimverify.trial.claims.unstored import UnstoredRun, first_layer_unstored
 from mimverify.trial.decisions import (
@@ -111,6 +111,7 @@ __all__ = [
     "DIRECTIONS",
     "EVEN_ACTIVATIONS",
     "FALSE_ALARM_BUDGET",
+    "HALF_THE_DIGITS",
     "KINDS",
     "LIPSCHITZ_LOSSES",
     "MEMORY_FORMS",

@@ -13,7 +13,10 @@ from mimverify.trial.outcomes import NotApplicable
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["NEGLIGIBLE", "same_predictions"]
+__all__ = ["HALF_THE_DIGITS", "NEGLIGIBLE", "same_predictions"]
+
+#: Of float32, the coarsest arithmetic that a correct trainer may use inside, whatever it was given.
+HALF_THE_DIGITS = float(np.sqrt(np.finfo("float32").eps))
 
 #: Predictions that differ by less than this fraction of their spread (root mean square) are the
 #: same: what a readout's solver leaves, in single precision or iterating to a tolerance. They move
