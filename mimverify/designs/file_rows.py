@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from mimverify.designs.rows import Fill, RowSource, SequentialRows, copy_rows
 from mimverify.problems.streams import BLOCK_ROWS
 from mimverify.support.arrays import Array, ArrayLike, FloatArray, NumpyArray
 from mimverify.support.errors import InputError
-from mimverify.support.files import open_regular, reason_of
+from mimverify.support.files import reason_of
 from mimverify.support.memory import check_fits
 from mimverify.support.npy_file import check_real, map_npy
 from mimverify.support.validation import array

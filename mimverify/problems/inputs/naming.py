@@ -65,9 +65,7 @@ def get_inputs(inputs: InputLaw | str) -> InputLaw:
 @lru_cache(maxsize=128)
 def _build(name: str, parameters: str) -> InputLaw:
     # One object for one specification, as for links.
-    law: type[InputLaw] = importlib.import_module(
-        f"{laws.__name__}.{name.replace('-', '_')}"
-    ).Law
+    law: type[InputLaw] = importlib.import_module(f"{laws.__name__}.{name.replace('-', '_')}").Law
     accepted = list(inspect.signature(law).parameters)
     positional: list[float] = []
     named: dict[str, float] = {}
