@@ -60,6 +60,8 @@ Examples:
 @click.option("--suspects", "suspects_path", metavar="FILE",
               help="Write the commits to repeat, one a line, as asv's HASHFILE: reads them; "
               "empty if there are none.")  # fmt: skip
+@click.option("--all", "everything", is_flag=True,
+              help="Print every table, not only what matters first.")  # fmt: skip
 @json_option
 def history(
     results: str,
@@ -69,6 +71,7 @@ def history(
     threshold: float,
     confirmations: tuple[str, ...],
     suspects_path: str | None,
+    everything: bool,
     json_path: str | None,
 ) -> int:
     """Show how the benchmarks grow with d, and how they changed over the commits.
@@ -96,9 +99,9 @@ def history(
     if "-" in (html_path, suspects_path):
         deliver(json_path, report.to_json, lambda: ())
     else:
-        deliver(json_path, report.to_json, lambda: text_of(report))
+        deliver(json_path, report.to_json, lambda: text_of(report, everything=everything))
     if gate and evaluated is not None:
-        return FAILED if not evaluated.passed else _shown(evaluated.compares)
+        return FAILED if not evaluated.passed else _shown(bool(evaluated.compared))
     return _shown(bool(found.series))
 
 

@@ -14,7 +14,7 @@ from mimverify.performance.history.reading import RATIO, Commit, History, Point,
 from mimverify.performance.history.regressions import Step, steps_of
 from mimverify.support.errors import InputError
 
-__all__ = ["Gate", "RatioResult", "Run", "State", "evaluate_gate"]
+__all__ = ["Gate", "Outcome", "RatioResult", "Run", "State", "evaluate_gate"]
 
 
 class State(StrEnum):
@@ -22,10 +22,28 @@ class State(StrEnum):
 
     HELD = "held"  # not above the threshold
     FIRST = "first"  # no earlier commit to compare with
+    LEFT_OUT = "left out"  # by the benchmark itself, at the latest commit that it was run at
     SUSPECT = "suspect"  # above, in the one run that there is
     UNCONFIRMED = "unconfirmed"  # above, but not in every run
     REGRESSED = "regressed"  # above, in every run of two or more
     BROKEN = "broken"  # the benchmark failed where it once had a value
+
+    @property
+    def shown(self) -> str:
+        """The state in a reader's words."""
+        return "nothing to compare" if self is State.FIRST else self.value
+
+
+class Outcome(StrEnum):
+    """The result for all ratios together."""
+
+    HOLDS = "holds"  # at least one ratio was compared, and none is above the threshold
+    UNDECIDED = "undecided"  # a suspect waits for its repetition
+    FAILS = "fails"
+    NOTHING = "nothing to compare"
+
+
+_UNCOMPARED = (State.FIRST, State.LEFT_OUT)
 
 
 @dataclass(frozen=True)
@@ -86,9 +104,18 @@ class Gate:
         return not self.of(State.REGRESSED, State.BROKEN)
 
     @property
-    def compares(self) -> bool:
-        """Whether any ratio has an earlier one to be compared with."""
-        return any(one.state is not State.FIRST for one in self.results)
+    def compared(self) -> tuple[RatioResult, ...]:
+        """Results of ratios that have an earlier one, or broke."""
+        return tuple(one for one in self.results if one.state not in _UNCOMPARED)
+
+    @property
+    def outcome(self) -> Outcome:
+        """The result for all ratios together: what was not compared does not hold."""
+        if not self.passed:
+            return Outcome.FAILS
+        if not self.compared:
+            return Outcome.NOTHING
+        return Outcome.UNDECIDED if self.suspects else Outcome.HOLDS
 
     def of(self, *states: State) -> tuple[RatioResult, ...]:
         """Results in one of these states."""
@@ -160,7 +187,7 @@ def _evaluate(series: Series, repeated: Iterable[History], threshold: float) -> 
     place = max(k for k, point in enumerate(series.points) if point.recorded)
     latest = series.points[place]
     if latest.value is None:
-        state = State.BROKEN if latest.failed else State.HELD
+        state = State.BROKEN if latest.failed else State.LEFT_OUT
         return RatioResult(series, latest.commit, state)
     best = _best(series, place)
     if best is None:
