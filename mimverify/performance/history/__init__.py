@@ -4,7 +4,7 @@ asv runs the benchmarks and stores the results; this package reads, evaluates an
 """
 
 from mimverify.performance.history.gate import Gate, RatioResult, Run, State, evaluate_gate
-from mimverify.performance.history.page import page_of
+
 from mimverify.performance.history.reading import Commit, History, Point, Series, read_history
 from mimverify.performance.history.regressions import Regression, Step, find_regressions, steps_of
 from mimverify.performance.history.report import Report, make_report
@@ -30,7 +30,6 @@ __all__ = [
     "find_regressions",
     "fit_slope",
     "make_report",
-    "page_of",
     "read_history",
     "steps_of",
     "text_of",

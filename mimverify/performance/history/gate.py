@@ -22,7 +22,6 @@ class State(StrEnum):
 
     HELD = "held"  # not above the threshold
     FIRST = "first"  # no earlier commit to compare with
-    LEFT_OUT = "left out"  # by the benchmark itself, at the latest commit that it was run at
     SUSPECT = "suspect"  # above, in the one run that there is
     UNCONFIRMED = "unconfirmed"  # above, but not in every run
     REGRESSED = "regressed"  # above, in every run of two or more
@@ -41,9 +40,6 @@ class Outcome(StrEnum):
     UNDECIDED = "undecided"  # a suspect waits for its repetition
     FAILS = "fails"
     NOTHING = "nothing to compare"
-
-
-_UNCOMPARED = (State.FIRST, State.LEFT_OUT)
 
 
 @dataclass(frozen=True)
@@ -106,7 +102,7 @@ class Gate:
     @property
     def compared(self) -> tuple[RatioResult, ...]:
         """Results of ratios that have an earlier one, or broke."""
-        return tuple(one for one in self.results if one.state not in _UNCOMPARED)
+        return tuple(one for one in self.results if one.state is not State.FIRST)
 
     @property
     def outcome(self) -> Outcome:
@@ -184,11 +180,11 @@ def evaluate_gate(
 
 
 def _evaluate(series: Series, repeated: Iterable[History], threshold: float) -> RatioResult:
-    place = max(k for k, point in enumerate(series.points) if point.recorded)
+    # Where these parameters were left out, or not selected, they were not measured.
+    place = max(k for k, point in enumerate(series.points) if point.recorded and not point.skipped)
     latest = series.points[place]
     if latest.value is None:
-        state = State.BROKEN if latest.failed else State.LEFT_OUT
-        return RatioResult(series, latest.commit, state)
+        return RatioResult(series, latest.commit, State.BROKEN)
     best = _best(series, place)
     if best is None:
         return RatioResult(series, latest.commit, State.FIRST)

@@ -8,7 +8,7 @@ from mimverify.performance.history.gate import Gate, RatioResult
 from mimverify.performance.history.reading import RATIO, Commit, History, Series
 from mimverify.performance.history.regressions import Regression, find_regressions
 from mimverify.performance.history.slopes import LEVEL, Curve, Slope, curves_of
-from mimverify.performance.history.summary import SummaryLine, summary_of
+from mimverify.performance.history.highlights import SummaryLine, summary_of
 from mimverify.support.strict_json import Json
 
 __all__ = ["Report", "make_report"]

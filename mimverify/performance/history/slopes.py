@@ -20,7 +20,7 @@ from mimverify.performance.history.reading import (
     listed,
 )
 
-__all__ = ["LEAST_DEGREES", "LEVEL", "Curve", "Slope", "curves_of", "fit_slope"]
+__all__ = ["LEAST_DEGREES", "LEVEL", "Curve", "Slope", "curves_of", "fit_slope", "grouped"]
 
 #: Level of the intervals.
 LEVEL = 0.95
@@ -173,16 +173,21 @@ class Curve:
 def curves_of(history: History, least_dim: int = 1) -> tuple[Curve, ...]:
     """All benchmarks against d that have a value for two dimensions at some commit.
 
-    Ratios are left out: they are shown over the commits instead.
+    Ratios are left out: they do not grow, and are shown over the commits too.
 
     **Arguments**
 
     - `history`: what asv measured.
     - `least_dim`: the smallest d to fit.
     """
+    return grouped((one for one in history.series if one.unit != RATIO), least_dim)
+
+
+def grouped(series: Iterable[Series], least_dim: int = 1) -> tuple[Curve, ...]:
+    """Series that differ in d alone, as curves with two dimensions at some commit at least."""
     families: dict[tuple[str, Parameters, str, str], list[Series]] = {}
-    for one in history.series:
-        if one.dim is not None and one.unit != RATIO:
+    for one in series:
+        if one.dim is not None:
             key = (one.benchmark, one.others, one.machine, one.environment)
             families.setdefault(key, []).append(one)
     curves = (

@@ -15,7 +15,7 @@ from mimverify.performance.history.quantities import shown
 from mimverify.performance.history.reading import RATIO, Parameters, Series, listed
 from mimverify.performance.history.regressions import Regression
 from mimverify.performance.history.report import Report
-from mimverify.performance.history.summary import SummaryLine, gate_text
+from mimverify.performance.history.highlights import SummaryLine, gate_text
 
 __all__ = ["text_of"]
 

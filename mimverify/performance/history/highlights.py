@@ -70,15 +70,8 @@ def gate_text(gate: Gate) -> str:
     counts = Counter(one.state for one in gate.compared)
     states = ", ".join(f"{counts[state]} {state.shown}" for state in State if counts[state])
     text = f"{compared} of {_counted(total, 'ratio')} compared: {states}"
-    rest = [
-        f"{len(gate.of(state))} {words}"
-        for state, words in (
-            (State.FIRST, "with nothing to compare"),
-            (State.LEFT_OUT, "left out by the benchmark"),
-        )
-        if gate.of(state)
-    ]
-    return "; ".join([text, *rest])
+    first = len(gate.of(State.FIRST))
+    return f"{text}; {first} with nothing to compare" if first else text
 
 
 _TONES = {
