@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from mimverify.pages import COLOURS, GUIDE, line_style
+from mimverify.pages import COLOURS, GUIDE, STROKES, line_style
 from mimverify.performance.history.panels import Line, Mark, Panel
 from mimverify.performance.history.quantities import shown
 
@@ -137,7 +137,7 @@ def _guide(panel: Panel, axes: Axes, power: int) -> None:
 
 def _line(panel: Panel, axes: Axes, index: int, line: Line) -> None:
     style = line_style(index)
-    colour = style["color"]
+    colour = COLOURS[index]
     for first, last, level in line.levels:
         axes.plot(
             [first - 0.15, last + 0.15], [level, level], color=colour, marker="", linestyle="-",
@@ -145,17 +145,17 @@ def _line(panel: Panel, axes: Axes, index: int, line: Line) -> None:
         )  # fmt: skip
     label: str | None = line.label
     for part in _joined(line.marks) if panel.commits else [line.marks]:
-        stroke = style["linestyle"] if panel.commits else "none"
-        axes.plot(
+        (drawn,) = axes.plot(
             [_beside(panel, index, mark.x) for mark in part], [mark.value for mark in part],
-            **{**style, "linestyle": stroke}, label=label,
+            label=label,
         )  # fmt: skip
+        drawn.set(**style if panel.commits else {**style, "linestyle": "none"})
         label = None  # in the legend once
     if line.fit is not None:
         start, end = line.fit
         axes.plot(
             [start.x, end.x], [start.value, end.value], color=colour, marker="",
-            linestyle=style["linestyle"], linewidth=1.3,
+            linestyle=STROKES[index], linewidth=1.3,
         )  # fmt: skip
     _intervals(panel, axes, index, line)
 

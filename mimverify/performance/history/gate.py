@@ -36,7 +36,8 @@ class State(StrEnum):
 class Outcome(StrEnum):
     """The result for all ratios together."""
 
-    HOLDS = "holds"  # at least one ratio was compared, and none is above the threshold
+    HOLDS = "holds"  # every ratio was compared, and none is above the threshold
+    PARTLY = "holds in part"  # so it is for some, and others have nothing to compare
     UNDECIDED = "undecided"  # a suspect waits for its repetition
     FAILS = "fails"
     NOTHING = "nothing to compare"
@@ -111,7 +112,9 @@ class Gate:
             return Outcome.FAILS
         if not self.compared:
             return Outcome.NOTHING
-        return Outcome.UNDECIDED if self.suspects else Outcome.HOLDS
+        if self.suspects:
+            return Outcome.UNDECIDED
+        return Outcome.PARTLY if self.of(State.FIRST) else Outcome.HOLDS
 
     def of(self, *states: State) -> tuple[RatioResult, ...]:
         """Results in one of these states."""

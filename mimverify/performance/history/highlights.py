@@ -76,6 +76,7 @@ def gate_text(gate: Gate) -> str:
 
 _TONES = {
     Outcome.HOLDS: "good",
+    Outcome.PARTLY: "",
     Outcome.UNDECIDED: "warn",
     Outcome.FAILS: "bad",
     Outcome.NOTHING: "warn",
@@ -83,10 +84,7 @@ _TONES = {
 
 
 def _gate(gate: Gate) -> SummaryLine:
-    tone = _TONES[gate.outcome]
-    if gate.outcome is Outcome.HOLDS and len(gate.compared) < len(gate.results):
-        tone = ""
-    return SummaryLine("gate", gate_text(gate), tone)
+    return SummaryLine("gate", gate_text(gate), _TONES[gate.outcome])
 
 
 def _regressions(

@@ -68,13 +68,14 @@ def page_of(report: Report, command: str = "mimverify history") -> str:
 
 def _sections(report: Report, command: str) -> Iterator[Section]:
     places = report.history.places
+    drawing = f"{command} --figure overview.svg"
     for number, place in enumerate(places):
         several = len(places) > 1
         yield Section(
             f"pictures-{number + 1}" if several else "pictures",
             f"Pictures: {place[0]}, environment {number + 1}" if several else "Pictures",
             [f"Machine {place[0]}, environment {place[1]}."],
-            [_figure(one, command, number) for one in overview(report, place)],
+            [_figure(one, drawing, number) for one in overview(report, place)],
         )
     if report.gate is not None:
         yield _gate(report.gate)
@@ -131,7 +132,7 @@ _TONES = {
 
 
 def _gate_table(caption: str, gate: Gate, results: Sequence[RatioResult]) -> Table:
-    rows = []
+    rows: list[Sequence[Cell | str]] = []
     for one in results:
         at = f"/gate/ratios/{gate.results.index(one)}"
         state = Cell(one.state.shown, _TONES[one.state])
@@ -159,7 +160,10 @@ def _gate_table(caption: str, gate: Gate, results: Sequence[RatioResult]) -> Tab
 def _regressions(report: Report) -> Section:
     ratios = [one for one in report.history.series if one.unit == RATIO]
     several = sum(len(one.measured) > 1 for one in ratios)
-    text = f"Ratios alone are judged, by asv's step detection: {several} of {len(ratios)} have two values."
+    text = (
+        f"Ratios alone are judged, by asv's step detection: {several} of {len(ratios)} have two "
+        "values."
+    )
     if not several:
         return Section("regressions", "Regressions", [f"Nothing to compare. {text}"])
     folds = [
@@ -207,7 +211,7 @@ def _benchmarks(
     where = f": {place[0]}, environment {number + 1}" if suffix else ""
     curves = [curve for curve in report.curves if curve.place == place]
     rest = [one for one in report.rest if (one.machine, one.environment) == place]
-    groups = [
+    groups: list[tuple[str, list[Curve], list[Series]]] = [
         (name, [curve for curve in curves if curve.unit == unit], [])
         for unit, name in _AGAINST.items()
     ]
@@ -217,9 +221,9 @@ def _benchmarks(
         ("Over the commits", [], [one for one in rest if one.unit != RATIO]),
     ]
     for title, some_curves, some_series in groups:
-        names = sorted({one.benchmark for one in (*some_curves, *some_series)})
+        names = {curve.benchmark for curve in some_curves} | {one.benchmark for one in some_series}
         parts = []
-        for name in names:
+        for name in sorted(names):
             mine = [curve for curve in some_curves if curve.benchmark == name]
             own = [one for one in some_series if one.benchmark == name]
             parts.append(_benchmark(report, name, mine, own, number, command))
@@ -236,7 +240,7 @@ def _benchmark(
     number: int,
     command: str,
 ) -> Section:
-    drawing = f"{command} --benchmark {shlex.quote(name)}"
+    drawing = f"{command} --figure {_anchor(name)}.svg --benchmark {shlex.quote(name)}"
     figures = [_figure(one, drawing, number) for one in pictures_of(name, curves, series, report)]
     folds = []
     if curves:
@@ -249,7 +253,7 @@ def _benchmark(
 
 
 def _fits(report: Report, name: str, curves: Sequence[Curve]) -> Table:
-    rows = []
+    rows: list[Sequence[Cell | str]] = []
     for curve in curves:
         latest = curve.latest or 0
         slope = curve.slopes[latest]
@@ -273,8 +277,9 @@ def _fits(report: Report, name: str, curves: Sequence[Curve]) -> Table:
                 commit,
             )
         )
-    numbers = ("slope", "±, 95 %", "prefactor", "×÷", "at d")
-    columns = ("parameters", *(Column(one, numeric=True) for one in numbers), "commit")
+    names = ("slope", "±, 95 %", "prefactor", "×÷", "at d")
+    numbers = [Column(one, numeric=True) for one in names]
+    columns: Sequence[Column | str] = ("parameters", *numbers, "commit")
     return Table(f"{name}: fits at the latest commit", columns, rows)
 
 
@@ -304,7 +309,7 @@ def _figure(picture: Picture, command: str, number: int) -> FigureBlock:
         picture.title,
         picture.caption,
         figure_svg(picture.draw, alt=f"{summary}. {picture.caption}", name=name, size=picture.size),
-        command=f"{command} --figure {name}.svg",
+        command=command,
         data={"panels": panels},
         name=name,
     )

@@ -305,7 +305,7 @@ def _over(
     """A panel over the commits: logarithmic where values differ a lot, and all are positive."""
     values = [mark.value for line in lines for mark in line.marks]
     logarithmic = min(values) > 0 and max(values) / min(values) > 4
-    least = 1.5 if logarithmic else 0.2 * max(max(map(abs, values)), 1e-9)
+    least = 1.5 if logarithmic else 0.2 * max(*map(abs, values), 1e-9)
     bottom, top = limits(lines, logarithmic=logarithmic, least=least)
     return Panel(
         title, named(unit), unit, tuple(lines), commits, logarithmic, bottom, top,

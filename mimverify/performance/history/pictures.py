@@ -68,7 +68,7 @@ class Picture:
 def overview(report: Report, place: tuple[str, str]) -> tuple[Picture, ...]:
     """The pictures to look at first, of a machine and environment: time against d, slope and
     prefactor of the longest benchmarks, and the ratios over the commits."""
-    found = []
+    found: list[Picture] = []
     curves = _longest([curve for curve in report.curves if curve.place == place])
     if curves:
         labelled = [(_named(curve.benchmark, curve.parameters), curve) for curve in curves]
@@ -166,8 +166,9 @@ def _of_curves(
 ) -> Iterator[Picture]:
     panel = against_dim(labelled, f"{_GROWTH.get(labelled[0][1].unit, 'Value')} against d")
     caption = (
-        f"{title}{': ' if title else ''}{parameters}Marks: the latest commit measured; lines: "
-        f"least squares through logarithms; guides grow like d, d² (bold) and d³.{_bars(panel, '99 %')}"
+        f"{title}{'. ' if title else ''}{parameters}Marks: the latest commit measured; lines: "
+        "least squares through logarithms; guides grow like d, d² (bold) and d³."
+        f"{_bars(panel, '99 %')}"
     )
     yield Picture(name, panel.title, caption, (panel,))
     fitted = {k for _, c in labelled for k, slope in enumerate(c.slopes) if slope is not None}

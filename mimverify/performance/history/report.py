@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mimverify.performance.history.gate import Gate, RatioResult
+from mimverify.performance.history.highlights import SummaryLine, summary_of
 from mimverify.performance.history.reading import RATIO, Commit, History, Series
 from mimverify.performance.history.regressions import Regression, find_regressions
 from mimverify.performance.history.slopes import LEVEL, Curve, Slope, curves_of
-from mimverify.performance.history.highlights import SummaryLine, summary_of
 from mimverify.support.strict_json import Json
 
 __all__ = ["Report", "make_report"]

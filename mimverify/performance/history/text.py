@@ -11,11 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from mimverify.performance.history.gate import Gate, Outcome, RatioResult, State
+from mimverify.performance.history.highlights import SummaryLine, gate_text
 from mimverify.performance.history.quantities import shown
 from mimverify.performance.history.reading import RATIO, Parameters, Series, listed
 from mimverify.performance.history.regressions import Regression
 from mimverify.performance.history.report import Report
-from mimverify.performance.history.highlights import SummaryLine, gate_text
 
 __all__ = ["text_of"]
 
@@ -135,7 +135,7 @@ def _gate(gate: Gate, results: str, several: bool, everything: bool) -> Iterator
         yield "A suspect fails the gate only if a repeated run shows it again:"
         for line in gate.repeat_command(results):
             yield Text(f"  {line}", no_wrap=True, overflow="ignore")
-    if everything or gate.outcome is not Outcome.HOLDS:
+    if everything or gate.outcome in (Outcome.FAILS, Outcome.UNDECIDED):
         failed = gate.outcome is Outcome.FAILS
         yield Text(f"Gate: {gate_text(gate)}.", style="bold red" if failed else "bold")
 
