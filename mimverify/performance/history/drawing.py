@@ -128,7 +128,7 @@ def _guide(panel: Panel, axes: Axes, power: int) -> None:
     )  # fmt: skip
     at_top = length < reach
     axes.annotate(
-        _POWERS[power], end, color=GUIDE,
+        _POWERS[power], end,
         xytext=(0, 2) if at_top else (3, 0), textcoords="offset points",
         ha="center" if at_top else "left", va="bottom" if at_top else "center",
         fontweight="bold" if strong else "normal", annotation_clip=False,
