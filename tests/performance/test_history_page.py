@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from asv_results import DIMS, ENVIRONMENT, HASHES, RATIO, STEP, Asv, write_ratios, write_results
-from browser import Browser
+from browser import PHONE, Browser
 from mimverify.cli.history import history as command
 from mimverify.pages import figure_svg, write_page
 from mimverify.performance.history import (
@@ -178,6 +178,21 @@ def test_the_page_in_a_browser(report: Report, text: str, browser: Browser, tmp_
     ]
     assert len(drawn) > 50
     assert set(drawn) <= values
+
+
+def test_on_a_phone_no_value_that_is_judged_is_off_the_screen(
+    text: str, browser: Browser, tmp_path: Path
+) -> None:
+    page = tmp_path / "history.html"
+    write_page(page, text)
+    browser.open(page, width=PHONE)
+    ends = browser.driver.execute_script(
+        "document.querySelectorAll('details').forEach(e => e.open = true);"
+        "return [...document.querySelectorAll('.judged th, .judged td')].map("
+        "e => e.getBoundingClientRect().right)"
+    )
+    assert len(ends) >= 4 * 2 * 6  # four tables of six columns, with a heading and a row at least
+    assert max(ends) <= PHONE
 
 
 def test_contents_are_first_and_complete(text: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mimverify.pages import Cell, Column, FigureBlock, Fold, Table, figure_svg, render
 from mimverify.performance.history.gate import Gate, RatioResult, State
@@ -31,6 +31,7 @@ class Section:
     - `text`: paragraphs.
     - `figures`, `folds`: pictures, then folded tables, of which the first is open if `open`.
     - `parts`: sections of the next level.
+    - `style`: classes: "judged" keeps tables within a phone's width, "steps" those of steps.
     """
 
     anchor: str
@@ -40,6 +41,7 @@ class Section:
     folds: Sequence[Fold] = ()
     parts: Sequence[Section] = ()
     open: bool = False
+    style: str = ""
 
 
 def page_of(report: Report, command: str = "mimverify history") -> str:
@@ -117,7 +119,9 @@ def _gate(gate: Gate) -> Section:
         for state in order
     ]
     urgent = bool(order) and _TONES[order[0]] in ("bad", "warn")
-    return Section("gate", "Gate", [f"{gate_text(gate)}.", rule], folds=folds, open=urgent)
+    return Section(
+        "gate", "Gate", [f"{gate_text(gate)}.", rule], folds=folds, open=urgent, style="judged"
+    )
 
 
 # States by urgency, and the tone of their cells.
@@ -176,7 +180,9 @@ def _regressions(report: Report) -> Section:
     ]
     none = "" if folds else "None. "
     standing = bool(report.regressions)
-    return Section("regressions", "Regressions", [none + text], folds=folds, open=standing)
+    words = [none + text]
+    title, style = "Regressions", "judged steps"
+    return Section("regressions", title, words, folds=folds, open=standing, style=style)
 
 
 def _steps(caption: str, key: str, regressions: Sequence[Regression]) -> Table:
@@ -222,13 +228,14 @@ def _benchmarks(
     ]
     for title, some_curves, some_series in groups:
         names = {curve.benchmark for curve in some_curves} | {one.benchmark for one in some_series}
+        anchor = title.lower().replace(" ", "-") + suffix
         parts = []
         for name in sorted(names):
             mine = [curve for curve in some_curves if curve.benchmark == name]
             own = [one for one in some_series if one.benchmark == name]
-            parts.append(_benchmark(report, name, mine, own, number, command))
+            part = _benchmark(report, name, mine, own, number, command)
+            parts.append(replace(part, anchor=f"{anchor}-{part.anchor}"))
         if parts:
-            anchor = title.lower().replace(" ", "-") + suffix
             yield Section(anchor, title + where, parts=parts)
 
 
@@ -249,7 +256,7 @@ def _benchmark(
         folds.append(Fold("Latest and best values", table=_values(name, series)))
     single = bool(series) and not figures
     text = ["Measured at one commit so far."] if single else []
-    return Section(f"{_anchor(name)}-{number + 1}", name, text, figures, folds)
+    return Section(_anchor(name), name, text, figures, folds)
 
 
 def _fits(report: Report, name: str, curves: Sequence[Curve]) -> Table:
