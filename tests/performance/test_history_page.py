@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,29 @@ def test_contents_are_first_and_complete(text: str) -> None:
         assert f">{name}</a>" in contents
     order = [text.index(part) for part in ("<nav", 'id="summary"', "<svg", "<table")]
     assert order == sorted(order)
+
+
+def test_two_machines_have_sections_of_their_own(tmp_path: Path) -> None:
+    folder = write_ratios(tmp_path / "results", [0.8, 0.8]).folder
+    shutil.copytree(folder / "lab", folder / "zoo")
+    for path in (folder / "zoo").glob("*torch.json"):
+        content = json.loads(path.read_text())
+        content["params"]["machine"] = "zoo"
+        path.write_text(json.dumps(content))
+    two = page_of(report_of(folder))
+    sections = re.findall(r'<section aria-labelledby="([^"]+)"', two)
+    assert len(set(sections)) == len(sections)
+    assert {"pictures-1", "pictures-2", "ratios-1", "ratios-2"} <= set(sections)
+    ids = re.findall(r'\bid="([^"]+)"', two)
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("values", [(0.0, 0.0), (-1.0, 0.0, 2.0), (1e-90, 1.0, 1e90)])
+def test_pages_of_values_that_no_ratio_should_have(
+    values: tuple[float, ...], tmp_path: Path
+) -> None:
+    report = report_of(write_ratios(tmp_path / "results", list(values)).folder)
+    assert "<svg" in page_of(report)
 
 
 def test_tables_are_folded(text: str) -> None:

@@ -184,9 +184,10 @@ def medians_over_commits(groups: Sequence[tuple[str, Sequence[Series]]], title: 
                 marks.append(Mark(place, median(there), min(there), max(there)))
         lines.append(Line(label, tuple(marks)))
     lines = [line for line in lines if line.marks]
-    ends = [end for line in lines for mark in line.marks for end in (mark.low, mark.high)]
-    low, high = min(end for end in ends if end), max(end for end in ends if end)
-    pad = max(0.07 * (high - low), 0.05 * high)
+    marks = [mark for line in lines for mark in line.marks]
+    low = min(mark.value if mark.low is None else mark.low for mark in marks)
+    high = max(mark.value if mark.high is None else mark.high for mark in marks)
+    pad = max(0.07 * (high - low), 0.05 * abs(high), 1e-9)
     levels = (1.0,) if low - pad < 1 < high + pad else ()
     return Panel(
         title, "ratio", "ratio", tuple(lines), commits, False, low - pad, high + pad, levels=levels

@@ -47,6 +47,7 @@ _Result: TypeAlias = Any
 _TEXT = (str, int, type(None))  # of a benchmark's version
 _LONG_AGO = datetime.fromtimestamp(0, UTC)
 _MOST_COMBINATIONS = 100_000  # of one benchmark's parameters
+_MOST = 1e100  # of a measurement; what an axis can hold
 _LATEST = 250_000_000_000_000  # milliseconds since 1970, in the year 9892
 # Literals of single values: Python's parser is not given what nests.
 _SINGLE = re.compile(
@@ -343,6 +344,8 @@ def _numbers(name: str, value: object) -> list[object]:
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, (int, float, type(None))):
             raise TypeError(f"{name} holds {brief(number)}: expected numbers")
+        if number is not None and _MOST < abs(number) < math.inf:
+            raise ValueError(f"{name} holds {brief(number)}: expected {_MOST:g} at most")
     return numbers
 
 
