@@ -3,8 +3,16 @@
 asv runs the benchmarks and stores the results; this package reads, evaluates and shows them.
 """
 
-from mimverify.performance.history.gate import Gate, RatioResult, Run, State, evaluate_gate
+from mimverify.performance.history.gate import (
+    Gate,
+    Outcome,
+    RatioResult,
+    Run,
+    State,
+    evaluate_gate,
+)
 from mimverify.performance.history.page import page_of
+from mimverify.performance.history.pictures import figure_of
 from mimverify.performance.history.reading import Commit, History, Point, Series, read_history
 from mimverify.performance.history.regressions import Regression, Step, find_regressions, steps_of
 from mimverify.performance.history.report import Report, make_report
@@ -16,6 +24,7 @@ __all__ = [
     "Curve",
     "Gate",
     "History",
+    "Outcome",
     "Point",
     "RatioResult",
     "Regression",
@@ -27,6 +36,7 @@ __all__ = [
     "Step",
     "curves_of",
     "evaluate_gate",
+    "figure_of",
     "find_regressions",
     "fit_slope",
     "make_report",

@@ -14,7 +14,7 @@ from mimverify.performance.history.reading import RATIO, Commit, History, Point,
 from mimverify.performance.history.regressions import Step, steps_of
 from mimverify.support.errors import InputError
 
-__all__ = ["Gate", "RatioResult", "Run", "State", "evaluate_gate"]
+__all__ = ["Gate", "Outcome", "RatioResult", "Run", "State", "evaluate_gate"]
 
 
 class State(StrEnum):
@@ -26,6 +26,21 @@ class State(StrEnum):
     UNCONFIRMED = "unconfirmed"  # above, but not in every run
     REGRESSED = "regressed"  # above, in every run of two or more
     BROKEN = "broken"  # the benchmark failed where it once had a value
+
+    @property
+    def shown(self) -> str:
+        """The state in a reader's words."""
+        return "nothing to compare" if self is State.FIRST else self.value
+
+
+class Outcome(StrEnum):
+    """The result for all ratios together."""
+
+    HOLDS = "holds"  # every ratio was compared, and none is above the threshold
+    PARTLY = "holds in part"  # so it is for some, and others have nothing to compare
+    UNDECIDED = "undecided"  # a suspect waits for its repetition
+    FAILS = "fails"
+    NOTHING = "nothing to compare"
 
 
 @dataclass(frozen=True)
@@ -86,9 +101,20 @@ class Gate:
         return not self.of(State.REGRESSED, State.BROKEN)
 
     @property
-    def compares(self) -> bool:
-        """Whether any ratio has an earlier one to be compared with."""
-        return any(one.state is not State.FIRST for one in self.results)
+    def compared(self) -> tuple[RatioResult, ...]:
+        """Results of ratios that have an earlier one, or broke."""
+        return tuple(one for one in self.results if one.state is not State.FIRST)
+
+    @property
+    def outcome(self) -> Outcome:
+        """The result for all ratios together: what was not compared does not hold."""
+        if not self.passed:
+            return Outcome.FAILS
+        if not self.compared:
+            return Outcome.NOTHING
+        if self.suspects:
+            return Outcome.UNDECIDED
+        return Outcome.PARTLY if self.of(State.FIRST) else Outcome.HOLDS
 
     def of(self, *states: State) -> tuple[RatioResult, ...]:
         """Results in one of these states."""
@@ -157,11 +183,11 @@ def evaluate_gate(
 
 
 def _evaluate(series: Series, repeated: Iterable[History], threshold: float) -> RatioResult:
-    place = max(k for k, point in enumerate(series.points) if point.recorded)
+    # Where these parameters were left out, or not selected, they were not measured.
+    place = max(k for k, point in enumerate(series.points) if point.recorded and not point.skipped)
     latest = series.points[place]
     if latest.value is None:
-        state = State.BROKEN if latest.failed else State.HELD
-        return RatioResult(series, latest.commit, state)
+        return RatioResult(series, latest.commit, State.BROKEN)
     best = _best(series, place)
     if best is None:
         return RatioResult(series, latest.commit, State.FIRST)

@@ -45,7 +45,9 @@ _Module: TypeAlias = Any
 _Result: TypeAlias = Any
 
 _TEXT = (str, int, type(None))  # of a benchmark's version
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 _MOST_COMBINATIONS = 100_000  # of one benchmark's parameters
+_MOST = 1e100  # of a measurement; what an axis can hold
 _LATEST = 250_000_000_000_000  # milliseconds since 1970, in the year 9892
 # Literals of single values: Python's parser is not given what nests.
 _SINGLE = re.compile(
@@ -177,8 +179,12 @@ class History:
 
     @property
     def places(self) -> tuple[tuple[str, str], ...]:
-        """Machines and environments."""
-        return tuple(dict.fromkeys((s.machine, s.environment) for s in self.series))
+        """Machines and environments, the one measured last first."""
+        latest: dict[tuple[str, str], datetime] = {}
+        for one in self.series:
+            place = one.machine, one.environment
+            latest[place] = max(latest.get(place, _LONG_AGO), one.measured[-1].commit.date)
+        return tuple(sorted(latest, key=lambda place: (latest[place], place), reverse=True))
 
 
 def listed(parameters: Parameters) -> str:
@@ -338,6 +344,8 @@ def _numbers(name: str, value: object) -> list[object]:
     for number in numbers:
         if isinstance(number, bool) or not isinstance(number, (int, float, type(None))):
             raise TypeError(f"{name} holds {brief(number)}: expected numbers")
+        if number is not None and _MOST < abs(number) < math.inf:
+            raise ValueError(f"{name} holds {brief(number)}: expected {_MOST:g} at most")
     return numbers
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mimverify.performance.history.gate import Gate, RatioResult
-from mimverify.performance.history.reading import Commit, History, Series
+from mimverify.performance.history.highlights import SummaryLine, summary_of
+from mimverify.performance.history.reading import RATIO, Commit, History, Series
 from mimverify.performance.history.regressions import Regression, find_regressions
 from mimverify.performance.history.slopes import LEVEL, Curve, Slope, curves_of
 from mimverify.support.strict_json import Json
@@ -22,15 +23,20 @@ class Report:
     - `history`: what asv measured.
     - `curves`: benchmarks against d.
     - `rest`: ratios, and benchmarks without a parameter d or with values at one d alone.
-    - `regressions`: by asv's step detection, the latest first.
+    - `regressions`: of ratios, by asv's step detection, the latest first: what no later step
+      undid. Seconds of different days are noise; they are shown, not judged.
+    - `recovered`: those that a later step undid, the latest first.
     - `gate`: the ratios' results, if there are ratios.
+    - `summary`: what matters first, in ten lines at most.
     """
 
     history: History
     curves: tuple[Curve, ...]
     rest: tuple[Series, ...]
     regressions: tuple[Regression, ...]
-    gate: Gate | None = None
+    recovered: tuple[Regression, ...]
+    gate: Gate | None
+    summary: tuple[SummaryLine, ...]
 
     def to_json(self) -> Json:
         """The report as a JSON object."""
@@ -39,18 +45,10 @@ class Report:
             "commits": [_commit(commit) for commit in self.history.commits],
             "slopes": [_curve(curve) for curve in self.curves],
             "series": [_series(one) for one in self.history.series],
-            "regressions": [
-                {
-                    **_identity(one.series),
-                    "commit": one.commit.hash,
-                    "last_good": one.before.hash,
-                    "old": one.old,
-                    "new": one.new,
-                    "factor": one.factor,
-                }
-                for one in self.regressions
-            ],
+            "regressions": [_regression(one) for one in self.regressions],
+            "recovered": [_regression(one) for one in self.recovered],
             "gate": None if self.gate is None else _gate(self.gate),
+            "summary": [{"subject": line.subject, "text": line.text} for line in self.summary],
         }
 
 
@@ -65,14 +63,19 @@ def make_report(history: History, *, gate: Gate | None = None, least_dim: int = 
     """
     curves = curves_of(history, least_dim)
     on_curves = {one.key for curve in curves for one in curve.series}
-    regressions = [found for one in history.series for found in find_regressions(one)]
-    regressions.sort(key=lambda one: -one.commit.date.timestamp())
+    ratios = (one for one in history.series if one.unit == RATIO)
+    found = [regression for one in ratios for regression in find_regressions(one)]
+    found.sort(key=lambda one: -one.commit.date.timestamp())
+    regressions = tuple(one for one in found if one.recovered is None)
+    recovered = tuple(one for one in found if one.recovered is not None)
     return Report(
         history=history,
         curves=curves,
         rest=tuple(one for one in history.series if one.key not in on_curves),
-        regressions=tuple(regressions),
+        regressions=regressions,
+        recovered=recovered,
         gate=gate,
+        summary=summary_of(history, curves, regressions, recovered, gate),
     )
 
 
@@ -97,6 +100,19 @@ def _series(series: Series) -> Json:
             {"commit": p.commit.hash, "value": p.value, "low": p.low, "high": p.high}
             for p in series.points
         ],
+    }
+
+
+def _regression(one: Regression) -> Json:
+    return {
+        **_identity(one.series),
+        "commit": one.commit.hash,
+        "last_good": one.before.hash,
+        "old": one.old,
+        "new": one.new,
+        "factor": one.factor,
+        "last_bad": None if one.last is None else one.last.hash,
+        "recovered": None if one.recovered is None else one.recovered.hash,
     }
 
 
@@ -129,6 +145,8 @@ def _gate(gate: Gate) -> Json:
     return {
         "threshold": gate.threshold,
         "passed": gate.passed,
+        "outcome": str(gate.outcome),
+        "compared": len(gate.compared),
         "to_repeat": [commit.hash for commit in gate.to_repeat],
         "ratios": [_ratio_result(one) for one in gate.results],
     }

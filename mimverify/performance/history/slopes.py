@@ -20,10 +20,14 @@ from mimverify.performance.history.reading import (
     listed,
 )
 
-__all__ = ["LEVEL", "Curve", "Slope", "curves_of", "fit_slope"]
+__all__ = ["LEAST_DEGREES", "LEVEL", "Curve", "Slope", "curves_of", "fit_slope", "grouped"]
 
 #: Level of the intervals.
 LEVEL = 0.95
+
+#: Least degrees of freedom of an interval. With one, it would rest on a single residual: of any
+#: width, and ± 0.00 where three points happen to lie on a line.
+LEAST_DEGREES = 2
 
 
 @dataclass(frozen=True)
@@ -32,8 +36,8 @@ class Slope:
 
     **Arguments**
 
-    - `exponent`, `margin`: the slope and half of its interval, which needs three dimensions
-      (None for two).
+    - `exponent`, `margin`: the slope and half of its interval (None for fewer than four
+      dimensions, which are too few for one).
     - `reference`: the d at which the prefactor is given.
     - `prefactor`, `factor`: the fit at `reference`; its interval is from `prefactor / factor`
       to `prefactor * factor`.
@@ -52,8 +56,10 @@ class Slope:
         return float(self.prefactor * (dim / self.reference) ** self.exponent)
 
     def __str__(self) -> str:
-        margin = "" if self.margin is None else f" ± {self.margin:.2f}"
-        return f"{self.exponent:.2f}{margin}"
+        if self.margin is None:
+            return f"{self.exponent:.2f} ({len(self.dims)} points)"
+        small = self.margin < 0.005
+        return f"{self.exponent:.2f} ± {'<0.01' if small else f'{self.margin:.2f}'}"
 
 
 def fit_slope(
@@ -78,7 +84,7 @@ def fit_slope(
     exponent = float(((x - centre) * (y - y.mean())).sum() / spread)
     intercept = float(y.mean() - exponent * centre)
     margin = factor = None
-    if n > 2:
+    if n - 2 >= LEAST_DEGREES:
         residual = float(((y - intercept - exponent * x) ** 2).sum()) / (n - 2)
         quantile = float(student.ppf((1 + LEVEL) / 2, n - 2))
         margin = quantile * math.sqrt(residual / spread)
@@ -167,16 +173,21 @@ class Curve:
 def curves_of(history: History, least_dim: int = 1) -> tuple[Curve, ...]:
     """All benchmarks against d that have a value for two dimensions at some commit.
 
-    Ratios are left out: they are shown over the commits instead.
+    Ratios are left out: they do not grow, and are shown over the commits too.
 
     **Arguments**
 
     - `history`: what asv measured.
     - `least_dim`: the smallest d to fit.
     """
+    return grouped((one for one in history.series if one.unit != RATIO), least_dim)
+
+
+def grouped(series: Iterable[Series], least_dim: int = 1) -> tuple[Curve, ...]:
+    """Series that differ in d alone, as curves with two dimensions at some commit at least."""
     families: dict[tuple[str, Parameters, str, str], list[Series]] = {}
-    for one in history.series:
-        if one.dim is not None and one.unit != RATIO:
+    for one in series:
+        if one.dim is not None:
             key = (one.benchmark, one.others, one.machine, one.environment)
             families.setdefault(key, []).append(one)
     curves = (

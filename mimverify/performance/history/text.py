@@ -10,9 +10,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.performance.history.gate import Gate, State
+from mimverify.performance.history.gate import Gate, Outcome, RatioResult, State
+from mimverify.performance.history.highlights import SummaryLine, gate_text
 from mimverify.performance.history.quantities import shown
 from mimverify.performance.history.reading import RATIO, Parameters, Series, listed
+from mimverify.performance.history.regressions import Regression
 from mimverify.performance.history.report import Report
 
 __all__ = ["text_of"]
@@ -21,6 +23,10 @@ _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 12  # commits in a sparkline
 _SO_FAR: dict[str, JustifyMethod] = {"so far": "left"}
 
+_TONES = {"": "", "good": "green", "warn": "yellow", "bad": "bold red"}
+_SHORT = {State.FIRST: "nothing to\ncompare"}
+
+# Of states that ask for something: the summary is followed by these ratios.
 _STYLES = {
     State.SUSPECT: "yellow",
     State.UNCONFIRMED: "yellow",
@@ -29,25 +35,39 @@ _STYLES = {
 }
 
 
-def text_of(report: Report) -> Iterator[RenderableType]:
-    """Tables and lines to print, in order."""
-    commits = report.history.commits
-    first_to_last = str(commits[0]) if len(commits) == 1 else f"{commits[0]} to {commits[-1]}"
-    count = f"{len(commits)} commit{'s' if len(commits) > 1 else ''}"
-    yield Text(f"History of {count}, {first_to_last}", style="bold")
+def text_of(report: Report, *, everything: bool = False) -> Iterator[RenderableType]:
+    """What to print, in order: the summary, what needs attention, and then, or on request,
+    every table.
+
+    **Arguments**
+
+    - `report`: the history, evaluated.
+    - `everything`: whether to print all tables.
+    """
+    several = len(report.history.places) > 1
     if not report.history.series:
         yield "No benchmark has a value."
-    several = len(report.history.places) > 1
-    for place in report.history.places:
-        yield ""
-        yield Text(f"machine {place[0]}, environment {place[1]}", style="dim")
-        yield from _curves(report, place)
-        yield from _rest(report, place)
-    yield ""
+    yield _summary(report.summary)
+    if everything:
+        for place in report.history.places:
+            yield ""
+            yield Text(f"machine {place[0]}, environment {place[1]}", style="dim")
+            yield from _curves(report, place)
+            yield from _rest(report, place)
     yield from _regressions(report, several)
     if report.gate is not None:
-        yield ""
-        yield from _gate(report.gate, str(report.history.path), several)
+        yield from _gate(report.gate, str(report.history.path), several, everything)
+    if not everything:
+        yield Text("Every table: --all. Pictures: --html FILE, --figure FILE.", style="dim")
+
+
+def _summary(lines: Sequence[SummaryLine]) -> Table:
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(ratio=1, overflow="fold")
+    for line in lines:
+        table.add_row(Text(line.subject, style="bold"), Text(line.text, style=_TONES[line.tone]))
+    return table
 
 
 def _curves(report: Report, place: tuple[str, str]) -> Iterator[RenderableType]:
@@ -83,44 +103,59 @@ def _rest(report: Report, place: tuple[str, str]) -> Iterator[RenderableType]:
 
 
 def _regressions(report: Report, several: bool) -> Iterator[RenderableType]:
-    if not report.regressions:
-        yield "Regressions by asv's step detection: none."
-        return
-    columns: dict[str, JustifyMethod] = {"from → to": "left", "×": "right", "at commit": "left"}
-    table = _table("Regressions by asv's step detection", "benchmark", **columns)
+    if report.regressions:
+        yield ""
+        yield _steps("Regressions of ratios, by asv's step detection", report.regressions, several)
+    if report.recovered:
+        yield ""
+        yield _steps("Regressions of ratios that have recovered", report.recovered, several)
+
+
+def _steps(title: str, regressions: Sequence[Regression], several: bool) -> Table:
+    columns: dict[str, JustifyMethod] = {"from → to": "left", "×": "right", "commits": "left"}
+    table = _table(title, "ratio", **columns)
     previous = ""
-    for one in report.regressions:
-        unit = one.series.unit
-        levels = f"{shown(one.old, unit)} → {shown(one.new, unit)}"
-        row = levels, f"{one.factor:.2f}", str(one.commit)
+    for one in regressions:
+        levels = f"{one.old:.3f} → {one.new:.3f}"
+        commits = f"from {one.commit}"
+        if one.last is not None and one.recovered is not None:
+            commits += f"\nto {one.last}\nrecovered at {one.recovered}"
+        row = levels, f"{one.factor:.2f}", commits
         previous = _add(table, one.series, previous, row, several=several)
-    yield table
+    return table
 
 
-def _gate(gate: Gate, results: str, several: bool) -> Iterator[RenderableType]:
+def _gate(gate: Gate, results: str, several: bool, everything: bool) -> Iterator[RenderableType]:
+    """The results that ask for something, or all; and how to repeat suspects."""
+    shown_ones = [one for one in gate.results if everything or one.state in _STYLES]
+    if shown_ones:
+        yield ""
+        yield _ratios(gate, shown_ones, several)
+    if gate.suspects:
+        yield "A suspect fails the gate only if a repeated run shows it again:"
+        for line in gate.repeat_command(results):
+            yield Text(f"  {line}", no_wrap=True, overflow="ignore")
+    if everything or gate.outcome in (Outcome.FAILS, Outcome.UNDECIDED):
+        failed = gate.outcome is Outcome.FAILS
+        yield Text(f"Gate: {gate_text(gate)}.", style="bold red" if failed else "bold")
+
+
+def _ratios(gate: Gate, results: Sequence[RatioResult], several: bool) -> Table:
     title = f"Gate: ratios at most {gate.threshold:g} × the best step before"
     columns: dict[str, JustifyMethod] = {"best": "right", "latest": "right", "× best": "right"}
     table = _table(title, "ratio", **columns, commit="left", state="left")
     previous = ""
-    for one in gate.results:
+    for one in results:
         latest = one.series.measured[-1].value if one.state is State.FIRST else None
         row = (
             _each(run.best for run in one.runs),
             _each(run.ratio for run in one.runs) if latest is None else f"{latest:.3f}",
             _each((run.factor for run in one.runs), 2),
             one.commit.short,
-            Text(one.state, style=_STYLES.get(one.state, "")),
+            Text(_SHORT.get(one.state, one.state.shown), style=_STYLES.get(one.state, "")),
         )
         previous = _add(table, one.series, previous, row, several=several)
-    yield table
-    if gate.suspects:
-        yield "A suspect fails the gate only if a repeated run shows it again:"
-        for line in gate.repeat_command(results):
-            yield Text(f"  {line}", no_wrap=True, overflow="ignore")
-    yield Text(
-        "The gate holds." if gate.passed else "The gate fails.",
-        style="bold" if gate.passed else "bold red",
-    )
+    return table
 
 
 def _add(
