@@ -62,7 +62,7 @@ class DaskPool(WorkerPool):
         self._threads = 0
         self._counted = 0.0
         self._vacant_since: float | None = None
-        self._patience_at_end = _PATIENCE_AT_END
+        self._killed = False
 
     @property
     def workers(self) -> int:
@@ -106,7 +106,9 @@ class DaskPool(WorkerPool):
             self._executor.shutdown(wait=wait and not cancel_futures)
 
     def kill(self) -> None:
-        self._patience_at_end = _PATIENCE_AFTER_KILL
+        self._killed = True
+        if self._cluster is not None:
+            self._cluster.shutdown_on_close = False  # nor wait at the end of this process
         self.shutdown(wait=False)
         for nanny in self._nannies:
             nanny.auto_restart = False
@@ -121,10 +123,19 @@ class DaskPool(WorkerPool):
 
     def close(self) -> None:
         """End the connection, and the cluster of this machine."""
+        if not self._killed:
+            self._close(_PATIENCE_AT_END)
+            return
+        # Dask may wait for answers of those that were killed; nobody else does.
+        closing = threading.Thread(target=self._close, args=(_PATIENCE_AFTER_KILL,), daemon=True)
+        closing.start()
+        closing.join(_PATIENCE_AFTER_KILL)
+
+    def _close(self, patience: float) -> None:
         for each in (self._client, self._cluster):
             if each is not None:
                 with suppress(Exception):  # whatever is left ends with this process
-                    each.close(timeout=self._patience_at_end)
+                    each.close(timeout=patience)
 
     def _lost(self, why: str) -> LostProcessError:
         named = f"scheduler={self._address!r}" if self._cluster is None else "the local cluster"
