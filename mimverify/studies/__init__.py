@@ -1,0 +1,1 @@
+"""Named studies, and the kinds of trials that they run."""

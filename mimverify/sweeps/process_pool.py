@@ -1,0 +1,182 @@
+"""Worker processes of the standard library, each of which can die without harm to the others."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import queue
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from mimverify.support.errors import LostProcessError
+from mimverify.support.validation import parallel_count
+from mimverify.sweeps.worker import begin
+from mimverify.sweeps.worker_pool import WorkerPool
+
+__all__ = ["MOST_DEATHS", "ProcessPool"]
+
+#: Workers that one trial may take with it before it counts as failed.
+MOST_DEATHS = 3
+
+
+@dataclass(frozen=True)
+class _Task:
+    future: Future[Any]
+    call: Callable[[], tuple[Any, ...]]
+
+
+class ProcessPool(WorkerPool):
+    """A `ProcessPoolExecutor` of one process for each worker.
+
+    In a pool of several processes the death of one breaks the pool, and nobody can tell whose
+    trial it was. Here it is known: only that trial runs again, in a new process, and fails with
+    `LostProcessError` after `MOST_DEATHS` of them.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._workers = parallel_count("workers", workers)
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._processes: set[int] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+        self._closed = False
+        self._failure: LostProcessError | None = None
+        self._threads = [
+            threading.Thread(target=self._serve, name=f"worker {k}", daemon=True)
+            for k in range(self._workers)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def workers(self) -> int:
+        return self._workers
+
+    @property
+    def is_local(self) -> bool:
+        return True
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        if self._closed:
+            raise RuntimeError("cannot schedule new futures after shutdown")
+        future: Future[Any] = Future()
+        self._tasks.put(_Task(future, lambda: (fn, args, kwargs)))
+        return future
+
+    def check(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        if not self._closed:
+            self._closed = True
+            if cancel_futures:
+                self._cancel_waiting()
+            for _ in self._threads:
+                self._tasks.put(None)
+        if wait:
+            for thread in self._threads:
+                thread.join()
+
+    def kill(self) -> None:
+        with self._lock:
+            self._stopped = True
+            for process in self._processes:
+                with suppress(ProcessLookupError):
+                    os.kill(process, _KILL)
+        self.shutdown(wait=False, cancel_futures=True)
+
+    def _cancel_waiting(self) -> None:
+        with suppress(queue.Empty):
+            while True:
+                task = self._tasks.get_nowait()
+                if task is not None:
+                    task.future.cancel()
+
+    # -- the thread of one worker --------------------------------------------------------------
+
+    def _serve(self) -> None:
+        if hasattr(signal, "pthread_sigmask"):
+            # Processes inherit it: Ctrl-C, which a terminal sends to all, is the coordinator's.
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        slot: _Slot | None = None
+        try:
+            while (task := self._tasks.get()) is not None:
+                if task.future.set_running_or_notify_cancel():
+                    slot = self._run(task, slot)
+        finally:
+            if slot is not None:
+                self._end(slot)
+
+    def _run(self, task: _Task, slot: _Slot | None) -> _Slot | None:
+        """Run one task to its end, whatever becomes of the process."""
+        function, args, kwargs = task.call()
+        deaths = 0
+        while True:
+            try:
+                slot = slot or self._begin()
+                result = slot.pool.submit(function, *args, **kwargs).result()
+            except BrokenProcessPool:
+                if slot is not None:
+                    self._end(slot)
+                slot = None
+                deaths += 1
+                if self._stopped or deaths >= MOST_DEATHS:
+                    task.future.set_exception(self._lost(deaths))
+                    return None
+            except BaseException as error:
+                task.future.set_exception(error)
+                return slot
+            else:
+                task.future.set_result(result)
+                return slot
+
+    def _lost(self, deaths: int) -> LostProcessError:
+        if self._stopped:
+            return LostProcessError("the workers were stopped")
+        return LostProcessError(
+            f"its worker process died {deaths} times (out of memory, a signal, a crash?)"
+        )
+
+    def _begin(self) -> _Slot:
+        """A new process. **Raises** `LostProcessError` where none starts."""
+        for _ in range(MOST_DEATHS):
+            pool = ProcessPoolExecutor(
+                1, mp_context=multiprocessing.get_context("spawn"), initializer=begin
+            )
+            try:
+                process = pool.submit(os.getpid).result()
+            except BrokenProcessPool:  # killed before it began, or the main module has no guard
+                pool.shutdown(wait=False)
+                continue
+            with self._lock:
+                self._processes.add(process)
+                if self._stopped:  # in the meantime
+                    with suppress(ProcessLookupError):
+                        os.kill(process, _KILL)
+            return _Slot(pool, process)
+        self._failure = LostProcessError(
+            "worker processes do not start: a script that runs a sweep needs "
+            "`if __name__ == '__main__':` around what it does"
+        )
+        raise self._failure
+
+    def _end(self, slot: _Slot) -> None:
+        with self._lock:
+            self._processes.discard(slot.process)
+        slot.pool.shutdown(wait=not self._stopped)
+
+
+@dataclass(frozen=True)
+class _Slot:
+    pool: ProcessPoolExecutor
+    process: int
+
+
+_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
