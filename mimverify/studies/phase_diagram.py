@@ -41,7 +41,7 @@ class _Scale:
 
 
 _SCALES = {
-    "small": _Scale((2, 4, 8, 16, 32), 96, 6, (48, 96, 192), 3, 8),
+    "small": _Scale((2, 4, 8, 16, 32), 96, 5, (48, 96, 192), 3, 8),
     "full": _Scale(
         (1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64), 256, 12, (64, 128, 256, 512, 1024), 4, 16
     ),
@@ -174,7 +174,7 @@ def _figures(rows: Sequence[Row]) -> list[StudyFigure]:
         left.set(ylabel="steps T1", title=f"d = {dim}")
         _mesh(right, over_dims, "dim")
         _contours(right, [c for c in contours if c["T1"] == fewest], "d")
-        right.set(ylabel="dimension d", yscale="log", title=f"T1 = {fewest}")
+        right.set(ylabel="dimension d", title=f"T1 = {fewest}")
         figure.colorbar(mesh, ax=[left, right], label="measured alignment A", shrink=0.9)
 
     largest = max(abs(cell.comparison.z) for cell in over_steps + over_dims)

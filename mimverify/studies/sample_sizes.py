@@ -87,7 +87,6 @@ class _Half:
     predicted: float
     error: float
     limit: float
-    exponent: float
 
     @property
     def mean(self) -> float:
@@ -110,7 +109,6 @@ def _halves(rows: Sequence[Row]) -> list[_Half]:
                 predicted["log_samples"],
                 predicted["error"],
                 predicted["limit"],
-                predicted["exponent"],
             )
         )
     return found
@@ -223,7 +221,6 @@ def _figures(rows: Sequence[Row]) -> list[StudyFigure]:
                 "n_half_high": math.exp(half.mean + reach),
                 "n_half_predicted": math.exp(half.predicted),
                 "n_half_D1": half.limit,
-                "exponent_D1": half.exponent,
             }
         )
     local = [
@@ -242,6 +239,7 @@ def _figures(rows: Sequence[Row]) -> list[StudyFigure]:
         sizes, slopes = figure.subplots(1, 2, width_ratios=(3, 2))
         _draw_sizes(sizes, points)
         _draw_slopes(slopes, local, sizes.get_xlim())
+        _dimensions(slopes, points)
 
     return [
         StudyFigure(
@@ -285,7 +283,15 @@ def _draw_sizes(axes: Axes, points: list[Json]) -> None:
         xscale="log", yscale="log", xlabel="dimension d", ylabel="samples n for alignment ½",
         title="n_half",
     )  # fmt: skip
+    _dimensions(axes, points)
     axes.legend()
+
+
+def _dimensions(axes: Axes, points: list[Json]) -> None:
+    """Ticks at the dimensions themselves."""
+    dims = sorted({point["at"]["d"] for point in points})
+    axes.set_xticks(dims, [f"{dim:,}" for dim in dims])
+    axes.minorticks_off()
 
 
 def _draw_slopes(axes: Axes, local: list[Json], limits: tuple[float, float]) -> None:

@@ -50,7 +50,7 @@ class _Scale:
 
 
 _SCALES = {
-    "small": _Scale(64, 2048, 32, 12, 6, 34, (1, 2, 4, 8, 16), 48, 40, 40),
+    "small": _Scale(64, 2048, 32, 12, 6, 34, (1, 4, 16), 48, 40, 40),
     "full": _Scale(256, 7871, 64, 32, 16, 40, (1, 2, 3, 4, 5, 6, 8, 12, 16, 24), 256, 100, 100),
     "large": _Scale(1024, 49200, 64, 32, 16, 40, (1, 2, 3, 4, 5, 6, 8, 12, 16, 24), 256, 100, 100),
 }
@@ -222,7 +222,10 @@ def _shade(axes: Axes, window: list[int | None], recommended: int | None, last: 
         axes.axvspan(first, last if end is None else end, color="#009e73", alpha=0.13, lw=0)
     if recommended is not None:
         axes.axvline(recommended, color="#7b8187", lw=1, ls=":")
-    axes.set(xlabel="steps T1", xlim=(0, last))
+    ticks = [1, 2, 4, 8, 16, 32]
+    axes.set(xlabel="steps T1", xscale="log", xlim=(0.9, 1.08 * last))
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
 
 
 def _points(axes: Axes, times: list[int], found: Json, label: str) -> None:

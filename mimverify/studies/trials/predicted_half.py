@@ -10,7 +10,7 @@ from mimverify.problems.links import get_link
 from mimverify.studies.trials._parameters import PROBLEM, completed
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
-from mimverify.theory import local_exponent, n_half
+from mimverify.theory import n_half
 from mimverify.theory.spectrum.population import population_of
 from mimverify.theory.trajectory import Trajectory, predict_trajectory
 
@@ -20,7 +20,6 @@ _NEEDED = ("link", "dim", "steps")
 _DEFAULTS = {**PROBLEM, "repeats": 1}
 # Of log n, between the two sizes that give the slope of the log-odds.
 _APART = 0.1
-_ITERATIONS = 3
 
 
 def complete(given: Mapping[str, object]) -> Json:
@@ -35,8 +34,7 @@ def cost(p: Mapping) -> float:
 
 def run(parameters: Mapping) -> Json:
     """`log_samples`: log of the n at which the mean log-odds of A vanish, with finite-size terms;
-    `error` of it, as the prediction says itself; `limit`: n_half of D1 alone, and `exponent`, its
-    local exponent in d (theory.md D3); `deviation` of the log-odds between runs, and their
+    `error` of it, as the prediction says itself; `limit`: n_half of D1 alone; `deviation` of the log-odds between runs, and their
     `slope` in log n.
 
     **Raises** `InputError` for a T without a deterministic limit, or where no n suffices.
@@ -56,18 +54,17 @@ def run(parameters: Mapping) -> Json:
         return _balanced_log_odds(found, p["repeats"]), found
 
     x = math.log(limit)
-    slope = (at(x + _APART / 2)[0] - at(x - _APART / 2)[0]) / _APART
-    for _ in range(_ITERATIONS):
-        value, found = at(x)
-        x -= value / slope
+    low, high = (at(x + shift)[0] for shift in (-_APART / 2, _APART / 2))
+    slope = (high - low) / _APART
+    x -= (low + high) / 2 / slope
+    value, found = at(x)
+    x -= value / slope
     numerical = found.error[-1] / (found.alignment[-1] * (1 - found.alignment[-1]))
-    # What is left of the iteration is an error as well.
-    error = (float(numerical) + float(found.remainder[-1]) + abs(value)) / slope
+    error = (float(numerical) + float(found.remainder[-1])) / slope
     return {
         "log_samples": x,
         "error": error,
         "limit": limit,
-        "exponent": local_exponent(measure, dim, steps, limit),
         "deviation": float(found.log_odds_deviation[-1]),
         "slope": slope,
     }
