@@ -10,7 +10,6 @@ from mimverify.pages.figure_style import COLOURS, GUIDE, MARKERS, STROKES, line_
 from mimverify.pages.figures import (
     FIGURE_FORMATS,
     Draw,
-    check_figure,
     figure_bytes,
     figure_svg,
     has_matplotlib,
@@ -30,7 +29,6 @@ __all__ = [
     "FigureBlock",
     "Fold",
     "Table",
-    "check_figure",
     "figure_bytes",
     "figure_svg",
     "has_matplotlib",

@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from mimverify.pages.figure_style import THEMED, settings
 from mimverify.support.errors import InputError
-from mimverify.support.files import atomic_write, check_place
+from mimverify.support.files import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 __all__ = [
     "FIGURE_FORMATS",
     "Draw",
-    "check_figure",
+    "check_format",
+    "check_matplotlib",
     "figure_bytes",
     "figure_svg",
     "has_matplotlib",
@@ -50,21 +51,23 @@ def has_matplotlib() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def check_figure(argument: str, path: str | Path | None) -> None:
-    """Refuse a figure that could not be drawn or written, before the work rather than after.
-
-    **Raises** `InputError` for the end of the name, for the place, and without matplotlib.
-    """
-    if path is None:
-        return
-    _format(argument, path)
-    check_place(argument, path)
-    _need_matplotlib(argument)
+def check_format(argument: str, path: str | Path) -> str:
+    """The format that the end of the file's name stands for. **Raises** `InputError`."""
+    file_format = Path(path).suffix.lower().removeprefix(".")
+    if file_format not in FIGURE_FORMATS:
+        names = " or .".join(FIGURE_FORMATS)
+        raise InputError(f"{argument}={str(path)!r}: expected a name that ends in .{names}")
+    return file_format
 
 
-def save_figure(
-    draw: Draw, path: str | Path, *, size: tuple[float, float] = _SIZE, argument: str = "path"
-) -> None:
+def check_matplotlib(argument: str = "") -> None:
+    """Refuse a figure where nothing can draw it. **Raises** `InputError`."""
+    if not has_matplotlib():
+        begin = f"{argument}: " if argument else ""
+        raise InputError(f"{begin}figures need matplotlib: pip install 'mimverify[figures]'")
+
+
+def save_figure(draw: Draw, path: str | Path, *, size: tuple[float, float] = _SIZE) -> None:
     """Draw into a file: PNG, PDF or SVG by the end of its name; atomically.
 
     **Arguments**
@@ -72,9 +75,9 @@ def save_figure(
     - `draw`: draws on an empty figure with a constrained layout.
     - `size`: width and height in inches.
 
-    **Raises** `InputError` as `check_figure`.
+    **Raises** `InputError` for the end of the name, for the place, and without matplotlib.
     """
-    file_format = _format(argument, path)
+    file_format = check_format("path", path)
     atomic_write(Path(path), figure_bytes(draw, file_format, size=size))
 
 
@@ -108,22 +111,8 @@ def figure_svg(
 # -- saving ------------------------------------------------------------------------------------
 
 
-def _format(argument: str, path: str | Path) -> str:
-    file_format = Path(path).suffix.lower().removeprefix(".")
-    if file_format not in FIGURE_FORMATS:
-        names = " or .".join(FIGURE_FORMATS)
-        raise InputError(f"{argument}={str(path)!r}: expected a name that ends in .{names}")
-    return file_format
-
-
-def _need_matplotlib(argument: str = "") -> None:
-    if not has_matplotlib():
-        begin = f"{argument}: " if argument else ""
-        raise InputError(f"{begin}figures need matplotlib: pip install 'mimverify[figures]'")
-
-
 def _saved(draw: Draw, file_format: str, size: tuple[float, float], *, embedded: bool) -> bytes:
-    _need_matplotlib()
+    check_matplotlib()
     with _style(embedded):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

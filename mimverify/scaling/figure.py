@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_scaling", "scaling_figure"]
+__all__ = ["SIZE", "draw_scaling", "scaling_figure"]
+
+SIZE = (11.0, 5.2)  # inches
 
 
 def draw_scaling(law: ScalingLaw, file_format: str = "png") -> bytes:
@@ -23,13 +25,16 @@ def draw_scaling(law: ScalingLaw, file_format: str = "png") -> bytes:
 
     **Raises** `InputError` without matplotlib, or where nothing was measured.
     """
-    if not any(point.measured for point in law.points):
-        raise InputError("nothing was measured: there is nothing to draw")
-    return figure_bytes(partial(scaling_figure, law), file_format, size=(11, 5.2))
+    return figure_bytes(partial(scaling_figure, law), file_format, size=SIZE)
 
 
 def scaling_figure(law: ScalingLaw, figure: Figure) -> None:
-    """n_half with its 95 % intervals, D1's curves and guides, and the local exponents beside."""
+    """n_half with its 95 % intervals, D1's curves and guides, and the local exponents beside.
+
+    **Raises** `InputError` where nothing was measured.
+    """
+    if not any(point.measured for point in law.points):
+        raise InputError("nothing was measured: there is nothing to draw")
     sizes, slopes = figure.subplots(1, 2, width_ratios=(3, 2))
     for index, steps in enumerate(sorted({point.steps for point in law.points})):
         style = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]

@@ -74,6 +74,11 @@ class Agenda:
         count = min(most, len(self._queue))
         return [self.trials[heapq.heappop(self._queue)[-1]] for _ in range(count)]
 
+    @property
+    def has_more(self) -> bool:
+        """Whether `take` has a trial to hand out."""
+        return bool(self._queue)
+
     def missing(self) -> list[SweepTrial]:
         """Trials that are not finished, as far as they are known."""
         return [self.trials[key] for key, status in self.status.items() if status == MISSING]

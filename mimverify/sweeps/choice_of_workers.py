@@ -37,7 +37,7 @@ def open_workers(
         engine = choice("engine", engine, ENGINES)
     if scheduler is not None and engine == "processes":
         raise InputError("scheduler: is Dask's, engine='processes' has none: expected one of them")
-    if scheduler is not None or engine == "dask" or (engine is None and installed and False):
+    if scheduler is not None or engine == "dask" or (engine is None and installed):
         if not installed:
             named = "engine='dask'" if scheduler is None else f"scheduler={scheduler!r}"
             raise InputError(f"{named} needs Dask: pip install 'mimverify[sweeps]'")
@@ -54,11 +54,11 @@ def open_workers(
     count = available_cores() if workers is None else parallel_count("workers", workers)
     # Libraries read the number of their threads when they are loaded.
     with environment(**thread_environment(1)):
-        pool = ProcessPool(count)
+        processes = ProcessPool(count)
         try:
-            yield pool
+            yield processes
         except BaseException:
-            pool.kill()
+            processes.kill()
             raise
         else:
-            pool.shutdown()
+            processes.shutdown()

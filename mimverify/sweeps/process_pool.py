@@ -17,26 +17,30 @@ from typing import Any
 from mimverify.support.errors import LostProcessError
 from mimverify.support.validation import parallel_count
 from mimverify.sweeps.worker import begin
-from mimverify.sweeps.worker_pool import WorkerPool
+from mimverify.sweeps.worker_pool import (
+    WorkerDeathError,
+    WorkerPool,
+    keep_interrupts_from_children,
+)
 
-__all__ = ["MOST_DEATHS", "ProcessPool"]
+__all__ = ["ProcessPool"]
 
-#: Workers that one trial may take with it before it counts as failed.
-MOST_DEATHS = 3
+# Processes that may die before they have begun, one after the other: then none will.
+_MOST_STARTS = 5
 
 
 @dataclass(frozen=True)
 class _Task:
     future: Future[Any]
-    call: Callable[[], tuple[Any, ...]]
+    call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 
 class ProcessPool(WorkerPool):
     """A `ProcessPoolExecutor` of one process for each worker.
 
     In a pool of several processes the death of one breaks the pool, and nobody can tell whose
-    trial it was. Here it is known: only that trial runs again, in a new process, and fails with
-    `LostProcessError` after `MOST_DEATHS` of them.
+    trial it was. Here it is known: only that call ends, with `WorkerDeathError`, and the next one
+    has a new process.
     """
 
     def __init__(self, workers: int) -> None:
@@ -66,7 +70,7 @@ class ProcessPool(WorkerPool):
         if self._closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
         future: Future[Any] = Future()
-        self._tasks.put(_Task(future, lambda: (fn, args, kwargs)))
+        self._tasks.put(_Task(future, (fn, args, kwargs)))
         return future
 
     def check(self) -> None:
@@ -102,9 +106,7 @@ class ProcessPool(WorkerPool):
     # -- the thread of one worker --------------------------------------------------------------
 
     def _serve(self) -> None:
-        if hasattr(signal, "pthread_sigmask"):
-            # Processes inherit it: Ctrl-C, which a terminal sends to all, is the coordinator's.
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        keep_interrupts_from_children()
         slot: _Slot | None = None
         try:
             while (task := self._tasks.get()) is not None:
@@ -115,38 +117,25 @@ class ProcessPool(WorkerPool):
                 self._end(slot)
 
     def _run(self, task: _Task, slot: _Slot | None) -> _Slot | None:
-        """Run one task to its end, whatever becomes of the process."""
-        function, args, kwargs = task.call()
-        deaths = 0
-        while True:
-            try:
-                slot = slot or self._begin()
-                result = slot.pool.submit(function, *args, **kwargs).result()
-            except BrokenProcessPool:
-                if slot is not None:
-                    self._end(slot)
-                slot = None
-                deaths += 1
-                if self._stopped or deaths >= MOST_DEATHS:
-                    task.future.set_exception(self._lost(deaths))
-                    return None
-            except BaseException as error:
-                task.future.set_exception(error)
-                return slot
-            else:
-                task.future.set_result(result)
-                return slot
-
-    def _lost(self, deaths: int) -> LostProcessError:
-        if self._stopped:
-            return LostProcessError("the workers were stopped")
-        return LostProcessError(
-            f"its worker process died {deaths} times (out of memory, a signal, a crash?)"
-        )
+        """Run one task. **Returns** the process for the next one, None where it died."""
+        function, args, kwargs = task.call
+        try:
+            slot = slot or self._begin()
+            result = slot.pool.submit(function, *args, **kwargs).result()
+        except BrokenProcessPool:
+            if slot is not None:
+                self._end(slot)
+            task.future.set_exception(WorkerDeathError("its worker process died"))
+            return None
+        except BaseException as error:
+            task.future.set_exception(error)
+        else:
+            task.future.set_result(result)
+        return slot
 
     def _begin(self) -> _Slot:
         """A new process. **Raises** `LostProcessError` where none starts."""
-        for _ in range(MOST_DEATHS):
+        for _ in range(_MOST_STARTS):
             pool = ProcessPoolExecutor(
                 1, mp_context=multiprocessing.get_context("spawn"), initializer=begin
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -31,6 +32,8 @@ __all__ = ["run_sweep", "run_sweeps"]
 # Seconds between looks at the clock, at signals, and at what other sweeps have finished.
 _TICK = 0.1
 _LOOK = 1.0
+#: Workers that one trial may take with it before it counts as failed.
+MOST_DEATHS = 3
 
 
 def run_sweep(
@@ -161,13 +164,15 @@ class _Run:
         self._left = first
         self._running: dict[Future[str], SweepTrial] = {}
         self._elsewhere: dict[str, SweepTrial] = {}
+        self._deaths: Counter[str] = Counter()
+        self._again: list[SweepTrial] = []  # trials whose workers died
         self._renewed = self._looked = time.monotonic()
 
     def to_the_end(self) -> None:
         """Until nothing is missing. **Raises** as `run_sweep`."""
         try:
             self._fill()
-            while self._running or self._elsewhere:
+            while self._running or self._elsewhere or self._again or self._is_short_of_workers():
                 self._tell()
                 if self._running:
                     wait(self._running, timeout=_TICK, return_when=FIRST_COMPLETED)
@@ -183,6 +188,10 @@ class _Run:
             self._stop()
             raise
 
+    def _is_short_of_workers(self) -> bool:
+        """Whether trials are left because there was no worker for them a moment ago."""
+        return self._left != 0 and self._agenda.has_more
+
     def _capacity(self) -> int:
         if isinstance(self._executor, WorkerPool):
             return self._executor.workers
@@ -190,6 +199,8 @@ class _Run:
 
     def _fill(self) -> None:
         """Hand trials out until every worker has one."""
+        while self._again and self._capacity() > len(self._running):
+            self._start(self._again.pop())
         free = self._capacity() - len(self._running)
         while free > 0 and self._left != 0:
             trials = self._agenda.take(free if self._left is None else min(free, self._left))
@@ -206,21 +217,54 @@ class _Run:
             if trial.key not in granted:  # another sweep has it, or has finished it
                 self._elsewhere[trial.key] = trial
                 continue
-            future = self._executor.submit(
-                run_trial, trial.kind, trial.version, canonical_json(trial.parameters)
-            )
-            self._running[future] = trial
+            self._start(trial)
             if self._left is not None:
                 self._left -= 1
+
+    def _start(self, trial: SweepTrial) -> None:
+        future = self._executor.submit(
+            run_trial, trial.kind, trial.version, canonical_json(trial.parameters)
+        )
+        self._running[future] = trial
 
     def _collect(self) -> None:
         """Write down what has ended."""
         for future in [future for future in self._running if future.done()]:
             trial = self._running.pop(future)
-            record = _record(future)
-            self._writer.add(trial, record)
-            self._clock.count(trial, record.get("seconds"))
-            self._agenda.finish(trial.key, record["status"], record.get("result"))
+            record = self._record(trial, future)
+            if record is not None:
+                self._writer.add(trial, record)
+                self._clock.count(trial, record.get("seconds"))
+                self._agenda.finish(trial.key, record["status"], record.get("result"))
+
+    def _record(self, trial: SweepTrial, future: Future[str]) -> Json | None:
+        """The record of a trial, also where its worker did not live to write one; None where it
+        runs again.
+
+        **Raises** `LostProcessError` where not this trial but all workers are lost.
+        """
+        if future.cancelled():
+            raise LostProcessError("the workers are gone: trials under way were cancelled")
+        error = future.exception()
+        if error is None:
+            record: Json = json.loads(future.result())
+            return record
+        if isinstance(error, BrokenProcessPool):
+            raise LostProcessError(
+                f"executor: {error}; without one, workers that die are replaced"
+            ) from None
+        if isinstance(self._executor, WorkerPool):
+            self._executor.check()
+            if self._executor.is_death(error):
+                self._deaths[trial.key] += 1
+                if self._deaths[trial.key] < MOST_DEATHS:
+                    self._again.append(trial)
+                    return None
+                error = LostProcessError(
+                    f"its worker process died {MOST_DEATHS} times, in as many tries (out of "
+                    "memory, a signal, a crash?)"
+                )
+        return {"status": "failed", "error": error_record(error)}
 
     def _look_around(self) -> None:
         """Keep our claims, and see what became of others'."""
@@ -256,21 +300,3 @@ class _Run:
             self._executor.kill()
         for future in self._running:
             future.cancel()
-
-
-def _record(future: Future[str]) -> Json:
-    """The record of a trial, also where its worker did not live to write one.
-
-    **Raises** `LostProcessError` where not this trial but all workers are lost.
-    """
-    if future.cancelled():
-        raise LostProcessError("the workers are gone: trials were cancelled")
-    error = future.exception()
-    if error is None:
-        record: Json = json.loads(future.result())
-        return record
-    if isinstance(error, BrokenProcessPool):
-        raise LostProcessError(
-            f"executor: {error}; without one, workers that die are replaced"
-        ) from None
-    return {"status": "failed", "error": error_record(error)}

@@ -69,7 +69,9 @@ def flat_table(rows: Sequence[Row]) -> dict[str, list[object]]:
         names.update(dict.fromkeys(name for row in flat for name in row[part]))
     names.update(dict.fromkeys(_LAST))
     names.update(dict.fromkeys(name for row in flat for name in row["versions"]))
-    merged = [{name: value for part in row.values() for name, value in part.items()} for row in flat]
+    merged = [
+        {name: value for part in row.values() for name, value in part.items()} for row in flat
+    ]
     return {name: _uniform([row.get(name) for row in merged]) for name in names}
 
 
