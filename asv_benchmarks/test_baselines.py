@@ -23,7 +23,7 @@ from mimverify.performance.competitors import (
     Problem,
     missing_packages,
 )
-from mimverify.performance.competitors.machine import machine_facts
+from mimverify.support.machine import machine_facts
 
 # d, m: a small one to try this file with, and those of `mimverify bench`.
 SHAPES = ((64, 8), *product((512, 1024, 2048), (64, 16)))

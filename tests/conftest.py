@@ -15,6 +15,7 @@ import shape_checker
 
 shape_checker.install()  # before anything of mimverify is imported
 
+from browser import Browser, missing  # noqa: E402
 from mimverify.support.threads import thread_limit  # noqa: E402
 
 Array = NDArray[np.float64]
@@ -26,6 +27,17 @@ def _one_thread() -> Iterator[None]:
     where other processes share the cores. Processes that the tests start inherit it."""
     with thread_limit(1):
         yield
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A headless Chromium, to look at pages with; skips where there is none."""
+    reason = missing()
+    if reason:
+        pytest.skip(f"pages are not opened: {reason}")
+    started = Browser(tmp_path_factory.mktemp("chromium"))
+    yield started
+    started.close()
 
 
 @pytest.fixture(params=["numpy", "torch"])

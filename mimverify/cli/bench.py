@@ -30,8 +30,8 @@ from mimverify.performance.competitors import (
     Problem,
     estimate,
 )
-from mimverify.performance.competitors.machine import cpu_name
 from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
+from mimverify.support.machine import cpu_name
 from mimverify.support.validation import choice, integer
 
 _EPILOG = """

@@ -12,21 +12,32 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.options import (
     PageConsole,
+    check_distinct,
+    check_figure,
     check_writable,
+    command_line,
+    figure_option,
     json_option,
     write_json,
+    write_text,
 )
 from mimverify.cli.progress_bars import ProgressBars
 from mimverify.cli.trial_options import trial_options
-from mimverify.support.errors import OutputError
+from mimverify.pages.figures import save_figure
+from mimverify.support.errors import InputError, OutputError
 from mimverify.support.exit_status import NOTHING_VERIFIED
 from mimverify.support.files import atomic_write
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import available_cores
+from mimverify.trial.running.evidence_figure import against_bounds, evidence_figure, figure_size
 from mimverify.trial.running.report import Report, TrainerReport, print_verdicts
+from mimverify.trial.running.report_page import check_page
 from mimverify.trial.running.runner import run_suite
 from mimverify.trial.running.session import REFERENCE_TRAINERS
 from mimverify.trial.running.settings import TrialSettings
+
+#: Options that only say where results go.
+_OUTPUTS = ("json_path", "junitxml", "html_path", "figure_path", "verbose")
 
 
 @click.command(epilog=exit_codes("check"))
@@ -34,6 +45,13 @@ from mimverify.trial.running.settings import TrialSettings
 @trial_options(workers=min(2, available_cores()))
 @json_option
 @click.option("--junitxml", metavar="FILE", help="Write the verdicts as JUnit XML.")
+@click.option(
+    "--html",
+    "html_path",
+    metavar="FILE",
+    help="Write a page that needs no network: verdicts, evidence, data; '-' prints it.",
+)
+@figure_option("Draw the evidence for each claim against its bound")
 @click.option(
     "-v",
     "--verbose",
@@ -44,6 +62,8 @@ def check(
     trainers: tuple[str, ...],
     json_path: str | None,
     junitxml: str | None,
+    html_path: str | None,
+    figure_path: str | None,
     verbose: bool,
     **given: object,
 ) -> int:
@@ -52,11 +72,16 @@ def check(
     A TRAINER is 'module:attribute', naming an instance, a class or a function without
     arguments; or 'numpy' or 'torch', the reference trainers. Without any, both of these.
     """
-    check_writable("--json", json_path)
-    check_writable("--junitxml", junitxml)
+    files = {"--json": json_path, "--junitxml": junitxml, "--html": html_path}
+    for argument, path in files.items():
+        check_writable(argument, path)
+    check_figure(figure_path)
+    check_distinct({**files, "--figure": figure_path})
+    if json_path == html_path == "-":
+        raise InputError("--json, --html: expected '-' for one of them at most")
     settings = TrialSettings.of(**given)
     report = Report(settings)
-    console = PageConsole(stderr=json_path == "-")
+    console = PageConsole(stderr="-" in (json_path, html_path))
     try:
         for trainer in trainers or tuple(REFERENCE_TRAINERS):
             report.trainers.append(_try(trainer, settings, console))
@@ -70,22 +95,46 @@ def check(
             _show(report, console, verbose)
         raise
     finally:
-        _write(report, json_path, junitxml)
+        _write(report, json_path, junitxml, html_path, figure_path)
     return report.exit_code
 
 
-def _write(report: Report, json_path: str | None, junitxml: str | None) -> None:
+def _write(
+    report: Report,
+    json_path: str | None,
+    junitxml: str | None,
+    html_path: str | None,
+    figure_path: str | None,
+) -> None:
     """Write the files; one that cannot be written leaves the verdicts as they are."""
+    command = command_line(without=_OUTPUTS)
     writings: list[Callable[[], None]] = []
     if json_path is not None:
         writings.append(lambda: write_json(json_path, report.to_json()))
     if junitxml is not None:
         writings.append(lambda: atomic_write(Path(junitxml), report.to_junit()))
+    if html_path is not None:
+        writings.append(lambda: write_text(html_path, check_page(report, command)))
+    if figure_path is not None:
+        writings.append(lambda: _draw(report, figure_path))
     for write in writings:
         try:
             write()
         except OutputError as error:
             click.echo(f"Error: {error}", err=True)
+
+
+def _draw(report: Report, path: str) -> None:
+    """The figure of all trainers, if there is anything to draw."""
+    found = [
+        (trainer.trainer, against_bounds(trainer.verdicts, report.settings.claim_set))
+        for trainer in report.trainers
+    ]
+    drawn = [(name, marks) for name, marks in found if marks]
+    if not drawn:
+        click.echo(f"{path}: not drawn: no decision was made that has a bound", err=True)
+        return
+    save_figure(evidence_figure(drawn), path, size=figure_size([marks for _, marks in drawn]))
 
 
 def _try(trainer: str, settings: TrialSettings, console: Console) -> TrainerReport:

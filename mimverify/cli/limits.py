@@ -15,17 +15,19 @@ from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.options import (
     PageConsole,
     check_distinct,
+    check_figure,
     check_writable,
     deliver,
+    figure_option,
     json_option,
 )
 from mimverify.cli.problem_options import problem_option
+from mimverify.pages.figures import check_format
 from mimverify.problems import LINKS, get_link
-from mimverify.support.errors import InputError
 from mimverify.support.files import atomic_write
 from mimverify.theory import BayesLimits, bayes_limits
 from mimverify.theory.limits.bayes_limits import LearningJump, Threshold
-from mimverify.theory.limits.limits_figure import FIGURE_FORMATS, draw_limits
+from mimverify.theory.limits.limits_figure import draw_limits
 
 _EPILOG = f"""
 Links: {", ".join(LINKS)}; some take parameters ('quadratic:1,-0.5'), and 'module:function' names
@@ -49,8 +51,7 @@ _DEFAULT_RATIOS = {1: (0.5, 0.8, 1.2, 1.6, 2.0, 3.0, 5.0), 2: (1.0, 2.0, 4.0), 3
 @problem_option("ratio", "ratios", multiple=True, help="Sample ratios n/d; repeat the option.")
 @problem_option("noise")
 @problem_option("rank")
-@click.option("--figure", "figure_path", metavar="FILE",
-              help=f"Draw alignment against n/d ({', '.join(FIGURE_FORMATS)}).")  # fmt: skip
+@figure_option("Draw alignment against n/d")
 @json_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 def limits(
@@ -70,8 +71,7 @@ def limits(
     phase between both. Nothing is trained or sampled.
     """
     check_writable("--json", json_path)
-    file_format = _figure_format(figure_path)
-    check_writable("--figure", figure_path)
+    check_figure(figure_path)
     check_distinct({"--json": json_path, "--figure": figure_path})
     resolved = get_link(link, rank=rank)
     console = PageConsole(stderr=True)
@@ -85,25 +85,10 @@ def limits(
             ratios=ratios or _DEFAULT_RATIOS.get(resolved.rank, ()),
             on_progress=status.update,
         )
-    picture = None if figure_path is None else draw_limits(found, file_format)
+    picture = None if figure_path is None else draw_limits(found, check_format("", figure_path))
     deliver(json_path, found.to_json, lambda: _page(found, figure_path))
     if figure_path is not None and picture is not None:
         atomic_write(Path(figure_path), picture)
-
-
-def _figure_format(path: str | None) -> str:
-    if path is None:
-        return FIGURE_FORMATS[0]
-    suffix = Path(path).suffix.lstrip(".").lower()
-    if suffix not in FIGURE_FORMATS:
-        raise InputError(
-            f"--figure={path!r}: expected a name that ends in .{' or .'.join(FIGURE_FORMATS)}"
-        )
-    try:
-        import matplotlib  # noqa: F401 - before the computation rather than after
-    except ImportError:
-        raise InputError("--figure needs matplotlib: pip install 'mimverify[figures]'") from None
-    return suffix
 
 
 def _page(found: BayesLimits, figure_path: str | None) -> list[RenderableType]:

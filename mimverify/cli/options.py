@@ -9,7 +9,7 @@ import shlex
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import numpy as np
@@ -17,11 +17,14 @@ from rich.console import Console, RenderableType
 
 from mimverify.cli.number_types import PARALLEL, Count
 from mimverify.cli.standard_streams import is_unicode
+from mimverify.pages.figures import FIGURE_FORMATS, check_format, check_matplotlib
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError
 from mimverify.support.files import atomic_write, check_place, is_special, resolved
 from mimverify.support.output_lock import hold
 from mimverify.support.strict_json import Json, jsonable
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
 
 json_option = click.option(
     "--json",
@@ -37,6 +40,17 @@ threads_option = click.option(
     "--threads", type=PARALLEL, default=None,
     help="Threads of every library's pool (default: the libraries' own).",
 )  # fmt: skip
+
+
+def figure_option(help: str) -> Callable[[_Command], _Command]:
+    """`--figure FILE`: what it draws, without its end of a sentence.
+
+    The command calls `check_figure` before its work, and `save_figure` after it.
+    """
+    return click.option(
+        "--figure", "figure_path", metavar="FILE",
+        help=f"{help} (.{', .'.join(FIGURE_FORMATS)}; needs the extra 'figures').",
+    )  # fmt: skip
 
 
 _NARROWEST = 80
@@ -91,6 +105,17 @@ def write_arrays(path: str, arrays: Mapping[str, NumpyArray]) -> None:
     named: dict[str, Any] = dict(arrays)  # savez has keywords of other types
     np.savez(buffer, **named)
     atomic_write(Path(path), buffer.getvalue())
+
+
+def check_figure(path: str | None) -> None:
+    """Refuse the file of `--figure` before the work: its name, its place, or without matplotlib.
+
+    **Raises** `InputError`.
+    """
+    if path is not None:
+        check_format("--figure", path)
+        check_writable("--figure", path)
+        check_matplotlib("--figure")
 
 
 def check_writable(argument: str, path: str | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import click
@@ -18,18 +18,20 @@ from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
     PageConsole,
     check_distinct,
+    check_figure,
     check_writable,
     deliver,
+    figure_option,
     json_option,
     seed_option,
     threads_option,
 )
 from mimverify.cli.problem_options import problem_option
+from mimverify.pages.figures import save_figure
 from mimverify.scaling import ScalingLaw, measure_scaling
-from mimverify.scaling.figure import FORMATS, draw_scaling
-from mimverify.support.errors import InputError, MimverifyError
+from mimverify.scaling.figure import SIZE, scaling_figure
+from mimverify.support.errors import MimverifyError
 from mimverify.support.exit_status import NOTHING_VERIFIED, VERIFIED
-from mimverify.support.files import atomic_write
 
 _EPILOG = f"""
 Every run is one of the reference trainer on a Gaussian design that is revealed only as far as
@@ -69,8 +71,7 @@ Examples:
               help="Runs that one n rests on at most; the search takes more.")  # fmt: skip
 @click.option("--memory", type=Number(), metavar="BYTES",
               help="What a run may take (default: 4/5 of this machine's).")  # fmt: skip
-@click.option("--figure", "figure_path", metavar="FILE",
-              help=f"Draw n and its exponents against d ({', '.join(FORMATS)}).")  # fmt: skip
+@figure_option("Draw n and its exponents against d")
 @seed_option
 @threads_option
 @json_option
@@ -86,8 +87,7 @@ def scaling(
     to 1 + 1/T. Each T goes as far in d as n samples fit into memory.
     """
     check_writable("--json", json_path)
-    file_format = _figure_format(figure_path)
-    check_writable("--figure", figure_path)
+    check_figure(figure_path)
     check_distinct({"--json": json_path, "--figure": figure_path})
     so_far: list[ScalingLaw] = []
 
@@ -105,9 +105,9 @@ def scaling(
             )
     except (KeyboardInterrupt, MimverifyError):
         for law in so_far:  # what took hours is not thrown away
-            _deliver(law, json_path, figure_path, file_format, complete=False)
+            _deliver(law, json_path, figure_path, complete=False)
         raise
-    _deliver(so_far[0], json_path, figure_path, file_format, complete=True)
+    _deliver(so_far[0], json_path, figure_path, complete=True)
     return VERIFIED if _is_measured(so_far[0]) else NOTHING_VERIFIED
 
 
@@ -119,7 +119,6 @@ def _deliver(
     law: ScalingLaw,
     json_path: str | None,
     figure_path: str | None,
-    file_format: str,
     *,
     complete: bool,
 ) -> None:
@@ -130,7 +129,7 @@ def _deliver(
         lambda: _page(law, figure_path if drawn else None),
     )
     if figure_path is not None and drawn:
-        atomic_write(Path(figure_path), draw_scaling(law, file_format))
+        save_figure(partial(scaling_figure, law), figure_path, size=SIZE)
 
 
 class _Silent:
@@ -148,21 +147,6 @@ class _Silent:
 
 def _shown(quiet: bool) -> bool:
     return not quiet and sys.stderr.isatty()
-
-
-def _figure_format(path: str | None) -> str:
-    if path is None:
-        return FORMATS[0]
-    suffix = Path(path).suffix.lstrip(".").lower()
-    if suffix not in FORMATS:
-        raise InputError(
-            f"--figure={path!r}: expected a name that ends in .{' or .'.join(FORMATS)}"
-        )
-    try:
-        import matplotlib  # noqa: F401 - before the measurement rather than after
-    except ImportError:
-        raise InputError("--figure needs matplotlib: pip install 'mimverify[figures]'") from None
-    return suffix
 
 
 def _page(law: ScalingLaw, figure_path: str | None) -> Iterable[RenderableType]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
+from mimverify.pages.figure_style import COLOURS, GUIDE, MARKERS
+from mimverify.pages.figures import figure_bytes
 from mimverify.scaling.scaling_law import ScalingLaw, ScalingPoint
 from mimverify.support.errors import InputError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-FORMATS = ("png", "pdf", "svg")
+__all__ = ["SIZE", "draw_scaling", "scaling_figure"]
 
-# Colours that are distinct with any colour vision (Okabe and Ito), and markers likewise.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-_MARKERS = ("o", "s", "^", "D", "v", "P")
+SIZE = (11.0, 5.2)  # inches
 
 
 def draw_scaling(law: ScalingLaw, file_format: str = "png") -> bytes:
@@ -24,18 +25,19 @@ def draw_scaling(law: ScalingLaw, file_format: str = "png") -> bytes:
 
     **Raises** `InputError` without matplotlib, or where nothing was measured.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("figures need matplotlib: pip install 'mimverify[figures]'") from None
+    return figure_bytes(partial(scaling_figure, law), file_format, size=SIZE)
+
+
+def scaling_figure(law: ScalingLaw, figure: Figure) -> None:
+    """n_half with its 95 % intervals, D1's curves and guides, and the local exponents beside.
+
+    **Raises** `InputError` where nothing was measured.
+    """
     if not any(point.measured for point in law.points):
         raise InputError("nothing was measured: there is nothing to draw")
-    figure = Figure(figsize=(11, 5.2), layout="constrained")
-    FigureCanvasAgg(figure)
     sizes, slopes = figure.subplots(1, 2, width_ratios=(3, 2))
     for index, steps in enumerate(sorted({point.steps for point in law.points})):
-        style = _COLOURS[index % len(_COLOURS)], _MARKERS[index % len(_MARKERS)]
+        style = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
         points = [point for point in law.points if point.steps == steps]
         _sizes(sizes, points, steps, style)
         _slopes(slopes, law, steps, style, index)
@@ -44,18 +46,13 @@ def draw_scaling(law: ScalingLaw, file_format: str = "png") -> bytes:
         ylabel="samples n for alignment 1/2",
         title=f"{law.link}, {law.loss}: samples that T steps need",
     )  # fmt: skip
-    sizes.plot([], [], color="grey", lw=1, label="D1")
-    sizes.plot([], [], color="grey", lw=1, ls=":", label=r"guide $d^{1+1/T}$")
-    sizes.legend(frameon=False)
-    sizes.grid(True, which="major", alpha=0.25)
+    sizes.plot([], [], color=GUIDE, lw=1, label="D1")
+    sizes.plot([], [], color=GUIDE, lw=1, ls=":", label=r"guide $d^{1+1/T}$")
+    sizes.legend()
     slopes.set(
         xscale="log", xlim=sizes.get_xlim(), xlabel="input dimension d (geometric middle)",
         ylabel="local exponent of n in d", title="Local exponents, 95 % intervals",
     )  # fmt: skip
-    slopes.grid(True, which="major", alpha=0.25)
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=file_format, dpi=150)
-    return buffer.getvalue()
 
 
 def _sizes(axes: Axes, points: list[ScalingPoint], steps: int, style: tuple[str, str]) -> None:
@@ -73,8 +70,6 @@ def _sizes(axes: Axes, points: list[ScalingPoint], steps: int, style: tuple[str,
         values,
         yerr=[below, above],
         ls="none",
-        ms=5,
-        capsize=3,
         label=f"T = {steps}",
         color=colour,
         marker=marker,
@@ -99,7 +94,7 @@ def _slopes(axes: Axes, law: ScalingLaw, steps: int, style: tuple[str, str], ind
     xs = [math.sqrt(e.dims[0] * e.dims[1]) * 1.06**index for e in exponents]
     values = [e.measured for e in exponents]
     errors = [[e.measured - e.low for e in exponents], [e.high - e.measured for e in exponents]]
-    axes.errorbar(xs, values, yerr=errors, ls="none", ms=5, capsize=3, color=colour, marker=marker)
+    axes.errorbar(xs, values, yerr=errors, ls="none", color=colour, marker=marker)
     theory = [(x, e.predicted) for x, e in zip(xs, exponents, strict=True) if e.predicted]
     if theory:
         axes.plot(*zip(*theory, strict=True), color=colour, lw=1)

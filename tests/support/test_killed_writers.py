@@ -93,8 +93,7 @@ WRITERS = {
     # Into memory, and from there by `atomic_write`.
     "support/archive.py": ("np.savez",),
     "cli/options.py": ("np.savez",),
-    "scaling/figure.py": ("savefig",),
-    "theory/limits/limits_figure.py": ("savefig",),
+    "pages/figures.py": ("savefig",),
 }
 
 _OF_OS = {

@@ -15,7 +15,7 @@ import scipy
 
 import mimverify
 from mimverify.experiment.environment import library_versions
-from mimverify.performance.competitors.machine import machine_facts, process_facts
+from mimverify.support.machine import machine_facts, process_facts
 from mimverify.support.versions import software_versions
 
 OURS = {"mimverify": mimverify.__version__, "python": platform.python_version()}

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from mimverify.performance.competitors.competitor import Competitor
-from mimverify.performance.competitors.machine import machine_facts
 from mimverify.performance.competitors.problem import Problem
 from mimverify.performance.competitors.process import CompetitorError, CompetitorProcess
 from mimverify.performance.competitors.registry import COMPETITORS, get_competitor, missing_packages
 from mimverify.performance.competitors.summary import Estimate, estimate, ratio
 from mimverify.support.closing import Closing
 from mimverify.support.errors import InputError
+from mimverify.support.machine import machine_facts
 from mimverify.support.memory import check_fits
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import integer, parallel_count

@@ -15,11 +15,11 @@ from time import perf_counter
 
 from mimverify.handles.framing import decode, encode
 from mimverify.performance.competitors.competitor import Competitor, Run
-from mimverify.performance.competitors.machine import process_facts
 from mimverify.performance.competitors.problem import Problem, make_task
 from mimverify.performance.competitors.products import NUMPY_PRODUCTS, TORCH_PRODUCTS, measure_peaks
 from mimverify.performance.competitors.registry import get_competitor
 from mimverify.support.importing import adopt_search_path, summarise
+from mimverify.support.machine import process_facts
 from mimverify.support.strict_json import Json, jsonable
 
 _WARM_UP = 3  # calls, of which the fastest determines how many are timed in a round

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import io
 import math
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mimverify.pages.figure_style import COLOURS, GUIDE
+from mimverify.pages.figures import figure_bytes
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.theory.limits.bayes_limits import BayesLimits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
-#: Formats by the end of a file's name.
-FIGURE_FORMATS = ("png", "pdf", "svg")
+__all__ = ["draw_limits", "limits_figure"]
 
-# Distinct with any colour vision (Okabe and Ito), and by their strokes.
-_ALGORITHM, _OPTIMUM, _HARD = "#0072B2", "#D55E00", "#E69F00"
+# Distinct by their strokes as well.
+_ALGORITHM, _OPTIMUM, _HARD = COLOURS[0], COLOURS[1], COLOURS[4]
 _NAMES = ("best known algorithm (AMP)", "best estimator")
 _POINTS = 400
 
@@ -29,15 +31,14 @@ def draw_limits(found: BayesLimits, file_format: str = "png", *, width: float = 
 
     **Raises** `InputError` without matplotlib, or where nothing was computed.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise InputError("figures need matplotlib: pip install 'mimverify[figures]'") from None
     if found.feature is None and not found.points:
         raise InputError("a figure of a link of several features needs a ratio")
-    figure = Figure(figsize=(width, 4.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    draw = partial(limits_figure, found, columns=3 if width > 6 else 1)
+    return figure_bytes(draw, file_format, size=(width, 4.6))
+
+
+def limits_figure(found: BayesLimits, figure: Figure, *, columns: int = 3) -> None:
+    """Alignment against n/d, for the algorithm and the optimum, thresholds as dotted lines."""
     axes = figure.subplots()
     ratios, logarithmic = _ratios(found)
     if found.feature is None:
@@ -57,13 +58,8 @@ def draw_limits(found: BayesLimits, file_format: str = "png", *, width: float = 
     )  # fmt: skip
     _marks(axes, found, low, high)
     noise = f", noise {found.noise:g}" if found.noise else ""
-    axes.set_title(f"{found.link.name}{noise}: the limits of learning", pad=26, fontsize="medium")
-    axes.grid(True, alpha=0.25)
-    figure.legend(loc="outside lower center", ncols=3 if width > 6 else 1, frameon=False,
-                  fontsize="small")  # fmt: skip
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format=file_format, dpi=150)
-    return buffer.getvalue()
+    axes.set_title(f"{found.link.name}{noise}: the limits of learning", pad=26)
+    figure.legend(loc="outside lower center", ncols=columns)
 
 
 def _points(axes: Axes, found: BayesLimits) -> None:
@@ -76,7 +72,7 @@ def _points(axes: Axes, found: BayesLimits) -> None:
             [getattr(point, names[0]) for point in known],
             yerr=[getattr(point, names[1]) for point in known],
             ls="none", marker=marker, ms=6 + 4 * index, mfc="none" if index else colour,
-            color=colour, capsize=3, label=_NAMES[index],
+            color=colour, label=_NAMES[index],
         )  # fmt: skip
 
 
@@ -127,7 +123,7 @@ def _marks(axes: Axes, found: BayesLimits, low: float, high: float) -> None:
     for name, at in _thresholds(found):
         if not low <= at <= high:
             continue
-        axes.axvline(at, color="grey", lw=1, ls=":")
+        axes.axvline(at, color=GUIDE, lw=1, ls=":")
         if axes.get_xscale() == "log":
             place = (math.log(at) - math.log(low)) / (math.log(high) - math.log(low))
         else:

@@ -34,6 +34,7 @@ __all__ = [
     "OtherEvidence",
     "StatisticalDecision",
     "StatisticalState",
+    "evidence_times_level",
     "risk_text",
 ]
 
@@ -56,6 +57,12 @@ def risk_text(probability: float) -> str:
     unit = 10.0 ** math.floor(math.log10(probability))
     # An exact digit stays that digit despite rounding.
     return f"{math.ceil(probability / unit - 1e-9) * unit:.1g}"
+
+
+def evidence_times_level(log_evidence: float, level: float) -> float:
+    """exp(log_evidence) · level, infinite where a float64 overflows."""
+    exponent = log_evidence + math.log(level)
+    return math.exp(exponent) if exponent < 700 else math.inf
 
 
 @dataclass(frozen=True)
@@ -128,6 +135,14 @@ class DecisionEvidence(ABC):
 
         It ranks records of different kinds.
         """
+
+    @property
+    def against_bound(self) -> float | None:
+        """The evidence relative to its bound, for a logarithmic axis: 1 is where it fails, less
+        does not. Of an exact decision an error relative to what it may be; of a statistical one
+        the evidence against the claim (an e-value, or 1/p) times its false-alarm level. None: the
+        decision has no such scale, or no run yet. At least 0; may be infinite."""
+        return self.fraction_used
 
     @property
     @abstractmethod

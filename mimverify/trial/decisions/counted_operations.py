@@ -120,6 +120,11 @@ class CountedOperationsEvidence(DecisionEvidence):
         return None if self.excess is None else 1.0 + self.excess
 
     @property
+    def against_bound(self) -> float | None:
+        """The excess over its margin; one below zero counts as none."""
+        return None if self.excess is None else max(self.excess, 0.0) / self.margin
+
+    @property
     def summary(self) -> str:
         if self.failed or not self.counts:
             return self.worst or f"{self.comparisons} counts"

@@ -21,6 +21,7 @@ from mimverify.trial.decisions.base import (
     DecisionEvidence,
     StatisticalDecision,
     StatisticalState,
+    evidence_times_level,
     risk_text,
 )
 from mimverify.trial.outcomes import ClaimError
@@ -276,6 +277,13 @@ class EventEvidence(DecisionEvidence):
     def fraction_used(self) -> float | None:
         """1 + the fraction of runs without the event, which itself may be 0 by chance."""
         return None if self.statistic is None else 2.0 - self.statistic
+
+    @property
+    def against_bound(self) -> float | None:
+        """The likelihood ratio against the claim times the level: it fails from 1/level on."""
+        return (
+            evidence_times_level(-self.log_likelihood_ratio, self.false_alarms) if self.of else None
+        )
 
     @property
     def measurement(self) -> str:

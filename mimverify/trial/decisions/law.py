@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import KW_ONLY, dataclass, field
 from typing import ClassVar
 
@@ -132,6 +133,13 @@ class LawEvidence(DecisionEvidence):
         if self.distance is None or self.detectable is None:
             return None
         return self.distance / self.detectable
+
+    @property
+    def against_bound(self) -> float | None:
+        """The level over the p-value: it fails where p is at most the level."""
+        if self.p_value is None:
+            return None
+        return self.false_alarms / self.p_value if self.p_value else math.inf
 
     @property
     def summary(self) -> str:

@@ -118,5 +118,10 @@ class LimitOrderEvidence(DecisionEvidence):
         return 1.0 + self.distance
 
     @property
+    def against_bound(self) -> float:
+        """The distance over 1/2, from which on it fails."""
+        return self.distance / 0.5
+
+    @property
     def summary(self) -> str:
         return f"slopes within {self.distance:.2g}, {self.comparisons} ×"

@@ -22,6 +22,7 @@ from mimverify.trial.decisions.base import (
     DecisionEvidence,
     StatisticalDecision,
     StatisticalState,
+    evidence_times_level,
     risk_text,
 )
 from mimverify.trial.outcomes import ClaimError
@@ -263,6 +264,11 @@ class MeanEvidence(DecisionEvidence):
     def fraction_used(self) -> float | None:
         """1 + the log e-value as a fraction of the one that fails."""
         return 1.0 + self.log_e_value / -math.log(self.false_alarms) if self.runs else None
+
+    @property
+    def against_bound(self) -> float | None:
+        """The e-value times the level."""
+        return evidence_times_level(self.log_e_value, self.false_alarms) if self.runs else None
 
     @property
     def _sign(self) -> str:

@@ -14,6 +14,7 @@ from mimverify.trial.decisions.base import (
     DecisionEvidence,
     StatisticalDecision,
     StatisticalState,
+    evidence_times_level,
     risk_text,
 )
 from mimverify.trial.profile import Profile
@@ -136,6 +137,11 @@ class TwoSamplesEvidence(DecisionEvidence):
     def fraction_used(self) -> float | None:
         """1 + the log e-value as a fraction of the one that fails."""
         return 1.0 + self.log_e_value / -math.log(self.false_alarms)
+
+    @property
+    def against_bound(self) -> float | None:
+        """The e-value times the level."""
+        return evidence_times_level(self.log_e_value, self.false_alarms) if self.pairs else None
 
     @property
     def detectable(self) -> float:

@@ -1,4 +1,4 @@
-"""The machine of a benchmark run: the processor, and versions and threads of each process."""
+"""The machine and the processes of a run: processor, versions, threads."""
 
 from __future__ import annotations
 
