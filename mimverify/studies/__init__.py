@@ -1,0 +1,21 @@
+"""Named studies: measurements beside their predictions, and the kinds of trials that they run.
+
+A study is one file of this package with a `STUDY`, found by `study_names`; a kind of trial is one
+file of `trials`. comparison → named_study → trials → the studies → finding → page.
+"""
+
+from mimverify.studies.comparison import LIMIT, Comparison, beyond, false_alarms
+from mimverify.studies.finding import get_study, study_names
+from mimverify.studies.named_study import SCALES, NamedStudy, StudyFigure
+
+__all__ = [
+    "LIMIT",
+    "SCALES",
+    "Comparison",
+    "NamedStudy",
+    "StudyFigure",
+    "beyond",
+    "false_alarms",
+    "get_study",
+    "study_names",
+]

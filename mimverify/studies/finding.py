@@ -1,0 +1,34 @@
+"""The studies that there are: the files of this package that have a `STUDY`."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+
+import mimverify.studies as package
+from mimverify.studies.named_study import NamedStudy
+from mimverify.support.validation import choice
+
+__all__ = ["get_study", "study_names"]
+
+
+@cache
+def _studies() -> dict[str, NamedStudy]:
+    found = {}
+    for module in pkgutil.iter_modules(package.__path__):
+        if not module.ispkg and module.name != "finding":
+            study = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "STUDY", None)
+            if study is not None:
+                found[study.name] = study
+    return found
+
+
+def study_names() -> tuple[str, ...]:
+    """Names of all studies, in order."""
+    return tuple(sorted(_studies()))
+
+
+def get_study(name: str) -> NamedStudy:
+    """The study of this name. **Raises** `InputError` with the nearest name."""
+    return _studies()[choice("study", name, study_names())]

@@ -1,0 +1,82 @@
+"""The samples with which T steps from a balanced start reach an alignment of 1/2, predicted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from mimverify.network.losses import get_loss
+from mimverify.problems.links import get_link
+from mimverify.studies.trials._parameters import PROBLEM, completed
+from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
+from mimverify.theory import n_half
+from mimverify.theory.spectrum.population import population_of
+from mimverify.theory.trajectory import Trajectory, predict_trajectory
+
+VERSION = 1
+
+_NEEDED = ("link", "dim", "steps")
+_DEFAULTS = {**PROBLEM, "repeats": 1}
+# Of log n, between the two sizes that give the slope of the log-odds.
+_APART = 0.1
+
+
+def complete(given: Mapping[str, object]) -> Json:
+    """All parameters: as of `mimverify predict`, and `repeats` of `balanced_start`."""
+    return completed(given, _NEEDED, _DEFAULTS)
+
+
+def cost(p: Mapping) -> float:
+    """Seconds of one thread, very roughly."""
+    return 1.0
+
+
+def run(parameters: Mapping) -> Json:
+    """`log_samples`: log of the n at which the mean log-odds of A vanish, with finite-size terms;
+    `error` of it, as the prediction says itself; `limit`: n_half of D1 alone; `deviation` of the log-odds between runs, and their
+    `slope` in log n.
+
+    **Raises** `InputError` for a T without a deterministic limit, or where no n suffices.
+    """
+    p = complete(parameters)
+    link, loss, dim, steps = get_link(p["link"]), get_loss(p["loss"]), p["dim"], p["steps"]
+    measure = population_of(link, loss, noise=p["noise"]).measure
+    limit = n_half(measure, dim, steps)
+    if limit is None:
+        raise InputError(f"link={link.name!r}, loss={loss.name!r}: no n reaches an alignment of ½")
+
+    def at(log_samples: float) -> tuple[float, Trajectory]:
+        found = predict_trajectory(
+            link, loss, dim=dim, samples=round(math.exp(log_samples)), steps=steps,
+            noise=p["noise"], seed=p["seed"],
+        )  # fmt: skip
+        return _balanced_log_odds(found, p["repeats"]), found
+
+    x = math.log(limit)
+    low, high = (at(x + shift)[0] for shift in (-_APART / 2, _APART / 2))
+    slope = (high - low) / _APART
+    x -= (low + high) / 2 / slope
+    value, found = at(x)
+    x -= value / slope
+    numerical = found.error[-1] / (found.alignment[-1] * (1 - found.alignment[-1]))
+    error = (float(numerical) + float(found.remainder[-1])) / slope
+    return {
+        "log_samples": x,
+        "error": error,
+        "limit": limit,
+        "deviation": float(found.log_odds_deviation[-1]),
+        "slope": slope,
+    }
+
+
+def _balanced_log_odds(found: Trajectory, repeats: int) -> float:
+    """Mean over runs of the log-odds after the last step, from a balanced start (r = 1).
+
+    Of a random neuron start_shift = (V_b − V_s)/2, by the relative variances of its noise and
+    signal; V_s = 2 for one feature. A balanced start has V_s = 0, and a noise direction w of
+    fixed length, for which tr N² loses (tr N)²/d. All 2 · `repeats` neurons share w in pairs.
+    """
+    noise = max(2 * float(found.start_shift[-1]) + 2 - 2 / (found.dim - 1), 0.0)
+    mean = float(found.log_odds[-1] + found.log_odds_shift[-1])
+    return mean + noise / 2 / repeats
