@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 
 from mimverify.studies.comparison import Comparison, of_runs
 from mimverify.studies.named_study import NamedStudy, StudyFigure
-from mimverify.studies.trial_rows import only, select, stacked
+from mimverify.studies.trial_rows import result_of, select, stacked
 from mimverify.support.strict_json import Json
 from mimverify.sweeps import Row, Sweep
 
@@ -85,15 +85,16 @@ def _compare(rows: Sequence[Row]) -> list[Comparison]:
     runs = _runs(rows, "float64", _SMALL_START)
     log_odds = logit(stacked(runs, "alignment"))
     cosines = stacked(runs, "span_recovery")
-    alignment = only(rows, "predicted-alignment").result
-    span = only(rows, "predicted-span").result
+    alignment = result_of(rows, "predicted-alignment")
+    span = result_of(rows, "predicted-span")
     found = [
         of_runs(
             {"T1": t},
-            "log-odds of the alignment",
+            "alignment",
             log_odds[:, t],
             prediction=alignment["log_odds"][t],
             prediction_error=alignment["error"][t],
+            scale="log-odds",
         )
         for t in _COMPARED
     ]
@@ -111,14 +112,15 @@ def _compare(rows: Sequence[Row]) -> list[Comparison]:
         )
     errors = np.log(stacked(runs, "test_error"))
     for k, t in enumerate(runs[0].parameters["errors_after"]):
-        predicted = only(rows, "predicted-error", steps=t).result
+        predicted = result_of(rows, "predicted-error", steps=t)
         found.append(
             of_runs(
                 {"T1": t},
-                "log of the test error",
+                "test error",
                 errors[:, k],
                 prediction=predicted["log_mean"],
                 prediction_error=predicted["log_error"],
+                scale="log",
             )
         )
     return found
@@ -166,10 +168,10 @@ def _figures(rows: Sequence[Row]) -> list[StudyFigure]:
 def _data(rows: Sequence[Row]) -> Json:
     runs = _runs(rows, "float64", _SMALL_START)
     p = runs[0].parameters
-    alignment = only(rows, "predicted-alignment").result
-    span = only(rows, "predicted-span").result
+    alignment = result_of(rows, "predicted-alignment")
+    span = result_of(rows, "predicted-span")
     times = list(p["errors_after"])
-    predicted = [only(rows, "predicted-error", steps=t).result for t in times]
+    predicted = [result_of(rows, "predicted-error", steps=t) for t in times]
     log_odds, cosines = logit(stacked(runs, "alignment")), stacked(runs, "span_recovery")
     errors = np.log(stacked(runs, "test_error"))
     others = {
@@ -251,7 +253,11 @@ def _span(axes: Axes, data: Json) -> None:
     for name, colour, stroke in (("float32", "#d55e00", "--"), ("larger start", "#cc79a7", "-.")):
         label = "float32, median" if name == "float32" else f"ε0 = {_DEFAULT_START:g}, median"
         axes.plot(
-            measured["T1"], measured["span_recovery_median"][name], stroke, color=colour, label=label
+            measured["T1"],
+            measured["span_recovery_median"][name],
+            stroke,
+            color=colour,
+            label=label,
         )
     axes.set(ylabel="span recovery (smallest cosine)", ylim=(0, 1), title="Span recovery")
     axes.legend(loc="lower left")

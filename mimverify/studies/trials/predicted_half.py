@@ -27,15 +27,15 @@ def complete(given: Mapping[str, object]) -> Json:
     return completed(given, _NEEDED, _DEFAULTS)
 
 
-def cost(p: Mapping) -> float:
+def cost(p: Json) -> float:
     """Seconds of one thread, very roughly."""
     return 1.0
 
 
-def run(parameters: Mapping) -> Json:
+def run(parameters: Json) -> Json:
     """`log_samples`: log of the n at which the mean log-odds of A vanish, with finite-size terms;
-    `error` of it, as the prediction says itself; `limit`: n_half of D1 alone; `deviation` of the log-odds between runs, and their
-    `slope` in log n.
+    `error` of it, as the prediction says itself; `limit`: n_half of D1 alone;
+    `deviation` of the log-odds between runs, and their `slope` in log n.
 
     **Raises** `InputError` for a T without a deterministic limit, or where no n suffices.
     """
