@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -48,18 +48,21 @@ class DaskPool(WorkerPool):
 
     - `client`: a connected `distributed.Client`.
     - `cluster`: the local cluster behind it, which ends with the pool; None for one that runs
-      elsewhere.
+      elsewhere. `nannies`: what keeps its workers alive.
     - `address`: of the scheduler, for messages.
     """
 
-    def __init__(self, client: Any, cluster: Any = None, address: str = "") -> None:
-        self._client, self._cluster, self._address = client, cluster, address
+    def __init__(
+        self, client: Any, cluster: Any = None, nannies: Sequence[Any] = (), address: str = ""
+    ) -> None:
+        self._client, self._cluster, self._nannies = client, cluster, nannies
+        self._address = address
         # Each call is one trial; trials of equal parameters are told apart by the coordinator.
         self._executor: Executor = client.get_executor(pure=False)
         self._threads = 0
         self._counted = 0.0
         self._vacant_since: float | None = None
-        self._patience_at_end = _PATIENCE_AT_END
+        self._killed = False
 
     @property
     def workers(self) -> int:
@@ -103,9 +106,11 @@ class DaskPool(WorkerPool):
             self._executor.shutdown(wait=wait and not cancel_futures)
 
     def kill(self) -> None:
-        self._patience_at_end = _PATIENCE_AFTER_KILL
+        self._killed = True
+        if self._cluster is not None:
+            self._cluster.shutdown_on_close = False  # nor wait at the end of this process
         self.shutdown(wait=False)
-        for nanny in () if self._cluster is None else list(self._cluster.workers.values()):
+        for nanny in self._nannies:
             nanny.auto_restart = False
             process = nanny.pid
             if process is not None:
@@ -118,10 +123,19 @@ class DaskPool(WorkerPool):
 
     def close(self) -> None:
         """End the connection, and the cluster of this machine."""
+        if not self._killed:
+            self._close(_PATIENCE_AT_END)
+            return
+        # Dask may wait for answers of those that were killed; nobody else does.
+        closing = threading.Thread(target=self._close, args=(_PATIENCE_AFTER_KILL,), daemon=True)
+        closing.start()
+        closing.join(_PATIENCE_AFTER_KILL)
+
+    def _close(self, patience: float) -> None:
         for each in (self._client, self._cluster):
             if each is not None:
                 with suppress(Exception):  # whatever is left ends with this process
-                    each.close(timeout=self._patience_at_end)
+                    each.close(timeout=patience)
 
     def _lost(self, why: str) -> LostProcessError:
         named = f"scheduler={self._address!r}" if self._cluster is None else "the local cluster"
@@ -138,23 +152,30 @@ def local_cluster(workers: int) -> Iterator[DaskPool]:
 
     def start() -> DaskPool:
         distributed: Any = importlib.import_module("distributed")  # not all of it has types
+        nannies: list[Any] = []
+
+        class Nanny(distributed.Nanny):  # type: ignore[misc]
+            """Keeps a worker alive; known from the start, so that it can be stopped then."""
+
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                nannies.append(self)
+
         cluster = distributed.LocalCluster(
-            n_workers=workers,
+            n_workers=0,
             threads_per_worker=1,
-            processes=True,
+            worker_class=Nanny,
             dashboard_address=None,
             # What a trial takes was compared with this machine's memory beforehand.
             memory_limit=0,
             local_directory=folder,
             silence_logs=logging.CRITICAL,
         )
-        return DaskPool(distributed.Client(cluster, set_as_default=False), cluster)
+        pool = DaskPool(distributed.Client(cluster, set_as_default=False), cluster, nannies)
+        cluster.scale(workers)  # they come while the coordinator waits for them
+        return pool
 
-    with (
-        _quiet(),
-        tempfile.TemporaryDirectory(prefix="mimverify-", ignore_cleanup_errors=True) as folder,
-        _open(start) as pool,
-    ):
+    with _quiet(), _workers_folder() as folder, _open(start) as pool:
         yield pool
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import queue
-import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.context import SpawnContext, SpawnProcess
 from typing import Any
 
 from mimverify.support.errors import LostProcessError
@@ -46,7 +45,7 @@ class ProcessPool(WorkerPool):
     def __init__(self, workers: int) -> None:
         self._workers = parallel_count("workers", workers)
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
-        self._processes: set[int] = set()
+        self._slots: list[_Slot] = []
         self._lock = threading.Lock()
         self._stopped = False
         self._closed = False
@@ -91,9 +90,8 @@ class ProcessPool(WorkerPool):
     def kill(self) -> None:
         with self._lock:
             self._stopped = True
-            for process in self._processes:
-                with suppress(ProcessLookupError):
-                    os.kill(process, _KILL)
+            for slot in self._slots:
+                slot.kill()
         self.shutdown(wait=False, cancel_futures=True)
 
     def _cancel_waiting(self) -> None:
@@ -136,20 +134,22 @@ class ProcessPool(WorkerPool):
     def _begin(self) -> _Slot:
         """A new process. **Raises** `LostProcessError` where none starts."""
         for _ in range(_MOST_STARTS):
-            pool = ProcessPoolExecutor(
-                1, mp_context=multiprocessing.get_context("spawn"), initializer=begin
-            )
-            try:
-                process = pool.submit(os.getpid).result()
-            except BrokenProcessPool:  # killed before it began, or the main module has no guard
-                pool.shutdown(wait=False)
-                continue
+            context = _Context()
+            pool = ProcessPoolExecutor(1, mp_context=context, initializer=begin)
+            slot = _Slot(pool, context)
             with self._lock:
-                self._processes.add(process)
+                self._slots.append(slot)
+            try:
+                first = pool.submit(os.getpid)
                 if self._stopped:  # in the meantime
-                    with suppress(ProcessLookupError):
-                        os.kill(process, _KILL)
-            return _Slot(pool, process)
+                    slot.kill()
+                first.result()
+            except BrokenProcessPool:  # killed before it began, or the main module has no guard
+                self._end(slot)
+                if self._stopped:
+                    raise
+            else:
+                return slot
         self._failure = LostProcessError(
             "worker processes do not start: a script that runs a sweep needs "
             "`if __name__ == '__main__':` around what it does"
@@ -158,14 +158,30 @@ class ProcessPool(WorkerPool):
 
     def _end(self, slot: _Slot) -> None:
         with self._lock:
-            self._processes.discard(slot.process)
+            self._slots.remove(slot)
         slot.pool.shutdown(wait=not self._stopped)
+
+
+class _Context(SpawnContext):
+    """Starts new interpreters, and keeps their processes at hand."""
+
+    def __init__(self) -> None:
+        self.started: list[SpawnProcess] = []
+
+    def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]
+        process = SpawnProcess(*args, **kwargs)
+        self.started.append(process)
+        return process
 
 
 @dataclass(frozen=True)
 class _Slot:
+    """The pool of one worker."""
+
     pool: ProcessPoolExecutor
-    process: int
+    context: _Context
 
-
-_KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
+    def kill(self) -> None:
+        for process in self.context.started:
+            with suppress(ValueError, OSError):  # it has ended, or was not started yet
+                process.kill()
