@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.support.strict_json import Json, jsonable
 from mimverify.trial.claims.claim import Claim
 from mimverify.trial.claims.ledger import Ledger
@@ -20,7 +21,7 @@ __all__ = ["EventCount", "Tried", "try_at_levels"]
 
 
 @dataclass(frozen=True)
-class Tried:
+class Tried(ShownInNotebooks):
     """A claim tried from one master seed.
 
     **Arguments**

@@ -15,6 +15,7 @@ from mimverify.calibration.rates import (
     lower_bound,
     upper_bound,
 )
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
 from mimverify.support.strict_json import Json
 from mimverify.trial.decisions import POWER, USUALLY
@@ -182,7 +183,7 @@ def _bounds(happened: int, of: int) -> Json:
     }
 
 
-class Calibration:
+class Calibration(ShownInNotebooks):
     """Counts the outcomes of a plan's units.
 
     **Arguments**

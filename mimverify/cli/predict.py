@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import click
+import numpy as np
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table
@@ -14,13 +15,17 @@ from rich.text import Text
 from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
+    check_distinct,
+    check_figure,
     check_writable,
     deliver,
+    figure_option,
     json_option,
     seed_option,
 )
 from mimverify.cli.problem_options import problem_option
 from mimverify.network import LOSSES
+from mimverify.pages.figures import save_figure
 from mimverify.problems import LINKS
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
@@ -35,6 +40,12 @@ from mimverify.theory import (
 )
 from mimverify.theory import predict as predict_run
 from mimverify.theory.prediction import shown_samples, shown_share
+from mimverify.theory.trajectory_figure import (
+    ByStep,
+    ErrorBars,
+    trajectory_figure,
+    trajectory_size,
+)
 from mimverify.training import default_samples, default_steps
 
 _EPILOG = f"""
@@ -48,6 +59,7 @@ Examples:
   mimverify predict cos2z --dim 1024 --samples 16384 --steps 8
   mimverify predict tanh3 --loss huber --dim 100000000 --samples 1600000000
   mimverify predict z1z2 --loss l1 --noise 0.3 --json -
+  mimverify predict cos2z --steps 12 --figure cos2z.pdf
   # after stage 2, and the samples for an error of 0.1
   mimverify predict cos2z --dim 1024 --test-error --target-error 0.1
 
@@ -99,12 +111,14 @@ Examples:
 @problem_option("activation", help="Activation, for the test error.")
 @seed_option
 @json_option
+@figure_option("Draw alignment and span recovery by step, with the central 95 % of runs")
 def predict(
     link: str,
     dim: int,
     samples: int | None,
     steps: int | None,
     json_path: str | None,
+    figure_path: str | None,
     test_error: bool,
     target_error: float | None,
     readout_samples: int | None,
@@ -117,6 +131,8 @@ def predict(
     largest of a finite sample matter.
     """
     check_writable("--json", json_path)
+    check_figure(figure_path)
+    check_distinct({"--json": json_path, "--figure": figure_path})
     of_stage1 = {name: settings.pop(name) for name in ("decay", "rate", "linear_part_removed")}
     of_stage2 = {name: settings.pop(name) for name in ("readout_neurons", "ridge", "activation")}
     wanted = test_error or target_error is not None
@@ -155,6 +171,22 @@ def predict(
         lambda: {**found.to_json(), **errors.to_json()},
         lambda: [*_page(found), *errors.page()],
     )
+    if figure_path is not None:
+        _draw(found, errors, figure_path)
+
+
+def _draw(found: Prediction, errors: _Errors, path: str) -> None:
+    low, high = found.trajectory.run_interval(found.neurons)
+    numbers = [ByStep("alignment", predicted=(found.run_mean, low, high))]
+    if found.span is not None:
+        unknown = np.full(1, np.nan)  # the start has no prediction
+        span = [np.append(unknown, x) for x in (found.span.median, found.span.low, found.span.high)]
+        numbers.append(ByStep("span recovery", (span[0], span[1], span[2])))
+    error = None
+    if errors.found is not None:
+        error = ErrorBars((errors.found.median, errors.found.low, errors.found.high))
+    title = f"{found.link}, d = {found.dim}, n = {found.samples}, loss {found.loss}"
+    save_figure(trajectory_figure(title, numbers, error), path, size=trajectory_size(error))
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,9 @@ from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
     PageConsole,
     check_distinct,
+    check_figure,
     check_writable,
+    figure_option,
     json_option,
     seed_option,
     threads_option,
@@ -37,9 +39,17 @@ from mimverify.designs.distributed import Communicator, process_group
 from mimverify.experiment import DESIGNS, Experiment, ExperimentConfig, ExperimentResult
 from mimverify.measure import Recorder
 from mimverify.network import ACTIVATIONS, LOSSES, get_activation, get_loss
+from mimverify.pages.figures import save_figure
 from mimverify.problems import LINKS, input_names
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError, MimverifyError
 from mimverify.support.strict_json import Json
+from mimverify.theory.trajectory_figure import (
+    ByStep,
+    ErrorBars,
+    trajectory_figure,
+    trajectory_size,
+)
 from mimverify.training import LayerwiseTrainer
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -58,6 +68,7 @@ Inputs: {", ".join(input_names())}; with parameters 'student-t:5', 'ar:0.6',
 \b
 Examples:
   mimverify train cos2z --predict
+  mimverify train cos2z --predict --figure cos2z.png
   mimverify train tanh3 --dim 512 --neurons 128 --json tanh3.json
   mimverify train cos2z --inputs rademacher --subspace axes
   mimverify train relu-sum --activation softplus --loss squared \\
@@ -151,6 +162,7 @@ def _field_option(name: str, *declarations: str, **settings: Any) -> Callable[[_
     help="Show what theory predicts beside what is measured: alignment, span recovery and test "
     "error.",
 )  # fmt: skip
+@figure_option("Draw alignment, span recovery and test error, with --predict over the prediction")
 @json_option
 @click.option(
     "--save", "save_path", metavar="FILE.npz",
@@ -161,6 +173,7 @@ def _field_option(name: str, *declarations: str, **settings: Any) -> Callable[[_
 def train(
     json_path: str | None,
     save_path: str | None,
+    figure_path: str | None,
     quiet: bool,
     predicted: bool,
     **options: Any,
@@ -174,9 +187,15 @@ def train(
     """
     check_writable("--json", json_path)
     _check_save(save_path)
+    check_figure(figure_path)
     check_writable("--checkpoint", options["checkpoint"])
     check_distinct(
-        {"--json": json_path, "--save": save_path, "--checkpoint": options["checkpoint"]}
+        {
+            "--json": json_path,
+            "--save": save_path,
+            "--figure": figure_path,
+            "--checkpoint": options["checkpoint"],
+        }
     )
     if save_path is not None and options["resume"]:
         raise InputError(
@@ -184,7 +203,7 @@ def train(
             "--resume the trajectory before them cannot be kept: expected one of the two"
         )
     config = ExperimentConfig(**options)
-    output = _Output(json_path, save_path, quiet, predicted)
+    output = _Output(json_path, save_path, figure_path, quiet, predicted)
     design = config.resolved().design
     if design != "sharded":
         if os.environ.get("WORLD_SIZE", "1") != "1":
@@ -204,6 +223,7 @@ class _Output:
 
     json_path: str | None = None
     save_path: str | None = None
+    figure_path: str | None = None
     quiet: bool = True
     predicted: bool = False
 
@@ -262,8 +282,35 @@ def _report(
                 write_arrays(save_path, result.arrays())
         finally:
             view.show(_tables(result, expected))
+    if output.figure_path is not None and result.alignment:
+        _draw(result, expected, output.figure_path)
     if saved and stopped:
         view.show([f"{save_path} holds the start and the {_plural(result.steps)} taken."])
+
+
+def _draw(result: ExperimentResult, expected: Forecast | None, path: str) -> None:
+    predicted: list[tuple[Float64Array, Float64Array, Float64Array] | None] = [None, None]
+    if expected is not None:
+        predicted = [(x.middle, x.low, x.high) for x in (expected.alignment, expected.span)]
+    numbers = [
+        ByStep("alignment", predicted[0], result.alignment),
+        ByStep("span recovery", predicted[1], result.span_recovery),
+    ]
+    error = None
+    if result.test_error is not None:
+        forecasted = None if expected is None else expected.error
+        error = ErrorBars(
+            None if forecasted is None else (forecasted.median, forecasted.low, forecasted.high),
+            result.test_error,
+            {
+                label: value
+                for name, label in _LABELS.items()
+                if (value := result.baselines[name]) is not None
+            },
+        )
+    title = "{link}, d = {dim}, n = {samples}, {neurons} neurons, loss {loss}, seed {seed}"
+    draw = trajectory_figure(title.format(**result.configuration), numbers, error)
+    save_figure(draw, path, size=trajectory_size(error))
 
 
 # -- output ------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.support.arrays import Float64Array, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
@@ -16,7 +17,7 @@ BASELINES = ("mean", "linear", "oracle_subspace")
 
 
 @dataclass(frozen=True)
-class ExperimentResult:
+class ExperimentResult(ShownInNotebooks):
     """What one run measured, possibly before it was over.
 
     **Arguments**

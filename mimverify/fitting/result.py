@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.support.arrays import Float64Array, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
@@ -13,7 +14,7 @@ from mimverify.training.trainer import LayerwiseTrainer
 
 
 @dataclass(frozen=True)
-class FitResult:
+class FitResult(ShownInNotebooks):
     """What one run on files measured, possibly before it was over.
 
     **Arguments**

@@ -12,6 +12,7 @@ from scipy.special import stdtrit
 
 from mimverify.backends import BACKENDS
 from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.problems.links import Link, get_link
 from mimverify.scaling.measurement import half_bytes, measured_log_odds
 from mimverify.scaling.search import HalfPoint, find_n_half
@@ -74,7 +75,7 @@ class Exponent:
 
 
 @dataclass(frozen=True)
-class ScalingLaw:
+class ScalingLaw(ShownInNotebooks):
     """All that was measured, in order of T and d."""
 
     link: str

@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from mimverify.network.losses import DEFAULT_LOSS, LOSSES, Loss, get_loss
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.problems.links import Link, get_link
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
@@ -50,7 +51,7 @@ class Assumption:
 
 
 @dataclass(frozen=True)
-class LinkInspection:
+class LinkInspection(ShownInNotebooks):
     """What `inspect_link` found.
 
     - `analysis`: for the loss asked for; `losses`: for every built-in loss, by name, or the

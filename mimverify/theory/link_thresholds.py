@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mimverify.network.losses import LOSSES, Loss, get_loss
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.problems.links import Link, get_link
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
@@ -54,7 +55,7 @@ class LossThresholds:
 
 
 @dataclass(frozen=True)
-class LinkThresholds:
+class LinkThresholds(ShownInNotebooks):
     """Every threshold of y = g(U x) + noise·ε, as sample ratios n/d for d → ∞.
 
     `alpha_it` to `alpha_alg` as in `BayesLimits`; `losses`: for every built-in loss, by name.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
@@ -70,7 +71,7 @@ class ClosedForms:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(ShownInNotebooks):
     """Predictions for one configuration.
 
     - `trajectory`: D1 with its finite-size terms.

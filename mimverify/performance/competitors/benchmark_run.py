@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.performance.competitors.competitor import Competitor
 from mimverify.performance.competitors.problem import Problem
 from mimverify.performance.competitors.process import CompetitorError, CompetitorProcess
@@ -140,7 +141,7 @@ class Case:
         }
 
 
-class BenchmarkRun(Closing):
+class BenchmarkRun(ShownInNotebooks, Closing):
     """Competitors in their processes, for as many problems as are run.
 
     Processes are started when a problem is first run, and ended by `close`.

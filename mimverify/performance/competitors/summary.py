@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.support.strict_json import Json
 
 #: Nominal coverage of the intervals.
@@ -14,7 +15,7 @@ COVERAGE = 0.95
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(ShownInNotebooks):
     """A median, and order statistics around it.
 
     **Arguments**

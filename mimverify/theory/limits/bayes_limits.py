@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
@@ -89,7 +90,7 @@ class BayesPoint:
 
 
 @dataclass(frozen=True)
-class BayesLimits:
+class BayesLimits(ShownInNotebooks):
     """The limits of learning y = g(U x) + noise·ε from n = ratio·d samples, as d → ∞.
 
     - `alpha_c`: n/d below which the algorithm stays at q = 0 (it may leave it by a jump).

@@ -14,6 +14,7 @@ import numpy as np
 
 from mimverify.network.activations import Activation, get_activation
 from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
@@ -74,7 +75,7 @@ class ErrorParts:
 
 
 @dataclass(frozen=True)
-class TestErrorPrediction:
+class TestErrorPrediction(ShownInNotebooks):
     """The normalised test error (1 = predicting the mean) over runs of T steps and stage 2.
 
     - `median`, `mean`, `low`, `high`: over runs; the last two are the central 95 %.

@@ -8,6 +8,7 @@ from typing import TypedDict, Unpack
 
 from mimverify.network.activations import Activation
 from mimverify.network.losses import DEFAULT_LOSS, Loss
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.problems.links import Link
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import LARGEST, integer, number
@@ -35,7 +36,7 @@ class RunSettings(TypedDict, total=False):
 
 
 @dataclass(frozen=True)
-class SamplesForError:
+class SamplesForError(ShownInNotebooks):
     """The samples n of each stage at which the median test error is `target`.
 
     - `samples`: n, None where no n was found that reaches it; `low`, `high`: by one standard error
@@ -70,7 +71,7 @@ class SamplesForError:
 
 
 @dataclass(frozen=True)
-class ErrorExponent:
+class ErrorExponent(ShownInNotebooks):
     """The local exponent −d log(error)/d log d between two dimensions at n = d log² d.
 
     - `dims`, `errors`: both dimensions, and the medians predicted there.

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mimverify.pages.blocks import Table as HtmlTable
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.support.exit_status import (
     FAILED,
     NOTHING_VERIFIED,
@@ -27,6 +29,12 @@ from mimverify.trial.diagnosis.causes import Causes
 from mimverify.trial.outcomes import Status
 from mimverify.trial.running.message_report import STYLES, cause_lines, causes_of, print_messages
 from mimverify.trial.running.output_report import OutputReport, add_output_elements
+from mimverify.trial.running.report_tables import (
+    TrainerSummary,
+    measured,
+    summary_table,
+    verdict_table,
+)
 from mimverify.trial.running.settings import TrialSettings
 from mimverify.trial.running.verdict import Verdict
 
@@ -84,6 +92,18 @@ class TrainerReport:
         return "; ".join(f"{how}: {', '.join(ids)}" for how, ids in left.items())
 
     @property
+    def outcome(self) -> tuple[str, str]:
+        """What came of it in a few words, and its tone, see `Cell`."""
+        bad = sum(verdict.status.bad for verdict in self.verdicts)
+        if self.problem:
+            return ("✗ ended early" if self.verdicts else "✗ could not be tried"), "bad"
+        if bad:
+            return f"✗ {bad} of {len(self.verdicts)} failed", "bad"
+        if self.unfinished:
+            return "? not finished", "warn"
+        return ("? not verified", "warn") if self.unverified else ("✓ verified", "good")
+
+    @property
     def causes(self) -> Causes:
         """The cause that is consistent with all failures."""
         return causes_of(self.verdicts)
@@ -114,7 +134,7 @@ class TrainerReport:
 
 
 @dataclass
-class Report:
+class Report(ShownInNotebooks):
     """A run: its settings and every trainer's verdicts."""
 
     settings: TrialSettings
@@ -131,6 +151,24 @@ class Report:
         return run_record(self.settings, interrupted=self.interrupted) | {
             "trainers": [trainer.to_json() for trainer in self.trainers],
         }
+
+    @property
+    def summaries(self) -> list[TrainerSummary]:
+        """A row for each trainer."""
+        return [
+            TrainerSummary(one.trainer, *one.outcome, one.summary, one.seconds)
+            for one in self.trainers
+        ]
+
+    def html_tables(self) -> list[HtmlTable]:
+        """For notebooks: the summary, then each trainer's verdicts."""
+        claims = self.settings.claim_set
+        verdicts = [
+            verdict_table(one.trainer, one.verdicts, claims, index)
+            for index, one in enumerate(self.trainers)
+            if one.verdicts
+        ]
+        return [summary_table(self.summaries), *verdicts]
 
     def to_junit(self) -> bytes:
         """JUnit XML: a suite per trainer, a case per claim, statistics as properties."""
@@ -249,7 +287,7 @@ def print_verdicts(
 def _measured(verdict: Verdict) -> str:
     """The cell of the table that says what was measured."""
     if verdict.status is Status.NOT_APPLICABLE:
-        return f"{verdict.message} (without need)" if verdict.avoidable else verdict.message
+        return measured(verdict)
     return "\n".join(verdict.evidence.summaries) or "–"
 
 

@@ -29,20 +29,16 @@ from mimverify.trial.running.evidence_figure import (
 )
 from mimverify.trial.running.message_report import cause_lines, message_lines
 from mimverify.trial.running.report import Report, TrainerReport
+from mimverify.trial.running.report_tables import (
+    SIGNS,
+    pointer,
+    summary_table,
+    verdict_table,
+)
 from mimverify.trial.running.verdict import Verdict
 
-__all__ = ["check_page", "summary_table", "verdict_table"]
+__all__ = ["check_page"]
 
-#: A status as a sign and a colour; the word stands beside it.
-_SIGNS = {
-    Status.PASSED: ("✓", "good"),
-    Status.FAILED: ("✗", "bad"),
-    Status.INCONCLUSIVE: ("?", "warn"),
-    Status.NOT_APPLICABLE: ("–", "faint"),
-    Status.EXPECTED_FAILURE: ("✗", "faint"),
-    Status.UNEXPECTED_PASS: ("!", "warn"),
-    Status.ERROR: ("✗", "bad"),
-}
 _MEMORY = 2**30
 
 
@@ -98,7 +94,7 @@ def check_page(report: Report, command: str) -> str:
             f"claim set {report.settings.claim_set.about.version}, "
             f"{report.settings.profile.name} profile, seed {report.settings.seed}.",
             "interrupted": report.interrupted,
-            "summary": summary_table(report),
+            "summary": summary_table(report.summaries),
             "trainers": trainers,
             "risk": None if not ledgers else risk_text(ledgers[0].budget),
             "command": command,
@@ -108,84 +104,12 @@ def check_page(report: Report, command: str) -> str:
     )
 
 
-def summary_table(report: Report) -> Table:
-    """Trainers and how many of their claims had each outcome; pointers into `Report.to_json`."""
-    columns = [Column("trainer"), Column("outcome")]
-    columns += [Column(str(status), numeric=True) for status in Status]
-    columns.append(Column("seconds", numeric=True))
-    rows = []
-    for index, trainer in enumerate(report.trainers):
-        outcome, tone = _outcome(trainer)
-        rows.append(
-            [
-                Cell(trainer.trainer, code=True),
-                Cell(outcome, tone),
-                *(
-                    Cell(
-                        str(count) if count else "0",
-                        _SIGNS[status][1] if count else "faint",
-                        f"/trainers/{index}/summary/{status}",
-                    )
-                    for status, count in zip(Status, trainer.summary.values(), strict=True)
-                ),
-                Cell(f"{trainer.seconds:.1f}", pointer=f"/trainers/{index}/seconds"),
-            ]
-        )
-    return Table("Claims by their outcome", columns, rows)
-
-
-def verdict_table(
-    trainer: TrainerReport, claim_set: ClaimSet, index: int = 0, *, sources: bool = True
-) -> Table:
-    """A row for each claim; pointers into `Report.to_json`, where the trainer is at `index`."""
-    columns = [Column("claim"), Column("verdict"), Column("measured")]
-    columns += [Column("source")] if sources else []
-    columns.append(Column("s", numeric=True))
-    rows = []
-    for place, verdict in enumerate(trainer.verdicts):
-        sign, tone = _SIGNS[verdict.status]
-        claim = claim_set.claims.get(verdict.id)
-        source = [Cell(claim.source if claim else "")] if sources else []
-        rows.append(
-            [
-                Cell(verdict.id, code=True),
-                Cell(f"{sign} {verdict.status}", tone),
-                Cell(_measured(verdict)),
-                *source,
-                Cell(f"{verdict.seconds:.1f}", pointer=_pointer(index, place, "seconds")),
-            ]
-        )
-    return Table(f"Verdicts on {trainer.trainer}, in the claims' order", columns, rows)
-
-
 # -- parts -------------------------------------------------------------------------------------
-
-
-def _pointer(trainer: int, claim: int, rest: str) -> str:
-    return f"/trainers/{trainer}/claims/{claim}/{rest}"
-
-
-def _outcome(trainer: TrainerReport) -> tuple[str, str]:
-    """What came of it, and its tone."""
-    bad = [verdict for verdict in trainer.verdicts if verdict.status.bad]
-    if trainer.problem:
-        return ("✗ could not be tried" if not trainer.verdicts else "✗ ended early"), "bad"
-    if bad:
-        return f"✗ {len(bad)} of {len(trainer.verdicts)} failed", "bad"
-    if trainer.unfinished:
-        return "? not finished", "warn"
-    return ("? not verified", "warn") if trainer.unverified else ("✓ verified", "good")
-
-
-def _measured(verdict: Verdict) -> str:
-    if verdict.status is Status.NOT_APPLICABLE:
-        return f"{verdict.message} (without need)" if verdict.avoidable else verdict.message
-    return "; ".join(verdict.evidence.summaries) or "–"
 
 
 def _trainer(report: Report, index: int, command: str) -> _Trainer:
     trainer, claim_set = report.trainers[index], report.settings.claim_set
-    outcome, tone = _outcome(trainer)
+    outcome, tone = trainer.outcome
     figure, no_figure = _figure(trainer, claim_set, index, command)
     return _Trainer(
         trainer,
@@ -195,7 +119,7 @@ def _trainer(report: Report, index: int, command: str) -> _Trainer:
         cause_lines(trainer.verdicts),
         figure,
         no_figure,
-        verdict_table(trainer, claim_set, index),
+        verdict_table(trainer.trainer, trainer.verdicts, claim_set, index),
         [_message(verdict) for verdict in trainer.verdicts if _has_message(verdict)],
         [_evidence(verdict, claim_set, index, k) for k, verdict in enumerate(trainer.verdicts)],
     )
@@ -245,7 +169,7 @@ def _message(verdict: Verdict) -> _Message:
     return _Message(
         verdict.id,
         str(verdict.status),
-        _SIGNS[verdict.status][1],
+        SIGNS[verdict.status][1],
         message_lines(verdict),
         commands,
     )
@@ -278,7 +202,7 @@ def _evidence(
                 record.summary,
                 Cell(
                     "" if record.statistic is None else f"{record.statistic:.4g}",
-                    pointer=_pointer(index, place, f"evidence/decisions/{number}/statistic")
+                    pointer=pointer(index, place, f"evidence/decisions/{number}/statistic")
                     if record.statistic is not None
                     else "",
                 ),
@@ -301,7 +225,7 @@ def _evidence(
     ):
         if text:
             parts.append(Fold(summary, text))
-    return f"{verdict.id}: {verdict.status}", _SIGNS[verdict.status][1], facts, parts
+    return f"{verdict.id}: {verdict.status}", SIGNS[verdict.status][1], facts, parts
 
 
 def _facts(report: Report) -> Iterator[tuple[str, str]]:
