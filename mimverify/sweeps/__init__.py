@@ -5,7 +5,7 @@ to workers, and writes each into an SQLite store as it ends; what a store has is
 Nothing here knows what is tried.
 
 content_key → trial_kind → threshold_search → sweep → store (claim_owner, store_file, trial_table)
-→ agenda → progress, worker → worker pools → run.
+→ agenda → trial_rates → sweep_plan, progress → worker → worker pools → run.
 """
 
 from mimverify.sweeps.choice_of_workers import ENGINES, open_workers
@@ -14,6 +14,7 @@ from mimverify.sweeps.result import SweepResult
 from mimverify.sweeps.run import run_sweep, run_sweeps
 from mimverify.sweeps.store import Row, Store
 from mimverify.sweeps.sweep import Sweep, SweepTrial
+from mimverify.sweeps.sweep_plan import SweepPlan, plan_sweeps
 from mimverify.sweeps.threshold_search import Search, Threshold
 from mimverify.sweeps.trial_kind import TrialKind, get_trial_kind, trial_kinds
 
@@ -24,6 +25,7 @@ __all__ = [
     "Search",
     "Store",
     "Sweep",
+    "SweepPlan",
     "SweepProgress",
     "SweepResult",
     "SweepTrial",
@@ -31,6 +33,7 @@ __all__ = [
     "TrialKind",
     "get_trial_kind",
     "open_workers",
+    "plan_sweeps",
     "run_sweep",
     "run_sweeps",
     "trial_kinds",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import Protocol
@@ -13,7 +14,7 @@ from mimverify.sweeps.sweep import Sweep, SweepTrial
 from mimverify.sweeps.threshold_search import Threshold
 from mimverify.sweeps.trial_kind import get_trial_kind
 
-__all__ = ["Agenda", "sweep_trials"]
+__all__ = ["Agenda", "cost_of", "kind_of", "sweep_trials"]
 
 DONE, FAILED, MISSING = "done", "failed", "missing"
 
@@ -54,6 +55,9 @@ class Agenda:
         #: Trials that failed before and are wanted again.
         self.again: set[str] = set()
         self._store, self._retry_failed = store, retry_failed
+        self._counts: Counter[str] = Counter()
+        self._cost: dict[str, float] = {}
+        self._missing_costs: dict[tuple[str, str], float] = defaultdict(float)
         self._queue: list[tuple[int, float, int, str]] = []
         self._numbers = itertools.count()
         self._searches = [
@@ -85,7 +89,7 @@ class Agenda:
 
     def finish(self, key: str, status: str, result: Json | None) -> None:
         """A trial has ended; searches that waited for it go on."""
-        self.status[key] = status
+        self._set(key, status)
         waiting = self._waiting_for.pop(key, [])
         for search in waiting:
             search.note(key, status, result)
@@ -96,12 +100,12 @@ class Agenda:
     @property
     def done(self) -> int:
         """Trials that are done."""
-        return self._count(DONE)
+        return self._counts[DONE]
 
     @property
     def failed(self) -> int:
         """Trials that failed, and are not wanted again."""
-        return self._count(FAILED)
+        return self._counts[FAILED]
 
     @property
     def total(self) -> int:
@@ -113,22 +117,20 @@ class Agenda:
         """Trials that searches may come to, besides those that are known."""
         return sum(search.foreseen for search in self._searches)
 
-    def missing_cost(self) -> float:
-        """The cost of what is missing, in the units of its kinds; what searches may come to is
-        taken to cost what their trials so far cost on average."""
-        missing = self.missing()
-        known = sum(cost_of(trial) for trial in missing)
-        if not self.foreseen:
-            return known
-        some = missing or list(self.trials.values())
-        return known + self.foreseen * fmean(cost_of(trial) for trial in some)
+    def missing_costs(self) -> dict[tuple[str, str], float]:
+        """The cost of what is missing by kind and version, in the kind's units; what a search may
+        come to is taken to cost what its trials so far cost on average."""
+        costs = {kind: cost for kind, cost in self._missing_costs.items() if cost > 0}
+        for search in self._searches:
+            known = [self._cost[key] for key in search.keys]
+            if search.foreseen and known:
+                kind = kind_of(self.trials[search.keys[0]])
+                costs[kind] = costs.get(kind, 0.0) + search.foreseen * fmean(known)
+        return costs
 
     def thresholds(self, sweep: Sweep) -> list[Threshold]:
         """The outcomes of a sweep's searches, point by point."""
         return [search.threshold() for search in self._searches if search.sweep is sweep]
-
-    def _count(self, status: str) -> int:
-        return sum(1 for each in self.status.values() if each == status)
 
     # -- bookkeeping ---------------------------------------------------------------------------
 
@@ -166,10 +168,25 @@ class Agenda:
             if status == FAILED and self._retry_failed:
                 status = MISSING
                 self.again.add(key)
-            self.status[key] = status
+            self._cost[key] = cost_of(trial)
+            self._set(key, status)
             if status == MISSING:
-                order = (int(trial.given.get("seed", 0)), -cost_of(trial), next(self._numbers))
+                order = (int(trial.given.get("seed", 0)), -self._cost[key], next(self._numbers))
                 heapq.heappush(self._queue, (*order, key))
+
+    def _set(self, key: str, status: str) -> None:
+        before = self.status.get(key)
+        self.status[key] = status
+        self._counts[status] += 1
+        if before is not None:
+            self._counts[before] -= 1
+        change = (status == MISSING) - (before == MISSING)
+        self._missing_costs[kind_of(self.trials[key])] += change * self._cost[key]
+
+
+def kind_of(trial: SweepTrial) -> tuple[str, str]:
+    """The name and the version of a trial's kind: what has costs in one unit."""
+    return trial.kind, trial.version
 
 
 def cost_of(trial: SweepTrial) -> float:
@@ -217,6 +234,11 @@ class _PointSearch:
         if self._reason or (self._is_complete() and self._is_over()):
             return 0
         return (self._search.most_values() - len(self._values)) * self.sweep.seeds
+
+    @property
+    def keys(self) -> list[str]:
+        """Its trials so far."""
+        return [key for keys in self._values.values() for key in keys]
 
     def threshold(self) -> Threshold:
         """What it has found."""

@@ -36,6 +36,14 @@ _MOST_VACANT = 120.0
 # Seconds between two looks at how many workers there are.
 _COUNT_EVERY = 5.0
 _TICK = 0.05
+_SETTINGS = {
+    # A trial whose worker dies goes back to the coordinator, which waits for one that is free:
+    # beside another trial it could take that one with it.
+    "distributed.scheduler.allowed-failures": 0,
+    "distributed.diagnostics.nvml": False,
+    "distributed.admin.tick.limit": "1h",
+    "logging.distributed": "critical",
+}
 _FOLDER = "mimverify-dask-"
 # Loggers that report every connection that a killed worker breaks.
 _LOGGERS = ("distributed", "tornado", "asyncio", "bokeh")
@@ -290,31 +298,20 @@ class _Starting:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Dask without its messages, its dashboard and its traces in the environment."""
-    import dask
-
     before = dict(os.environ)
     loggers = [logging.getLogger(name) for name in _LOGGERS]
-    levels = [logger.level for logger in loggers]
     # Workers read these when they start: before anything can be logged, or any library loaded.
     variables = {f"DASK_LOGGING__{name.upper()}": "critical" for name in _LOGGERS}
-    with (
-        environment(**thread_environment(1), **variables),
-        dask.config.set(
-            {
-                # Elsewhere than beside others: the coordinator tries again when a worker is free.
-                "distributed.scheduler.allowed-failures": 0,
-                "distributed.diagnostics.nvml": False,
-                "distributed.admin.tick.limit": "1h",
-                "logging.distributed": "critical",
-            }
-        ),
-    ):
+    with environment(**thread_environment(1), **variables):
+        # Before values are set: it adds its own, which would be dropped with ours at the end.
+        importlib.import_module("distributed")
+        settings: Any = importlib.import_module("dask.config")
+        levels = [logger.level for logger in loggers]
         try:
-            import distributed  # noqa: F401 - it sets levels of its own
-
             for logger in loggers:
                 logger.setLevel(logging.CRITICAL + 1)
-            yield
+            with settings.set(_SETTINGS):
+                yield
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)

@@ -6,10 +6,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mimverify.sweeps.agenda import Agenda, cost_of
+from mimverify.sweeps.agenda import Agenda
 from mimverify.sweeps.sweep import SweepTrial
+from mimverify.sweeps.trial_rates import TrialRates
 
 __all__ = ["OnProgress", "SweepProgress"]
+
+
+# Seconds between two reports.
+_EVERY = 0.25
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,8 @@ class SweepProgress:
     - `done`, `failed`, `total`: trials; of searches the total is what they may come to.
     - `running`: trials under way here; `elsewhere`: in other sweeps on the same store.
     - `computed`: trials that ended in this run.
-    - `seconds`: since the run began; `seconds_left`: an estimate, None before the first end.
+    - `seconds`: since the run began; `seconds_left`: an estimate by
+      the trials that are done, None before each kind has one.
     """
 
     done: int
@@ -39,12 +45,12 @@ OnProgress = Callable[[SweepProgress], None]
 
 
 class ProgressClock:
-    """Counts what ended in this run, and how much time its cost took."""
+    """Counts what ended in this run, and tells how far it is."""
 
-    def __init__(self, agenda: Agenda, on_progress: OnProgress | None) -> None:
-        self._agenda, self._tell = agenda, on_progress
+    def __init__(self, agenda: Agenda, rates: TrialRates, on_progress: OnProgress | None) -> None:
+        self._agenda, self._rates, self._tell = agenda, rates, on_progress
         self._began = time.monotonic()
-        self._cost = self._seconds = 0.0
+        self._told = -_EVERY
         self.computed = 0
 
     @property
@@ -56,21 +62,24 @@ class ProgressClock:
         """A trial has ended."""
         self.computed += 1
         if seconds is not None:
-            self._cost += cost_of(trial)
-            self._seconds += seconds
+            self._rates.add(trial, seconds)
 
-    def tell(self, running: int, elsewhere: int, workers: int) -> None:
-        """Report."""
-        if self._tell is None:
+    def tell(self, running: int, elsewhere: int, workers: int, *, last: bool = False) -> None:
+        """Report, unless that was a moment ago."""
+        if self._tell is None or (not last and self.elapsed - self._told < _EVERY):
             return
+        self._told = self.elapsed
         agenda = self._agenda
-        left = None
-        if self._cost > 0:
-            left = agenda.missing_cost() * self._seconds / self._cost / max(workers, 1)
+        left = self._rates.seconds_for(agenda.missing_costs())
         self._tell(
             SweepProgress(
-                done=agenda.done, failed=agenda.failed, total=agenda.total, running=running,
-                elsewhere=elsewhere, computed=self.computed, seconds=self.elapsed,
-                seconds_left=left,
+                done=agenda.done,
+                failed=agenda.failed,
+                total=agenda.total,
+                running=running,
+                elsewhere=elsewhere,
+                computed=self.computed,
+                seconds=self.elapsed,
+                seconds_left=None if left is None else left / max(workers, 1),
             )
-        )  # fmt: skip
+        )

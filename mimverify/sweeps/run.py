@@ -11,7 +11,6 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 
 from mimverify.support.errors import InputError, LostProcessError, OutputError
-from mimverify.support.memory import check_fits
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import available_cores
 from mimverify.support.validation import integer, parallel_count
@@ -23,7 +22,8 @@ from mimverify.sweeps.progress import OnProgress, ProgressClock
 from mimverify.sweeps.result import SweepResult
 from mimverify.sweeps.store import Store, StoreWriter
 from mimverify.sweeps.sweep import Sweep, SweepTrial
-from mimverify.sweeps.trial_kind import get_trial_kind
+from mimverify.sweeps.sweep_plan import check_memory
+from mimverify.sweeps.trial_rates import TrialRates
 from mimverify.sweeps.worker import error_record, run_trial
 from mimverify.sweeps.worker_pool import WorkerPool
 
@@ -100,7 +100,8 @@ def run_sweeps(
         raise InputError("executor and scheduler are both given: expected one of them")
     with StoreWriter(store.path) as writer, ExitStack() as stack:
         agenda = Agenda(sweeps, store, retry_failed=retry_failed)
-        clock = ProgressClock(agenda, on_progress)
+        rates = TrialRates.of_store(store, agenda.missing_costs())
+        clock = ProgressClock(agenda, rates, on_progress)
         missing = agenda.missing()
         if missing:
             if executor is None:
@@ -127,23 +128,6 @@ def run_sweeps(
 
 def _missing(agenda: Agenda, sweep: Sweep, store: Store) -> int:
     return len(Agenda([sweep], store).missing()) if agenda.missing() else 0
-
-
-def memory_of(trials: Iterable[SweepTrial]) -> int | None:
-    """Bytes that the largest of the trials takes; None where no kind says."""
-    known = [get_trial_kind(trial.kind).memory(trial.parameters) for trial in trials]
-    return max((need for need in known if need is not None), default=None)
-
-
-def check_memory(trials: Sequence[SweepTrial], workers: int) -> None:
-    """Refuse as many trials at once as this machine cannot hold. **Raises** `InputError`."""
-    need = memory_of(trials)
-    if need is not None:
-        check_fits(
-            workers * need,
-            f"workers={workers}: as many trials at a time",
-            advice=": expected fewer workers" if workers > 1 else "",
-        )
 
 
 class _Run:
@@ -183,7 +167,7 @@ class _Run:
                 self._collect()
                 self._look_around()
                 self._fill()
-            self._tell()
+            self._tell(last=True)
         except BaseException:
             self._stop()
             raise
@@ -289,8 +273,8 @@ class _Run:
         if self._left == 0:
             self._elsewhere.clear()
 
-    def _tell(self) -> None:
-        self._clock.tell(len(self._running), len(self._elsewhere), self._capacity())
+    def _tell(self, *, last: bool = False) -> None:
+        self._clock.tell(len(self._running), len(self._elsewhere), self._capacity(), last=last)
 
     def _stop(self) -> None:
         """Write down what has ended, and stop the rest at once."""

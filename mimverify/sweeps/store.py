@@ -105,10 +105,11 @@ class Store:
                     found[key] = (status, None if result is None else _value(result, self.path))
         return found
 
-    def of_kind(self, kind: str, version: str) -> list[Row]:
-        """The trials of one kind that are done, whichever sweep asked for them."""
+    def latest(self, kind: str, version: str, most: int) -> list[Row]:
+        """The latest trials of one kind that are done, whichever sweep asked for them."""
+        condition = "WHERE kind = ? AND version = ? AND status = 'done' "
         return list(
-            self._query("WHERE kind = ? AND version = ? AND status = 'done'", (kind, version))
+            self._query(condition + "ORDER BY trials.rowid DESC LIMIT ?", (kind, version, most))
         )
 
     def count(self) -> int:
