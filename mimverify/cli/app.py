@@ -37,6 +37,7 @@ _COMMANDS = {
     "limits": "mimverify.cli.limits",
     "thresholds": "mimverify.cli.thresholds",
     "scaling": "mimverify.cli.scaling",
+    "study": "mimverify.cli.study",
     "history": "mimverify.cli.history",
     "bench": "mimverify.cli.bench",
 }

@@ -37,6 +37,10 @@ VERBS: dict[str, tuple[str, str | None]] = {
         "an inequality that is a theorem is violated beyond the errors",
     ),
     "scaling": ("measured", "a run diverged"),
+    "study": (
+        "all trials that were to run are done, and no prediction is off",
+        "a trial failed, a comparison is beyond |z| = 4, or the workers were lost",
+    ),
     "history": ("shown, and no gate failed", "the gate failed"),
     "bench": ("timed", "a contender failed"),
 }
@@ -49,6 +53,7 @@ UNVERIFIED: dict[str, str] = {
     "calibrate": "no trial counts, or too few to exceed any level",
     "compare": "nothing could be compared",
     "scaling": "nothing was measured",
+    "study": "no trial is done",
     "history": "there are no values, or with --gate no ratio that has an earlier one",
     "bench": "nothing was timed",
 }

@@ -43,6 +43,7 @@ def run_sweep(
     executor: Executor | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    engine: str | None = None,
     retry_failed: bool = False,
     first: int | None = None,
     on_progress: OnProgress | None = None,
@@ -61,6 +62,7 @@ def run_sweep(
     - `workers`: how many, by default one for each core; each runs one trial at a time in one
       thread.
     - `scheduler`: address of a running Dask scheduler, `"tcp://…"`.
+    - `engine`: `"dask"` or `"processes"`, as for `open_workers`.
     - `retry_failed`: run those again that failed.
     - `first`: stop after this many trials.
 
@@ -74,6 +76,7 @@ def run_sweep(
         executor=executor,
         workers=workers,
         scheduler=scheduler,
+        engine=engine,
         retry_failed=retry_failed,
         first=first,
         on_progress=on_progress,
@@ -88,6 +91,7 @@ def run_sweeps(
     executor: Executor | None = None,
     workers: int | None = None,
     scheduler: str | None = None,
+    engine: str | None = None,
     retry_failed: bool = False,
     first: int | None = None,
     on_progress: OnProgress | None = None,
@@ -109,7 +113,9 @@ def run_sweeps(
                 if scheduler is None:
                     count = min(count, max(len(missing), 1))
                     check_memory(missing, count)
-                executor = stack.enter_context(open_workers(count, scheduler=scheduler))
+                executor = stack.enter_context(
+                    open_workers(count, scheduler=scheduler, engine=engine)
+                )
             run = _Run(agenda, store, writer, executor, workers, clock, first)
             run.to_the_end()
         computed, seconds = clock.computed, clock.elapsed
