@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mimverify.pages.blocks import Column, Table
 from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.support.arrays import Float64Array, FloatArray
 from mimverify.support.errors import InputError
@@ -53,6 +54,29 @@ class ExperimentResult(ShownInNotebooks):
     b: FloatArray
     weights: FloatArray | None
     trainer: LayerwiseTrainer
+
+    def html_tables(self) -> list[Table]:
+        """For notebooks: the steps, then the test error beside its baselines."""
+        columns = [
+            Column("step"),
+            *(Column(x, numeric=True) for x in ("alignment", "span recovery", "s")),
+        ]
+        rows = [
+            [str(t), f"{aligned:.5g}", f"{span:.5g}", f"{seconds:.3g}" if t else ""]
+            for t, (aligned, span, seconds) in enumerate(
+                zip(self.alignment, self.span_recovery, self.seconds, strict=True)
+            )
+        ]
+        run = "{link}: d = {dim}, n = {samples}, {neurons} neurons, loss {loss}, seed {seed}"
+        tables = [Table(run.format(**self.configuration), columns, rows)]
+        errors = {"this network": self.test_error, **self.baselines}
+        shown = [
+            [name.replace("_", " "), f"{x:.5g}"] for name, x in errors.items() if x is not None
+        ]
+        if self.test_error is not None:
+            caption = "Test error: 1 is predicting the mean"
+            tables.append(Table(caption, ["predictor", Column("test error", numeric=True)], shown))
+        return tables
 
     @property
     def steps(self) -> int:

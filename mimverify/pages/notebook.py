@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
-from mimverify.pages.blocks import Cell, Column, Table
+from mimverify.pages.blocks import Column, Table
 from mimverify.pages.rendering import render
 from mimverify.support.strict_json import Json, jsonable
 
 __all__ = ["ShownInNotebooks", "tables_of"]
 
-_ROWS = 24  # of a table; `to_json` has the others
+_AT_ONCE, _TABLES = 12, 3  # rows of a table, and tables, that are not folded
+_ROWS = 100  # of a folded table; `to_json` has the others
 _LONGEST = 240  # characters of a text
 
 
@@ -28,12 +30,22 @@ class ShownInNotebooks:
     """
 
     def html_tables(self: _Record) -> Sequence[Table]:
-        """The tables, the most important one first."""
-        return tables_of(type(self).__name__, self.to_json())
+        """The tables that are shown at once; the whole record is folded below them."""
+        return [_cut(one, _AT_ONCE, "below") for one in _tables(self)[:_TABLES]]
 
     def _repr_html_(self: _Record) -> str:
-        name = type(self).__name__
-        return render("fragment.html.j2", {"name": name, "tables": self.html_tables()})
+        return render(
+            "fragment.html.j2",
+            {
+                "name": type(self).__name__,
+                "tables": self.html_tables(),
+                "record": [_cut(one, _ROWS, "in to_json()") for one in _tables(self)],
+            },
+        )
+
+
+def _tables(result: _Record) -> list[Table]:
+    return tables_of(type(result).__name__, result.to_json())
 
 
 def tables_of(name: str, record: Json) -> list[Table]:
@@ -71,19 +83,20 @@ def _is_number(value: object) -> bool:
 def _columns(length: int, named: Mapping[str, Sequence[object]]) -> Table:
     rows = [[str(k), *(_shown(column[k]) for column in named.values())] for k in range(length)]
     heads = [Column("entry"), *(Column(name, numeric=True) for name in named)]
-    return _cut(f"Lists of {length}", heads, rows)
+    return Table(f"Lists of {length}", heads, rows)
 
 
 def _records(name: str, records: Sequence[Mapping[str, object]]) -> Table:
     names = list(dict.fromkeys(key for record in records for key in record))
     rows = [[_shown(record.get(key)) for key in names] for record in records]
-    return _cut(name, names, rows)
+    return Table(name, names, rows)
 
 
-def _cut(caption: str, heads: Sequence[Column | str], rows: Sequence[Sequence[str]]) -> Table:
-    left = len(rows) - _ROWS
-    note = f"{left} more rows are in to_json()." if left > 0 else ""
-    return Table(caption, heads, [list(map(Cell, row)) for row in rows[:_ROWS]], note)
+def _cut(table: Table, most: int, where: str) -> Table:
+    left = len(table.rows) - most
+    if left <= 0:
+        return table
+    return replace(table, rows=table.rows[:most], note=f"{left} more rows are {where}.")
 
 
 def _shown(value: object) -> str:

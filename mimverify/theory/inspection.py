@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 
 from mimverify.network.losses import DEFAULT_LOSS, LOSSES, Loss, get_loss
+from mimverify.pages.blocks import Column, Table
 from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.problems.links import Link, get_link
 from mimverify.support.errors import InputError
@@ -112,6 +113,29 @@ class LinkInspection(ShownInNotebooks):
         relative = descent.descent_error / descent.descent
         relative += (self.information.alpha_c_error or 0.0) / self.information.alpha_c
         return float(self.gap * relative)
+
+    def html_tables(self) -> list[Table]:
+        """For notebooks: the ratios n/d from which it can be learned, and its exponents."""
+        record = self.to_json()
+        meanings = {
+            "alpha_it": "n/d from which any estimator has an overlap with U",
+            "alpha_c": "n/d from which the best known algorithm has",
+            "alpha_alg": "n/d from which that algorithm determines U exactly",
+            "alpha_spectral": "n/d from which an outlier of H has",
+            "alpha_gd": "n/d from which gradient descent has, every direction",
+            "gap": "the last over α_c",
+            "information_exponent": "of y",
+            "generative_exponent": "of the best T(y)",
+        }
+        rows = []
+        for name, meaning in meanings.items():
+            value = record[name]
+            missing = record.get(f"{name}_reason") or "none"
+            shown = missing if value is None else f"{value:.5g}"
+            rows.append([name.replace("alpha_", "α_"), shown, meaning])
+        formula = f", y = {self.link.formula}" if self.link.formula else ""
+        caption = f"{self.link.name}{formula}: rank {self.link.rank}, loss {self.loss.name}"
+        return [Table(caption, ["quantity", Column("value", numeric=True), "meaning"], rows)]
 
     def to_json(self) -> Json:
         """A record of plain numbers; what does not exist is None, with a reason beside it."""

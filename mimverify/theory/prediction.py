@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
+from mimverify.pages.blocks import Column, Table
 from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import Float64Array
@@ -113,6 +114,22 @@ class Prediction(ShownInNotebooks):
         mean = self.trajectory.run_mean(self.neurons)
         mean[0] = self.trajectory.alignment[0]  # r/d, exactly: the start is isotropic
         return mean
+
+    def html_tables(self) -> list[Table]:
+        """For notebooks: by step, alignment, span recovery and sample size."""
+        names = ("alignment", "95 % of runs", "span recovery", "95 % of runs", "n for A = 1/2")
+        low, high = self.trajectory.run_interval(self.neurons)
+        rows = []
+        for t, aligned in enumerate(self.run_mean):
+            row = [str(t), f"{aligned:.5g}", f"{low[t]:.4g} … {high[t]:.4g}", "", "", ""]
+            if t and self.span is not None:
+                row[3] = f"{self.span.median[t - 1]:.5g}"
+                row[4] = f"{self.span.low[t - 1]:.4g} … {self.span.high[t - 1]:.4g}"
+                row[5] = shown_samples(self.n_half[t - 1])
+            rows.append(row)
+        run = f"{self.link}: d = {self.dim}, n = {self.samples}, loss {self.loss}"
+        columns = [Column("step"), *(Column(name, numeric=True) for name in names)]
+        return [Table(run, columns, rows, " ".join(f"{note}." for note in self.notes))]
 
     def to_json(self) -> Json:
         """A record of plain numbers; what does not exist is None."""

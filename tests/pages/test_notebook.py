@@ -137,7 +137,8 @@ class Odd(ShownInNotebooks):
         return {
             "<b>": "<img src=x>", "rows": [{"<u>": "<s>", "n": k} for k in range(30)],
             "series": [1.0, float("nan"), 3.0], "none": None, "empty": [],
-            "deep": {"x": {"y": [1]}}, "matrix": [[1.0, 2.0], [3.0, 4.0]], "words": ["a", "b"], "yes": True,
+            "deep": {"x": {"y": [1]}}, "matrix": [[1.0, 2.0], [3.0, 4.0]],
+            "words": ["a", "b"], "yes": True,
         }  # fmt: skip
 
 
@@ -146,9 +147,9 @@ def test_a_record_of_any_shape() -> None:
     assert not {"b", "img", "u", "s"} & checker.tags
     for text in ("<b>", "<img src=x>", "<u>", "<s>", "deep.x.y", "a; b", "2 entries", "yes"):
         assert text in checker.text, text
-    assert "6 more rows" in checker.text
+    assert "18 more rows are below" in checker.text
     assert "none" not in checker.text
-    assert len(re.findall(r"<table>", Odd()._repr_html_())) == 3
+    assert len(re.findall(r"<table>", Odd()._repr_html_())) == 6
 
 
 def test_lists_of_one_length_stand_side_by_side() -> None:
