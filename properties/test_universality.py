@@ -21,7 +21,8 @@ from mimverify.trial import (
 STEPS, NEURONS, RATIO = 5, 32, 16
 NOISE = 0.3  # without it, the labels of the control are constant
 
-LAWS = ("rademacher", "uniform", "gaussian-mixture")
+# The smallest kurtosis that there is, and a large one.
+LAWS = ("rademacher", "gaussian-mixture")
 AS_GAUSSIAN = {
     law: as_predicted(f"{law} inputs, all steps", quantity=f"alignment after 5 steps, {law}")
     for law in LAWS
@@ -42,7 +43,9 @@ def predictions(case, loss):
     effect = kurtosis_shift(case.link, loss, excess_kurtosis=1.0, **problem)  # it is linear
     found = {}
     for law in LAWS:
-        shift = get_inputs(law).excess_kurtosis * effect
+        kurtosis = get_inputs(law).excess_kurtosis
+        assert kurtosis is not None  # finite
+        shift = kurtosis * effect
         # As of every expansion in 1/d here, the last term is counted among what is not known.
         found[law] = mean + shift, deviation, accuracy + abs(shift)
     return found
@@ -58,7 +61,7 @@ def predictions(case, loss):
     ),
     source="theory.md §11; §4, D1; §1: 'x ~ N(0, I_d)'",
     assumptions=(
-        "entries ±1, uniform or of a mixture of normals",
+        "entries ±1, or of a mixture of two normals",
         "directions spread out (Haar), or one coordinate axis",
         "n/d = 16",
         "isotropic start, small",
@@ -75,18 +78,18 @@ def predictions(case, loss):
     ),
     needs="first layer",
     decisions=(*AS_GAUSSIAN.values(), AT_CHANCE),
-    cases=learning_cases(links=("cos2z",), dims=(128, 120, 136), losses=LIPSCHITZ_LOSSES),
-    cost=4,
+    cases=learning_cases(links=("cos2z",), dims=(96, 88, 104), losses=LIPSCHITZ_LOSSES),
+    cost=2,
     profile="standard",
 )
 def universal_inputs(trial, case):
     n = RATIO * case.dim
     predicted = predictions(case, loss_used(trial.trainer, case.loss))
-    # At d = 128 A is 0.8 by D1 and 0.2 at the midpoint; 1/d over that is 0.04.
+    # At d = 96 A is 0.85 by D1 and 0.19 at the midpoint; 1/d over that is 0.06.
     middle = (predicted["rademacher"][0][STEPS] - math.log(case.dim - 1)) / 2
 
-    def train(seed, **model):
-        model = MultiIndexModel(case.link, case.dim, seed=seed, **model)
+    def train(seed, **inputs):
+        model = MultiIndexModel(case.link, case.dim, seed=seed, **inputs)
         weights = first_layer(
             trial.trainer, model, n, loss=case.loss, steps=STEPS, neurons=NEURONS, seed=seed
         )

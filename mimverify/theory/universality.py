@@ -131,7 +131,10 @@ def universality_note(inputs: InputLaw, *, axes: bool) -> str:
         "near it as d grows"
     )
     if inputs.moments < 2 * _EDGE_MOMENT:
-        note += f", slowly where moments from the order {inputs.moments:g} on are infinite"
+        note += (
+            f", slowly, since moments of order {inputs.moments:g} are infinite: single large "
+            "entries make runs scatter more than is predicted"
+        )
     return note
 
 
