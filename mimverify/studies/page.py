@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from mimverify.pages import Cell, Column, FigureBlock, Table, figure_svg, has_matplotlib, render
 from mimverify.studies.comparison import LIMIT
 from mimverify.studies.report import StudyReport
+from mimverify.support.memory import bytes_text
 from mimverify.support.strict_json import Json
 
 __all__ = ["study_page"]
@@ -69,10 +70,9 @@ def _explanation(report: StudyReport) -> str:
 def _comparisons(record: Json) -> Table:
     columns = [
         Column("where"), Column("quantity"), Column("predicted", numeric=True),
-        Column("measured", numeric=True), Column("compared as"),
-        Column("measured − predicted", numeric=True), Column("± measured", numeric=True),
+        Column("measured", numeric=True), Column("z", numeric=True), Column("compared as"),
+        Column("difference", numeric=True), Column("± measured", numeric=True),
         Column("± predicted", numeric=True), Column("runs", numeric=True),
-        Column("z", numeric=True),
     ]  # fmt: skip
     rows = []
     for index, each in enumerate(record["comparisons"]):
@@ -85,15 +85,20 @@ def _comparisons(record: Json) -> Table:
                 Cell(each["quantity"]),
                 Cell(_number(each["predicted"]), pointer=f"{at}/predicted"),
                 Cell(_number(each["measured"]), pointer=f"{at}/measured"),
+                Cell(f"{each['z']:+.2f}{' ✗' if tone else ''}", tone, pointer=f"{at}/z"),
                 Cell("itself" if each["scale"] == "linear" else each["scale"]),
                 Cell(f"{difference:+.2g}"),
                 Cell(f"{each['standard_error']:.2g}", pointer=f"{at}/standard_error"),
                 Cell(f"{each['prediction_error']:.2g}", pointer=f"{at}/prediction_error"),
                 Cell(str(each["runs"]), pointer=f"{at}/runs"),
-                Cell(f"{each['z']:+.2f}{' ✗' if tone else ''}", tone, pointer=f"{at}/z"),
             ]
         )
-    return Table("Every prediction beside its measurement.", columns, rows)
+    return Table(
+        "Every prediction beside its measurement.",
+        columns,
+        rows,
+        "Difference and both standard errors are on the scale on which numbers are compared.",
+    )
 
 
 def _where(at: Mapping[str, object]) -> str:
@@ -131,5 +136,7 @@ def _facts(report: StudyReport) -> Iterator[tuple[str, str]]:
     for environment in report.environments:
         versions = environment.get("versions") or {}
         yield "libraries", ", ".join(f"{name} {text}" for name, text in versions.items())
-        rest = [f"{name}: {text}" for name, text in environment.items() if name != "versions"]
-        yield "machine", "; ".join(rest)
+        rest = {name: value for name, value in environment.items() if name != "versions"}
+        if isinstance(rest.get("memory"), int):
+            rest["memory"] = bytes_text(rest["memory"])
+        yield "machine", "; ".join(f"{name}: {text}" for name, text in rest.items())
