@@ -14,7 +14,9 @@ import numpy as np
 import pytest
 
 import mimverify
-from mimverify.pages import figure_bytes
+from browser import Browser
+from console_script import command
+from mimverify.pages import figure_bytes, write_page
 from mimverify.studies import (
     LIMIT,
     SCALES,
@@ -152,6 +154,30 @@ def test_the_figures_draw(reports: dict[str, StudyReport]) -> None:
             assert figure_bytes(figure.draw, "svg", size=figure.size).startswith(b"<?xml")
 
 
+def test_the_command_writes_page_figure_and_record(
+    store: Store,
+    reports: dict[str, StudyReport],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("matplotlib", reason="an extra")
+    files = {name: tmp_path / f"a.{name}" for name in ("html", "svg", "json")}
+    code, out, err = command(capsys)(
+        "study", "inputs", "--store", str(store.path), "--html", str(files["html"]),
+        "--figure", str(files["svg"]), "--json", str(files["json"]),
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert "none anew" in out
+    record = json.loads(files["json"].read_text())
+    assert record["comparisons"]
+    assert all(abs(each["z"]) <= record["limit"] for each in record["comparisons"])
+    page = files["html"].read_text()
+    assert "mimverify study inputs --store" in page
+    assert "--html" not in page
+    assert files["svg"].read_text().startswith("<?xml")
+    assert record["figures"] == json.loads(json.dumps(reports["inputs"].to_json()))["figures"]
+
+
 def test_the_gallery_shows_every_study() -> None:
     text = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
     for name in study_names():
@@ -159,6 +185,18 @@ def test_the_gallery_shows_every_study() -> None:
         picture = ROOT / "docs" / "gallery" / f"{name}.svg"
         assert f"gallery/{name}.svg" in text
         assert picture.stat().st_size < 150_000
+
+
+def test_pages_as_a_reader_sees_them(
+    reports: dict[str, StudyReport], browser: Browser, tmp_path: Path
+) -> None:
+    """Opened in Chromium at both widths, light, dark and printed; its numbers are its data's."""
+    for name, report in reports.items():
+        page = tmp_path / f"{name}.html"
+        write_page(page, study_page(report, f"mimverify study {name}"))
+        data = browser.check(page, least_numbers=5 * len(report.comparisons))
+        assert data["data"] == json.loads(json.dumps(report.to_json()))
+        assert data[f"figure-{name}-data"] == data["data"]["figures"][0]["data"]
 
 
 # -- where a mean crosses a level --------------------------------------------------------------
