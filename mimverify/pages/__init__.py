@@ -15,6 +15,7 @@ from mimverify.pages.figures import (
     has_matplotlib,
     save_figure,
 )
+from mimverify.pages.progress import ProgressDisplay
 from mimverify.pages.rendering import render, write_page
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Draw",
     "FigureBlock",
     "Fold",
+    "ProgressDisplay",
     "Table",
     "figure_bytes",
     "figure_svg",

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mimverify.pages.progress import ProgressDisplay
 from mimverify.support.errors import InputError, TrainerError
+from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_limit
 from mimverify.trial.claims.claim import Claim
 from mimverify.trial.running.report import Report, TrainerReport
@@ -20,7 +22,13 @@ __all__ = ["BoundClaim", "check", "parametrize_with_claims"]
 
 
 @takes_settings
-def check(trainer: object, settings: TrialSettings | None = None, **given: object) -> Report:
+def check(
+    trainer: object,
+    settings: TrialSettings | None = None,
+    *,
+    progress: bool = False,
+    **given: object,
+) -> Report:
     """Put a trainer on trial and return the report.
 
     **Arguments**
@@ -29,6 +37,8 @@ def check(trainer: object, settings: TrialSettings | None = None, **given: objec
       nothing can stop a call that hangs; or `"module:attribute"`, run in a worker process
       that is killed at the time limit. Only the latter can be shared by several `workers`.
     - `settings`: see `TrialSettings`; or its fields by name: `profile="standard"`, `seed=3`, …
+    - `progress`: show the claims as they are finished: in a notebook, or on a terminal's standard
+      error.
 
     **Raises** `TrainerError` for a trainer that cannot be constructed, `InputError` for settings.
     """
@@ -39,7 +49,8 @@ def check(trainer: object, settings: TrialSettings | None = None, **given: objec
                 f"workers={settings.workers}: an object runs in this process alone; name it "
                 "'module:attribute'"
             )
-        report = run_suite(trainer, settings)
+        with _Progress(progress) as events:
+            report = run_suite(trainer, settings, on_event=events)
         if report.problem and not report.verdicts:
             raise TrainerError("import" if report.bad_input else "construct", report.problem)
         return Report(settings, [report])
@@ -49,10 +60,43 @@ def check(trainer: object, settings: TrialSettings | None = None, **given: objec
             capabilities=session.handle.capabilities.to_json(),
             strict=settings.strict,
         )
-        for claim in session.claims.values():
-            outcome.verdicts.append(session.verdict(claim))
+        with _Progress(progress) as events:
+            events("begin", {"claims": list(session.claims)})
+            for claim in session.claims.values():
+                events("start", {"claim": claim.id})
+                outcome.verdicts.append(session.verdict(claim))
+                events("verdict", {"verdict": {"id": claim.id}})
         outcome.seconds = sum(verdict.seconds for verdict in outcome.verdicts)
     return Report(settings, [outcome])
+
+
+class _Progress:
+    """The events of a trial as progress: claims that are finished, and those under way."""
+
+    def __init__(self, shown: bool) -> None:
+        self._display = ProgressDisplay()
+        self._shown = shown
+        self._total: int | None = None
+        self._done, self._under_way = 0, dict[str, None]()
+
+    def __enter__(self) -> _Progress:
+        if self._shown:
+            self._display.__enter__()
+        return self
+
+    def __call__(self, kind: str, event: Json) -> None:
+        if kind == "begin":
+            self._total = len(event["claims"])
+        elif kind == "start":
+            self._under_way[event["claim"]] = None
+        elif kind == "verdict":
+            self._under_way.pop(event["verdict"]["id"], None)
+            self._done += 1
+        self._display(", ".join(self._under_way) or "claims", self._done, self._total)
+
+    def __exit__(self, *raised: object) -> None:
+        if self._shown:
+            self._display.__exit__(None, None, None)
 
 
 class BoundClaim:
