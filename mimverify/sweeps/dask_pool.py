@@ -32,7 +32,9 @@ _PATIENCE = 10.0
 _PATIENCE_AT_END = 5.0
 _PATIENCE_AFTER_KILL = 0.5
 # Seconds after which a local cluster without a worker will not have one any more.
-_MOST_VACANT = 120.0
+_MOST_VACANT = 60.0
+# Seconds between two attempts to replace workers that did not start.
+_HEAL_EVERY = 3.0
 # Seconds between two looks at how many workers there are.
 _COUNT_EVERY = 5.0
 _TICK = 0.05
@@ -56,20 +58,27 @@ class DaskPool(WorkerPool):
 
     - `client`: a connected `distributed.Client`.
     - `cluster`: the local cluster behind it, which ends with the pool; None for one that runs
-      elsewhere. `nannies`: what keeps its workers alive.
+      elsewhere. `nannies`: what keeps its `workers` alive.
     - `address`: of the scheduler, for messages.
     """
 
     def __init__(
-        self, client: Any, cluster: Any = None, nannies: Sequence[Any] = (), address: str = ""
+        self,
+        client: Any,
+        cluster: Any = None,
+        *,
+        nannies: Sequence[Any] = (),
+        workers: int = 0,
+        address: str = "",
     ) -> None:
         self._client, self._cluster, self._nannies = client, cluster, nannies
-        self._address = address
+        self._wanted, self._address = workers, address
         # Each call is one trial; trials of equal parameters are told apart by the coordinator.
         self._executor: Executor = client.get_executor(pure=False)
         self._threads = 0
         self._counted = 0.0
         self._vacant_since: float | None = None
+        self._healed = time.monotonic()
         self._killed = False
 
     @property
@@ -102,12 +111,27 @@ class DaskPool(WorkerPool):
             self._check_vacancy()
 
     def _check_vacancy(self) -> None:
-        if self.workers:
-            self._vacant_since = None
-        elif self._vacant_since is None:
-            self._vacant_since = time.monotonic()
-        elif time.monotonic() - self._vacant_since > _MOST_VACANT:
-            raise self._lost("its workers do not start again")
+        """Replace workers that died before they had begun: Dask gives those up."""
+        now, count = time.monotonic(), self.workers
+        if count or self._vacant_since is None:
+            self._vacant_since = now
+        elif now - self._vacant_since > _MOST_VACANT:
+            raise self._lost(
+                "no worker starts: a script that runs a sweep needs "
+                "`if __name__ == '__main__':` around what it does"
+            )
+        if count < self._wanted and now - self._healed > _HEAL_EVERY:
+            self._healed = now
+            self._client.loop.add_callback(self._heal)
+
+    def _heal(self) -> None:
+        """In the thread of Dask's loop."""
+        workers = self._cluster.workers
+        for name, nanny in list(workers.items()):
+            if nanny.status.name in ("failed", "closed", "closing"):
+                del workers[name]
+        if not self._killed:
+            self._cluster.scale(self._wanted)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         with suppress(Exception):  # a scheduler that is gone
@@ -179,9 +203,9 @@ def local_cluster(workers: int) -> Iterator[DaskPool]:
             local_directory=folder,
             silence_logs=logging.CRITICAL,
         )
-        pool = DaskPool(distributed.Client(cluster, set_as_default=False), cluster, nannies)
+        client = distributed.Client(cluster, set_as_default=False)
         cluster.scale(workers)  # they come while the coordinator waits for them
-        return pool
+        return DaskPool(client, cluster, nannies=nannies, workers=workers)
 
     with _quiet(), _workers_folder() as folder, _open(start) as pool:
         yield pool
@@ -299,13 +323,17 @@ class _Starting:
 def _quiet() -> Iterator[None]:
     """Dask without its messages, its dashboard and its traces in the environment."""
     before = dict(os.environ)
-    loggers = [logging.getLogger(name) for name in _LOGGERS]
     # Workers read these when they start: before anything can be logged, or any library loaded.
     variables = {f"DASK_LOGGING__{name.upper()}": "critical" for name in _LOGGERS}
     with environment(**thread_environment(1), **variables):
         # Before values are set: it adds its own, which would be dropped with ours at the end.
         importlib.import_module("distributed")
         settings: Any = importlib.import_module("dask.config")
+        loggers = [
+            logging.getLogger(name)
+            for name in (*_LOGGERS, *logging.root.manager.loggerDict)
+            if name.partition(".")[0] in _LOGGERS
+        ]
         levels = [logger.level for logger in loggers]
         try:
             for logger in loggers:

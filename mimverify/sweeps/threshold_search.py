@@ -25,8 +25,9 @@ class Search:
 
     **Arguments**
 
-    - `tolerance`: width of the final bracket, relative to its lower end.
     - `scale`: `"log"` halves ratios (0 < `low`), `"linear"` halves differences.
+    - `tolerance`: width of the last bracket, relative to its lower end, or on the linear scale to
+      the whole range.
     - `integer`: only integers are tried.
 
     Every value is tried with the same seeds. **Raises** `InputError`.
@@ -84,8 +85,7 @@ class Search:
         elif self.scale == "log":
             halvings = math.log2(math.log(self.high / self.low) / math.log1p(self.tolerance))
         else:
-            smallest = max(abs(self.low), abs(self.high), 1e-300) * self.tolerance
-            halvings = math.log2((self.high - self.low) / smallest)
+            halvings = math.log2(1 / self.tolerance)
         return 2 + max(math.ceil(halvings), 0)
 
     def outcome(self, results: Mapping[float, Sequence[float]]) -> tuple[float | None, Json]:
@@ -129,7 +129,7 @@ class Search:
             near = high <= low * (1 + self.tolerance)
             middle = math.sqrt(low * high)
         else:
-            near = high - low <= self.tolerance * max(abs(low), abs(high))
+            near = high - low <= self.tolerance * (self.high - self.low)
             middle = (low + high) / 2
         middle = self._value(middle)
         return None if near or not low < middle < high else middle

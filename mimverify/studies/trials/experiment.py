@@ -31,7 +31,6 @@ from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import canonical, choice, number
 from mimverify.sweeps.trial_kind import source_version
-from mimverify.theory import predict_trajectory
 from mimverify.training.centring import fit_constant
 
 VERSION = 1
@@ -198,6 +197,8 @@ def _spectral(config: ResolvedConfig) -> Json:
 
 
 def _prediction(config: ResolvedConfig) -> Json:
+    from mimverify.theory.trajectory import predict_trajectory  # takes a while, runs do without
+
     trajectory = predict_trajectory(
         config.link,
         config.loss,
