@@ -110,6 +110,7 @@ MIRRORS = (
     "mimverify.zoo.",
     "mimverify.strategies.",
     "mimverify.experiment.stages.",
+    "mimverify.studies.",
 )
 
 

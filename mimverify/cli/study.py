@@ -17,13 +17,16 @@ from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.number_types import PARALLEL, Count
 from mimverify.cli.options import (
     check_distinct,
+    check_figure,
     check_writable,
     command_line,
     deliver,
+    figure_option,
     json_option,
 )
+from mimverify.cli.study_files import write_files
 from mimverify.cli.sweep_progress import duration, following
-from mimverify.studies import SCALES, Comparison, NamedStudy, beyond, get_study, study_names
+from mimverify.studies import SCALES, NamedStudy, StudyReport, get_study, study_names
 from mimverify.support.errors import InputError, MimverifyError
 from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
 from mimverify.support.files import is_special
@@ -52,6 +55,7 @@ command: what the store has is not run again.
 \b
 Examples:
   mimverify study --list
+  mimverify study steps --html steps.html --figure steps.svg
   mimverify study my-sweep.toml --dry-run
   mimverify study my-sweep.toml --first 4      # then --dry-run knows the time
   mimverify study my-sweep.toml --export trials.parquet
@@ -84,6 +88,9 @@ STORE = ".mimverify/studies.sqlite"
               help="Only say how many trials, how much memory, how long.")  # fmt: skip
 @click.option("--export", "export_path", metavar="FILE",
               help="Write all trials as one flat table, .csv or .parquet.")  # fmt: skip
+@click.option("--html", "html_path", metavar="FILE",
+              help="Write a named study as a page: figures, comparisons, data.")  # fmt: skip
+@figure_option("Draw a named study's figure")
 @json_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress on standard error.")
 def study(
@@ -98,6 +105,8 @@ def study(
     retry_failed: bool,
     dry_run: bool,
     export_path: str | None,
+    html_path: str | None,
+    figure_path: str | None,
     json_path: str | None,
     quiet: bool,
 ) -> int:
@@ -114,8 +123,20 @@ def study(
     check_writable("--export", export_path)
     if export_path is not None:
         check_format(export_path)
-    check_distinct({"--json": json_path, "--export": export_path, "--store": store_path})
+    check_writable("--html", html_path)
+    check_figure(figure_path)
+    check_distinct(
+        {
+            "--json": json_path, "--export": export_path, "--store": store_path,
+            "--html": html_path, "--figure": figure_path,
+        }
+    )  # fmt: skip
     chosen = _choose(name, choice("scale", scale, SCALES))
+    if chosen.named is None and (html_path or figure_path):
+        raise InputError(
+            f"--html, --figure: expected a named study ({', '.join(study_names())}); the results "
+            "of a sweep are written by --export and --json"
+        )
     store = Store(store_path)
     if dry_run:
         plan = plan_sweeps(chosen.sweeps, store, workers=workers, retry_failed=retry_failed)
@@ -125,15 +146,21 @@ def study(
         chosen, store, workers=workers, engine=engine, scheduler=scheduler, first=first,
         retry_failed=retry_failed, quiet=quiet,
     )  # fmt: skip
-    comparisons = _compare(chosen, results)
+    report = _report(chosen, results)
     if export_path is not None:
         store.export(export_path, chosen.sweeps)
     deliver(
         json_path,
-        lambda: _record(chosen, results, comparisons),
-        lambda: _page(chosen, results, comparisons, store_path),
+        lambda: _record(chosen, results, report),
+        lambda: _page(chosen, results, report, store_path),
     )
-    return _status(results, comparisons)
+    write_files(
+        report,
+        command_line(without=("json_path", "export_path", "html_path", "figure_path", "quiet")),
+        html_path,
+        figure_path,
+    )
+    return _status(results, report)
 
 
 @dataclass(frozen=True)
@@ -143,6 +170,7 @@ class _Chosen:
     title: str
     sweeps: list[Sweep]
     named: NamedStudy | None = None
+    scale: str = ""
 
 
 def _choose(name: str, scale: str) -> _Chosen:
@@ -153,7 +181,7 @@ def _choose(name: str, scale: str) -> _Chosen:
     if "/" in name:
         raise InputError(f"{name}: there is no such file")
     named = get_study(name)
-    return _Chosen(f"{named.title} ({scale})", named.sweeps(scale), named)
+    return _Chosen(f"{named.title} ({scale})", named.sweeps(scale), named, scale)
 
 
 def _list(json_path: str | None) -> int:
@@ -206,15 +234,16 @@ def _run(
         raise
 
 
-def _compare(chosen: _Chosen, results: Sequence[SweepResult]) -> list[Comparison] | None:
-    """A named study's comparisons; None where there are none yet, since trials are missing."""
+def _report(chosen: _Chosen, results: Sequence[SweepResult]) -> StudyReport | None:
+    """What a named study came to; None where trials are missing."""
     if chosen.named is None or any(result.missing or result.failed for result in results):
         return None
-    return chosen.named.compare([row for result in results for row in result.rows])
+    rows = [row for result in results for row in result.rows]
+    return StudyReport(chosen.named, chosen.scale, chosen.sweeps, rows)
 
 
-def _status(results: Sequence[SweepResult], comparisons: Sequence[Comparison] | None) -> int:
-    if any(result.failed for result in results) or (comparisons and beyond(comparisons)):
+def _status(results: Sequence[SweepResult], report: StudyReport | None) -> int:
+    if any(result.failed for result in results) or (report is not None and report.beyond):
         return FAILED
     return VERIFIED if any(result.done for result in results) else NOTHING_VERIFIED
 
@@ -222,14 +251,11 @@ def _status(results: Sequence[SweepResult], comparisons: Sequence[Comparison] | 
 # -- what is shown -----------------------------------------------------------------------------
 
 
-def _record(
-    chosen: _Chosen, results: Sequence[SweepResult], comparisons: Sequence[Comparison] | None
-) -> Json:
-    return {
-        "study": chosen.title,
-        "sweeps": [result.to_json() for result in results],
-        "comparisons": None if comparisons is None else [each.to_json() for each in comparisons],
-    }
+def _record(chosen: _Chosen, results: Sequence[SweepResult], report: StudyReport | None) -> Json:
+    """A named study's record has its comparisons and the numbers of its figures; any has the
+    sweeps with all trials."""
+    record = {"study": chosen.title} if report is None else report.to_json()
+    return {**record, "sweeps": [result.to_json() for result in results]}
 
 
 def _plan_page(chosen: _Chosen, plan: SweepPlan, name: str) -> Iterable[RenderableType]:
@@ -262,7 +288,7 @@ def _plan_page(chosen: _Chosen, plan: SweepPlan, name: str) -> Iterable[Renderab
 def _page(
     chosen: _Chosen,
     results: Sequence[SweepResult],
-    comparisons: Sequence[Comparison] | None,
+    report: StudyReport | None,
     store_path: str,
 ) -> Iterable[RenderableType]:
     yield Text(chosen.title, style="bold")
@@ -279,8 +305,8 @@ def _page(
     seconds = results[0].seconds if results else 0.0
     here = f"{computed} of them in this run, in {duration(seconds)}" if computed else "none anew"
     yield f"{counts}; {here}: {store_path}"
-    if comparisons is not None:
-        yield from _comparisons_page(comparisons)
+    if report is not None:
+        yield f"{report.verdict}."
 
 
 def _sweep_page(result: SweepResult) -> Iterable[RenderableType]:
@@ -339,14 +365,3 @@ def _failures(result: SweepResult) -> Iterable[RenderableType]:
         yield f"and {len(failed) - _MOST_FAILURES} more, all of them in --json."
     if failed:
         yield "--retry-failed repeats them."
-
-
-def _comparisons_page(comparisons: Sequence[Comparison]) -> Iterable[RenderableType]:
-    worst = max(comparisons, key=lambda each: abs(each.z), default=None)
-    if worst is None:
-        return
-    wrong = beyond(comparisons)
-    yield (
-        f"{len(comparisons)} comparisons with predictions, {len(wrong)} beyond |z| = 4; the "
-        f"largest is {worst.z:+.2f}, of {worst.quantity}."
-    )

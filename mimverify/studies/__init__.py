@@ -7,6 +7,8 @@ file of `trials`. comparison → named_study → trials → the studies → find
 from mimverify.studies.comparison import LIMIT, Comparison, beyond, false_alarms
 from mimverify.studies.finding import get_study, study_names
 from mimverify.studies.named_study import SCALES, NamedStudy, StudyFigure
+from mimverify.studies.page import study_page
+from mimverify.studies.report import StudyReport
 
 __all__ = [
     "LIMIT",
@@ -14,8 +16,10 @@ __all__ = [
     "Comparison",
     "NamedStudy",
     "StudyFigure",
+    "StudyReport",
     "beyond",
     "false_alarms",
     "get_study",
     "study_names",
+    "study_page",
 ]

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
-from scipy.special import ndtri_exp
+from scipy.special import expit, ndtri_exp
 from scipy.stats import norm, t
 
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
+from mimverify.support.validation import choice
 
 __all__ = ["LIMIT", "Comparison", "beyond", "false_alarms", "of_runs"]
 
+#: From the scale on which numbers are compared to the quantity itself.
+SCALES: Mapping[str, Callable[[float], float]] = {
+    "linear": float, "log": math.exp, "log-odds": expit,
+}  # fmt: skip
 #: A comparison with a larger |z| says that prediction or measurement is wrong.
 LIMIT = 4.0
 
@@ -28,6 +34,8 @@ class Comparison:
       as a standard deviation.
     - `measurement`, `standard_error`: the mean over `runs`, and its standard error by their
       scatter.
+    - `scale`: one of `SCALES`: all of these are of the quantity itself, of its logarithm or of its
+      log-odds, on which runs scatter nearly normally.
     """
 
     at: Mapping[str, object]
@@ -38,8 +46,10 @@ class Comparison:
     measurement: float
     standard_error: float
     runs: int
+    scale: str = "linear"
 
     def __post_init__(self) -> None:
+        choice("scale", self.scale, SCALES)
         numbers = (self.prediction, self.prediction_error, self.measurement, self.standard_error)
         if not all(map(math.isfinite, numbers)) or self.error == 0 or self.runs < 2:
             raise InputError(
@@ -72,11 +82,20 @@ class Comparison:
         beyond = float(t.logsf(abs(self.ratio), min(self.degrees, 1e9)))
         return math.copysign(float(-ndtri_exp(beyond)), self.ratio)
 
+    @property
+    def shown(self) -> tuple[float, float]:
+        """Prediction and measurement of the quantity itself, whatever the scale."""
+        back = SCALES[self.scale]
+        return float(back(self.prediction)), float(back(self.measurement))
+
     def to_json(self) -> Json:
         """A record of plain values."""
         return {
             "at": dict(self.at),
             "quantity": self.quantity,
+            "scale": self.scale,
+            "predicted": self.shown[0],
+            "measured": self.shown[1],
             "prediction": self.prediction,
             "prediction_error": self.prediction_error,
             "measurement": self.measurement,
@@ -90,12 +109,13 @@ class Comparison:
 def of_runs(
     at: Mapping[str, object],
     quantity: str,
-    values: Sequence[float],
+    values: Sequence[float] | Float64Array,
     *,
     prediction: float,
     prediction_error: float = 0.0,
+    scale: str = "linear",
 ) -> Comparison:
-    """The comparison of the mean of independent runs' values."""
+    """The comparison of the mean of independent runs' values, which are on `scale`."""
     return Comparison(
         at,
         quantity,
@@ -104,6 +124,7 @@ def of_runs(
         measurement=float(np.mean(values)),
         standard_error=float(np.std(values, ddof=1) / math.sqrt(len(values))),
         runs=len(values),
+        scale=scale,
     )
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from functools import cache
+from pathlib import Path
 
-import mimverify.studies as package
 from mimverify.studies.named_study import NamedStudy
 from mimverify.support.validation import choice
+
+# The one file that cannot be looked into while it looks.
+_OWN = "finding"
 
 __all__ = ["get_study", "study_names"]
 
@@ -16,9 +19,10 @@ __all__ = ["get_study", "study_names"]
 @cache
 def _studies() -> dict[str, NamedStudy]:
     found = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        if not module.ispkg and module.name != "finding":
-            study = getattr(importlib.import_module(f"{package.__name__}.{module.name}"), "STUDY", None)
+    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
+        if not module.ispkg and module.name != _OWN:
+            content = importlib.import_module(f"{__package__}.{module.name}")
+            study: NamedStudy | None = getattr(content, "STUDY", None)
             if study is not None:
                 found[study.name] = study
     return found

@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 from mimverify.problems.inputs import get_inputs
 from mimverify.studies.comparison import Comparison, of_runs
 from mimverify.studies.named_study import NamedStudy, StudyFigure
-from mimverify.studies.trial_rows import grouped, only, select, stacked
+from mimverify.studies.trial_rows import grouped, only, result_of, select, stacked
 from mimverify.support.strict_json import Json
 from mimverify.sweeps import Row, Sweep
 
@@ -27,17 +27,9 @@ _PROBLEM = {"link": "cos2z", "loss": "huber"}
 _NOISE = 0.2
 _NEURONS = 32
 _RATIO, _STEPS = 16, 4
-#: Laws, with the fourth cumulant of an entry; of a sphere, that of the entries whose finite-d
-#: terms are the same (`universality_gap`). None: not isotropic, outside of universality.
-_LAWS = {
-    "gaussian": 0.0,
-    "rademacher": -2.0,
-    "uniform": -1.2,
-    "sphere": -2.0,
-    "student-t:5": 6.0,
-    "gaussian-mixture": 16 / 3,
-    "ar:0.6": None,
-}
+_LAWS = (
+    "gaussian", "rademacher", "uniform", "sphere", "student-t:5", "gaussian-mixture", "ar:0.6",
+)  # fmt: skip
 _SUBSPACES = ("haar", "axes")
 # Universality asks for moments beyond the fourth.
 _MOMENTS = 4
@@ -63,8 +55,7 @@ def _sweeps(scale: str) -> list[Sweep]:
     return [
         *found,
         Sweep("predicted", kind="predicted-alignment", fixed=training),
-        # Of first order: linear in the cumulant.
-        Sweep("gap of universality", kind="universality-gap", fixed={**common, "cumulant": 1}),
+        Sweep("effect of the kurtosis", kind="predicted-kurtosis-shift", fixed=common),
     ]
 
 
@@ -105,11 +96,9 @@ class _Bar:
 
 
 def _bars(rows: Sequence[Row]) -> list[_Bar]:
-    predicted = only(rows, "predicted-alignment").result
+    predicted = result_of(rows, "predicted-alignment")
     bars = []
-    for (inputs, subspace), runs in grouped(
-        select(rows, "training"), "inputs", "subspace"
-    ).items():
+    for (inputs, subspace), runs in grouped(select(rows, "training"), "inputs", "subspace").items():
         alignment = stacked(runs, "alignment")[:, -1]
         at = {"inputs": inputs, "direction": "spread out" if subspace == "haar" else "an axis"}
         found = None
@@ -122,24 +111,26 @@ def _bars(rows: Sequence[Row]) -> list[_Bar]:
                 prediction=1 / runs[0].parameters["dim"],
             )
         elif _universal(inputs, subspace):
+            shift = _shift(rows, inputs)
             found = of_runs(
                 at,
-                "log-odds of the alignment",
+                "alignment",
                 logit(alignment),
-                prediction=predicted["log_odds"][-1],
-                prediction_error=float(np.hypot(predicted["error"][-1], _gap(rows, inputs))),
+                prediction=predicted["log_odds"][-1] + shift,
+                # Of an expansion in 1/d the last term counts among what is not known.
+                prediction_error=float(np.hypot(predicted["error"][-1], shift)),
+                scale="log-odds",
             )
         bars.append(_Bar(inputs, subspace, logit(alignment), found))
     return bars
 
 
-def _gap(rows: Sequence[Row], inputs: str) -> float:
-    cumulant = next(
-        (c for name, c in _LAWS.items() if get_inputs(name).name == get_inputs(inputs).name), None
-    )
-    if not cumulant:
-        return 0.0
-    return abs(cumulant * float(only(rows, "universality-gap").result["log_odds"][-1]))
+def _shift(rows: Sequence[Row], inputs: str) -> float:
+    """The first-order effect of the law's kurtosis on the log-odds, in which it is linear."""
+    kurtosis = get_inputs(inputs).excess_kurtosis
+    unit = only(rows, "predicted-kurtosis-shift")
+    assert unit.parameters["excess_kurtosis"] == 1
+    return 0.0 if kurtosis is None else kurtosis * float((unit.result or {})["log_odds"][-1])
 
 
 def _compare(rows: Sequence[Row]) -> list[Comparison]:
@@ -156,10 +147,8 @@ def _figures(rows: Sequence[Row]) -> list[StudyFigure]:
     data = {
         "problem": {**_PROBLEM, "dim": p["dim"], "samples": p["samples"], "steps": p["steps"]},
         "runs": len(bars[0].log_odds),
-        "predicted": predicted.result["alignment"][-1],
-        "laws": [
-            {**bar.to_json(), "gap": _gap(rows, bar.inputs)} for bar in bars
-        ],
+        "predicted": result_of(rows, "predicted-alignment")["alignment"][-1],
+        "laws": [{**bar.to_json(), "shift": _shift(rows, bar.inputs)} for bar in bars],
     }
 
     def draw(figure: Figure) -> None:
@@ -169,14 +158,15 @@ def _figures(rows: Sequence[Row]) -> list[StudyFigure]:
         StudyFigure(
             "inputs",
             "Alignment by the law of the inputs",
-            f"{_PROBLEM['link']} under {_PROBLEM['loss']}, d = {p['dim']}, n = {p['samples']}, T1 = {p['steps']}. Points: the mean over "
-            f"{data['runs']} runs of the log-odds, as an alignment; bars: two standard errors. Line: "
-            "D1 for Gaussian inputs; grey around it: the size of the first correction in 1/d for "
-            "that law, where universality holds. Filled: the direction is spread out over all "
-            "coordinates; open: it is a coordinate axis. Grey points: no prediction, the law or the "
-            "axis is outside of universality. A Rademacher axis makes the label constant, up to a "
-            f"noise of {_NOISE:g} that was added there: the negative control, where 1/d (dotted) is "
-            "predicted.",
+            f"{_PROBLEM['link']} under {_PROBLEM['loss']}, d = {p['dim']}, "
+            f"n = {p['samples']}, T1 = {p['steps']}. Points: the mean over "
+            f"{data['runs']} runs of the log-odds, as an alignment; bars: two standard "
+            "errors. Line: D1 for Gaussian inputs; grey: with the first-order effect of the law's "
+            "kurtosis added, and as much again as its error, where universality holds. Filled: the "
+            "direction is spread out over all coordinates; open: it is a coordinate axis. Grey "
+            "points: no prediction, the law or the axis is outside of universality. A Rademacher "
+            f"axis makes the label constant, up to a noise of {_NOISE:g} that was added there: the "
+            "negative control, where 1/d (dotted) is predicted.",
             draw,
             data,
             (9.0, 4.6),
@@ -193,12 +183,14 @@ def _draw(axes: Axes, data: Json) -> None:
     for each in data["laws"]:
         spread = each["subspace"] == "haar"
         x = names.index(each["inputs"]) + (-0.14 if spread else 0.14)
-        if each["gap"] and each["inside"] and spread:
-            ends = expit(logit(predicted) + np.array([-1, 1]) * each["gap"])
+        if each["shift"] and each["inside"] and spread:
+            ends = expit(logit(predicted) + np.array([0, 2]) * each["shift"])
             axes.fill_between([x - 0.14, x + 0.42], *ends, color="#7b8187", alpha=0.35, lw=0)
         colour = ("#0072b2" if spread else "#d55e00") if each["inside"] else "#7b8187"
-        label = ("direction spread out" if spread else "a coordinate axis") if each["inside"] else (
-            "outside of universality"
+        label = (
+            ("direction spread out" if spread else "a coordinate axis")
+            if each["inside"]
+            else ("outside of universality")
         )
         y = each["alignment"]
         axes.errorbar(
@@ -219,9 +211,10 @@ STUDY = NamedStudy(
     summary=(
         "The theorem is about Gaussian inputs. For isotropic inputs with independent entries of "
         "enough moments, and a hidden direction that is spread out over all coordinates, the same "
-        "D1 is the limit (theory.md §11); what is left at finite d is computed to first order, and "
-        "counts as the prediction's own error. Along a coordinate axis universality ends: for "
-        "Rademacher inputs an even link sees a constant, and nothing is learned."
+        "D1 is the limit (theory.md §11); the kurtosis's effect, of order 1/d, is predicted to "
+        "first order, and counts as that prediction's error as well. Along a coordinate axis "
+        "universality ends: for Rademacher inputs an even link sees a constant, and nothing is "
+        "learned."
     ),
     sweeps=_sweeps,
     compare=_compare,

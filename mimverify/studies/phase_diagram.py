@@ -1,4 +1,4 @@
-"""Phase diagrams: the alignment over sample ratio and steps, and over sample ratio and dimension."""
+"""Phase diagrams: the alignment over sample ratio and steps, and over ratio and dimension."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from scipy.special import expit, logit
 
 from mimverify.studies.comparison import Comparison, of_runs
 from mimverify.studies.named_study import NamedStudy, StudyFigure
-from mimverify.studies.trial_rows import grouped, only, select, stacked
+from mimverify.studies.trial_rows import grouped, result_of, select, stacked
 from mimverify.support.strict_json import Json
 from mimverify.sweeps import Row, Sweep
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
     from matplotlib.figure import Figure
 
 __all__ = ["STUDY"]
@@ -111,9 +112,7 @@ def _cells(rows: Sequence[Row]) -> tuple[list[_Cell], list[_Cell]]:
     over_steps, over_dims = [], []
     for (dim, samples, steps), runs in sorted(groups.items()):
         log_odds = logit(stacked(runs, "alignment"))
-        predicted = only(
-            rows, "predicted-alignment", dim=dim, samples=samples, steps=steps
-        ).result
+        predicted = result_of(rows, "predicted-alignment", dim=dim, samples=samples, steps=steps)
 
         def cell(
             t: int,
@@ -124,10 +123,11 @@ def _cells(rows: Sequence[Row]) -> tuple[list[_Cell], list[_Cell]]:
         ) -> _Cell:
             compared = of_runs(
                 {"d": dim, "n": samples, "T1": t},
-                "log-odds of the alignment",
+                "alignment",
                 log_odds[:, t],
                 prediction=predicted["log_odds"][t],
                 prediction_error=predicted["error"][t],
+                scale="log-odds",
             )
             return _Cell(dim, samples, t, compared)
 
@@ -154,7 +154,7 @@ def _figures(rows: Sequence[Row]) -> list[StudyFigure]:
             "d": row.parameters["dim"],
             "T1": row.parameters["steps"],
             "level": row.parameters["level"],
-            "n": row.result["samples"],
+            "n": (row.result or {})["samples"],
         }
         for row in select(rows, "predicted-level")
     ]
@@ -193,7 +193,7 @@ def _figures(rows: Sequence[Row]) -> list[StudyFigure]:
     ]
 
 
-def _mesh(axes: Axes, cells: list[_Cell], vertical: str) -> object:
+def _mesh(axes: Axes, cells: list[_Cell], vertical: str) -> QuadMesh:
     """Cells as colours, the axes of ratios and dimensions logarithmic."""
     ratios = sorted({round(cell.ratio, 2) for cell in cells})
     heights = sorted({getattr(cell, vertical) for cell in cells})
@@ -228,9 +228,7 @@ def _edges(centres: np.ndarray) -> np.ndarray:
     """Borders half way between centres."""
     centres = np.asarray(centres, dtype=float)
     middle = (centres[1:] + centres[:-1]) / 2
-    return np.concatenate(
-        [[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]]
-    )
+    return np.concatenate([[2 * centres[0] - middle[0]], middle, [2 * centres[-1] - middle[-1]]])
 
 
 def _contours(axes: Axes, points: list[Json], vertical: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy.stats import t as student
 
 from mimverify.studies.comparison import Comparison, of_runs
 from mimverify.studies.named_study import NamedStudy, StudyFigure
-from mimverify.studies.trial_rows import grouped, only, select
+from mimverify.studies.trial_rows import grouped, result_of, select, stacked
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
 from mimverify.sweeps import Row, Search, Sweep
@@ -35,7 +36,7 @@ _NEAR = 0.25
 # Below this d a run scatters more, and several pairs of neurons for a direction are cheap.
 _SMALL_DIM, _REPEATS = 300, 4
 
-_DIMS = {
+_DIMS: dict[str, dict[int, tuple[int, ...]]] = {
     "small": {t: (32, 100, 320) for t in _FIRST},
     "full": {
         1: (64, 200, 640, 2000),
@@ -100,7 +101,7 @@ class _Half:
 def _halves(rows: Sequence[Row]) -> list[_Half]:
     found = []
     for (steps, dim), runs in sorted(grouped(select(rows, "balanced-run"), "steps", "dim").items()):
-        predicted = only(rows, "predicted-half", steps=steps, dim=dim).result
+        predicted = result_of(rows, "predicted-half", steps=steps, dim=dim)
         found.append(
             _Half(
                 steps,
@@ -119,7 +120,7 @@ def _crossings(runs: Sequence[Row]) -> Float64Array:
     the crossing of the means. Every size was tried with the same seeds."""
     sizes = grouped(runs, "samples")
     x = np.array([math.log(n) for (n,) in sizes])
-    y = np.array([[row.result["log_odds"] for row in group] for group in sizes.values()])
+    y = np.array([stacked(group, "log_odds") for group in sizes.values()])
     order = np.argsort(x)
     x, y = x[order], y[order]
     means = y.mean(axis=1)
@@ -144,10 +145,11 @@ def _compare(rows: Sequence[Row]) -> list[Comparison]:
     found = [
         of_runs(
             {"T1": half.steps, "d": half.dim},
-            "log n_half",
+            "n_half",
             half.crossings,
             prediction=half.predicted,
             prediction_error=half.error,
+            scale="log",
         )
         for half in halves
     ]
@@ -207,10 +209,11 @@ def _figures(rows: Sequence[Row]) -> list[StudyFigure]:
     for half in halves:
         found = of_runs(
             {"T1": half.steps, "d": half.dim},
-            "log n_half",
+            "n_half",
             half.crossings,
             prediction=half.predicted,
             prediction_error=half.error,
+            scale="log",
         )
         reach = float(student.ppf(0.975, found.runs - 1)) * found.standard_error
         points.append(
@@ -226,7 +229,7 @@ def _figures(rows: Sequence[Row]) -> list[StudyFigure]:
     local = [
         _Slope(low, high).to_json()
         for some in _by_steps(halves).values()
-        for low, high in zip(some, some[1:], strict=False)
+        for low, high in pairwise(some)
     ]
     data = {
         "problem": dict(_PROBLEM),
@@ -249,8 +252,8 @@ def _figures(rows: Sequence[Row]) -> list[StudyFigure]:
             "log-odds of the alignment vanish after T1 steps, by bisection; bars, which are mostly "
             "smaller than the points: 95 % intervals (Student). Lines: predicted; dotted: guides "
             "of slope 1 + 1/T1 through the last point (D3). Right: exponents between neighbouring "
-            "d, with 95 % intervals, predicted ones as lines, dotted their limits 1 + 1/T1. Only T1 "
-            "that grows with d reaches n ∝ d.",
+            "d, with 95 % intervals, predicted ones as lines, dotted their limits 1 + 1/T1. Only a "
+            "T1 that grows with d reaches n ∝ d.",
             draw,
             data,
             (10.5, 4.8),
@@ -318,11 +321,11 @@ STUDY = NamedStudy(
     name="sample-sizes",
     title="How many samples",
     summary=(
-        "n_half(d, T1) is the number of samples with which T1 steps reach an alignment of one half. "
-        "Theory says n ∝ d^(1 + 1/T1) (D3): a fixed number of steps never suffices for n ∝ d. "
-        "Designs are drawn lazily and never stored, starts are balanced, so that single runs scatter "
-        "little; n is found by bisection, and compared with the n at which the predicted mean "
-        "log-odds, finite-size terms included, vanish."
+        "n_half(d, T1) is the number of samples with which T1 steps reach an alignment of "
+        "one half. Theory says n ∝ d^(1 + 1/T1) (D3): a fixed number of steps never suffices for "
+        "n ∝ d. Designs are drawn lazily and never stored, and starts are balanced: single runs "
+        "scatter little. n is found by bisection, and compared with the n at which the predicted "
+        "mean log-odds, finite-size terms included, vanish."
     ),
     sweeps=_sweeps,
     compare=_compare,

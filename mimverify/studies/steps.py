@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 
 from mimverify.studies.comparison import Comparison, of_runs
 from mimverify.studies.named_study import NamedStudy, StudyFigure
-from mimverify.studies.trial_rows import only, select, stacked
+from mimverify.studies.trial_rows import result_of, select, stacked
 from mimverify.support.strict_json import Json
 from mimverify.sweeps import Row, Sweep
 
@@ -85,15 +85,16 @@ def _compare(rows: Sequence[Row]) -> list[Comparison]:
     runs = _runs(rows, "float64", _SMALL_START)
     log_odds = logit(stacked(runs, "alignment"))
     cosines = stacked(runs, "span_recovery")
-    alignment = only(rows, "predicted-alignment").result
-    span = only(rows, "predicted-span").result
+    alignment = result_of(rows, "predicted-alignment")
+    span = result_of(rows, "predicted-span")
     found = [
         of_runs(
             {"T1": t},
-            "log-odds of the alignment",
+            "alignment",
             log_odds[:, t],
             prediction=alignment["log_odds"][t],
             prediction_error=alignment["error"][t],
+            scale="log-odds",
         )
         for t in _COMPARED
     ]
@@ -111,14 +112,15 @@ def _compare(rows: Sequence[Row]) -> list[Comparison]:
         )
     errors = np.log(stacked(runs, "test_error"))
     for k, t in enumerate(runs[0].parameters["errors_after"]):
-        predicted = only(rows, "predicted-error", steps=t).result
+        predicted = result_of(rows, "predicted-error", steps=t)
         found.append(
             of_runs(
                 {"T1": t},
-                "log of the test error",
+                "test error",
                 errors[:, k],
                 prediction=predicted["log_mean"],
                 prediction_error=predicted["log_error"],
+                scale="log",
             )
         )
     return found
@@ -152,10 +154,11 @@ def _figures(rows: Sequence[Row]) -> list[StudyFigure]:
             f"{data['runs']} runs in float64 from ε0 = {_SMALL_START:g}, of the logarithm of the "
             "odds or of the error where those were compared; bars: two standard errors. Shaded: "
             f"the predicted window of steps that recover the span (≥ 0.9) in float32, {reach}. "
-            "Further lines of span recovery: median runs in float32, which the window's end is "
-            f"about, and from the default ε0 = {_DEFAULT_START:g}, where the activation's "
-            "curvature, of relative size ε0², hides the weakest direction earlier. The test error "
-            "rises before: stage 2's ridge gives a weak direction up.",
+            "Further lines of span recovery: median runs in float64; in float32, which the "
+            f"window's end is about; and from the default ε0 = {_DEFAULT_START:g}, where the "
+            "activation's curvature, of relative size ε0², hides the weakest direction earlier. "
+            "Dotted: the recommended number of steps. The test error rises before the window's "
+            "end: stage 2's ridge gives a weak direction up.",
             draw,
             data,
             (12.0, 4.4),
@@ -166,15 +169,16 @@ def _figures(rows: Sequence[Row]) -> list[StudyFigure]:
 def _data(rows: Sequence[Row]) -> Json:
     runs = _runs(rows, "float64", _SMALL_START)
     p = runs[0].parameters
-    alignment = only(rows, "predicted-alignment").result
-    span = only(rows, "predicted-span").result
+    alignment = result_of(rows, "predicted-alignment")
+    span = result_of(rows, "predicted-span")
     times = list(p["errors_after"])
-    predicted = [only(rows, "predicted-error", steps=t).result for t in times]
+    predicted = [result_of(rows, "predicted-error", steps=t) for t in times]
     log_odds, cosines = logit(stacked(runs, "alignment")), stacked(runs, "span_recovery")
     errors = np.log(stacked(runs, "test_error"))
-    others = {
+    medians = {
         name: np.median(stacked(_runs(rows, dtype, norm), "span_recovery"), axis=0).tolist()
         for name, dtype, norm in (
+            ("float64", "float64", _SMALL_START),
             ("float32", "float32", _SMALL_START),
             ("larger start", "float64", _DEFAULT_START),
         )
@@ -200,7 +204,7 @@ def _data(rows: Sequence[Row]) -> Json:
             "T1": list(range(log_odds.shape[1])),
             "alignment": _with_bars(log_odds, expit),
             "span_recovery": _with_bars(cosines, np.asarray),
-            "span_recovery_median": others,
+            "span_recovery_median": medians,
             "test_error": {"T1": times, **_with_bars(errors, np.exp)},
         },
     }
@@ -228,7 +232,12 @@ def _shade(axes: Axes, window: list[int | None], recommended: int | None, last: 
     axes.minorticks_off()
 
 
-def _points(axes: Axes, times: list[int], found: Json, label: str) -> None:
+def _at(found: Json, times: Sequence[int]) -> Json:
+    """Means and bars after these steps only."""
+    return {name: [values[t] for t in times] for name, values in found.items()}
+
+
+def _points(axes: Axes, times: Sequence[int], found: Json, label: str) -> None:
     mean = np.array(found["mean"])
     bars = np.abs([mean - found["low"], np.array(found["high"]) - mean])
     axes.errorbar(times, mean, yerr=bars, fmt="o", color="#0072b2", ms=4, lw=1, label=label)
@@ -237,7 +246,7 @@ def _points(axes: Axes, times: list[int], found: Json, label: str) -> None:
 def _alignment(axes: Axes, data: Json) -> None:
     predicted, measured = data["predicted"], data["measured"]
     axes.plot(predicted["T1"], predicted["alignment"], "-", color="#1b1f24", label="predicted, D1")
-    _points(axes, measured["T1"], measured["alignment"], "measured")
+    _points(axes, _COMPARED, _at(measured["alignment"], _COMPARED), "measured")
     axes.set(ylabel="alignment A", ylim=(0, 1), title="Alignment")
     axes.legend(loc="lower right")
 
@@ -247,12 +256,14 @@ def _span(axes: Axes, data: Json) -> None:
     axes.plot(
         predicted["T1"][1:], predicted["span_recovery"][1:], "-", color="#1b1f24", label="predicted"
     )
-    _points(axes, measured["T1"], measured["span_recovery"], "float64")
-    for name, colour, stroke in (("float32", "#d55e00", "--"), ("larger start", "#cc79a7", "-.")):
-        label = "float32, median" if name == "float32" else f"ε0 = {_DEFAULT_START:g}, median"
-        axes.plot(
-            measured["T1"], measured["span_recovery_median"][name], stroke, color=colour, label=label
-        )
+    _points(axes, _COMPARED, _at(measured["span_recovery"], _COMPARED), "measured, float64")
+    for name, label, colour, stroke in (
+        ("float64", "float64, median", "#0072b2", "-"),
+        ("float32", "float32, median", "#d55e00", "--"),
+        ("larger start", f"ε0 = {_DEFAULT_START:g}, median", "#cc79a7", "-."),
+    ):
+        medians = measured["span_recovery_median"][name]
+        axes.plot(measured["T1"], medians, stroke, color=colour, lw=1.2, label=label)
     axes.set(ylabel="span recovery (smallest cosine)", ylim=(0, 1), title="Span recovery")
     axes.legend(loc="lower left")
 

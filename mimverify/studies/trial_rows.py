@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
+from mimverify.support.strict_json import Json
 
 if TYPE_CHECKING:
     from mimverify.sweeps import Row
 
-__all__ = ["grouped", "only", "select", "stacked"]
+__all__ = ["grouped", "only", "result_of", "select", "stacked"]
 
 
 def select(rows: Iterable[Row], kind: str, **at: object) -> list[Row]:
@@ -38,9 +39,16 @@ def only(rows: Iterable[Row], kind: str, **at: object) -> Row:
     return found[0]
 
 
-def grouped(rows: Iterable[Row], *names: str) -> dict[tuple, list[Row]]:
+def result_of(rows: Iterable[Row], kind: str, **at: object) -> Json:
+    """The result of `only`."""
+    found = only(rows, kind, **at).result
+    assert found is not None
+    return found
+
+
+def grouped(rows: Iterable[Row], *names: str) -> dict[tuple[Any, ...], list[Row]]:
     """The trials by the values of these parameters, in the order in which values come."""
-    groups: dict[tuple, list[Row]] = {}
+    groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row.parameters[name] for name in names), []).append(row)
     return groups
@@ -48,4 +56,4 @@ def grouped(rows: Iterable[Row], *names: str) -> dict[tuple, list[Row]]:
 
 def stacked(rows: Iterable[Row], result: str) -> Float64Array:
     """One result of each trial, `(trials, …)`."""
-    return np.array([row.result[result] for row in rows], dtype=np.float64)
+    return np.array([(row.result or {})[result] for row in rows], dtype=np.float64)

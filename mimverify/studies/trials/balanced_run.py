@@ -25,19 +25,19 @@ def complete(given: Mapping[str, object]) -> Json:
     return completed(given, _NEEDED, _DEFAULTS)
 
 
-def memory(p: Mapping) -> int:
+def memory(p: Json) -> int:
     """Bytes of a trial."""
     rank = get_link(p["link"]).rank
-    return int(half_bytes(p["dim"], p["samples"], rank, p["steps"], p["repeats"], p["dtype"]))
+    return half_bytes(p["dim"], p["samples"], rank, p["steps"], p["repeats"], p["dtype"])
 
 
-def cost(p: Mapping) -> float:
+def cost(p: Json) -> float:
     """Seconds of one thread, very roughly."""
-    directions = 2 * p["repeats"] * p["steps"] + 2
-    return 0.01 + (p["samples"] + p["dim"]) * directions * (40 + directions) / 2e9
+    directions = 2.0 * int(p["repeats"]) * int(p["steps"]) + 2
+    return 0.01 + (int(p["samples"]) + int(p["dim"])) * directions * (40 + directions) / 2e9
 
 
-def run(parameters: Mapping) -> Json:
+def run(parameters: Json) -> Json:
     """`log_odds` of A after the last step, and `alignment`, A itself."""
     p = complete(parameters)
     log_odds = measured_log_odds(

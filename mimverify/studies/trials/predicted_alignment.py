@@ -22,12 +22,12 @@ def complete(given: Mapping[str, object]) -> Json:
     return completed(given, _NEEDED, _DEFAULTS)
 
 
-def cost(p: Mapping) -> float:
+def cost(p: Json) -> float:
     """Seconds of one thread, very roughly."""
     return 0.2
 
 
-def run(parameters: Mapping) -> Json:
+def run(parameters: Json) -> Json:
     """After 0 … T steps: `log_odds`, the mean over runs of log(A/(1 − A)); `alignment`, the A of
     these; `deviation` of the log-odds between runs; `error`, what the prediction says of itself:
     its numerical error and the order that its expansion in 1/n leaves out; `limit`, D1 alone."""

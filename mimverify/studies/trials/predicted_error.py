@@ -27,12 +27,12 @@ def complete(given: Mapping[str, object]) -> Json:
     return completed(given, _NEEDED, _DEFAULTS)
 
 
-def cost(p: Mapping) -> float:
+def cost(p: Json) -> float:
     """Seconds of one thread, very roughly."""
-    return 1 + float(p["runs"]) * (0.02 + 0.1 * (p["readout_neurons"] / 256) ** 2)
+    return 1 + float(p["runs"]) * (0.02 + 0.1 * (float(p["readout_neurons"]) / 256) ** 2)
 
 
-def run(parameters: Mapping) -> Json:
+def run(parameters: Json) -> Json:
     """`log_mean`, the mean over runs of the error's logarithm, with `log_error`, its standard
     error by the number of drawn runs; `median`, `low`, `high` (95 %) of the error itself."""
     p = complete(parameters)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+import numpy as np
+
 from mimverify.network.losses import get_loss
 from mimverify.problems.links import get_link
 from mimverify.studies.trials._parameters import PROBLEM, completed
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
-from mimverify.theory import n_half
+from mimverify.theory import LabelMeasure, Resolvent, n_half
 from mimverify.theory.spectrum.population import population_of
+from mimverify.theory.spectrum.traces import traces
 from mimverify.theory.trajectory import Trajectory, predict_trajectory
 
 VERSION = 1
@@ -27,15 +30,15 @@ def complete(given: Mapping[str, object]) -> Json:
     return completed(given, _NEEDED, _DEFAULTS)
 
 
-def cost(p: Mapping) -> float:
+def cost(p: Json) -> float:
     """Seconds of one thread, very roughly."""
     return 1.0
 
 
-def run(parameters: Mapping) -> Json:
+def run(parameters: Json) -> Json:
     """`log_samples`: log of the n at which the mean log-odds of A vanish, with finite-size terms;
-    `error` of it, as the prediction says itself; `limit`: n_half of D1 alone; `deviation` of the log-odds between runs, and their
-    `slope` in log n.
+    `error` of it, as the prediction says itself; `limit`: n_half of D1 alone;
+    `deviation` of the log-odds between runs, and their `slope` in log n.
 
     **Raises** `InputError` for a T without a deterministic limit, or where no n suffices.
     """
@@ -51,7 +54,7 @@ def run(parameters: Mapping) -> Json:
             link, loss, dim=dim, samples=round(math.exp(log_samples)), steps=steps,
             noise=p["noise"], seed=p["seed"],
         )  # fmt: skip
-        return _balanced_log_odds(found, p["repeats"]), found
+        return _balanced_log_odds(measure, found, steps, p["repeats"]), found
 
     x = math.log(limit)
     low, high = (at(x + shift)[0] for shift in (-_APART / 2, _APART / 2))
@@ -70,13 +73,29 @@ def run(parameters: Mapping) -> Json:
     }
 
 
-def _balanced_log_odds(found: Trajectory, repeats: int) -> float:
+def _balanced_log_odds(measure: LabelMeasure, found: Trajectory, steps: int, repeats: int) -> float:
     """Mean over runs of the log-odds after the last step, from a balanced start (r = 1).
 
-    Of a random neuron start_shift = (V_b − V_s)/2, by the relative variances of its noise and
-    signal; V_s = 2 for one feature. A balanced start has V_s = 0, and a noise direction w of
-    fixed length, for which tr N² loses (tr N)²/d. All 2 · `repeats` neurons share w in pairs.
+    A pair starts from u/√d ± β w, β² = 1 − 1/d, w uniform on the sphere of u's complement. With
+    p = H^T, q = P⊥pu and K = P⊥p P⊥ p P⊥, sums over a pair are in proportion to
+
+        s = (uᵀpu)²/d + β² (q·w)²,    b = |q|²/d + β² wᵀKw,
+
+    whose means are those of D1, and whose relative variances, V_s and V_b, shift the mean of
+    log(s/b) by (V_b − V_s)/2. A quadratic form wᵀMw has the variance
+    2 (tr M² − (tr M)²/k)/(k (k + 2)), k = d − 1. Powers of H by their deterministic equivalents.
     """
-    noise = max(2 * float(found.start_shift[-1]) + 2 - 2 / (found.dim - 1), 0.0)
+    k = found.dim - 1
+    resolvent = Resolvent(measure, found.samples / k)
+    moments = traces(resolvent, found.dim, [steps * power for power in (1, 2, 3, 4)])
+    unit = np.exp(moments.log_scale - np.arange(1, 5) * moments.log_scale[1] / 2)
+    h, s2, s3, s4 = moments.signal[:, 0, 0] * unit
+    t2, t4 = (moments.total * unit)[[1, 3]]
+    q2 = s2 - h**2
+    qNq = s4 - 2 * h * s3 + h**2 * s2  # N = P⊥p²P⊥ = K + qqᵀ
+    traceK, traceK2 = t2 - s2 - q2, t4 - 2 * s4 + s2**2 - 2 * qNq + q2**2
+    shape = 2 * k / (k + 2)
+    signal = shape * (q2 / s2) ** 2 * (1 - 1 / k)
+    noise = shape * (traceK2 - traceK**2 / k) / (t2 - s2) ** 2
     mean = float(found.log_odds[-1] + found.log_odds_shift[-1])
-    return mean + noise / 2 / repeats
+    return mean + float(noise - signal) / 2 / repeats

@@ -21,12 +21,12 @@ def complete(given: Mapping[str, object]) -> Json:
     return completed(given, _NEEDED, PROBLEM)
 
 
-def cost(p: Mapping) -> float:
+def cost(p: Json) -> float:
     """Seconds of one thread, very roughly."""
     return 0.2
 
 
-def run(parameters: Mapping) -> Json:
+def run(parameters: Json) -> Json:
     """`samples`: n, null where none reaches the level."""
     p = complete(parameters)
     population = population_of(get_link(p["link"]), get_loss(p["loss"]), noise=p["noise"])

@@ -28,12 +28,12 @@ def complete(given: Mapping[str, object]) -> Json:
     return completed(given, _NEEDED, _DEFAULTS)
 
 
-def cost(p: Mapping) -> float:
+def cost(p: Json) -> float:
     """Seconds of one thread, very roughly."""
-    return 0.02 * float(p["data_sets"]) * (1 + p["dim"] / 256 + p["steps"] / 16)
+    return 0.02 * float(p["data_sets"]) * (1 + float(p["dim"]) / 256 + float(p["steps"]) / 16)
 
 
-def run(parameters: Mapping) -> Json:
+def run(parameters: Json) -> Json:
     """`mean`, `median`, `low`, `high` (95 % of runs) after 1 … T steps; `window` of steps,
     `recommended` and `default` numbers of steps."""
     p = complete(parameters)

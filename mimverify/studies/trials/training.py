@@ -51,26 +51,27 @@ def complete(given: Mapping[str, object]) -> Json:
     return completed(given, _NEEDED, _DEFAULTS)
 
 
-def memory(p: Mapping) -> int:
+def memory(p: Json) -> int:
     """Bytes of a trial, roughly."""
-    n, d, m, size = p["samples"], p["dim"], p["neurons"], np.dtype(p["dtype"]).itemsize
+    n, d, m = int(p["samples"]), int(p["dim"]), int(p["neurons"])
+    size = np.dtype(p["dtype"]).itemsize
     if p["design"] == "lazy":
-        return int(lazy_bytes(n, d, *_directions(p), p["dtype"])) + 16 * n
-    return int(n * d * size + 3 * n * m * size + bool(p["errors_after"]) * 8 * n * (m + 8))
+        return lazy_bytes(n, d, *_directions(p), p["dtype"]) + 16 * n
+    return n * d * size + 3 * n * m * size + bool(p["errors_after"]) * 8 * n * (m + 8)
 
 
-def cost(p: Mapping) -> float:
+def cost(p: Json) -> float:
     """Seconds of one thread, very roughly: flops of stage 1 and numbers drawn."""
-    n, d, half = p["samples"], p["dim"], p["neurons"] / 2
+    n, d, half = float(p["samples"]), float(p["dim"]), float(p["neurons"]) / 2
     if p["design"] == "lazy":
         stage1 = (n + d) * sum(_directions(p)) ** 2
     else:
         stage1 = n * d * (20 + 4 * half * p["steps"])
     stage2 = len(p["errors_after"]) * (n + p["test_samples"]) * p["readout_neurons"] ** 2
-    return 0.003 + (stage1 + stage2) / 1e10
+    return 0.003 + float(stage1 + stage2) / 1e10
 
 
-def run(parameters: Mapping) -> Json:
+def run(parameters: Json) -> Json:
     """`alignment`, `span_recovery` after 0 … T steps; `test_error` after those asked for."""
     p = complete(parameters)
     seed = derived_seed("training", p)
@@ -102,14 +103,14 @@ def run(parameters: Mapping) -> Json:
     }
 
 
-def _directions(p: Mapping) -> tuple[int, int]:
+def _directions(p: Json) -> tuple[int, int]:
     """Directions on the right and on the left of a lazy design: those of half of the neurons, the
     others mirror them, and of the subspace, of no more than a dozen features."""
-    queried = p["neurons"] // 2 * p["steps"]
+    queried = int(p["neurons"]) // 2 * int(p["steps"])
     return queried + 12, max(queried, 1)
 
 
-def _first_stage(model: MultiIndexModel, p: Mapping, seed: int) -> tuple[Design, FloatArray]:
+def _first_stage(model: MultiIndexModel, p: Json, seed: int) -> tuple[Design, FloatArray]:
     backend = NumpyBackend(p["dtype"])
     if choice("design", p["design"], _DESIGNS) == "stored":
         data = model.sample(p["samples"], dtype=p["dtype"])
@@ -122,7 +123,7 @@ def _first_stage(model: MultiIndexModel, p: Mapping, seed: int) -> tuple[Design,
     return design, model.labels(z, dtype=p["dtype"])
 
 
-def _test_error(model: MultiIndexModel, W: FloatArray, p: Mapping, seed: int) -> float:
+def _test_error(model: MultiIndexModel, W: FloatArray, p: Json, seed: int) -> float:
     """The normalised test error of stage 2 on this first layer, in coordinates of its span
     (theory.md §7): fresh inputs reach labels and network through (U x, W x) alone."""
     reduced, rows = reduce_model(model, unit_rows(W))
