@@ -39,6 +39,11 @@ class BlockProducts:
         self._block_per_thread = block_per_thread(backend)
         self._projected, self._products = Scratch(), Pool()
 
+    @property
+    def native(self) -> bool:
+        """Whether the row function computes all of a block at once."""
+        return self._whole is not None
+
     def __call__(self, block: Float[Array, "k d"], rows: slice) -> Float[Array, "p d"]:
         V = self._directions
         if self._whole is not None:

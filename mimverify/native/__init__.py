@@ -3,7 +3,7 @@
 Optional at build and at run time: NumPy computes the same pass without it.
 """
 
-from mimverify.native.library import library, loadable_levels, pass_in_use, using
+from mimverify.native.library import loadable_levels, native_library, pass_in_use, using
 from mimverify.native.network_pass import (
     NATIVE_ACTIVATIONS,
     NATIVE_LOSSES,
@@ -15,8 +15,8 @@ __all__ = [
     "NATIVE_ACTIVATIONS",
     "NATIVE_LOSSES",
     "NetworkPass",
-    "library",
     "loadable_levels",
+    "native_library",
     "network_features",
     "pass_in_use",
     "using",

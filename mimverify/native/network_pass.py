@@ -111,9 +111,9 @@ class NetworkPass:
 def network_features(
     library: Library,
     activation: str,
-    P: Float[FloatArray, "n q"],
+    P: Float[NumpyArray, "n q"],
     directions: int,
-    biases: Float[FloatArray, " p"],
+    biases: Float[NumpyArray, " p"],
     out: Float64[NumpyArray, "n p"],
 ) -> None:
     """Write σ(P[:, j mod k] + b_j) to `out`, rows contiguous; k is the number of `directions`.
@@ -133,7 +133,7 @@ def _pointer(array: NumpyArray) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
 
 
-def _rows(block: FloatArray) -> FloatArray:
+def _rows(block: NumpyArray) -> NumpyArray:
     """The block, or a copy of one whose rows are not contiguous or start between two numbers."""
     down, across = block.strides
     whole = across == block.itemsize and down >= 0 and down % block.itemsize == 0

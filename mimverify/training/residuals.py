@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mimverify.designs.block_products import WholeBlock
-from mimverify.native import NetworkPass, library
+from mimverify.native import NetworkPass, native_library
 from mimverify.network.activations import Activation
 from mimverify.network.native_kinds import activation_kind, loss_kind
 from mimverify.support.arrays import Array
@@ -60,7 +60,7 @@ class Residuals:
         """By the native library, for NumPy's arrays and activations and losses that it has."""
         objective = self._objective
         activation, loss = activation_kind(self._activation), loss_kind(objective.loss)
-        native = library() if isinstance(V, np.ndarray) and V.size else None
+        native = native_library() if isinstance(V, np.ndarray) and V.size else None
         if native is None or activation is None or loss is None:
             return None
         name, delta = loss
