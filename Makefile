@@ -8,6 +8,8 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ASV   := asv_benchmarks/asv.conf.json
+# What the native library is built from: an editable install compiles it into the tree.
+NATIVE := $(wildcard mimverify/native/*.[ch]) mimverify/native/compiler.py mimverify/native/build_hook.py
 
 # Isolated build environments (pip's, and `build`'s) see constraints only through the environment: pip before 25.3
 # reads the first of these, later ones the second. Relative, since pip splits the values at spaces.
@@ -32,7 +34,7 @@ venv: $(STAMP) ## make .venv, with everything the other targets need (about a mi
 ifneq ($(shell $(BIN)/python -c "print('starts')" 2>/dev/null):$(shell cat $(STAMP) 2>/dev/null),starts:$(CURDIR))
 .PHONY: $(STAMP)
 endif
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(NATIVE)
 	@$(PYTHON) -c 'import sys; sys.exit("mimverify needs Python 3.11 or newer; name one: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	@echo "setting up $(VENV) (about a minute)"
 	@rm -f $@

@@ -118,7 +118,7 @@ def test_names_of_modules_are_not_used_twice() -> None:
     """Two files of one name in two packages are two things with one name."""
     seen: dict[str, str] = {}
     for name, path in modules().items():
-        if path.stem in PARTS or path.stem == "__init__" or name.startswith(MIRRORS):
+        if path.stem in PARTS or path.stem in ("__init__", "__main__") or name.startswith(MIRRORS):
             continue
         assert path.stem not in seen, (name, seen.get(path.stem))
         seen[path.stem] = name

@@ -11,6 +11,7 @@ from array_api_compat import device as device_of
 from numpy.typing import NDArray
 
 from mimverify.designs.base import Design, RowFunction
+from mimverify.designs.block_products import ShiftedRows
 from mimverify.designs.distributed import Communicator
 from mimverify.support.arrays import Array, Float64Array
 from mimverify.support.errors import InputError
@@ -70,12 +71,7 @@ class ShardedDesign(Design):
 
     def one_pass(self, V: Float[Array, "q d"], rho: RowFunction) -> Float[Array, "p d"]:
         if self.local.n_samples:
-            first = self.rows.start
-
-            def shifted(P: Array, rows: slice) -> Array:
-                return rho(P, slice(rows.start + first, rows.stop + first))
-
-            partial = self.local.one_pass(V, shifted)
+            partial = self.local.one_pass(V, ShiftedRows(rho, self.rows.start))
         else:  # the same formula on no rows: ρ determines the number of columns
             partial = rho(_no_rows(V), self.rows).T @ V[:0]
         return self._communicator.sum_(partial)

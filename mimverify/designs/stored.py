@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from mimverify.backends import Backend
@@ -14,15 +13,10 @@ from mimverify.designs.base import (
     project_block,
     rows_per_block,
 )
+from mimverify.designs.block_products import BlockProducts
 from mimverify.problems.streams import cut_rows
 from mimverify.support.arrays import Array
-from mimverify.support.scratch import Pool, Scratch, library
-from mimverify.support.threads import (
-    current_threads,
-    map_in_order,
-    single_threaded_libraries,
-    sum_in_order,
-)
+from mimverify.support.threads import current_threads, map_in_order, sum_in_order
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -50,22 +44,14 @@ class StoredDesign(Design):
         return cut_rows(slice(0, self.n_samples), self._rows)
 
     def one_pass(self, V: Float[Array, "q d"], rho: RowFunction) -> Float[Array, "p d"]:
-        directions = V.T
-        projected, products = Scratch(), Pool()
-        matmul = library(V).matmul
-
-        def of_block(rows: slice) -> Array:
-            block = self.X[rows]
-            (P,) = projected.blocks((len(block), len(V)), like=V)
-            residuals = rho(matmul(block, directions, out=P), rows)
-            return matmul(
-                residuals.T, block, out=products.take((residuals.shape[1], self.dim), like=V)
+        products = BlockProducts(V, rho, self.backend)
+        with products.limits():
+            return sum_in_order(
+                lambda rows: products(self.X[rows], rows),
+                list(self._blocks()),
+                self._threads(len(V)),
+                release=products.release,
             )
-
-        blocks = list(self._blocks())
-        threads = self._threads(len(V))
-        with single_threaded_libraries() if block_per_thread(self.backend) else nullcontext():
-            return sum_in_order(of_block, blocks, threads, release=products.give)
 
     def projections(self, V: Float[Array, "q d"]) -> Iterator[tuple[slice, Float[Array, "k q"]]]:
         directions = V.T

@@ -6,7 +6,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, nullcontext
+from contextlib import closing
 from contextvars import copy_context
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -21,11 +21,12 @@ from mimverify.designs.base import (
     project_block,
     rows_per_block,
 )
+from mimverify.designs.block_products import BlockProducts
 from mimverify.designs.rows import RowSource
 from mimverify.problems.streams import BLOCK_ROWS, cut_rows
 from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError
-from mimverify.support.threads import available_cores, current_threads, single_threaded_libraries
+from mimverify.support.threads import available_cores, current_threads
 from mimverify.support.validation import parallel_count
 
 if TYPE_CHECKING:
@@ -95,15 +96,15 @@ class StreamedDesign(Design):
 
     def one_pass(self, V: Float[Array, "q d"], rho: RowFunction) -> Float[Array, "p d"]:
         total = None
-        directions = V.T
-
-        def work(block: Array, rows: slice) -> Array:
-            return rho(block @ directions, rows).T @ block
-
-        alone = single_threaded_libraries() if self._block_per_thread else nullcontext()
-        with alone, closing(self._each(work, self._work_in_threads, result_rows=len(V))) as results:
+        products = BlockProducts(V, rho, self.backend)
+        each = self._each(products, self._work_in_threads, result_rows=len(V))
+        with products.limits(), closing(each) as results:
             for _, term in results:
-                total = term if total is None else total + term
+                if total is None:
+                    total = term
+                else:
+                    total += term
+                    products.release(term)
         return total
 
     def projections(

@@ -1,8 +1,9 @@
 """Layer-wise gradient descent: the reference trainer and its parts."""
 
 from mimverify.training.centring import Centring, fit_constant
-from mimverify.training.gradient import Objective, first_layer_gradient
+from mimverify.training.gradient import first_layer_gradient
 from mimverify.training.linear_part import fit_linear_part
+from mimverify.training.objective import Objective
 from mimverify.training.schedules import (
     ConstantRate,
     ScaleFree,

@@ -6,39 +6,19 @@ theory.md §2 (stage 1), §3 (E5).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from array_api_compat import array_namespace
 
 from mimverify.designs.base import Design
 from mimverify.network.activations import Activation
-from mimverify.network.losses import Loss
 from mimverify.support.arrays import Array
-from mimverify.support.scratch import Scratch
+from mimverify.training.objective import Objective
+from mimverify.training.residuals import Residuals
 from mimverify.training.symmetry import mirror_sign
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What the first layer is trained on, apart from the inputs.
-
-    **Arguments**
-
-    - `loss`: l.
-    - `y`: labels `(n,)`, an array of the backend.
-    - `constant`, `offset`: c, and the mean of l' that remains (`Centring`).
-    - `linear`: θ `(d,)` of a linear part that the network need not learn, or None.
-    """
-
-    loss: Loss
-    y: Array
-    constant: float = 0.0
-    offset: float = 0.0
-    linear: Array | None = None
 
 
 def first_layer_gradient(
@@ -71,30 +51,10 @@ def _gradient(
     cancelling: bool,
 ) -> Array:
     """The gradient of these neurons; `cancelling`: of pairs whose outputs cancel."""
-    neurons = W.shape[0]
-    scratch = Scratch()
-    biased = bool((b != 0).any())
     V = W
     if objective.linear is not None:  # θ·x is one more projection of the same pass
         V = array_namespace(W).concat([W, objective.linear[None, :]])
-
-    def residual(P: Array, rows: slice) -> Array:
-        Z = P[:, :neurons]
-        if biased:
-            Z += b
-        y = objective.y[rows]
-        if cancelling:
-            activation.to_first(Z)
-            output = 0 * y + objective.constant
-        else:
-            value = activation.to_both(Z, *scratch.like(Z, 2))
-            output = value @ a + objective.constant
-        if objective.linear is not None:
-            output = output + P[:, neurons]
-        slope = objective.loss.derivative(output, y) - objective.offset
-        Z *= slope[:, None]
-        return Z
-
+    residual = Residuals(objective, a, b, activation, cancelling=cancelling)
     # a_j is a factor of the whole sum of neuron j: applied once, not for each row.
     G = design.one_pass(V, residual)
     G *= a[:, None] / design.n_samples

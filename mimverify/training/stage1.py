@@ -14,7 +14,8 @@ from mimverify.network.activations import Activation
 from mimverify.support.arrays import Array, Float64Array, FloatArray
 from mimverify.support.errors import DivergenceError
 from mimverify.training.centring import Centring
-from mimverify.training.gradient import Objective, first_layer_gradient
+from mimverify.training.gradient import first_layer_gradient
+from mimverify.training.objective import Objective
 from mimverify.training.schedules import Schedule
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ from mimverify.support.validation import (
     step_count,
 )
 from mimverify.training.centring import Centring, fit_constant
-from mimverify.training.gradient import Objective
 from mimverify.training.linear_part import fit_linear_part
+from mimverify.training.objective import Objective
 from mimverify.training.schedules import ConstantRate, ScaleFree, Schedule, default_steps
 from mimverify.training.stage1 import FirstLayerState, Observer, train_first_layer
 from mimverify.training.stage2 import READOUTS, Readout, train_readout, unit_rows

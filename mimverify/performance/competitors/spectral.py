@@ -18,7 +18,7 @@ from mimverify.network.losses import get_loss
 from mimverify.performance.competitors.competitor import Competitor, Run
 from mimverify.performance.competitors.problem import Task
 from mimverify.support.arrays import FloatArray
-from mimverify.training.gradient import Objective
+from mimverify.training.objective import Objective
 from mimverify.training.schedules import ScaleFree, default_steps
 from mimverify.training.stage1 import train_first_layer
 

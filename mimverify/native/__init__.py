@@ -1,0 +1,23 @@
+"""The native pass: both products of a step and what lies between them, in C, where it was built.
+
+Optional at build and at run time: NumPy computes the same pass without it.
+"""
+
+from mimverify.native.library import loadable_levels, native_library, pass_in_use, using
+from mimverify.native.network_pass import (
+    NATIVE_ACTIVATIONS,
+    NATIVE_LOSSES,
+    NetworkPass,
+    network_features,
+)
+
+__all__ = [
+    "NATIVE_ACTIVATIONS",
+    "NATIVE_LOSSES",
+    "NetworkPass",
+    "loadable_levels",
+    "native_library",
+    "network_features",
+    "pass_in_use",
+    "using",
+]
