@@ -44,7 +44,17 @@ if TYPE_CHECKING:
         symmetric_start,
     )
     from mimverify.performance.competitors import fastest_backend
-    from mimverify.problems import LINKS, Dataset, Link, MultiIndexModel, get_link, haar_subspace
+    from mimverify.problems import (
+        LINKS,
+        Dataset,
+        InputLaw,
+        Link,
+        MatrixRows,
+        MultiIndexModel,
+        get_inputs,
+        get_link,
+        haar_subspace,
+    )
     from mimverify.support.version import __version__
     from mimverify.training import (
         LayerwiseTrainer,
@@ -68,9 +78,11 @@ __all__ = [
     "FileFit",
     "FitResult",
     "InputError",
+    "InputLaw",
     "LayerwiseTrainer",
     "Link",
     "Loss",
+    "MatrixRows",
     "MimverifyError",
     "MultiIndexModel",
     "Network",
@@ -86,6 +98,7 @@ __all__ = [
     "fastest_backend",
     "fit_files",
     "get_activation",
+    "get_inputs",
     "get_link",
     "get_loss",
     "haar_subspace",
@@ -130,7 +143,17 @@ _PACKAGES = {
         "symmetric_start",
     ),
     "performance.competitors": ("fastest_backend",),
-    "problems": ("LINKS", "Dataset", "Link", "MultiIndexModel", "get_link", "haar_subspace"),
+    "problems": (
+        "LINKS",
+        "Dataset",
+        "InputLaw",
+        "Link",
+        "MatrixRows",
+        "MultiIndexModel",
+        "get_inputs",
+        "get_link",
+        "haar_subspace",
+    ),
     "support.version": ("__version__",),
     "training": (
         "LayerwiseTrainer",

@@ -18,6 +18,7 @@ from mimverify.theory import (
 )
 from mimverify.theory.spectrum.population import drawn_measures
 from mimverify.theory.spectrum.span import SPECTRA
+from mimverify.theory.universality import universality_note
 
 #: For larger initial weights more of the activation matters than its curvature at zero.
 _SMALL = 0.1
@@ -48,12 +49,14 @@ class Forecast:
 
     - `alignment`: mean; `span`: the cosine of the worst angle, median.
     - `error`: the test error; None where it has no prediction, with the `reason`.
+    - `note`: what is to be said of all of it, or "".
     """
 
     alignment: Interval
     span: Interval
     error: TestErrorPrediction | None
     reason: str = ""
+    note: str = ""
 
     def to_json(self) -> Json:
         """The fields of `train --json`."""
@@ -62,6 +65,7 @@ class Forecast:
             "predicted_span_recovery": self.span.to_json("median"),
             "predicted_test_error": None if self.error is None else self.error.to_json(),
             "predicted_test_error_reason": self.reason or None,
+            "prediction_note": self.note or None,
         }
 
 
@@ -71,6 +75,7 @@ def forecast(config: ResolvedConfig) -> Forecast:
     **Raises** `InputError` where the theory does not cover its stage 1, and says why.
     """
     _check_covered(config)
+    note = universality_note(config.inputs, axes=config.subspace == "axes")
     trajectory = predict_trajectory(
         config.link,
         config.loss,
@@ -84,9 +89,9 @@ def forecast(config: ResolvedConfig) -> Forecast:
     neurons = config.neurons // 2  # partners of a symmetric start coincide
     aligned = Interval(trajectory.run_mean(neurons), *trajectory.run_interval(neurons))
     try:
-        return Forecast(aligned, _span(config), _error(config))
+        return Forecast(aligned, _span(config), _error(config), note=note)
     except InputError as error:
-        return Forecast(aligned, _span(config), None, str(error))
+        return Forecast(aligned, _span(config), None, str(error), note)
 
 
 def _span(config: ResolvedConfig) -> Interval:

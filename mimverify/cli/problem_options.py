@@ -53,6 +53,16 @@ OPTIONS: dict[str, Spelling] = {
         ("--activation",), click.STRING, "Activation; see below.", "A", "log-cosh"
     ),
     "noise": Spelling(("--noise",), Number(), "Standard deviation of the label noise.", None, 0.0),
+    "inputs": Spelling(
+        ("--inputs",), click.STRING, "Law of the inputs; see below.", "LAW", "gaussian"
+    ),
+    "subspace": Spelling(
+        ("--subspace",),
+        click.STRING,
+        "Hidden directions: spread out, or coordinate axes.",
+        "haar|axes",
+        "haar",
+    ),
     "rank": Spelling(("--rank",), Count(), "Rank of a link 'module:function' that has none."),
     "backend": Spelling(("--backend",), click.STRING, "Array library.", "numpy|torch", "numpy"),
     "device": Spelling(("--device",), click.STRING, "Torch device, such as 'cuda'.", None, "cpu"),

@@ -37,7 +37,7 @@ from mimverify.designs.distributed import Communicator, process_group
 from mimverify.experiment import DESIGNS, Experiment, ExperimentConfig, ExperimentResult
 from mimverify.measure import Recorder
 from mimverify.network import ACTIVATIONS, LOSSES, get_activation, get_loss
-from mimverify.problems import LINKS
+from mimverify.problems import LINKS, input_names
 from mimverify.support.errors import InputError, MimverifyError
 from mimverify.support.strict_json import Json
 from mimverify.training import LayerwiseTrainer
@@ -52,10 +52,14 @@ Losses: {", ".join(LOSSES)}; with delta, 'huber:0.5'.
 
 Activations: {", ".join(ACTIVATIONS)}.
 
+Inputs: {", ".join(input_names())}; with parameters 'student-t:5', 'ar:0.6',
+'gaussian-mixture:0.1,3', 'rows:FILE.npy'; or 'module:law'.
+
 \b
 Examples:
   mimverify train cos2z --predict
   mimverify train tanh3 --dim 512 --neurons 128 --json tanh3.json
+  mimverify train cos2z --inputs rademacher --subspace axes
   mimverify train relu-sum --activation softplus --loss squared \\
       --remove-linear-part
   mimverify train my_links:ridge --rank 2 --backend torch --dtype float32
@@ -91,6 +95,8 @@ def _field_option(name: str, *declarations: str, **settings: Any) -> Callable[[_
 @problem_option("loss")
 @problem_option("activation")
 @problem_option("noise")
+@problem_option("inputs")
+@problem_option("subspace")
 @problem_option("rank")
 @problem_option("backend")
 @problem_option("device")
@@ -390,6 +396,8 @@ def _shown(predicted: Interval, t: int) -> str:
 def _tables(result: ExperimentResult, expected: Forecast | None) -> list[RenderableType]:
     blocks: list[RenderableType] = [_headline(result.configuration)]
     blocks += [Text(note, style="yellow") for note in _notes(result.trainer)]
+    if expected is not None and expected.note:
+        blocks.append(Text(f"{expected.note[0].upper()}{expected.note[1:]}.", style="yellow"))
     if result.alignment:
         table = _steps_table(_Columns.of(result), expected=expected)
         blocks += [table, _legend(result.configuration, predicted=expected is not None)]
@@ -414,6 +422,10 @@ def _headline(configuration: Json) -> Text:
         "{loss}, activation {activation}, {schedule} schedule, {backend} {dtype} on {device}, "
         "seed {seed}"
     )
+    if configuration["inputs"] != "gaussian":
+        text += ", {inputs} inputs"
+    if configuration["subspace"] != "haar":
+        text += ", hidden directions along {subspace}"
     return Text(text.format(**configuration), style="bold")
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,9 +17,9 @@ from mimverify.designs.rows import Fill, RowSource, SequentialRows, copy_rows
 from mimverify.problems.streams import BLOCK_ROWS
 from mimverify.support.arrays import Array, ArrayLike, FloatArray, NumpyArray
 from mimverify.support.errors import InputError
-from mimverify.support.files import open_regular, reason_of
+from mimverify.support.files import reason_of
 from mimverify.support.memory import check_fits
-from mimverify.support.npy_header import read_npy_header
+from mimverify.support.npy_file import check_real, map_npy
 from mimverify.support.validation import array
 
 if TYPE_CHECKING:
@@ -41,10 +41,10 @@ class NpyRows(RowSource):
         self.path = Path(path)
         self.name = str(path)
         self._stamp = _Stamp.of(self.path)
-        X = _map(self.path)
+        X = map_npy(self.path)
         if X.ndim != 2 or X.size == 0:
             raise InputError(f"{self.name}: has shape {X.shape}: expected (rows, columns)")
-        _check_real(self.name, X.dtype)
+        check_real(self.name, X.dtype)
         self.n_rows, self.dim = (int(k) for k in X.shape)
 
     def begin(self, start: int) -> Fill:
@@ -54,7 +54,7 @@ class NpyRows(RowSource):
     def _fill(self, rows: slice, out: Array) -> None:
         # A new map for each block: pages of a permanent one would count as this process's memory.
         self._stamp.check(self.path)
-        copy_rows(_map(self.path)[rows], out, self.name, rows.start)
+        copy_rows(map_npy(self.path)[rows], out, self.name, rows.start)
 
 
 class ParquetRows(SequentialRows):
@@ -126,8 +126,8 @@ class ParquetRows(SequentialRows):
 def npy_labels(path: str | os.PathLike[str]) -> Float[FloatArray, " n"]:
     """Labels `(n,)` from a .npy file. **Raises** `InputError` as `NpyRows`."""
     _Stamp.of(Path(path))
-    y = _map(Path(path))
-    _check_real(str(path), y.dtype)
+    y = map_npy(Path(path))
+    check_real(str(path), y.dtype)
     return array(str(path), np.array(y), (None,))
 
 
@@ -169,34 +169,6 @@ class _Stamp:
             raise InputError(
                 f"{path}: has changed since it was opened: expected the same rows at every pass"
             )
-
-
-# -- .npy ----------------------------------------------------------------------------------------
-
-
-def _map(path: Path) -> NumpyArray:
-    """The array in a .npy file, memory-mapped."""
-    with open_regular(path) as (file, size):
-        header = read_npy_header(file, str(path))
-    shape, dtype, total = header.shape, header.dtype, header.start + header.nbytes
-    _check_real(str(path), dtype)
-    if header.nbytes == 0:
-        raise InputError(f"{path}: has shape {shape}: expected at least one entry")
-    if total > size:
-        raise InputError(
-            f"{path}: truncated: its header promises shape {shape} and dtype {dtype}, "
-            f"{total} bytes in all, but the file has {size}"
-        )
-    order: Literal["C", "F"] = "F" if header.order == "F" else "C"
-    try:
-        return np.memmap(path, dtype, "r", header.start, shape, order)
-    except (OSError, ValueError, OverflowError) as error:
-        raise InputError(f"{path}: cannot be read ({reason_of(error)})") from None
-
-
-def _check_real(name: str, dtype: np.dtype[Any]) -> None:
-    if dtype.kind not in "fiu":
-        raise InputError(f"{name}: has dtype {dtype}: expected real numbers")
 
 
 # -- Parquet -------------------------------------------------------------------------------------

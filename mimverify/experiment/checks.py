@@ -22,8 +22,18 @@ def check_combinations(config: ResolvedConfig) -> None:
     """Values that do not go together. Raises `InputError`."""
     _check_removal(config)
     _check_checkpoint(config)
+    _check_inputs(config)
     if config.samples == 1:
         raise InputError("samples=1: a single label is constant; expected at least 2")
+
+
+def _check_inputs(config: ResolvedConfig) -> None:
+    if config.design == "lazy" and config.inputs.name != "gaussian":
+        raise InputError(
+            f"inputs={config.inputs.name!r}, design='lazy': only of a Gaussian matrix is the part "
+            "that training has not looked at independent of what it has seen, so that it need not "
+            "be drawn (theory.md §8); use design='streamed'"
+        )
 
 
 def _check_checkpoint(config: ResolvedConfig) -> None:

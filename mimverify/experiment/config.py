@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from mimverify.experiment.resolved import ResolvedConfig, fields_by_name
 from mimverify.network.activations import Activation
 from mimverify.network.losses import DEFAULT_LOSS, Loss
+from mimverify.problems.inputs import InputLaw
 from mimverify.problems.links import Link
 from mimverify.support.strict_json import Json
 
@@ -23,6 +24,10 @@ class ExperimentConfig:
     - `steps`: T1; None stands for ceil(log d / log(n/d)) + 2, which needs n > d.
     - `seed`: of the subspace, the data, the start and the readout's biases.
     - `noise`: standard deviation of the labels' noise, the test set's included.
+    - `inputs`: the law of the inputs, in both stages and the test set: an `InputLaw` or its
+      specification.
+    - `subspace`: how the hidden directions are drawn: `"haar"`, spread out, or `"axes"`,
+      coordinate axes.
     - `test_samples`: rows of the test set.
     - `threads`: of every library's pool; None leaves them as they are.
     - `design`: how the inputs are held: `"stored"`; `"streamed"`, drawn anew at every pass
@@ -50,6 +55,8 @@ class ExperimentConfig:
     dtype: str = "float64"
     seed: int = 0
     noise: float = 0.0
+    inputs: InputLaw | str = "gaussian"
+    subspace: str = "haar"
     schedule: str = "scale-free"
     eta: float | None = None
     beta: float | None = None
@@ -75,5 +82,5 @@ class ExperimentConfig:
         return ResolvedConfig.of(self)
 
     def to_json(self) -> Json:
-        """The fields by name; links, losses and activations as their specifications."""
+        """The fields by name; links, losses, activations and inputs as their specifications."""
         return fields_by_name(self)

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from mimverify.backends import BACKENDS
 from mimverify.network.activations import Activation, get_activation
 from mimverify.network.losses import Loss, get_loss
+from mimverify.problems.inputs import InputLaw, get_inputs
 from mimverify.problems.links import Link, get_link
+from mimverify.problems.subspace import SUBSPACES
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import (
@@ -54,6 +56,8 @@ class ResolvedConfig:
     dtype: str
     seed: int
     noise: float
+    inputs: InputLaw
+    subspace: str
     schedule: str
     eta: float | None
     beta: float | None
@@ -100,6 +104,8 @@ class ResolvedConfig:
             # Larger seeds would have the random streams of smaller ones.
             seed=integer("seed", config.seed, minimum=0, maximum=2**32 - 1),
             noise=number("noise", config.noise, minimum=0.0),
+            inputs=get_inputs(config.inputs),
+            subspace=choice("subspace", config.subspace, SUBSPACES),
             schedule=schedule,
             eta=config.eta,
             beta=beta,
@@ -122,7 +128,7 @@ class ResolvedConfig:
         return ResolvedConfig.of(self)
 
     def to_json(self) -> Json:
-        """The fields by name; links, losses and activations as their specifications."""
+        """The fields by name; links, losses, activations and inputs as their specifications."""
         return fields_by_name(self)
 
 

@@ -102,7 +102,12 @@ class Experiment:
         self._available = available_memory(self.communicator.device, on_host=strategy.on_host)
         self._check_memory()
         self.model = MultiIndexModel(
-            self.config.link, self.config.dim, noise=self.config.noise, seed=self.config.seed
+            self.config.link,
+            self.config.dim,
+            noise=self.config.noise,
+            inputs=self.config.inputs,
+            subspace=self.config.subspace,
+            seed=self.config.seed,
         )
         self.trainer = trainer_for(self.config)
         self.recorder = Recorder(self.model.subspace, keep_weights=keep_weights, on_step=on_step)

@@ -13,6 +13,7 @@ import numpy as np
 
 from mimverify.problems.model import MultiIndexModel
 from mimverify.support.arrays import ArrayLike, Float64Array
+from mimverify.support.errors import InputError
 from mimverify.support.validation import array
 
 if TYPE_CHECKING:
@@ -34,10 +35,18 @@ def reduce_model(
     Returns a model of dimension k ≤ min(r + m, d), with the same link, noise and seed, and
     weights `(m, k)`, rows in the same order. The span is factored by QR: with symmetric pairs
     of neurons the covariance of (U x, W x) is singular and has no Cholesky factor.
+
+    **Raises** `InputError` for inputs that are not Gaussian: projections of others have no law
+    that a model of fewer dimensions could draw from.
     """
     W = array("W", W, (None, model.dim), dtype="float64")
     if model.rank + W.shape[0] >= model.dim:
         return model, W
+    if model.inputs.name != "gaussian":
+        raise InputError(
+            f"inputs={model.inputs.name!r}: only Gaussian inputs can be reduced to the span of U "
+            "and W; draw d-dimensional ones with `sample`"
+        )
     stacked = np.vstack([model.subspace, W])
     triangle = np.asarray(
         np.linalg.qr(stacked.T, mode="r")

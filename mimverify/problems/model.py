@@ -1,17 +1,18 @@
-"""Gaussian multi-index models y = g(U x) + noise, and the data sets drawn from them."""
+"""Multi-index models y = g(U x) + noise, and the data sets drawn from them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from mimverify.problems.inputs import InputLaw, get_inputs
 from mimverify.problems.links import Link, get_link
 from mimverify.problems.streams import BLOCK_ROWS, Stream, block_parts, row_blocks
-from mimverify.problems.subspace import check_subspace, haar_subspace
+from mimverify.problems.subspace import SUBSPACES, check_subspace
 from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.threads import current_threads, map_in_order, single_threaded_libraries
@@ -50,19 +51,22 @@ class Dataset:
 
 
 class MultiIndexModel:
-    """A Gaussian multi-index model: x ~ N(0, I_d), y = g(U x) + noise · N(0, 1).
+    """A multi-index model: x ~ N(0, I_d) or of another law, y = g(U x) + noise · N(0, 1).
 
     **Arguments**
 
     - `link`: a `Link` or a specification that `get_link` resolves.
     - `dim`: d.
-    - `subspace`: U `(r, d)` with orthonormal rows; Haar-random from `seed` by default.
+    - `subspace`: U `(r, d)` with orthonormal rows, or how it is drawn from `seed`: `"haar"`, spread
+      out over all coordinates, or `"axes"`, r distinct coordinate axes.
     - `noise`: standard deviation of the label noise.
     - `seed`: of the subspace and of all data sets.
     - `rank`: r, only for user links that do not carry one.
+    - `inputs`: an `InputLaw` or a specification that `get_inputs` resolves. The theorem and all
+      predictions are about `"gaussian"` inputs (theory.md §11).
 
     Source: theory.md §1. **Raises** `InputError` for r > d, rows that are not
-    orthonormal, negative noise, or an unknown link.
+    orthonormal, negative noise, an unknown link, or inputs that are unknown or of another d.
     """
 
     def __init__(
@@ -70,18 +74,23 @@ class MultiIndexModel:
         link: Link | str,
         dim: int,
         *,
-        subspace: ArrayLike = None,
+        subspace: ArrayLike | str = "haar",
         noise: float = 0.0,
         seed: int = 0,
         rank: int | None = None,
+        inputs: InputLaw | str = "gaussian",
     ) -> None:
         self.link = get_link(link, rank=rank)
         self.dim = integer("dim", dim, minimum=1)
         self.noise = number("noise", noise, minimum=0.0)
         self.seed = integer("seed", seed, minimum=0, maximum=2**32 - 1)
-        if subspace is None:
+        self.inputs = get_inputs(inputs)
+        self.inputs.check(self.dim)
+        subspace = "haar" if subspace is None else subspace
+        if isinstance(subspace, str):
+            kind = choice("subspace", subspace, SUBSPACES)
             rng = Stream(self.seed, _SUBSPACE).block(0)
-            self.subspace = haar_subspace(self.link.rank, self.dim, rng)
+            self.subspace = SUBSPACES[kind](self.link.rank, self.dim, rng)
         else:
             self.subspace = check_subspace(subspace, self.link.rank, self.dim)
 
@@ -228,29 +237,23 @@ class MultiIndexModel:
         seed: int | None,
         X: FloatArray | None,
         skip: int,
-    ) -> Iterator[tuple[slice, FloatArray]]:
+    ) -> Iterator[tuple[slice, Float64Array]]:
         """Draw the first rows of block `index`, copy those after `skip` into X, and yield them.
 
         Chunks begin where they do in the whole block, so that what is computed from them does not
         depend on how many rows are drawn, except in the last chunk.
         """
-        generator = self.inputs(index, purpose=purpose, seed=seed)
+        generator = self._stream(_INPUTS, purpose, seed).block(index)
         height = max(min(CHUNK_ENTRIES // self.dim, rows), 1)
         in_place = X is not None and not skip and X.dtype == np.float64 and X.flags.carray
-        drawn: FloatArray = X if in_place and X is not None else np.empty((height, self.dim))
+        drawn = cast("Float64Array", X) if in_place else np.empty((height, self.dim))
         for start in range(0, rows, height):
             stop = min(start + height, rows)
             chunk = drawn[start:stop] if in_place else drawn[: stop - start]
-            generator.standard_normal(out=chunk)
+            self.inputs.draw(generator, chunk)
             if X is not None and not in_place and stop > skip:
                 X[max(start - skip, 0) : stop - skip] = chunk[max(skip - start, 0) :]
             yield slice(start, stop), chunk
-
-    def inputs(
-        self, index: int, *, purpose: str = "stage1", seed: int | None = None
-    ) -> np.random.Generator:
-        """The generator of block `index`'s inputs: its standard normals are the rows in order."""
-        return self._stream(_INPUTS, purpose, seed).block(index)
 
     def labels(
         self,
@@ -290,4 +293,8 @@ class MultiIndexModel:
 
     def __repr__(self) -> str:
         noise = f", noise={self.noise:g}" if self.noise else ""
-        return f"MultiIndexModel({self.link.name!r}, dim={self.dim}{noise}, seed={self.seed})"
+        name = self.inputs.name
+        inputs = f", inputs={name!r}" if name != "gaussian" else ""
+        return (
+            f"MultiIndexModel({self.link.name!r}, dim={self.dim}{noise}{inputs}, seed={self.seed})"
+        )

@@ -31,6 +31,23 @@ def haar_subspace(rank: int, dim: int, rng: np.random.Generator) -> Float64[Floa
     return np.ascontiguousarray((q * np.sign(np.diag(upper))).T)
 
 
+def axes_subspace(rank: int, dim: int, rng: np.random.Generator) -> Float64[Float64Array, "r d"]:
+    """Distinct coordinate axes `(rank, dim)`, drawn at random.
+
+    **Raises** `InputError` unless 1 ≤ rank ≤ dim.
+    """
+    dim = integer("dim", dim, minimum=1)
+    if rank > dim:
+        raise InputError(f"rank={rank}: expected at most dim={dim}")
+    U = np.zeros((integer("rank", rank, minimum=1), dim))
+    U[np.arange(rank), rng.choice(dim, size=rank, replace=False)] = 1.0
+    return U
+
+
+#: How a hidden subspace is drawn: spread out over all coordinates, or along single ones.
+SUBSPACES = {"haar": haar_subspace, "axes": axes_subspace}
+
+
 def check_subspace(U: ArrayLike, rank: int, dim: int) -> Float64[Float64Array, "r d"]:
     """`U` as float64 `(rank, dim)`.
 

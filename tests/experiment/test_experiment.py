@@ -196,7 +196,8 @@ def test_resolving_twice_changes_nothing() -> None:
 RESOLVED: dict[str, Any] = {
     "link": "quadratic:1,-0.5", "rank": 2, "dim": 16, "samples": 300, "steps": 3, "neurons": 64,
     "loss": "huber:0.5", "activation": "softplus", "backend": "numpy", "device": "cpu",
-    "dtype": "float32", "seed": 0, "noise": 1.0, "schedule": "constant", "eta": 20, "beta": 0.0,
+    "dtype": "float32", "seed": 0, "noise": 1.0, "inputs": "gaussian", "subspace": "haar",
+    "schedule": "constant", "eta": 20, "beta": 0.0,
     "init_norm": 0.01, "remove_linear_part": False, "centre": True, "ridge": 0.001,
     "readout": "gradient-descent", "readout_neurons": 256, "test_samples": 10_000, "threads": 2,
     "design": "streamed", "baselines": True, "checkpoint": "run.npz", "resume": False,

@@ -169,7 +169,7 @@ def test_rows_longer_than_what_is_drawn_at_a_time() -> None:
     dim = model_module.CHUNK_ENTRIES + 7
     model = MultiIndexModel("he2", dim, seed=2)
     whole = model.sample(5, dtype="float32")
-    expected = model.inputs(0).standard_normal((5, dim))
+    expected = Stream(2, 0, 0).block(0).standard_normal((5, dim))
     np.testing.assert_array_equal(whole.X, expected.astype(np.float32))
     np.testing.assert_array_equal(model.block_labels(0, 5).astype(np.float32), whole.y)
 
