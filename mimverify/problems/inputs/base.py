@@ -32,6 +32,8 @@ class InputLaw(ABC):
       special.
     - `moments`: E |x_k|^p is finite for every p below this.
     - `finite`: `fill` is known to write finite numbers only; any other law's are checked.
+    - `counted`: entries are independent standard normals. Models draw them by counter
+      (`NormalStream`), any row on its own, and do not call `fill`.
 
     Their defaults promise nothing. Source: theory.md §11.
     """
@@ -40,6 +42,7 @@ class InputLaw(ABC):
     independent: bool = False
     rotation_invariant: bool = False
     finite: bool = False
+    counted: bool = False
 
     @property
     @abstractmethod
