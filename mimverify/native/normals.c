@@ -133,11 +133,12 @@ static void philox(const uint32_t counter[4], uint32_t key_0, uint32_t key_1, ui
     out[3] = c3;
 }
 
-/* The counter of a pair of entries of a block; `attempt` is 0 for the pair itself. */
+/* The counter of a pair of entries of a block, numbers of 40, 56 and 32 bits; `attempt` is 0 for
+ * the pair itself. */
 INLINE void counter_of(uint64_t pair, uint64_t block, uint32_t attempt, uint32_t counter[4]) {
     counter[0] = (uint32_t)pair;
-    counter[1] = (uint32_t)(pair >> 32) | (uint32_t)(block >> 32) << 8;
-    counter[2] = (uint32_t)block;
+    counter[1] = (uint32_t)(pair >> 32) | (uint32_t)block << 8;
+    counter[2] = (uint32_t)(block >> 24);
     counter[3] = attempt;
 }
 
@@ -154,8 +155,8 @@ INLINE void draw_words(
         words c0[AT_ONCE], c1[AT_ONCE], c2[AT_ONCE], c3[AT_ONCE];
         UNROLL for (int u = 0; u < AT_ONCE; u++) {
             c0[u] = all(first + (uint64_t)(at + u * LANES)) + lane;
-            c1[u] = (c0[u] >> 32) | all(block >> 32 << 8);
-            c2[u] = all(block);
+            c1[u] = (c0[u] >> 32) | all(block << 8 & LOW);
+            c2[u] = all(block >> 24);
             c3[u] = all(0);
         }
         uint32_t k0 = key_0, k1 = key_1;

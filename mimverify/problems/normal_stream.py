@@ -21,6 +21,7 @@ from mimverify.native import NativeNormals, library
 from mimverify.problems.philox import philox4x32
 from mimverify.problems.ziggurat import LAYERS, ziggurat
 from mimverify.support.arrays import Float64Array, FloatArray, NumpyArray
+from mimverify.support.errors import InputError
 from mimverify.support.validation import DTYPES, integer
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 # Pairs that NumPy draws at a time: few calls, and arrays that fit a core's cache.
 _PAIRS = 1 << 14
+_ENTRIES, _BLOCKS = 2**41, 2**56
 # Of the second word of a key. Torch's generator on CUDA is the same Philox, with a seed of two
 # words as its key; small seeds, whose second word is 0, must not give anybody these numbers.
 _TAG = 0x6D696D00
@@ -62,10 +64,18 @@ class NormalStream:
 
         **Arguments**
 
-        - `out`: float64, or float32, which gets the float64 numbers rounded; contiguous.
+        - `out`: contiguous; float64, or float32, which gets the float64 numbers rounded.
+        - `block`: below 2⁵⁶. A block has 2⁴¹ entries.
+
+        **Raises** `InputError` for another array, or numbers beyond these.
         """
         if not out.flags.carray or out.dtype.name not in DTYPES:
-            raise ValueError(f"out: dtype {out.dtype}, strides {out.strides}; see the docstring")
+            raise InputError(
+                f"out: dtype {out.dtype} and strides {out.strides}: expected contiguous and "
+                f"writeable memory of {' or '.join(DTYPES)}"
+            )
+        block = integer("block", block, minimum=0, maximum=_BLOCKS - 1)
+        first = integer("first", first, minimum=0, maximum=_ENTRIES - out.size)
         flat, native = out.reshape(-1), library()
         if native is None:
             fill_in_numpy(flat, self.key, block, first)
@@ -156,8 +166,8 @@ def _draw(
     counters = np.empty((4, len(pairs)), dtype=np.uint64)
     np.bitwise_and(pairs, _LOW, out=counters[0])
     np.right_shift(pairs, _HALF, out=counters[1])
-    counters[1] |= np.uint64(block >> 32 << 8)
-    counters[2] = block & (2**32 - 1)
+    counters[1] |= np.uint64(block % 2**24 << 8)
+    counters[2] = block >> 24
     counters[3] = attempt
     words = philox4x32(counters, key)
     words[1::2] <<= _HALF
