@@ -116,12 +116,16 @@ def network_features(
     biases: Float[FloatArray, " p"],
     out: Float64[NumpyArray, "n p"],
 ) -> None:
-    """Write σ(P[:, j mod k] + b_j) to `out`, k the number of `directions`."""
+    """Write σ(P[:, j mod k] + b_j) to `out`, rows contiguous; k is the number of `directions`.
+
+    P and the biases have one dtype, in which σ is computed.
+    """
     P, biases = _rows(P), np.ascontiguousarray(biases)
+    row = _aligned(len(biases) + _LINE // P.itemsize, P.dtype)
     library.function("mimverify_features", P.dtype.name)(
         ctypes.c_int64(NATIVE_ACTIVATIONS.index(activation)), ctypes.c_int64(len(P)), _pointer(P),
         ctypes.c_int64(P.strides[0] // P.itemsize), ctypes.c_int64(directions), _pointer(biases),
-        ctypes.c_int64(len(biases)), _pointer(out),
+        ctypes.c_int64(len(biases)), _pointer(row), _pointer(out),
     )  # fmt: skip
 
 

@@ -12,20 +12,22 @@
  * rows and columns in each product. With 32 registers, 24 sums or less beside their factors. */
 #if defined(__AVX512F__) || defined(__aarch64__)
 #define PANEL 4
-#define TALL 8 /* rows of a tile of at most three vectors */
-#define LOW 6  /* of four */
+#define ROWS_1 8 /* rows of a tile of one vector, of two or three, and of four */
+#define ROWS_2 8
+#define ROWS_4 6
 #define WIDE 3
 #define GROUP 8 /* neurons of a tile of the second product */
 #else
 #define PANEL 2
-#define TALL 6
-#define LOW 6
+#define ROWS_1 8
+#define ROWS_2 6
+#define ROWS_4 6
 #define WIDE 2
 #define GROUP 6
 #endif
 #define DEPTH 128 /* columns of X whose part of packed W stays in the level-1 cache */
-#define PANEL_BYTES (384 << 10)
-#define LEAST_ROWS 24
+#define PANEL_BYTES (256 << 10)
+#define LEAST_ROWS 8
 #define MOST_ROWS 192
 #endif
 
@@ -52,7 +54,7 @@ void EXPORTED(mimverify_pack)(const REAL *W, int64_t ldw, int64_t q, int64_t d, 
 /* z (rows, vectors) += x (rows, depth) w (depth, vectors) */
 INLINE void TYPED(project_tile)(int rows, int vectors, int64_t depth, const REAL *x, int64_t ldx,
                                 const REAL *w, REAL *z, int64_t ldz, int begin) {
-    V sum[TALL][PANEL];
+    V sum[ROWS_1][PANEL];
     UNROLL for (int i = 0; i < rows; i++)
         UNROLL for (int v = 0; v < vectors; v++)
             sum[i][v] = begin ? (V){0} : TYPED(load)(z + i * ldz + v * LANES);
@@ -71,7 +73,7 @@ INLINE void TYPED(project_tile)(int rows, int vectors, int64_t depth, const REAL
 
 INLINE void TYPED(project_panel)(int vectors, int64_t rows, int64_t depth, const REAL *x, int64_t ldx,
                                  const REAL *w, REAL *z, int64_t ldz, int begin) {
-    const int height = vectors == 4 ? LOW : TALL;
+    const int height = vectors == 1 ? ROWS_1 : vectors == 4 ? ROWS_4 : ROWS_2;
     int64_t i = 0;
     for (; i + height <= rows; i += height)
         TYPED(project_tile)(height, vectors, depth, x + i * ldx, ldx, w, z + i * ldz, ldz, begin);
@@ -102,10 +104,11 @@ static void TYPED(project)(int64_t rows, int64_t d, int64_t padded, const REAL *
     }
 }
 
-/* G (neurons, vectors) += R^T X; `next`: what a later call will read of memory, or NULL. */
+/* g (neurons, vectors) += r^T x. Of `next`, a later x or NULL, the vectors from `from` up to `to` are
+ * fetched from memory meanwhile: few at a time, since there are few buffers for lines on their way. */
 INLINE void TYPED(gather_tile)(int neurons, int vectors, int64_t rows, const REAL *x, int64_t ldx,
                                const REAL *r, int64_t ldr, REAL *g, int64_t ldg, int begin,
-                               const REAL *next, int64_t ldnext) {
+                               const REAL *next, int from, int to) {
     V sum[GROUP][WIDE];
     UNROLL for (int j = 0; j < neurons; j++)
         UNROLL for (int v = 0; v < vectors; v++)
@@ -113,8 +116,8 @@ INLINE void TYPED(gather_tile)(int neurons, int vectors, int64_t rows, const REA
     for (int64_t i = 0; i < rows; i++) {
         V factor[WIDE];
         UNROLL for (int v = 0; v < vectors; v++) factor[v] = TYPED(load)(x + i * ldx + v * LANES);
-        if (next) UNROLL for (int v = 0; v < vectors; v++)
-            __builtin_prefetch(next + i * ldnext + v * LANES, 0, 2);
+        UNROLL for (int v = from; v < to; v++)
+            __builtin_prefetch(next + i * ldx + v * LANES, 0, 2);
         UNROLL for (int j = 0; j < neurons; j++) {
             V one = TYPED(all)(r[i * ldr + j]);
             UNROLL for (int v = 0; v < vectors; v++) sum[j][v] += one * factor[v];
@@ -126,44 +129,64 @@ INLINE void TYPED(gather_tile)(int neurons, int vectors, int64_t rows, const REA
 
 INLINE void TYPED(gather_columns)(int vectors, int64_t rows, int64_t m, const REAL *x, int64_t ldx,
                                   const REAL *r, int64_t ldr, REAL *g, int64_t ldg, int begin,
-                                  const REAL *next, int64_t ldnext) {
+                                  const REAL *next) {
+#define TILE(neurons, ahead, from, to)                                                            \
+    TYPED(gather_tile)(neurons, vectors, rows, x, ldx, r + j, ldr, g + j * ldg, ldg, begin, ahead, \
+                       from, to)
     int64_t j = 0;
-    if (next && m >= GROUP) { /* the first group fetches */
-        TYPED(gather_tile)(GROUP, vectors, rows, x, ldx, r, ldr, g, ldg, begin, next, ldnext);
-        j = GROUP;
+    if (next && m >= 3 * GROUP) {
+        UNROLL for (int v = 0; v < vectors; v++, j += GROUP) TILE(GROUP, next, v, v + 1);
+    } else if (next && m >= 2 * GROUP) {
+        TILE(GROUP, next, 0, (vectors + 1) / 2);
+        j += GROUP;
+        TILE(GROUP, next, (vectors + 1) / 2, vectors);
+        j += GROUP;
+    } else if (next && m >= GROUP) {
+        TILE(GROUP, next, 0, vectors);
+        j += GROUP;
     }
-    for (; j + GROUP <= m; j += GROUP)
-        TYPED(gather_tile)(GROUP, vectors, rows, x, ldx, r + j, ldr, g + j * ldg, ldg, begin, NULL, 0);
-    for (; j + 2 <= m; j += 2)
-        TYPED(gather_tile)(2, vectors, rows, x, ldx, r + j, ldr, g + j * ldg, ldg, begin, NULL, 0);
-    for (; j < m; j++)
-        TYPED(gather_tile)(1, vectors, rows, x, ldx, r + j, ldr, g + j * ldg, ldg, begin, NULL, 0);
+    for (; j + GROUP <= m; j += GROUP) TILE(GROUP, NULL, 0, 0);
+    for (; j + 2 <= m; j += 2) TILE(2, NULL, 0, 0);
+    for (; j < m; j++) TILE(1, NULL, 0, 0);
+#undef TILE
 }
 
-/* G (m, d) += R^T X, and the columns beyond whole vectors to `rest` (m, LANES) by way of `spare`. */
+/* Columns before the first that is on a vector's boundary in every row: loads across the boundary of
+ * cache lines take twice the time. */
+INLINE int64_t TYPED(before_boundary)(const REAL *x, int64_t ldx, int64_t d) {
+    const int64_t size = sizeof(REAL), beyond = (int64_t)((uintptr_t)x % VECTOR_BYTES);
+    if (d < 2 * LANES || ldx % LANES || beyond % size || !beyond) return 0;
+    return LANES - beyond / size;
+}
+
+/* g (m, d) += r^T x. Columns that are no whole vectors, at both ends, are added up in `head` and
+ * `tail` (m, LANES), as parts of vectors that overlap others; `columns` (rows, LANES) is memory. */
 static void TYPED(gather)(int64_t rows, int64_t d, int64_t m, const REAL *x, int64_t ldx,
-                          const REAL *r, int64_t ldr, REAL *g, int64_t ldg, REAL *rest, REAL *spare,
-                          int begin, const REAL *next) {
-    int64_t k = 0;
-    for (; k + WIDE * LANES <= d; k += WIDE * LANES)
-        TYPED(gather_columns)(WIDE, rows, m, x + k, ldx, r, ldr, g + k, ldg, begin,
-                              next ? next + k : NULL, ldx);
+                          const REAL *r, int64_t ldr, REAL *g, REAL *head, REAL *tail, REAL *columns,
+                          int64_t k, int begin, const REAL *next) {
+    if (k) TYPED(gather_columns)(1, rows, m, x, ldx, r, ldr, head, LANES, begin, next);
+    while (k + LANES <= d) {
+        int64_t left = (d - k) / LANES, vectors = left < WIDE ? left : WIDE;
+        const REAL *at = x + k, *ahead = next ? next + k : NULL;
+        REAL *to = g + k;
+        switch (vectors) {
 #if WIDE == 3
-    if (k + 2 * LANES <= d) {
-        TYPED(gather_columns)(2, rows, m, x + k, ldx, r, ldr, g + k, ldg, begin,
-                              next ? next + k : NULL, ldx);
-        k += 2 * LANES;
-    }
+        case 3: TYPED(gather_columns)(3, rows, m, at, ldx, r, ldr, to, d, begin, ahead); break;
 #endif
-    if (k + LANES <= d) {
-        TYPED(gather_columns)(1, rows, m, x + k, ldx, r, ldr, g + k, ldg, begin,
-                              next ? next + k : NULL, ldx);
-        k += LANES;
+        case 2: TYPED(gather_columns)(2, rows, m, at, ldx, r, ldr, to, d, begin, ahead); break;
+        default: TYPED(gather_columns)(1, rows, m, at, ldx, r, ldr, to, d, begin, ahead);
+        }
+        k += vectors * LANES;
     }
     if (k == d) return;
+    if (d >= LANES) {
+        const REAL *at = x + d - LANES, *ahead = next ? next + d - LANES : NULL;
+        TYPED(gather_columns)(1, rows, m, at, ldx, r, ldr, tail, LANES, begin, ahead);
+        return;
+    }
     for (int64_t i = 0; i < rows; i++)
-        for (int c = 0; c < LANES; c++) spare[i * LANES + c] = k + c < d ? x[i * ldx + k + c] : 0;
-    TYPED(gather_columns)(1, rows, m, spare, LANES, r, ldr, rest, LANES, begin, NULL, 0);
+        for (int64_t c = 0; c < LANES; c++) columns[i * LANES + c] = c < d ? x[i * ldx + c] : 0;
+    TYPED(gather_columns)(1, rows, m, columns, LANES, r, ldr, tail, LANES, begin, NULL);
 }
 
 /* Outputs f and, in place of Z, sigma'(Z). */
@@ -262,44 +285,54 @@ static void TYPED(residuals)(const struct mimverify_network *net, int64_t rows, 
 /* Numbers of working memory that a pass needs. */
 int64_t EXPORTED(mimverify_workspace)(int64_t q, int64_t d) {
     int64_t padded = TYPED(whole_vectors)(q), rows = TYPED(panel_rows)(d);
-    return rows * padded + TYPED(whole_vectors)(rows) + padded * LANES + rows * LANES;
+    return rows * padded + TYPED(whole_vectors)(rows) + 2 * padded * LANES + rows * LANES;
 }
 
+/* G (neurons, d), the sum over n rows of x with the labels y. */
 void EXPORTED(mimverify_pass)(const struct mimverify_network *net, int64_t n, const REAL *x,
                               int64_t ldx, const REAL *y, REAL *g, REAL *workspace) {
-    const int64_t d = net->columns, m = net->neurons;
+    const int64_t d = net->columns, m = net->neurons, first_whole = TYPED(before_boundary)(x, ldx, d);
     const int64_t padded = TYPED(whole_vectors)(net->directions), most = TYPED(panel_rows)(d);
-    REAL *z = workspace, *output = z + most * padded, *rest = output + TYPED(whole_vectors)(most);
-    REAL *spare = rest + padded * LANES;
-    for (int64_t first = 0; first < n; first += most) {
-        int64_t rows = n - first < most ? n - first : most;
-        const REAL *at = x + first * ldx, *next = at + most * ldx;
+    REAL *z = workspace, *output = z + most * padded, *head = output + TYPED(whole_vectors)(most);
+    REAL *tail = head + padded * LANES, *columns = tail + padded * LANES;
+    for (int64_t done = 0; done < n; done += most) {
+        int64_t rows = n - done < most ? n - done : most;
+        const REAL *at = x + done * ldx;
+        const REAL *next = done + most + rows <= n ? at + most * ldx : NULL;
         TYPED(project)(rows, d, padded, at, ldx, net->packed, z);
-        TYPED(residuals)(net, rows, padded, y + first, z, output);
-        TYPED(gather)(rows, d, m, at, ldx, z, padded, g, d, rest, spare, first == 0,
-                      first + most + rows <= n ? next : NULL);
+        TYPED(residuals)(net, rows, padded, y + done, z, output);
+        TYPED(gather)(rows, d, m, at, ldx, z, padded, g, head, tail, columns, first_whole, done == 0,
+                      next);
     }
-    int64_t whole = d / LANES * LANES;
-    for (int64_t j = 0; j < m; j++)
-        for (int64_t k = whole; k < d; k++) g[j * d + k] = rest[j * LANES + k - whole];
+    const int64_t last_whole = first_whole + (d - first_whole) / LANES * LANES;
+    const int64_t shift = d < LANES ? 0 : d - LANES;
+    for (int64_t j = 0; j < m; j++) {
+        for (int64_t k = 0; k < first_whole; k++) g[j * d + k] = head[j * LANES + k];
+        for (int64_t k = last_whole; k < d; k++) g[j * d + k] = tail[j * LANES + k - shift];
+    }
 }
 
-/* phi (n, p), double precision: sigma(P[:, j mod k] + b_j), computed in REAL. */
+/* phi (n, p), double precision: sigma(P[:, j mod k] + b_j), computed in REAL. `row` holds as many
+ * numbers as whole vectors of p need. */
 INLINE void TYPED(value_rows)(enum activation which, int64_t n, const REAL *P, int64_t ldp, int64_t k,
-                              const REAL *b, int64_t p, double *phi) {
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < p; j += LANES) {
-            V at = {0};
-            int lanes = p - j < LANES ? (int)(p - j) : LANES;
-            for (int c = 0; c < lanes; c++) at[c] = P[i * ldp + (j + c) % k] + b[j + c];
-            V value = TYPED(activate_only)(which, at);
-            for (int c = 0; c < lanes; c++) phi[i * p + j + c] = (double)value[c];
+                              const REAL *b, int64_t p, REAL *row, double *phi) {
+    const int64_t padded = TYPED(whole_vectors)(p);
+    for (int64_t j = p; j < padded; j++) row[j] = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const REAL *from = P + i * ldp;
+        for (int64_t first = 0; first < p; first += k) {
+            int64_t count = p - first < k ? p - first : k;
+            for (int64_t j = 0; j < count; j++) row[first + j] = from[j] + b[first + j];
         }
+        for (int64_t j = 0; j < padded; j += LANES)
+            TYPED(store)(row + j, TYPED(activate_only)(which, TYPED(load)(row + j)));
+        for (int64_t j = 0; j < p; j++) phi[i * p + j] = (double)row[j];
+    }
 }
 
 void EXPORTED(mimverify_features)(int64_t which, int64_t n, const REAL *P, int64_t ldp, int64_t k,
-                                  const REAL *b, int64_t p, double *phi) {
-#define VALUE(kind) TYPED(value_rows)(kind, n, P, ldp, k, b, p, phi)
+                                  const REAL *b, int64_t p, REAL *row, double *phi) {
+#define VALUE(kind) TYPED(value_rows)(kind, n, P, ldp, k, b, p, row, phi)
     FOR_ACTIVATION(which, VALUE)
 #undef VALUE
 }

@@ -6,6 +6,9 @@
 #define VECTORS_ONCE
 #include <stdint.h>
 #include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #define INLINE static inline __attribute__((always_inline))
 #define JOIN2_(a, b) a##_##b
@@ -75,29 +78,48 @@ INLINE V TYPED(with_sign_of)(V size, V x) {
     return (V)(((I)size & ~TYPED(sign_bits)()) | ((I)x & TYPED(sign_bits)()));
 }
 
+/* The square root, which the extensions lack: of the widths that x86 has, or lane by lane. */
 INLINE V TYPED(root)(V x) {
-    V r;
-    UNROLL for (int i = 0; i < LANES; i++)
-#if SINGLE
-        r[i] = __builtin_sqrtf(x[i]);
+#if defined(__AVX512F__) && SINGLE
+    return (V)_mm512_sqrt_ps((__m512)x);
+#elif defined(__AVX512F__)
+    return (V)_mm512_sqrt_pd((__m512d)x);
+#elif defined(__AVX__) && SINGLE
+    return (V)_mm256_sqrt_ps((__m256)x);
+#elif defined(__AVX__)
+    return (V)_mm256_sqrt_pd((__m256d)x);
+#elif defined(__SSE2__) && SINGLE
+    return (V)_mm_sqrt_ps((__m128)x);
+#elif defined(__SSE2__)
+    return (V)_mm_sqrt_pd((__m128d)x);
 #else
-        r[i] = __builtin_sqrt(x[i]);
-#endif
+    V r;
+    for (int i = 0; i < LANES; i++) r[i] = SINGLE ? __builtin_sqrtf(x[i]) : __builtin_sqrt(x[i]);
     return r;
+#endif
 }
 
 /* The sum of the lanes, halves first. */
-INLINE REAL TYPED(sum_of)(V x) {
-    UNROLL for (int width = LANES / 2; width > 0; width /= 2) {
-#if defined(__clang__)
-        V other;
-        for (int i = 0; i < LANES; i++) other[i] = x[(i + width) % LANES];
-#else
-        I from;
-        UNROLL for (int i = 0; i < LANES; i++) from[i] = (i + width) % LANES;
-        V other = __builtin_shuffle(x, from);
+typedef REAL TYPED(short_vector) __attribute__((vector_size(16), may_alias));
+#if VECTOR_BYTES >= 32
+typedef REAL TYPED(middle_vector) __attribute__((vector_size(32), may_alias));
 #endif
-        x += other;
-    }
-    return x[0];
+INLINE REAL TYPED(sum_of)(V x) {
+    TYPED(short_vector) part[VECTOR_BYTES / 16];
+#if VECTOR_BYTES == 64
+    TYPED(middle_vector) half[2];
+    memcpy(half, &x, sizeof x);
+    half[0] += half[1];
+    memcpy(part, half, sizeof half[0]);
+#else
+    memcpy(part, &x, sizeof x);
+#endif
+#if VECTOR_BYTES >= 32
+    part[0] += part[1];
+#endif
+#if SINGLE
+    return (part[0][0] + part[0][2]) + (part[0][1] + part[0][3]);
+#else
+    return part[0][0] + part[0][1];
+#endif
 }
