@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import expit, logit
 
 from mimverify.experiment import ResolvedConfig
 from mimverify.support.arrays import Float64Array
@@ -18,7 +19,7 @@ from mimverify.theory import (
 )
 from mimverify.theory.spectrum.population import drawn_measures
 from mimverify.theory.spectrum.span import SPECTRA
-from mimverify.theory.universality import universality_note
+from mimverify.theory.universality import kurtosis_shift, universality_note
 
 #: For larger initial weights more of the activation matters than its curvature at zero.
 _SMALL = 0.1
@@ -88,10 +89,39 @@ def forecast(config: ResolvedConfig) -> Forecast:
     )
     neurons = config.neurons // 2  # partners of a symmetric start coincide
     aligned = Interval(trajectory.run_mean(neurons), *trajectory.run_interval(neurons))
+    if note:
+        aligned, said = _with_kurtosis(aligned, config)
+        note += said
     try:
         return Forecast(aligned, _span(config), _error(config), note=note)
     except InputError as error:
         return Forecast(aligned, _span(config), None, str(error), note)
+
+
+def _with_kurtosis(aligned: Interval, config: ResolvedConfig) -> tuple[Interval, str]:
+    """The alignment with the effect of the entries' kurtosis, and what is said of it."""
+    kurtosis = config.inputs.excess_kurtosis
+    if kurtosis is None or config.remove_linear_part:
+        return aligned, ""
+    try:
+        shift = kurtosis_shift(
+            config.link,
+            config.loss,
+            excess_kurtosis=kurtosis,
+            dim=config.dim,
+            samples=config.samples,
+            steps=config.steps,
+            noise=config.noise,
+        )
+    except InputError:  # an unbounded T: the Gaussian prediction alone
+        return aligned, ""
+    moved = Interval(
+        *(expit(logit(x) + shift) for x in (aligned.middle, aligned.low, aligned.high))
+    )
+    return moved, (
+        f"; the alignment includes the effect of their excess kurtosis, {kurtosis:g}, to first "
+        "order in 1/d; span recovery and test error do not"
+    )
 
 
 def _span(config: ResolvedConfig) -> Interval:

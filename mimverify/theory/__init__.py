@@ -66,6 +66,7 @@ from mimverify.theory.spectrum.thresholds import (
 )
 from mimverify.theory.steps import StepCount, Window, recommended_steps, span_window
 from mimverify.theory.trajectory import Trajectory, predict_trajectory, trajectory_of
+from mimverify.theory.universality import kurtosis_shift, universality_note
 
 __all__ = [
     "Assumption",
@@ -109,6 +110,7 @@ __all__ = [
     "error_floor",
     "fresh_samples_alignment",
     "inspect_link",
+    "kurtosis_shift",
     "label_information",
     "label_law",
     "label_measure",
@@ -137,4 +139,5 @@ __all__ = [
     "trajectory_of",
     "transform_overlaps",
     "truncated_law",
+    "universality_note",
 ]

@@ -31,6 +31,8 @@ class InputLaw(ABC):
     - `rotation_invariant`: Q x has the law of x for every orthogonal Q, so that no direction is
       special.
     - `moments`: E |x_k|^p is finite for every p below this.
+    - `excess_kurtosis`: E x_k⁴ − 3 of independent entries; of other isotropic laws the κ with which
+      Var ‖x‖² = (2 + κ) d. None: not known, or infinite.
     - `finite`: `fill` is known to write finite numbers only; any other law's are checked.
     - `counted`: entries are independent standard normals. Models draw them by counter
       (`NormalStream`), any row on its own, and do not call `fill`.
@@ -52,6 +54,10 @@ class InputLaw(ABC):
     @property
     def moments(self) -> float:
         return math.inf
+
+    @property
+    def excess_kurtosis(self) -> float | None:
+        return None
 
     @abstractmethod
     def fill(self, generator: np.random.Generator, out: Float64[Float64Array, "k d"]) -> None:

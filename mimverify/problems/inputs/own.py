@@ -29,6 +29,7 @@ class ImportedLaw(InputLaw):
         self.independent = bool(getattr(promises, "independent", False))
         self.rotation_invariant = bool(getattr(promises, "rotation_invariant", False))
         self._moments = float(getattr(promises, "moments", super().moments))
+        self._kurtosis: float | None = getattr(promises, "excess_kurtosis", None)
 
     @property
     def name(self) -> str:
@@ -37,6 +38,10 @@ class ImportedLaw(InputLaw):
     @property
     def moments(self) -> float:
         return self._moments
+
+    @property
+    def excess_kurtosis(self) -> float | None:
+        return self._kurtosis
 
     def fill(self, generator: np.random.Generator, out: Float64[Float64Array, "k d"]) -> None:
         self._fill(generator, out)

@@ -26,6 +26,7 @@ class Law(InputLaw):
     isotropic = True
     independent = True
     rotation_invariant = True
+    excess_kurtosis = 0.0
 
     def fill(self, generator: np.random.Generator, out: Float64[Float64Array, "k d"]) -> None:
         generator.standard_normal(out=out)

@@ -59,6 +59,11 @@ class Law(InputLaw):
     def name(self) -> str:
         return f"gaussian-mixture:{shortest(self.weight)},{shortest(self.ratio)}"
 
+    @property
+    def excess_kurtosis(self) -> float | None:
+        second, fourth = (1 - self.weight + self.weight * self.ratio**power for power in (2, 4))
+        return 3 * fourth / second**2 - 3
+
     def fill(self, generator: np.random.Generator, out: Float64[Float64Array, "k d"]) -> None:
         narrow = 1 / math.sqrt(1 - self.weight + self.weight * self.ratio**2)
         for row in out:  # row by row, so that what a row takes of the generator stays together

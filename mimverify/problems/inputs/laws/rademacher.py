@@ -26,6 +26,7 @@ class Law(InputLaw):
     finite = True
     isotropic = True
     independent = True
+    excess_kurtosis = -2.0
 
     def fill(self, generator: np.random.Generator, out: Float64[Float64Array, "k d"]) -> None:
         rows, dim = out.shape

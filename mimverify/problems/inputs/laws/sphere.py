@@ -26,6 +26,7 @@ class Law(InputLaw):
     finite = True
     isotropic = True
     rotation_invariant = True
+    excess_kurtosis = -2.0  # the norm is constant, as that of signs
 
     def fill(self, generator: np.random.Generator, out: Float64[Float64Array, "k d"]) -> None:
         generator.standard_normal(out=out)

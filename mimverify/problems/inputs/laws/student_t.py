@@ -54,6 +54,10 @@ class Law(InputLaw):
     def moments(self) -> float:
         return self.df
 
+    @property
+    def excess_kurtosis(self) -> float | None:
+        return 6 / (self.df - 4) if self.df > 4 else None
+
     def fill(self, generator: np.random.Generator, out: Float64[Float64Array, "k d"]) -> None:
         out[...] = generator.standard_t(self.df, size=out.shape)
         out *= math.sqrt((self.df - 2) / self.df)

@@ -27,6 +27,7 @@ class Law(InputLaw):
     finite = True
     isotropic = True
     independent = True
+    excess_kurtosis = -1.2
 
     def fill(self, generator: np.random.Generator, out: Float64[Float64Array, "k d"]) -> None:
         generator.random(out=out)
