@@ -328,15 +328,17 @@ def test_counts_in_cells_to_beyond_six_sigma() -> None:
     """2³³ normals, 17 of them expected beyond 6: χ² with cells of at least 5. Native code only."""
     if not LEVELS:
         pytest.skip("the native library was not built")
-    # One half and more so coarse that cells up to 6 have whole numbers of σ/16 as their borders.
-    borders = np.linspace(-6, 6, 193)
-    block, blocks = 1 << 22, 1 << 11
+    borders = np.linspace(-6, 6, 193)  # multiples of 1/16
+    block, blocks, tasks = 1 << 16, 1 << 17, 1 << 8
 
-    def count(index: int) -> NumpyArray:
-        cells = np.floor(drawn(block, seed=25, block=index) * 16).astype(np.int64)
-        return np.bincount(np.clip(cells, -97, 96) + 97, minlength=194)
+    def count(task: int) -> NumpyArray:
+        counts = np.zeros(194, dtype=np.int64)
+        for index in range(task, blocks, tasks):
+            cells = np.floor(drawn(block, seed=25, block=index) * 16).astype(np.int64)
+            counts += np.bincount(np.clip(cells, -97, 96) + 97, minlength=194)
+        return counts
 
-    total = sum(map_in_order(count, range(blocks), 2))
+    total = sum(map_in_order(count, range(tasks), 2))
     shares = np.diff(np.concatenate([[0.0], ndtr(borders), [1.0]]))
     shares[97:] = shares[:97][::-1]  # the upper half without cancellation
     expected = shares / shares.sum() * blocks * block
@@ -386,8 +388,8 @@ def test_rows_of_neighbouring_counters_have_the_identity_as_covariance() -> None
     limit = norm.isf(LEVEL / width**2)
     for kind in ("entries", "blocks"):
         total = np.zeros((width, width))
-        for part in range(32):
-            rows = count // 32
+        for part in range(512):
+            rows = count // 512
             if kind == "entries":
                 X = drawn(rows * width, seed=34, first=part * rows * width).reshape(rows, width)
             else:
