@@ -23,8 +23,10 @@ from mimverify.support.validation import DTYPES, STEP_LIMIT
 from mimverify.training.centring import Centring
 from mimverify.training.stage1 import FirstLayerState
 
-# 2: data sets come from another generator; a run of format 1 would continue with other data.
-_FILE = Archive("checkpoint", version=2)
+# 2 and 3: data sets come from another generator; an earlier run would continue with other data.
+_FILE = Archive(
+    "checkpoint", 3, "its seed has stood for other data since: start the run from the beginning"
+)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 Optional at build and at run time: NumPy computes the same pass without it.
 """
 
+from mimverify.native.counted_normals import NativeNormals
 from mimverify.native.library import loadable_levels, native_library, pass_in_use, using
 from mimverify.native.network_pass import (
     NATIVE_ACTIVATIONS,
@@ -14,6 +15,7 @@ from mimverify.native.network_pass import (
 __all__ = [
     "NATIVE_ACTIVATIONS",
     "NATIVE_LOSSES",
+    "NativeNormals",
     "NetworkPass",
     "loadable_levels",
     "native_library",

@@ -46,7 +46,10 @@ class Level:
     flags: tuple[str, ...] = ()
 
 
-UNITS = (Unit("kernels.c", ("-ffp-contract=fast",)),)
+UNITS = (
+    Unit("kernels.c", ("-ffp-contract=fast",)),
+    Unit("normals.c", ("-ffp-contract=off",)),  # the same bits as NumPy's
+)
 
 #: The widest first: the order in which a processor is asked for them.
 _X86 = (

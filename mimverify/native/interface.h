@@ -17,4 +17,12 @@ struct mimverify_network {
     const void *a;      /* (padded), 0 beyond m; not read where outputs cancel */
     const void *b;      /* (padded), or NULL */
 };
+
+/* The tables of the ziggurat for normals (problems/ziggurat.py). */
+struct mimverify_ziggurat {
+    const double *scale;    /* (layers): a layer's width over 2^52 */
+    const uint64_t *inside; /* (layers): a magnitude below it is under the curve */
+    const double *height;   /* (layers + 1): exp(-x^2/2) at a layer's width */
+    double tail;            /* where the tail begins */
+};
 #endif

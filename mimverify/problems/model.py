@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, cast
@@ -11,6 +11,7 @@ import numpy as np
 
 from mimverify.problems.inputs import InputLaw, get_inputs
 from mimverify.problems.links import Link, get_link
+from mimverify.problems.normal_stream import NormalStream
 from mimverify.problems.streams import BLOCK_ROWS, Stream, block_parts, row_blocks
 from mimverify.problems.subspace import SUBSPACES, check_subspace
 from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray
@@ -137,8 +138,8 @@ class MultiIndexModel:
         **Arguments**
 
         - `data`: `X` `(k, d)` and `y` `(k,)`, of any floating dtypes and layouts.
-        - `first`: which row of the data set is the first of them; what comes before it in its
-          block is drawn and dropped.
+        - `first`: which row of the data set is the first of them; of inputs that are not Gaussian,
+          what comes before it in its block is drawn and dropped.
 
         **Raises** `InputError` for arrays of other shapes or dtypes, before the first row.
         """
@@ -156,10 +157,9 @@ class MultiIndexModel:
 
         def draw(block: tuple[int, int, slice]) -> None:
             index, skip, rows = block
-            labels = self._draw(
+            data.y[rows] = self._draw(
                 index, skip + rows.stop - rows.start, purpose, seed, data.X[rows], skip
             )
-            data.y[rows] = labels[skip:]
 
         parts, threads = block_parts(slice(first, last)), current_threads()
         with single_threaded_libraries():
@@ -222,12 +222,12 @@ class MultiIndexModel:
         X: FloatArray | None = None,
         skip: int = 0,
     ) -> Float64Array:
-        """`fill_block`, and float64 labels of all the block's first `rows` rows."""
+        """`fill_block`, and float64 labels of the block's first `rows` rows after `skip`."""
         hidden = np.empty((rows, self.rank))
         with single_threaded_libraries():  # nor do labels depend on the number of threads
             for at, chunk in self._chunks(index, rows, purpose, seed, X, skip):
                 np.matmul(chunk, self.subspace.T, out=hidden[at])
-        return self._labels(hidden, index, self._stream(_NOISE, purpose, seed))
+        return self._labels(hidden[skip:], index, self._normals(_NOISE, purpose, seed), skip)
 
     def _chunks(
         self,
@@ -241,19 +241,32 @@ class MultiIndexModel:
         """Draw the first rows of block `index`, copy those after `skip` into X, and yield them.
 
         Chunks begin where they do in the whole block, so that what is computed from them does not
-        depend on how many rows are drawn, except in the last chunk.
+        depend on how many rows are drawn, except in the last chunk. Those before the one that holds
+        row `skip` are left out where a row can be drawn on its own.
         """
-        generator = self._stream(_INPUTS, purpose, seed).block(index)
+        draw = self._drawing(index, purpose, seed)
         height = max(min(CHUNK_ENTRIES // self.dim, rows), 1)
         in_place = X is not None and not skip and X.dtype == np.float64 and X.flags.carray
         drawn = cast("Float64Array", X) if in_place else np.empty((height, self.dim))
-        for start in range(0, rows, height):
+        for start in range(skip // height * height if self.inputs.counted else 0, rows, height):
             stop = min(start + height, rows)
             chunk = drawn[start:stop] if in_place else drawn[: stop - start]
-            self.inputs.draw(generator, chunk)
+            draw(chunk, start)
             if X is not None and not in_place and stop > skip:
                 X[max(start - skip, 0) : stop - skip] = chunk[max(skip - start, 0) :]
             yield slice(start, stop), chunk
+
+    def _drawing(
+        self, index: int, purpose: str, seed: int | None
+    ) -> Callable[[Float64Array, int], None]:
+        """What writes rows of block `index` from a given row on, which must follow the last one
+        unless inputs are counted."""
+        if self.inputs.counted:
+            stream = self._normals(_INPUTS, purpose, seed)
+            return lambda chunk, row: stream.fill(chunk, index, first=row * self.dim)
+        key = PURPOSES.index(choice("purpose", purpose, PURPOSES))
+        generator = Stream(self.seed if seed is None else seed, _INPUTS, key).block(index)
+        return lambda chunk, _: self.inputs.draw(generator, chunk)
 
     def labels(
         self,
@@ -267,7 +280,7 @@ class MultiIndexModel:
 
         The noise is that of `sample` for the same purpose and seed.
         """
-        noise = self._stream(_NOISE, purpose, seed)
+        noise = self._normals(_NOISE, purpose, seed)
         z = array("z", z, (None, self.rank))
         y = np.empty(len(z), dtype=dtype_name("dtype", dtype))
         # A link need not be called for each block of the noise, nor for all rows at once.
@@ -280,15 +293,20 @@ class MultiIndexModel:
         map_in_order(label, range(0, len(z), stride))
         return y
 
-    def _stream(self, content: int, purpose: str, seed: int | None) -> Stream:
-        """The random stream of a data set's inputs or of its noise."""
+    def _normals(self, content: int, purpose: str, seed: int | None) -> NormalStream:
+        """The stream of a data set's inputs, or of its noise."""
         key = PURPOSES.index(choice("purpose", purpose, PURPOSES))
-        return Stream(self.seed if seed is None else seed, content, key)
+        return NormalStream(self.seed if seed is None else seed, len(PURPOSES) * content + key)
 
-    def _labels(self, z: Float64Array, index: int, noise: Stream) -> Float64Array:
+    def _labels(
+        self, z: Float64Array, index: int, noise: NormalStream, first: int = 0
+    ) -> Float64Array:
+        """Labels of the rows of block `index` from row `first` on."""
         y = self.link(z)
         if self.noise:
-            y = y + self.noise * noise.block(index).standard_normal(len(z))
+            added = np.empty(len(z))
+            noise.fill(added, index, first=first)
+            y = y + self.noise * added
         return y
 
     def __repr__(self) -> str:

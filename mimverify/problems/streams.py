@@ -4,8 +4,8 @@ Block k of a stream is a generator seeded with (seed, purpose, k) by NumPy's See
 none depends on another having been drawn. A block's rows are drawn in order, so a short block is
 a prefix of the full one, and a data set of n rows is a prefix of any larger one.
 
-The generator is SFC64, NumPy's fastest: 9 ns a normal where Philox, whose counter would do
-without the hashing, takes 15. Two of N blocks start alike with probability N²/2¹²⁹.
+The generator is SFC64, NumPy's fastest; two of N blocks start alike with probability N²/2¹²⁹.
+Gaussian inputs and noise, the bulk of all that is drawn, come from `NormalStream` instead.
 """
 
 from __future__ import annotations

@@ -38,10 +38,12 @@ class Archive:
 
     - `noun`: its name in messages and, after "mimverify", in the file.
     - `version`: of its content.
+    - `earlier`: what has changed since the last one, for the message that refuses it.
     """
 
     noun: str
     version: int
+    earlier: str = ""
 
     @property
     def format(self) -> str:
@@ -88,9 +90,10 @@ class Archive:
             raise InputError(f"{path}: expected a {self.noun}, found something else")
         version = description.get("version")
         if type(version) is not int or version != self.version:
+            last = type(version) is int and version == self.version - 1 and self.earlier
             raise InputError(
                 f"{path}: a {self.noun} of format {brief(version)}: this version reads "
-                f"format {self.version}"
+                f"format {self.version}" + (f"; {self.earlier}" if last else "")
             )
         return description, arrays
 

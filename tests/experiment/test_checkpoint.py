@@ -203,7 +203,8 @@ def test_another_content_than_was_signed_is_refused(
     ("change", "reason"),
     [
         (described(version=1), "a checkpoint of format 1"),
-        (described(version=3), "a checkpoint of format 3"),
+        (described(version=2), "format 2: this version reads format 3; .*start the run from"),
+        (described(version=4), "a checkpoint of format 4: this version reads format 3$"),
         (described(format="something"), "found something else"),
         (described(format="absent"), "found something else"),
         (replaced(description=np.array([255, 254], dtype=np.uint8)), "found something else"),

@@ -22,7 +22,7 @@ from beartype import beartype
 __all__ = ["CHECKED", "install"]
 
 _SHAPED = re.compile(
-    r"\b(Bool|Complex|Complex128|Float|Float32|Float64|Int|Int64|Num|Real|Shaped)\["
+    r"\b(Bool|Complex|Complex128|Float|Float32|Float64|Int|Int64|Num|Real|Shaped|UInt64)\["
 )
 _NAMES = {name: getattr(jaxtyping, name) for name in _SHAPED.pattern[3:-3].split("|")}
 #: Qualified names of the functions that were decorated so far.

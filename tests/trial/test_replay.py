@@ -342,7 +342,7 @@ def test_expected_failures_of_claims_that_are_gone_do_not_spoil_a_capsule(tmp_pa
 
 def test_capsules_without_hashes_of_the_source_are_read_as_well(tmp_path: Path) -> None:
     verdict, _, arrays = failure(NoDecay, "gradient-step", tmp_path)
-    file, path = Archive("replay capsule", 3), tmp_path / "older.npz"
+    file, path = Archive("replay capsule", 4), tmp_path / "older.npz"
     description, _ = file.read(verdict.capsule)
     del description["environment"]["sources"]
     later = ("finding", "tried", "repetition", "output")
@@ -506,7 +506,7 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
 
 def test_well_signed_files_are_checked_as_well(tmp_path: Path) -> None:
     verdict, _, arrays = failure(NoDecay, "gradient-step", tmp_path)
-    file, path = Archive("replay capsule", 3), tmp_path / "bad.npz"
+    file, path = Archive("replay capsule", 4), tmp_path / "bad.npz"
     description, _ = file.read(verdict.capsule)
     profile = description["settings"]["profile"]
     changes: list[Json] = [
@@ -572,9 +572,10 @@ def test_well_signed_files_are_checked_as_well(tmp_path: Path) -> None:
     file.write(path, description, {**arrays, "other": np.ones(2)})
     with pytest.raises(InputError, match="an array that is not other"):
         load_capsule(path)
-    Archive("replay capsule", 2).write(path, description, arrays)
-    with pytest.raises(InputError, match="this version reads format 3"):
-        load_capsule(path)
+    for version, message in ((2, "reads format 4$"), (3, "reads format 4; its seeds have stood")):
+        Archive("replay capsule", version).write(path, description, arrays)
+        with pytest.raises(InputError, match=message):
+            load_capsule(path)
 
 
 # -- the command line --------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mimverify.backends import Backend
+from mimverify.problems.normal_stream import NormalStream
 from mimverify.support.arrays import Array
 
 if TYPE_CHECKING:
@@ -22,40 +23,42 @@ class Normals(ABC):
         """Overwrite `rows`, each of them contiguous, with the numbers of that stream."""
 
 
-class _NumpyNormals(Normals):
-    def __init__(self, seed: int, dtype: str) -> None:
-        self._seed, self._dtype = seed, np.dtype(dtype)
+class _CountedNormals(Normals):
+    """By counter, entry by entry of the rows in order: the same of either backend on a CPU."""
+
+    def __init__(self, seed: int) -> None:
+        self._stream = NormalStream(seed, _PURPOSE)
 
     def fill(self, rows: Float[Array, "p k"], stream: int) -> None:
-        # SFC64 is the fastest of NumPy's; hashing the key makes the streams independent.
-        key = np.random.SeedSequence([self._seed, _KEY, stream])
-        generator = np.random.Generator(np.random.SFC64(key))
-        for row in rows:
-            generator.standard_normal(out=row, dtype=self._dtype)
+        for number, row in enumerate(rows):
+            place = row if isinstance(row, np.ndarray) else row.numpy()  # a tensor's own memory
+            self._stream.fill(place, stream, first=number * len(place))
 
 
 class _TorchNormals(Normals):
+    """By the device's own generator."""
+
     def __init__(self, seed: int, device: str) -> None:
         import torch  # only where its user has loaded it already
 
         self._torch, self._device = torch, device
-        # On a CPU Torch uses only 32 bits of a seed: hashes of that size would collide.
-        # Consecutive seeds never do, within one design; two designs of P streams each share
-        # one with probability 2P/2³².
-        self._base = int(np.random.SeedSequence([seed, _KEY]).generate_state(1)[0])
+        # Consecutive seeds never collide within one design; two designs of P streams each share
+        # one with probability 2P/2⁶³.
+        self._base = int(np.random.SeedSequence([seed, _KEY]).generate_state(1, np.uint64)[0])
 
     def fill(self, rows: Float[Array, "p k"], stream: int) -> None:
         generator = self._torch.Generator(device=self._device)
-        generator.manual_seed((self._base + stream) % 2**32)
+        generator.manual_seed((self._base + stream) % 2**63)
         for row in rows:
             row.normal_(generator=generator)
 
 
 _KEY = 0x6C617A79
+_PURPOSE = 0x6C  # among the streams of normals
 
 
 def normals(seed: int, backend: Backend) -> Normals:
-    """The backend's own generator, seeded."""
-    if backend.name == "torch":
-        return _TorchNormals(seed, backend.device)
-    return _NumpyNormals(seed, backend.dtype)
+    """The normals of a design: counted ones on a CPU, elsewhere those of the device."""
+    if backend.device == "cpu":
+        return _CountedNormals(seed)
+    return _TorchNormals(seed, backend.device)

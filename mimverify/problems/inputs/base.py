@@ -34,6 +34,8 @@ class InputLaw(ABC):
     - `excess_kurtosis`: E x_k⁴ − 3 of independent entries; of other isotropic laws the κ with which
       Var ‖x‖² = (2 + κ) d. None: not known, or infinite.
     - `finite`: `fill` is known to write finite numbers only; any other law's are checked.
+    - `counted`: entries are independent standard normals. Models draw them by counter
+      (`NormalStream`), any row on its own, and do not call `fill`.
 
     Their defaults promise nothing. Source: theory.md §11.
     """
@@ -42,6 +44,7 @@ class InputLaw(ABC):
     independent: bool = False
     rotation_invariant: bool = False
     finite: bool = False
+    counted: bool = False
 
     @property
     @abstractmethod

@@ -52,7 +52,11 @@ __all__ = [
 ]
 
 # 2: data sets come from another generator. 3: settings as one value, evidence as records.
-_FILE = Archive("replay capsule", version=3)
+# 4: data sets come from another generator again.
+_FILE = Archive(
+    "replay capsule", 4, "its seeds have stood for other data since: replay it with the version "
+    "that wrote it, or run the trial again"
+)  # fmt: skip
 _LARGEST = 1 << 26  # bytes of one array; of larger ones only the hash is stored
 _LONGEST_NAME = 100  # characters of a trainer's name in a file's
 # What a replay may be told to do: more is a forgery, and no operating system takes it.

@@ -22,6 +22,7 @@ class Law(InputLaw):
 
     name = "gaussian"
     finite = True
+    counted = True
     isotropic = True
     independent = True
     rotation_invariant = True

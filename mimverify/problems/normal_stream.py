@@ -1,0 +1,211 @@
+"""Standard normals by counter: any entry of any block of a stream on its own.
+
+Entry e of block k is a function of the stream's key, k and e. Its 64 random bits are half e mod 2
+of Philox4x32-10 at the counter (⌊e/2⌋, k, 0), of 40, 56 and 32 bits, and a ziggurat of 1024 layers
+makes a normal of them: ten bits choose the layer, 52 are the magnitude and one is the sign. One
+entry in 234 falls outside the part of its layer that lies under the curve; its further bits come
+from counters of its own, (⌊e/2⌋, k, 2 a + e mod 2), a = 1, 2, …
+
+All is integers, sums, products and quotients of float64 in a fixed order, which every machine
+rounds alike: this code and the native one give the same bits.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mimverify.native import NativeNormals, library
+from mimverify.problems.philox import philox4x32
+from mimverify.problems.ziggurat import LAYERS, ziggurat
+from mimverify.support.arrays import Float64Array, FloatArray, NumpyArray
+from mimverify.support.errors import InputError
+from mimverify.support.validation import DTYPES, integer
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Float64, UInt64
+
+# Pairs that NumPy draws at a time: few calls, and arrays that fit a core's cache.
+_PAIRS = 1 << 14
+_ENTRIES, _BLOCKS = 2**41, 2**56
+# Of the second word of a key. Torch's generator on CUDA is the same Philox, with a seed of two
+# words as its key; small seeds, whose second word is 0, must not give anybody these numbers.
+_TAG = 0x6D696D00
+
+_MAGNITUDE = np.uint64(2**52 - 1)
+_LAYER = np.uint64(LAYERS - 1)
+_SHIFT = np.uint64(11)
+_TOP = np.uint64(63)
+_ONE = np.uint64(1)
+_LOW = np.uint64(2**32 - 1)
+_HALF = np.uint64(32)
+
+
+class NormalStream:
+    """Independent standard normals, numbered by block and by entry within the block.
+
+    **Arguments**
+
+    - `seed`: below 2³².
+    - `purpose`: below 2⁸. Streams that differ in either are independent: both are words of the
+      key, so that no two streams share one.
+    """
+
+    def __init__(self, seed: int, purpose: int) -> None:
+        self.key = (
+            integer("seed", seed, minimum=0, maximum=2**32 - 1),
+            _TAG + integer("purpose", purpose, minimum=0, maximum=2**8 - 1),
+        )
+
+    def fill(self, out: FloatArray, block: int, *, first: int = 0) -> None:
+        """Write a block's entries from number `first` on into `out`, in C order.
+
+        **Arguments**
+
+        - `out`: contiguous; float64, or float32, which gets the float64 numbers rounded.
+        - `block`: below 2⁵⁶. A block has 2⁴¹ entries.
+
+        **Raises** `InputError` for another array, or numbers beyond these.
+        """
+        if not out.flags.carray or out.dtype.name not in DTYPES:
+            raise InputError(
+                f"out: dtype {out.dtype} and strides {out.strides}: expected contiguous and "
+                f"writeable memory of {' or '.join(DTYPES)}"
+            )
+        block = integer("block", block, minimum=0, maximum=_BLOCKS - 1)
+        first = integer("first", first, minimum=0, maximum=_ENTRIES - out.size)
+        flat, native = out.reshape(-1), library()
+        if native is None:
+            fill_in_numpy(flat, self.key, block, first)
+        else:
+            _native_normals().fill(native, flat, self.key, block, first)
+
+
+@lru_cache(maxsize=1)
+def _native_normals() -> NativeNormals:
+    return NativeNormals(*ziggurat())
+
+
+def fill_in_numpy(
+    out: Float[FloatArray, " n"], key: tuple[int, int], block: int, first: int
+) -> None:
+    """`NormalStream.fill` without native code."""
+    start = 0
+    while start < len(out):
+        pair, skip = divmod(first + start, 2)
+        entries = min(len(out) - start, 2 * _PAIRS - skip)
+        drawn = _normals(key, block, pair, (skip + entries + 1) // 2)
+        out[start : start + entries] = drawn[skip : skip + entries]
+        start += entries
+
+
+def _normals(
+    key: tuple[int, int], block: int, pair: int, count: int
+) -> Float64[Float64Array, " entries"]:
+    """Both entries of `count` pairs of a block, from pair number `pair` on."""
+    tables = ziggurat()
+    pairs = np.arange(pair, pair + count, dtype=np.uint64)
+    words = np.empty(2 * count, dtype=np.uint64)
+    words[0::2], words[1::2] = _draw(key, block, pairs, 0)
+    layers = (words & _LAYER).view(np.int64)
+    magnitudes = (words >> _SHIFT) & _MAGNITUDE
+    sizes = magnitudes.astype(np.float64)
+    sizes *= tables.scale.take(layers)
+    outside = np.flatnonzero(magnitudes >= tables.inside.take(layers))
+    if len(outside):
+        entries = outside.astype(np.uint64) + np.uint64(2 * pair)
+        sizes[outside], words[outside] = _resolve(key, block, entries, words[outside])
+    # The sign bit, so that there is a −0 and the native code need not tell it from 0.
+    bits = sizes.view(np.uint64)
+    bits |= (words >> _TOP) << _TOP
+    return sizes
+
+
+def _resolve(
+    key: tuple[int, int],
+    block: int,
+    entries: UInt64[NumpyArray, " n"],
+    words: UInt64[NumpyArray, " n"],
+) -> tuple[Float64[Float64Array, " n"], UInt64[NumpyArray, " n"]]:
+    """Magnitudes of entries outside the sure part of their layers, and words with their signs."""
+    tables = ziggurat()
+    sizes, final = np.empty(len(entries)), words.copy()
+    open_ = np.arange(len(entries))
+    attempt = 0
+    while len(open_):
+        attempt += 2
+        word, entry = final[open_], entries[open_]
+        layer = (word & _LAYER).view(np.int64)
+        magnitude = (word >> _SHIFT) & _MAGNITUDE
+        x = magnitude.astype(np.float64) * tables.scale[layer]
+        done = magnitude < tables.inside[layer]
+        one, two = _draw(key, block, entry >> _ONE, attempt + (entry & _ONE))
+        first, second = _unit(one), _unit(two)
+        in_tail = layer == 0
+        # Beyond R: an exponential variable, accepted with probability e^(−x²/2).
+        beyond = -_logarithm(first) / tables.tail
+        low, high = tables.height[layer], tables.height[layer + 1]
+        level = np.where(in_tail, second, low + first * (high - low))
+        distance = np.where(in_tail, beyond, x)
+        under = level <= _exponential(-0.5 * (distance * distance))
+        x = np.where(in_tail & ~done, tables.tail + beyond, x)
+        done |= under
+        sizes[open_[done]] = x[done]
+        # The lowest layer is left in the tail only; any other is chosen anew.
+        final[open_] = np.where(done | in_tail, word, two)
+        open_ = open_[~done]
+    return sizes, final
+
+
+def _draw(
+    key: tuple[int, int], block: int, pairs: UInt64[NumpyArray, " n"], attempt: NumpyArray | int
+) -> tuple[UInt64[NumpyArray, " n"], UInt64[NumpyArray, " n"]]:
+    """The two 64-bit words of each pair's counter."""
+    counters = np.empty((4, len(pairs)), dtype=np.uint64)
+    np.bitwise_and(pairs, _LOW, out=counters[0])
+    np.right_shift(pairs, _HALF, out=counters[1])
+    counters[1] |= np.uint64(block % 2**24 << 8)
+    counters[2] = block >> 24
+    counters[3] = attempt
+    words = philox4x32(counters, key)
+    words[1::2] <<= _HALF
+    words[0::2] |= words[1::2]
+    return words[0], words[2]
+
+
+def _unit(words: UInt64[NumpyArray, " n"]) -> Float64[Float64Array, " n"]:
+    """In (0, 1], multiples of 2⁻⁵³."""
+    return ((words >> _SHIFT) + _ONE).astype(np.float64) * 2.0**-53
+
+
+def _exponential(t: Float64[Float64Array, " n"]) -> Float64[Float64Array, " n"]:
+    """e^t for −700 < t ≤ 0."""
+    n = np.floor(t * 1.4426950408889634 + 0.5)
+    r = t - n * float.fromhex("0x1.62e42fee00000p-1") - n * float.fromhex("0x1.a39ef35793c76p-33")
+    total = np.full_like(r, 1.0 / 6227020800.0)
+    for factorial in _FACTORIALS:
+        total = total * r + 1.0 / factorial
+    return np.ldexp(total, n.astype(np.int32))
+
+
+# 12! … 0!
+_FACTORIALS = (
+    *(479001600.0, 39916800.0, 3628800.0, 362880.0, 40320.0, 5040.0),
+    *(720.0, 120.0, 24.0, 6.0, 2.0, 1.0, 1.0),
+)
+
+
+def _logarithm(u: Float64[Float64Array, " n"]) -> Float64[Float64Array, " n"]:
+    """log u for 2⁻⁵³ ≤ u ≤ 1."""
+    mantissa, exponent = np.frexp(u)
+    small = mantissa < float.fromhex("0x1.6a09e667f3bcdp-1")  # √½
+    mantissa = np.where(small, 2.0 * mantissa, mantissa)
+    power = (exponent - small).astype(np.float64)
+    s = (mantissa - 1.0) / (mantissa + 1.0)
+    square = s * s
+    total = np.full_like(s, 1.0 / 25.0)
+    for odd in range(23, 0, -2):
+        total = total * square + 1.0 / odd
+    return power * float.fromhex("0x1.62e42fefa39efp-1") + 2.0 * s * total
