@@ -59,7 +59,7 @@ Inputs: {", ".join(input_names())}; with parameters 'student-t:5', 'ar:0.6',
 Examples:
   mimverify train cos2z --predict
   mimverify train tanh3 --dim 512 --neurons 128 --json tanh3.json
-  mimverify train cos2z --inputs rademacher --subspace axes
+  mimverify train cos2z --inputs uniform --subspace axes
   mimverify train relu-sum --activation softplus --loss squared \\
       --remove-linear-part
   mimverify train my_links:ridge --rank 2 --backend torch --dtype float32
