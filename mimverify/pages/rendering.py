@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from mimverify.support.files import atomic_write
 from mimverify.support.strict_json import jsonable
-from mimverify.support.version import __version__
+from mimverify.support.versions import software_versions
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -47,8 +48,14 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters["json_data"] = _json_data
-    environment.globals["mimverify_version"] = __version__
+    environment.filters["breakable"] = _breakable
+    environment.globals["mimverify_version"] = software_versions()["mimverify"]
     return environment
+
+
+def _breakable(text: str) -> Markup:
+    """A name of code that may go on in the next line behind its dots, colons and underscores."""
+    return Markup(re.sub(r"(?<=[.:/_])(?=\w)", "<wbr>", str(escape(text))))
 
 
 def _json_data(value: object) -> Markup:

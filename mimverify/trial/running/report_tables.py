@@ -70,7 +70,7 @@ def verdict_table(
         rows.append(
             [
                 Cell(verdict.id, code=True),
-                Cell(f"{sign} {verdict.status}", tone),
+                Cell(f"{sign}\u00a0{verdict.status}", tone),
                 Cell(measured(verdict) or "–"),
                 Cell(claim.source if claim else ""),
                 Cell(f"{verdict.seconds:.1f}", pointer=pointer(index, place, "seconds")),
