@@ -39,7 +39,7 @@ VERBS: dict[str, tuple[str, str | None]] = {
     "scaling": ("measured", "a run diverged"),
     "study": (
         "all trials that were to run are done, and no prediction is off",
-        "a trial failed, a comparison is beyond |z| = 4, or the workers were lost",
+        "a trial failed, a prediction is off (beyond 4σ), or the workers were lost",
     ),
     "history": ("shown, and no gate failed", "the gate failed"),
     "bench": ("timed", "a contender failed"),

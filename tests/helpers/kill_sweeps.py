@@ -20,6 +20,10 @@ from sweep_process import children, squares, start, workers
 __all__ = ["Killings", "kill_and_resume"]
 
 
+#: Seconds that a run is left alone at most: some are killed as they start, others at work.
+_LONGEST = {"processes": 2.0, "dask": 8.0}
+
+
 @dataclass(frozen=True)
 class Killings:
     """What became of a sweep that was killed again and again.
@@ -49,7 +53,7 @@ def kill_and_resume(
     orphans = 0
     process = start(store, engine, sweep)
     while done.total() < kills:
-        time.sleep(rng.uniform(0, 2.0))
+        time.sleep(rng.uniform(0, _LONGEST[engine]))
         if process.poll() is not None:  # finished too early: begin anew, all is stored
             process.communicate()
             process = start(store, engine, sweep)
