@@ -111,34 +111,28 @@ def _cells(rows: Sequence[Row]) -> tuple[list[_Cell], list[_Cell]]:
     """Those over (n/d, T1) at the d with most steps, and those over (n/d, d) at the others'
     number of steps."""
     groups = grouped(select(rows, "training"), "dim", "samples", "steps")
-    deepest = max(steps for _, _, steps in groups)
-    fewest = min(steps for _, _, steps in groups)
+    counts = [runs[0].parameters["steps"] for runs in groups]
     over_steps, over_dims = [], []
-    for (dim, samples, steps), runs in sorted(groups.items()):
-        log_odds = logit(stacked(runs, "alignment"))
-        predicted = result_of(rows, "predicted-alignment", dim=dim, samples=samples, steps=steps)
-
-        def cell(
-            t: int,
-            dim: int = dim,
-            samples: int = samples,
-            log_odds: np.ndarray = log_odds,
-            predicted: Json = predicted,
-        ) -> _Cell:
-            compared = of_runs(
-                {"d": dim, "n": samples, "T1": t},
-                "alignment",
-                log_odds[:, t],
-                prediction=predicted["log_odds"][t],
-                prediction_error=predicted["error"][t],
-                scale="log-odds",
-            )
-            return _Cell(dim, samples, t, compared)
-
-        if steps == deepest:
-            over_steps += [cell(t) for t in range(1, steps + 1)]
-        over_dims.append(cell(fewest))
+    for runs in groups:
+        at = {name: runs[0].parameters[name] for name in ("dim", "samples", "steps")}
+        predicted = result_of(rows, "predicted-alignment", **at)
+        if at["steps"] == max(counts):
+            over_steps += [_cell(runs, predicted, t) for t in range(1, at["steps"] + 1)]
+        over_dims.append(_cell(runs, predicted, min(counts)))
     return over_steps, over_dims
+
+
+def _cell(runs: Sequence[Row], predicted: Json, steps: int) -> _Cell:
+    p = runs[0].parameters
+    compared = of_runs(
+        {"d": p["dim"], "n": p["samples"], "T1": steps},
+        "alignment",
+        logit(stacked(runs, "alignment")[:, steps]),
+        prediction=predicted["log_odds"][steps],
+        prediction_error=predicted["error"][steps],
+        scale="log-odds",
+    )
+    return _Cell(p["dim"], p["samples"], steps, compared)
 
 
 def _compare(rows: Sequence[Row]) -> list[Comparison]:
