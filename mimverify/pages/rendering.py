@@ -13,7 +13,7 @@ from markupsafe import Markup, escape
 
 from mimverify.support.files import atomic_write
 from mimverify.support.strict_json import jsonable
-from mimverify.support.version import __version__
+from mimverify.support.versions import software_versions
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -49,7 +49,7 @@ def _environment() -> Environment:
     )
     environment.filters["json_data"] = _json_data
     environment.filters["breakable"] = _breakable
-    environment.globals["mimverify_version"] = __version__
+    environment.globals["mimverify_version"] = software_versions()["mimverify"]
     return environment
 
 

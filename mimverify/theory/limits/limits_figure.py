@@ -58,7 +58,7 @@ def limits_figure(found: BayesLimits, figure: Figure, *, columns: int = 3) -> No
     )  # fmt: skip
     _marks(axes, found, low, high)
     noise = f", noise {found.noise:g}" if found.noise else ""
-    axes.set_title(f"{found.link.name}{noise}: the limits of learning", pad=26)
+    axes.set_title(f"{found.link.name}{noise}: the limits of learning", pad=26, loc="center")
     figure.legend(loc="outside lower center", ncols=columns)
 
 

@@ -184,7 +184,7 @@ def _panel(axes: Axes, marks: Sequence[AgainstBound], exact: bool) -> dict[Statu
 
 
 def _reach(ratios: Sequence[float]) -> tuple[float, float]:
-    """The axis in powers of ten: all ratios with room around, within what it may span."""
+    """The axis in powers of ten: all ratios and a margin, within what it may span."""
     least, most = _DECADES
     logs = [math.log10(ratio) for ratio in ratios if 0 < ratio < math.inf] or [0.0]
     low = max(min(math.floor(min(logs) - 0.3), -1), least)

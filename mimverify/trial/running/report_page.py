@@ -185,7 +185,7 @@ def _evidence(
     if claim is not None:
         facts += [("claim", claim.statement), ("source", claim.source), ("test", claim.measures)]
         facts += [("assumptions", "; ".join(claim.assumptions))] if claim.assumptions else []
-    facts.append(("configurations", str(evidence.examples)))
+    facts.append(("configurations finished", str(evidence.examples)))
     if evidence.ledger is not None:
         facts.append(("false-alarm level", f"{risk_text(evidence.ledger.level)} of each decision"))
     facts += [
