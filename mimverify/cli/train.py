@@ -70,7 +70,7 @@ Examples:
   mimverify train cos2z --predict
   mimverify train cos2z --predict --figure cos2z.png
   mimverify train tanh3 --dim 512 --neurons 128 --json tanh3.json
-  mimverify train cos2z --inputs rademacher --subspace axes
+  mimverify train cos2z --inputs uniform --subspace axes
   mimverify train relu-sum --activation softplus --loss squared \\
       --remove-linear-part
   mimverify train my_links:ridge --rank 2 --backend torch --dtype float32

@@ -319,6 +319,8 @@ def test_laws_are_imported_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "    def fill(self, generator, out):\n"
         "        generator.standard_normal(out=out)\n"
         "instance = Halves()\n"
+        "class Wrong(Halves):\n"
+        "    excess_kurtosis = 'large'\n"
         "def function(generator, out):\n"
         "    generator.random(out=out)\n",
         encoding="utf-8",
@@ -327,6 +329,8 @@ def test_laws_are_imported_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for attribute in ("Halves", "instance"):
         law = get_inputs(f"own_inputs:{attribute}")
         assert (law.name, law.isotropic, law.moments) == (f"own_inputs:{attribute}", True, 6.0)
+    with pytest.raises(InputError, match="own_inputs:Wrong: excess_kurtosis='large'"):
+        get_inputs("own_inputs:Wrong")
     law = get_inputs("own_inputs:function")
     assert not law.isotropic  # a function promises nothing
     X = MultiIndexModel("he2", 3, inputs=law).sample(50).X

@@ -11,6 +11,7 @@ from mimverify.problems.inputs.base import InputLaw
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.importing import load_attribute, summarise
+from mimverify.support.validation import number
 
 if TYPE_CHECKING:
     from jaxtyping import Float64
@@ -29,7 +30,10 @@ class ImportedLaw(InputLaw):
         self.independent = bool(getattr(promises, "independent", False))
         self.rotation_invariant = bool(getattr(promises, "rotation_invariant", False))
         self._moments = float(getattr(promises, "moments", super().moments))
-        self._kurtosis: float | None = getattr(promises, "excess_kurtosis", None)
+        kurtosis = getattr(promises, "excess_kurtosis", None)
+        if kurtosis is not None:
+            kurtosis = number(f"inputs {name}: excess_kurtosis", kurtosis, minimum=-2.0)
+        self._kurtosis: float | None = kurtosis
 
     @property
     def name(self) -> str:
