@@ -98,7 +98,8 @@ class _Bar:
 def _bars(rows: Sequence[Row]) -> list[_Bar]:
     predicted = result_of(rows, "predicted-alignment")
     bars = []
-    for (inputs, subspace), runs in grouped(select(rows, "training"), "inputs", "subspace").items():
+    for runs in grouped(select(rows, "training"), "inputs", "subspace"):
+        inputs, subspace = (runs[0].parameters[name] for name in ("inputs", "subspace"))
         alignment = stacked(runs, "alignment")[:, -1]
         at = {"inputs": inputs, "direction": "spread out" if subspace == "haar" else "an axis"}
         found = None

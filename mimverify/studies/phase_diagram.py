@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import expit, logit
 
+from mimverify.pages.figure_style import INK
 from mimverify.studies.comparison import Comparison, of_runs
 from mimverify.studies.named_study import NamedStudy, StudyFigure
 from mimverify.studies.trial_rows import grouped, result_of, select, stacked
@@ -24,7 +25,10 @@ __all__ = ["STUDY"]
 
 _PROBLEM = {"link": "cos2z", "loss": "huber"}
 _NEURONS = 32
-_LEVELS = (0.1, 0.5, 0.9)
+# Not quite the white of paper, which a dark page turns over.
+_HALO = "#fefefe"
+# Of the contours, with their strokes.
+_STROKES = {0.1: ":", 0.5: "-", 0.9: "--"}
 # Larger matrices of inputs are drawn as far as they are queried, to the same law.
 _STORED = 1 << 22
 
@@ -74,7 +78,7 @@ def _sweeps(scale: str) -> list[Sweep]:
     contours = {(at.dim, t) for t in range(1, at.steps + 1)} | {(d, at.at_steps) for d in at.dims}
     sweeps += [
         Sweep(f"d = {dim}, T = {t}, contours", kind="predicted-level",
-              axes={"level": _LEVELS}, fixed={**_PROBLEM, "dim": dim, "steps": t})
+              axes={"level": list(_STROKES)}, fixed={**_PROBLEM, "dim": dim, "steps": t})
         for dim, t in sorted(contours)
     ]  # fmt: skip
     return sweeps
@@ -107,34 +111,28 @@ def _cells(rows: Sequence[Row]) -> tuple[list[_Cell], list[_Cell]]:
     """Those over (n/d, T1) at the d with most steps, and those over (n/d, d) at the others'
     number of steps."""
     groups = grouped(select(rows, "training"), "dim", "samples", "steps")
-    deepest = max(steps for _, _, steps in groups)
-    fewest = min(steps for _, _, steps in groups)
+    counts = [runs[0].parameters["steps"] for runs in groups]
     over_steps, over_dims = [], []
-    for (dim, samples, steps), runs in sorted(groups.items()):
-        log_odds = logit(stacked(runs, "alignment"))
-        predicted = result_of(rows, "predicted-alignment", dim=dim, samples=samples, steps=steps)
-
-        def cell(
-            t: int,
-            dim: int = dim,
-            samples: int = samples,
-            log_odds: np.ndarray = log_odds,
-            predicted: Json = predicted,
-        ) -> _Cell:
-            compared = of_runs(
-                {"d": dim, "n": samples, "T1": t},
-                "alignment",
-                log_odds[:, t],
-                prediction=predicted["log_odds"][t],
-                prediction_error=predicted["error"][t],
-                scale="log-odds",
-            )
-            return _Cell(dim, samples, t, compared)
-
-        if steps == deepest:
-            over_steps += [cell(t) for t in range(1, steps + 1)]
-        over_dims.append(cell(fewest))
+    for runs in groups:
+        at = {name: runs[0].parameters[name] for name in ("dim", "samples", "steps")}
+        predicted = result_of(rows, "predicted-alignment", **at)
+        if at["steps"] == max(counts):
+            over_steps += [_cell(runs, predicted, t) for t in range(1, at["steps"] + 1)]
+        over_dims.append(_cell(runs, predicted, min(counts)))
     return over_steps, over_dims
+
+
+def _cell(runs: Sequence[Row], predicted: Json, steps: int) -> _Cell:
+    p = runs[0].parameters
+    compared = of_runs(
+        {"d": p["dim"], "n": p["samples"], "T1": steps},
+        "alignment",
+        logit(stacked(runs, "alignment")[:, steps]),
+        prediction=predicted["log_odds"][steps],
+        prediction_error=predicted["error"][steps],
+        scale="log-odds",
+    )
+    return _Cell(p["dim"], p["samples"], steps, compared)
 
 
 def _compare(rows: Sequence[Row]) -> list[Comparison]:
@@ -176,6 +174,7 @@ def _figures(rows: Sequence[Row]) -> list[StudyFigure]:
         _contours(right, [c for c in contours if c["T1"] == fewest], "d")
         right.set(ylabel="dimension d", title=f"T1 = {fewest}")
         figure.colorbar(mesh, ax=[left, right], label="measured alignment A", shrink=0.9)
+        _key(figure)
 
     largest = max(abs(cell.comparison.z) for cell in over_steps + over_dims)
     return [
@@ -233,21 +232,25 @@ def _edges(centres: np.ndarray) -> np.ndarray:
 
 def _contours(axes: Axes, points: list[Json], vertical: str) -> None:
     low, high = axes.get_xlim()
-    for level, stroke in zip(_LEVELS, (":", "-", "--"), strict=True):
+    for level, stroke in _STROKES.items():
         some = [c for c in points if c["level"] == level and c["n"] is not None]
         some.sort(key=lambda c: c[vertical])
         x = np.array([c["n"] / c["d"] for c in some])
         y = np.array([c[vertical] for c in some])
-        for width, colour in ((3.2, "white"), (1.4, "black")):
-            axes.plot(
-                x, y, color=colour, lw=width, ls=stroke,
-                label=f"D1: A = {level:g}" if colour == "black" else None,
-            )  # fmt: skip
+        for width, colour in ((3.2, _HALO), (1.4, "#000000")):
+            axes.plot(x, y, color=colour, lw=width, ls=stroke)
     axes.set_xlim(low, high)
-    axes.legend(
-        loc="upper left" if vertical == "d" else "upper right", frameon=True, framealpha=0.85,
-        facecolor="white", labelcolor="black",
-    )  # fmt: skip
+
+
+def _key(figure: Figure) -> None:
+    """What the contours are, beside the panels: on any page, light or dark."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], color=INK, lw=1.4, ls=stroke, label=f"D1: A = {level:g}")
+        for level, stroke in _STROKES.items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
 STUDY = NamedStudy(

@@ -100,7 +100,8 @@ class _Half:
 
 def _halves(rows: Sequence[Row]) -> list[_Half]:
     found = []
-    for (steps, dim), runs in sorted(grouped(select(rows, "balanced-run"), "steps", "dim").items()):
+    for runs in grouped(select(rows, "balanced-run"), "steps", "dim"):
+        steps, dim = (runs[0].parameters[name] for name in ("steps", "dim"))
         predicted = result_of(rows, "predicted-half", steps=steps, dim=dim)
         found.append(
             _Half(
@@ -119,8 +120,8 @@ def _crossings(runs: Sequence[Row]) -> Float64Array:
     """log n at which each seed's log-odds vanish, by lines of one slope through the sizes near to
     the crossing of the means. Every size was tried with the same seeds."""
     sizes = grouped(runs, "samples")
-    x = np.array([math.log(n) for (n,) in sizes])
-    y = np.array([stacked(group, "log_odds") for group in sizes.values()])
+    x = np.array([math.log(group[0].parameters["samples"]) for group in sizes])
+    y = np.array([stacked(group, "log_odds") for group in sizes])
     order = np.argsort(x)
     x, y = x[order], y[order]
     means = y.mean(axis=1)

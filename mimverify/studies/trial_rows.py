@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -46,12 +46,12 @@ def result_of(rows: Iterable[Row], kind: str, **at: object) -> Json:
     return found
 
 
-def grouped(rows: Iterable[Row], *names: str) -> dict[tuple[Any, ...], list[Row]]:
-    """The trials by the values of these parameters, in the order in which values come."""
-    groups: dict[tuple[Any, ...], list[Row]] = {}
+def grouped(rows: Iterable[Row], *names: str) -> list[list[Row]]:
+    """The trials that agree in these parameters, group by group as they come."""
+    groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row.parameters[name] for name in names), []).append(row)
-    return groups
+    return list(groups.values())
 
 
 def stacked(rows: Iterable[Row], result: str) -> Float64Array:

@@ -58,17 +58,22 @@ def recognise(path: str | Path) -> bool:
     try:
         if place.is_dir() or is_special(place):
             raise InputError(f"{named}: is no regular file, expected a store of trials, or none")
-        with open(place, "rb") as file:
-            head = file.read(100)
+        # Never by `open`: closing a file drops all locks that this process holds on it (POSIX),
+        # those of its connections included; another process would then take itself for the last
+        # one, and remove the log that we write to.
+        if place.stat().st_size == 0:
+            return False
     except FileNotFoundError:
         return False
     except (OSError, ValueError) as error:
         raise InputError(f"{named}: cannot be read ({error})") from None
-    if not head:
-        return False
-    if not head.startswith(b"SQLite format 3\0"):
-        raise InputError(f"{named}: is no store of trials: expected another name")
-    with closed(open_reader(path)) as connection:
+    try:
+        reader = open_reader(path)
+    except InputError as error:
+        if "not a database" in str(error):
+            raise InputError(f"{named}: is no store of trials: expected another name") from None
+        raise
+    with closed(reader) as connection:
         application, version, tables = _signature(connection, named)
     if application == 0 and version == 0 and tables == 0:
         return False  # its maker was killed before there was anything in it
