@@ -101,7 +101,7 @@ def test_blocks_taller_than_what_a_thread_reads(
     library: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a device: several threads fill one block."""
-    monkeypatch.setattr(base, "_CACHE_BYTES", 1 << 23)
+    monkeypatch.setattr(base, "_BLOCK_BYTES", 1 << 23)
     monkeypatch.setattr(base, "_MAX_ROWS", 1 << 20)
     monkeypatch.setattr(streamed, "_CHUNK_BYTES", 1 << 12)
     model, backend = MultiIndexModel("cos2z", 100, seed=1), get_backend(library, dtype)

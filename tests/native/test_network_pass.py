@@ -270,7 +270,9 @@ def test_a_users_function_is_not_taken_for_ours() -> None:
     mine = replace(get_loss("huber"), derivative=lambda f, y: np.clip(f - y, -0.1, 0.1))
     data = MODEL.sample(500)
     trained = [
-        LayerwiseTrainer(loss=loss, neurons=4, steps=2, schedule="constant", eta=1.0, random_state=0)
+        LayerwiseTrainer(
+            loss=loss, neurons=4, steps=2, schedule="constant", eta=1.0, random_state=0
+        )
         .fit_first_layer(data.X, data.y).network_.W
         for loss in (mine, "huber", "huber:0.1")
     ]  # fmt: skip
