@@ -251,7 +251,7 @@ def test_lazy_designs_draw_the_same_numbers_with_either_backend(way: str, dtype:
 
 # -- the law -----------------------------------------------------------------------------------
 
-COUNT = 1 << 20
+COUNT = 1 << 19
 
 
 def test_moments() -> None:
