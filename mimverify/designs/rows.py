@@ -90,8 +90,8 @@ class ModelRows(RowSource):
     - `model`, `n`: the model, and rows of the data set.
     - `purpose`, `seed`: as for `MultiIndexModel.sample`.
 
-    A block of the stream is drawn from its start: passes over a part of the rows are
-    cheapest where it starts at a multiple of `BLOCK_ROWS`.
+    Inputs that are not Gaussian are drawn from the start of their block: passes over a part of
+    the rows are then cheapest where it starts at a multiple of `BLOCK_ROWS`.
     """
 
     least_rows = BLOCK_ROWS

@@ -12,13 +12,14 @@ rounds alike: this code and the native one give the same bits.
 
 from __future__ import annotations
 
+import threading
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mimverify.native import NativeNormals, library
-from mimverify.problems.philox import philox4x32
+from mimverify.problems.philox import philox_in_place
 from mimverify.problems.ziggurat import LAYERS, ziggurat
 from mimverify.support.arrays import Float64Array, FloatArray, NumpyArray
 from mimverify.support.errors import InputError
@@ -27,7 +28,8 @@ from mimverify.support.validation import DTYPES, integer
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64, UInt64
 
-# Pairs that NumPy draws at a time: few calls, and arrays that fit a core's cache.
+# Pairs that NumPy draws at a time: the calls for the few that need more counters take as long for
+# one as for a hundred.
 _PAIRS = 1 << 14
 _ENTRIES, _BLOCKS = 2**41, 2**56
 # Of the second word of a key. Torch's generator on CUDA is the same Philox, with a seed of two
@@ -88,6 +90,19 @@ def _native_normals() -> NativeNormals:
     return NativeNormals(*ziggurat())
 
 
+class _Memory(threading.local):
+    """Arrays that a thread works in: new ones would take as long as the arithmetic."""
+
+    def __init__(self) -> None:
+        self.pairs = np.arange(_PAIRS, dtype=np.uint64)
+        self.counters = np.empty((3, 2, _PAIRS), dtype=np.uint64)
+        self.words = np.empty((4, 2 * _PAIRS), dtype=np.uint64)
+        self.normals = np.empty(2 * _PAIRS)
+
+
+_memory = _Memory()
+
+
 def fill_in_numpy(
     out: Float[FloatArray, " n"], key: tuple[int, int], block: int, first: int
 ) -> None:
@@ -96,31 +111,55 @@ def fill_in_numpy(
     while start < len(out):
         pair, skip = divmod(first + start, 2)
         entries = min(len(out) - start, 2 * _PAIRS - skip)
-        drawn = _normals(key, block, pair, (skip + entries + 1) // 2)
+        drawn = _memory.normals[: (skip + entries + 1) // 2 * 2]
+        _normals(key, block, pair, drawn)
         out[start : start + entries] = drawn[skip : skip + entries]
         start += entries
 
 
 def _normals(
-    key: tuple[int, int], block: int, pair: int, count: int
-) -> Float64[Float64Array, " entries"]:
-    """Both entries of `count` pairs of a block, from pair number `pair` on."""
-    tables = ziggurat()
-    pairs = np.arange(pair, pair + count, dtype=np.uint64)
-    words = np.empty(2 * count, dtype=np.uint64)
-    words[0::2], words[1::2] = _draw(key, block, pairs, 0)
-    layers = (words & _LAYER).view(np.int64)
-    magnitudes = (words >> _SHIFT) & _MAGNITUDE
-    sizes = magnitudes.astype(np.float64)
-    sizes *= tables.scale.take(layers)
-    outside = np.flatnonzero(magnitudes >= tables.inside.take(layers))
+    key: tuple[int, int], block: int, pair: int, out: Float64[Float64Array, " entries"]
+) -> None:
+    """Write both entries of each pair from number `pair` on."""
+    tables, count = ziggurat(), len(out) // 2
+    factors, others, products = _memory.counters[:, :, :count]
+    np.add(_memory.pairs[:count], np.uint64(pair), out=factors[0])
+    np.right_shift(factors[0], _HALF, out=others[0])
+    _finish_counters(factors, others, block, 0)
+    philox_in_place(factors, others, products, key)
+    words, layers, magnitudes, looked_up = _memory.words[:, : 2 * count]
+    others <<= _HALF
+    np.bitwise_or(factors[0], others[0], out=words[0::2])
+    np.bitwise_or(factors[1], others[1], out=words[1::2])
+    np.bitwise_and(words, _LAYER, out=layers)
+    np.right_shift(words, _SHIFT, out=magnitudes)
+    magnitudes &= _MAGNITUDE
+    places, scales = layers.view(np.int64), looked_up.view(np.float64)
+    np.take(tables.scale, places, out=scales, mode="clip")  # "raise" would copy
+    np.multiply(magnitudes, scales, out=out, casting="unsafe")
+    np.take(tables.inside, places, out=looked_up, mode="clip")
+    outside = np.flatnonzero(magnitudes >= looked_up)
     if len(outside):
         entries = outside.astype(np.uint64) + np.uint64(2 * pair)
-        sizes[outside], words[outside] = _resolve(key, block, entries, words[outside])
+        out[outside], words[outside] = _resolve(key, block, entries, words[outside])
     # The sign bit, so that there is a −0 and the native code need not tell it from 0.
-    bits = sizes.view(np.uint64)
-    bits |= (words >> _TOP) << _TOP
-    return sizes
+    words >>= _TOP
+    words <<= _TOP
+    signs = out.view(np.uint64)
+    signs |= words
+
+
+def _finish_counters(
+    factors: UInt64[NumpyArray, "2 n"],
+    others: UInt64[NumpyArray, "2 n"],
+    block: int,
+    attempt: NumpyArray | int,
+) -> None:
+    """Complete counters that hold a pair's number and, in `others[0]`, what is beyond 32 bits."""
+    factors[0] &= _LOW
+    others[0] |= np.uint64(block % 2**24 << 8)
+    factors[1] = block >> 24
+    others[1] = attempt
 
 
 def _resolve(
@@ -163,16 +202,12 @@ def _draw(
     key: tuple[int, int], block: int, pairs: UInt64[NumpyArray, " n"], attempt: NumpyArray | int
 ) -> tuple[UInt64[NumpyArray, " n"], UInt64[NumpyArray, " n"]]:
     """The two 64-bit words of each pair's counter."""
-    counters = np.empty((4, len(pairs)), dtype=np.uint64)
-    np.bitwise_and(pairs, _LOW, out=counters[0])
-    np.right_shift(pairs, _HALF, out=counters[1])
-    counters[1] |= np.uint64(block % 2**24 << 8)
-    counters[2] = block >> 24
-    counters[3] = attempt
-    words = philox4x32(counters, key)
-    words[1::2] <<= _HALF
-    words[0::2] |= words[1::2]
-    return words[0], words[2]
+    factors, others, products = np.empty((3, 2, len(pairs)), dtype=np.uint64)
+    factors[0], others[0] = pairs, pairs >> _HALF
+    _finish_counters(factors, others, block, attempt)
+    philox_in_place(factors, others, products, key)
+    factors |= others << _HALF
+    return factors[0], factors[1]
 
 
 def _unit(words: UInt64[NumpyArray, " n"]) -> Float64[Float64Array, " n"]:

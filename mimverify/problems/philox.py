@@ -33,9 +33,25 @@ def philox4x32(
     - `counters`: four words below 2³² each, the least significant first.
     - `key`: two words below 2³².
     """
-    # A round multiplies words 0 and 2 and only adds, without carry, words 1 and 3.
     factors, others = counters[0::2].copy(), counters[1::2].copy()
-    products = np.empty_like(factors)
+    philox_in_place(factors, others, np.empty_like(factors), key)
+    words = np.empty_like(counters)
+    words[0::2], words[1::2] = factors, others
+    return words
+
+
+def philox_in_place(
+    factors: UInt64[NumpyArray, "2 n"],
+    others: UInt64[NumpyArray, "2 n"],
+    products: UInt64[NumpyArray, "2 n"],
+    key: tuple[int, int],
+) -> None:
+    """The same on the words of even number, which a round multiplies, and the others.
+
+    **Arguments**
+
+    - `products`: memory to work in; new one would take as long as the arithmetic.
+    """
     keys = np.array([[key[0]], [key[1]]], dtype=np.uint64)
     for _ in range(_ROUNDS):
         np.multiply(factors, _MULTIPLIERS, out=products)
@@ -44,6 +60,3 @@ def philox4x32(
         factors ^= keys
         np.bitwise_and(products[::-1], _LOW, out=others)
         keys = (keys + _WEYL) & _LOW
-    words = np.empty_like(counters)
-    words[0::2], words[1::2] = factors, others
-    return words
