@@ -19,7 +19,7 @@ from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import array, integer, not_constant, number
 from mimverify.theory.labels.cache import cached
-from mimverify.theory.labels.quadrature import MAX_DIMENSIONS, normal_rule
+from mimverify.theory.labels.quadrature import MAX_DIMENSIONS, normal_nodes, normal_rule
 from mimverify.theory.labels.tails import Tail, tail_of
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.training.centring import Centring, fit_constant
@@ -130,14 +130,13 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
     dimensions = r + bool(noise)
 
     def labels(x: Float64Array) -> Float64Array:
-        y = link(x[:, :r])
-        return y + noise * x[:, r] if noise else y
+        return _labels(link, noise, x)
 
     centring = None
     if isinstance(loss, LabelTransform):
         transform = loss
     else:
-        centring = _population_constant(labels, loss, dimensions)
+        centring = _population_constant(link, loss, noise)
         transform = LabelTransform.of_loss(loss, centring)
 
     def monitor(x: Float64Array) -> Float64Array:
@@ -193,23 +192,38 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
     )
 
 
-def _population_constant(
-    labels: Callable[[Float64Array], Float64Array], loss: Loss, dimensions: int
-) -> Centring:
-    rule = normal_rule(lambda x: labels(x)[:, None], dimensions)
-    y = labels(rule.nodes)
+def _population_constant(link: Link, loss: Loss, noise: float) -> Centring:
+    y, weights = _resolved_labels(link, noise)
     not_constant(y)
-    centring = _constant(loss, y, rule.weights)
+    centring = _constant(loss, y, weights)
     if loss.name == "squared":
         return centring
-    for _ in range(_REFITS.get(dimensions, 1)):
+    for _ in range(_REFITS.get(link.rank + bool(noise), 1)):
         constant = centring.constant
-        rule = normal_rule(
-            lambda x, c=constant: loss.label_transform(labels(x), c)[:, None],  # type: ignore[misc]
-            dimensions,
+        nodes, weights = normal_nodes(
+            lambda x, c=constant: loss.label_transform(  # type: ignore[misc]
+                _labels(link, noise, x), c
+            )[:, None],
+            link.rank + bool(noise),
         )
-        centring = _constant(loss, labels(rule.nodes), rule.weights)
+        centring = _constant(loss, _labels(link, noise, nodes), weights)
     return centring
+
+
+@cached(maxsize=2)
+def _resolved_labels(link: Link, noise: float) -> tuple[Float64Array, Float64Array]:
+    """Labels on nodes that resolve them, and the nodes' weights: where every loss begins."""
+    nodes, weights = normal_nodes(
+        lambda x: _labels(link, noise, x)[:, None], link.rank + bool(noise)
+    )
+    y = _labels(link, noise, nodes)
+    y.flags.writeable = weights.flags.writeable = False
+    return y, weights
+
+
+def _labels(link: Link, noise: float, x: Float64Array) -> Float64Array:
+    y = link(x[:, : link.rank])
+    return y + noise * x[:, link.rank] if noise else y
 
 
 def _constant(loss: Loss, y: Float64Array, weights: Float64Array) -> Centring:

@@ -10,6 +10,7 @@ panel is wide; the weights may be negative).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -50,10 +51,25 @@ class LabelMeasure:
         """`(K,)`."""
         return self.features[:, 0]
 
-    @property
+    @cached_property
     def second(self) -> Float64[Float64Array, "K r r"]:
         """E[z zᵀ; T] at each node, `(K, r, r)`."""
         return np.asarray(unpack(self.features[:, 1:], self.rank))
+
+    @cached_property
+    def squared(self) -> Float64[Float64Array, "K s1"]:
+        """T² times `features`, `(K, s + 1)`: what every sum of a resolvent is made of."""
+        return np.asarray(self.T[:, None] ** 2 * self.features)
+
+    @cached_property
+    def squared_mass(self) -> Float64[Float64Array, " K"]:
+        """T² times `mass`, `(K,)`, in one piece."""
+        return np.ascontiguousarray(self.squared[:, 0])
+
+    @cached_property
+    def first_second(self) -> Float64[Float64Array, "r r"]:
+        """E[T zzᵀ], `(r, r)`."""
+        return self.weighted_second(1)
 
     @property
     def gram(self) -> Float64[Float64Array, "K s1 s1"]:
@@ -71,13 +87,18 @@ class LabelMeasure:
         return np.asarray(np.tensordot(self.T**power, self.second, axes=1))
 
 
+@lru_cache(maxsize=16)
 def pairs(rank: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
     """Row and column of each entry of a packed symmetric r × r matrix."""
-    return np.triu_indices(rank)
+    rows, columns = np.triu_indices(rank)
+    rows.flags.writeable = columns.flags.writeable = False  # shared by all callers
+    return rows, columns
 
 
 def unpack(packed: NumpyArray, rank: int) -> NumpyArray:
     """Symmetric matrices `(…, r, r)` from their upper triangles `(…, s)`."""
+    if rank == 1:
+        return np.asarray(packed[..., None])
     i, j = pairs(rank)
     full = np.empty((*packed.shape[:-1], rank, rank), dtype=packed.dtype)
     full[..., i, j] = packed

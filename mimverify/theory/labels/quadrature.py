@@ -70,15 +70,30 @@ def normal_rule(monitor: Monitor, dimensions: int) -> NormalRule:
 
     Deterministic. **Raises** `InputError` for more than `MAX_DIMENSIONS` dimensions.
     """
+    dimensions = _checked(dimensions)
+    if dimensions > MAX_BOX_DIMENSIONS:
+        return _sobol_rule(dimensions)
+    return _box_rule(monitor, dimensions)
+
+
+def normal_nodes(monitor: Monitor, dimensions: int) -> tuple[Float64Array, Float64Array]:
+    """Nodes and weights of `normal_rule`, for those who need no estimate of the error: a third of
+    the work less. Raises as `normal_rule`."""
+    dimensions = _checked(dimensions)
+    if dimensions > MAX_BOX_DIMENSIONS:
+        rule = _sobol_rule(dimensions)
+        return rule.nodes, rule.weights
+    return _refined(monitor, dimensions, np.array(_CUTS), _MOST_NODES[dimensions])
+
+
+def _checked(dimensions: int) -> int:
     dimensions = integer("dimensions", dimensions, minimum=1)
     if dimensions > MAX_DIMENSIONS:
         raise InputError(
             f"dimensions={dimensions}: expected at most {MAX_DIMENSIONS} hidden features (label "
             "noise counts as one)"
         )
-    if dimensions > MAX_BOX_DIMENSIONS:
-        return _sobol_rule(dimensions)
-    return _box_rule(monitor, dimensions)
+    return dimensions
 
 
 # -- boxes -------------------------------------------------------------------------------------

@@ -58,9 +58,8 @@ class Resolvent:
         self.alpha = number("alpha", alpha, minimum=0.0, exclusive=True)
         self.mean = measure.moment(1)
         self.variance = measure.moment(2)
-        self._first = measure.weighted_second(1)
-        # Columns: mass, then the packed E[z zᵀ; T].
-        self._columns = measure.features
+        self._first = measure.first_second
+        self._eye = np.eye(measure.rank)
 
     @property
     def rank(self) -> int:
@@ -72,29 +71,30 @@ class Resolvent:
     def _sums(self, w: Array, power: int) -> Array:
         """E[T² φ/(w − T)^power] for φ = 1 and z_i z_j: `(…, 1 + s)`."""
         w = np.asarray(w)
-        T = self.measure.T
-        return (1 / (w[..., None] - T) ** power) @ (T[:, None] ** 2 * self._columns)
+        return (1 / (w[..., None] - self.measure.T) ** power) @ self.measure.squared
 
     def zeta(self, w: Array) -> Array:
         """ζ(w), real or complex, any shape."""
-        return w / self.alpha + self.mean + self._sums(w, 1)[..., 0]
+        w = np.asarray(w)
+        sums = (1 / (w[..., None] - self.measure.T)) @ self.measure.squared_mass
+        return w / self.alpha + self.mean + sums
 
     def slope(self, w: Array) -> Array:
         """ζ'(w), any shape."""
-        return 1 / self.alpha - self._sums(w, 2)[..., 0]
+        w = np.asarray(w)
+        return 1 / self.alpha - (1 / (w[..., None] - self.measure.T)) ** 2 @ self.measure.squared_mass
 
     def matrix(self, w: Array) -> Array:
         """M(w), `(…, r, r)`."""
         sums = self._sums(w, 1)
         zeta = w / self.alpha + self.mean + sums[..., 0]
-        eye = np.eye(self.rank)
-        return zeta[..., None, None] * eye - self._first - unpack(sums[..., 1:], self.rank)
+        return zeta[..., None, None] * self._eye - self._first - unpack(sums[..., 1:], self.rank)
 
     def matrix_slope(self, w: Array) -> Array:
         """M'(w), `(…, r, r)`."""
         sums = self._sums(w, 2)
         slope = 1 / self.alpha - sums[..., 0]
-        return slope[..., None, None] * np.eye(self.rank) + unpack(sums[..., 1:], self.rank)
+        return slope[..., None, None] * self._eye + unpack(sums[..., 1:], self.rank)
 
     # -- edges -----------------------------------------------------------------------------
 
@@ -178,6 +178,23 @@ class Resolvent:
         """The lowest and the highest eigenvalue, outliers included."""
         locations = [*self.edges, *(outlier.location for outlier in self.outliers)]
         return min(locations), max(locations)
+
+    def exceeds(self, radius: float) -> bool:
+        """Whether an outlier lies farther out than `radius`, on either side of zero.
+
+        Without the outliers themselves: M increases, so that those beyond a point are counted by
+        the signs of M's eigenvalues there.
+        """
+        for side, edge, start in zip((1, -1), self.edges[::-1], self._starts, strict=True):
+            beyond = side * edge >= radius
+            w = start if beyond else self.w_at(side * radius)
+            if (side * np.linalg.eigvalsh(self.matrix(np.float64(w))) < 0).any():
+                return True
+        return False
+
+    @property
+    def _starts(self) -> tuple[float, float]:
+        return self.w_plus, self.w_minus
 
     # -- contours --------------------------------------------------------------------------
 
