@@ -45,6 +45,15 @@ class HermiteTensors:
 def hermite_tensors(law: LabelLaw, values: Callable[[LabelLaw], Float64Array]) -> HermiteTensors:
     """Tensors of `values(law)` `(q,)`, such as T or y."""
     tensors, errors = [], []
+    # Each polynomial once: it is part of many products.
+    polynomials: dict[int, dict[tuple[int, int], Float64Array]] = {}
+
+    def polynomial(at: LabelLaw, degree: int, axis: int) -> Float64Array:
+        found = polynomials.setdefault(id(at), {})
+        if (degree, axis) not in found:
+            found[degree, axis] = hermite(degree, at.z[:, axis])
+        return found[degree, axis]
+
     for order in range(HIGHEST_ORDER + 1):
         indices = list(combinations_with_replacement(range(law.rank), order))
         entries: list[float] = []
@@ -54,7 +63,7 @@ def hermite_tensors(law: LabelLaw, values: Callable[[LabelLaw], Float64Array]) -
             def product(at: LabelLaw, index: tuple[int, ...] = index) -> Float64Array:
                 result = values(at)
                 for axis, degree in Counter(index).items():
-                    result = result * hermite(degree, at.z[:, axis])
+                    result = result * polynomial(at, degree, axis)
                 return result
 
             value, uncertainty = law.mean(product)

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
 from mimverify.problems.links import Link, get_link
@@ -67,6 +69,11 @@ class LabelLaw:
     def rank(self) -> int:
         """r."""
         return int(self.z.shape[1])
+
+    @cached_property
+    def order(self) -> NDArray[np.intp]:
+        """The nodes by rising T, equal ones as they are: every measure of the law asks for it."""
+        return np.argsort(self.T, kind="stable")
 
     @property
     def deterministic_limit(self) -> bool:

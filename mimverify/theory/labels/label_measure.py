@@ -119,30 +119,35 @@ def label_measure(law: LabelLaw, *, fourth_moments: bool = True) -> LabelMeasure
 
     - `fourth_moments`: of z as well, which only fluctuations need: r⁴/8 numbers per node.
     """
-    order = np.argsort(law.T, kind="stable")
+    order = law.order
     T, z, w = law.T[order], law.z[order], law.weights[order]
     i, j = pairs(law.rank)
-    features = np.column_stack([np.ones(len(T)), z[:, i] * z[:, j]])
-    count = features.shape[1]
+    count = 1 + len(i)
+    features = np.empty((len(T), count))
+    features[:, 0] = 1.0
+    np.multiply(z[:, i], z[:, j], out=features[:, 1:])
     rows, columns = np.triu_indices(count)
-    if not fourth_moments:  # the first row alone
-        rows, columns = rows[:count], columns[:count]
+
+    def weighed(start: int, stop: int) -> Float64Array:
+        part, weight = features[start:stop], w[start:stop, None]
+        if not fourth_moments:  # the first row alone
+            return np.asarray(part * weight)
+        return np.asarray(part[:, rows] * part[:, columns] * weight)
 
     nodes: list[Float64Array] = []
     masses: list[Float64Array] = []
     for start, stop in _panels(T):
-        t, weight = T[start:stop], w[start:stop]
-        products = features[start:stop, rows] * features[start:stop, columns] * weight[:, None]
-        distinct, inverse = np.unique(t, return_inverse=True)
+        t = T[start:stop]
+        products = weighed(start, stop)
+        fresh = np.concatenate([[True], t[1:] != t[:-1]])
+        distinct = t[fresh]
         if len(distinct) <= _POINTS:
-            mass = np.zeros((len(distinct), products.shape[1]))
-            np.add.at(mass, inverse, products)
             nodes.append(distinct)
+            masses.append(np.add.reduceat(products, np.flatnonzero(fresh), axis=0))
         else:
             points, lagrange = _lagrange(t)
-            mass = lagrange.T @ products
             nodes.append(points)
-        masses.append(mass)
+            masses.append(lagrange.T @ products)
     packed = np.concatenate(masses)
     gram = None
     if fourth_moments:
