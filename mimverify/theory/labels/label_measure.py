@@ -120,34 +120,45 @@ def label_measure(law: LabelLaw, *, fourth_moments: bool = True) -> LabelMeasure
     - `fourth_moments`: of z as well, which only fluctuations need: r⁴/8 numbers per node.
     """
     order = law.order
-    T, z, w = law.T[order], law.z[order], law.weights[order]
-    i, j = pairs(law.rank)
-    count = 1 + len(i)
-    features = np.empty((len(T), count))
-    features[:, 0] = 1.0
-    np.multiply(z[:, i], z[:, j], out=features[:, 1:])
-    rows, columns = np.triu_indices(count)
+    return sorted_measure(
+        law.T[order], law.z.T.take(order, axis=1), law.weights[order], fourth_moments=fourth_moments
+    )
 
-    def weighed(start: int, stop: int) -> Float64Array:
-        part, weight = features[start:stop], w[start:stop, None]
-        if not fourth_moments:  # the first row alone
-            return np.asarray(part * weight)
-        return np.asarray(part[:, rows] * part[:, columns] * weight)
+
+def sorted_measure(
+    T: Float64Array, z: Float64Array, weights: Float64Array, *, fourth_moments: bool = True
+) -> LabelMeasure:
+    """`label_measure` of nodes in the order of their T `(q,)`.
+
+    **Arguments**
+
+    - `z`: hidden features as rows, `(r, q)`; `weights`: `(q,)`.
+    """
+    rank = len(z)
+    i, j = pairs(rank)
+    count = 1 + len(i)
+    features = np.empty((count, len(T)))
+    features[0] = 1.0
+    for k in range(len(i)):
+        np.multiply(z[i[k]], z[j[k]], out=features[1 + k])
+    rows, columns = np.triu_indices(count)
+    if not fourth_moments:  # the first row alone
+        features *= weights
 
     nodes: list[Float64Array] = []
     masses: list[Float64Array] = []
     for start, stop in _panels(T):
-        t = T[start:stop]
-        products = weighed(start, stop)
+        t, products = T[start:stop], features[:, start:stop]
+        if fourth_moments:
+            products = products[rows] * products[columns] * weights[start:stop]
         fresh = np.concatenate([[True], t[1:] != t[:-1]])
-        distinct = t[fresh]
-        if len(distinct) <= _POINTS:
-            nodes.append(distinct)
-            masses.append(np.add.reduceat(products, np.flatnonzero(fresh), axis=0))
+        if np.count_nonzero(fresh) <= _POINTS:
+            nodes.append(t[fresh])
+            masses.append(np.add.reduceat(products, np.flatnonzero(fresh), axis=1).T)
         else:
             points, lagrange = _lagrange(t)
             nodes.append(points)
-            masses.append(lagrange.T @ products)
+            masses.append((products @ lagrange).T)
     packed = np.concatenate(masses)
     gram = None
     if fourth_moments:
@@ -158,7 +169,7 @@ def label_measure(law: LabelLaw, *, fourth_moments: bool = True) -> LabelMeasure
         T=np.concatenate(nodes),
         features=packed[:, :count],
         products=gram,
-        rank=law.rank,
+        rank=rank,
         low=float(T[0]),
         high=float(T[-1]),
     )
@@ -185,10 +196,10 @@ def _lagrange(t: Float64Array) -> tuple[Float64Array, Float64Array]:
     points = middle + half * np.cos(angle)
     barycentric = (-1.0) ** np.arange(_POINTS) * np.sin(angle)
     difference = t[:, None] - points
-    exact = difference == 0
-    difference[exact] = 1.0
-    terms = barycentric / difference
-    basis = terms / terms.sum(axis=1, keepdims=True)
-    hit = exact.any(axis=1)
-    basis[hit] = exact[hit]
+    exact = np.argwhere(difference == 0)
+    difference[tuple(exact.T)] = 1.0
+    basis = np.divide(barycentric, difference, out=difference)
+    basis /= (basis @ np.ones(_POINTS))[:, None]
+    for node, point in exact:
+        basis[node] = np.arange(_POINTS) == point
     return points, basis

@@ -6,14 +6,12 @@ most extreme ones, on either side, at the medians of equal shares 1/n of the law
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from mimverify.support.arrays import Float64Array
 from mimverify.support.validation import integer
 from mimverify.theory.labels.label_law import LabelLaw
-from mimverify.theory.labels.label_measure import LabelMeasure, label_measure, pairs
+from mimverify.theory.labels.label_measure import LabelMeasure, pairs, sorted_measure
 
 # So many labels on either side are told apart; between them the law is taken as it is.
 _MOST_EXTREME = 200
@@ -67,11 +65,10 @@ def quantile_measure(law: LabelLaw, n: int) -> LabelMeasure:
     kept = np.minimum(mass[1:], right) - np.maximum(mass[:-1], left)
     inside = kept > 0
     if right > left and inside.any():
-        between = replace(
-            law, z=law.z[order[inside]], y=law.y[order[inside]], T=T[inside], weights=kept[inside],
-            check=None,
-        )  # fmt: skip
-        whole = label_measure(between, fourth_moments=False)
+        part = order[inside]
+        whole = sorted_measure(
+            T[inside], law.z.T.take(part, axis=1), kept[inside], fourth_moments=False
+        )
         nodes.append(whole.T)
         masses.append(whole.features)
     at, packed = np.concatenate(nodes), np.concatenate(masses)
