@@ -29,6 +29,7 @@ from mimverify.training.centring import Centring, fit_constant
 # Refits of the constant, each with nodes that resolve the transform of the one before; each
 # brings the next median an order of magnitude nearer, where nodes are cheap.
 _REFITS = {1: 8, 2: 2, 3: 2}
+_ROWS = 4096  # nodes of which a mean is taken at a time
 # Fourth moments of larger T would overflow.
 _LARGEST = 1e70
 #: More weight than this at one label is an atom of the law, not a node of the quadrature.
@@ -85,18 +86,46 @@ class LabelLaw:
         return self.tail.bounded is True and not self.at_jump
 
     def mean(self, values: Callable[[LabelLaw], Float64Array]) -> tuple[Float64Array, Float64Array]:
-        """E of `values(law)` `(q, …)`, and an estimate of its absolute error (same shape)."""
-        at_nodes = values(self)
-        result = np.tensordot(self.weights, at_nodes, axes=1)
+        """E of `values(law)` `(q, …)`, and an estimate of its absolute error (same shape).
+
+        `values` is called with parts of the law, a few thousand nodes each, and has to take every
+        node by itself.
+        """
+        result, size, means = self._sums(values)
         if self.check is None:
             return result, np.zeros_like(result)
-        rounding = 8 * np.finfo(float).eps * np.tensordot(self.weights, np.abs(at_nodes), axes=1)
+        rounding = 8 * np.finfo(float).eps * size
         if self.replicates > 1:
-            means = at_nodes.reshape(self.replicates, -1, *at_nodes.shape[1:]).mean(axis=1)
             spread = np.std(means, axis=0, ddof=1) / np.sqrt(self.replicates)
             return result, 2 * spread + rounding
-        coarse = np.tensordot(self.check.weights, values(self.check), axes=1)
+        coarse, _, _ = self.check._sums(values)
         return result, np.abs(result - coarse) + rounding
+
+    def _sums(
+        self, values: Callable[[LabelLaw], Float64Array]
+    ) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """E of the values, of their moduli, and their mean over each replicate's nodes."""
+        length = len(self.T) // self.replicates
+        result = size = np.float64(0.0)
+        means = []
+        for first in range(0, length * self.replicates, length):
+            inside = np.float64(0.0)
+            # Few enough to stay in the cache, whatever is computed of them.
+            for start in range(first, first + length, _ROWS):
+                part = self._rows(slice(start, min(start + _ROWS, first + length)))
+                at_nodes = values(part)
+                result = result + np.tensordot(part.weights, at_nodes, axes=1)
+                size = size + np.tensordot(part.weights, np.abs(at_nodes), axes=1)
+                if self.replicates > 1:
+                    inside = inside + at_nodes.sum(axis=0)
+            means.append(inside / length)
+        return np.asarray(result), np.asarray(size), np.array(means)
+
+    def _rows(self, rows: slice) -> LabelLaw:
+        return replace(
+            self, z=self.z[rows], y=self.y[rows], T=self.T[rows], weights=self.weights[rows],
+            check=None, replicates=1,
+        )  # fmt: skip
 
 
 def label_law(

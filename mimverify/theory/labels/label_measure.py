@@ -156,9 +156,9 @@ def sorted_measure(
             nodes.append(t[fresh])
             masses.append(np.add.reduceat(products, np.flatnonzero(fresh), axis=1).T)
         else:
-            points, lagrange = _lagrange(t)
+            points = _chebyshev(t[0], t[-1])
             nodes.append(points)
-            masses.append((products @ lagrange).T)
+            masses.append(_on_points(t, points, products))
     packed = np.concatenate(masses)
     gram = None
     if fourth_moments:
@@ -189,17 +189,31 @@ def _panels(T: Float64Array) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in pairwise(edges)]
 
 
-def _lagrange(t: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """Chebyshev points of [t_0, t_-1] and the Lagrange basis on t, `(len(t), points)`."""
-    angle = (np.arange(_POINTS) + 0.5) * np.pi / _POINTS
-    middle, half = (t[0] + t[-1]) / 2, (t[-1] - t[0]) / 2
-    points = middle + half * np.cos(angle)
-    barycentric = (-1.0) ** np.arange(_POINTS) * np.sin(angle)
+_ANGLE = (np.arange(_POINTS) + 0.5) * np.pi / _POINTS
+_BARYCENTRIC = (-1.0) ** np.arange(_POINTS) * np.sin(_ANGLE)
+_ROWS = 4096  # nodes that are taken to the points at a time, while they are in the cache
+
+
+def _chebyshev(low: float, high: float) -> Float64Array:
+    return np.asarray((low + high) / 2 + (high - low) / 2 * np.cos(_ANGLE))
+
+
+def _on_points(t: Float64Array, points: Float64Array, masses: Float64Array) -> Float64Array:
+    """Masses `(f, q)` at t `(q,)` as masses at the points of their panel, `(points, f)`."""
+    found = np.zeros((_POINTS, len(masses)))
+    for start in range(0, len(t), _ROWS):
+        rows = slice(start, start + _ROWS)
+        found += (masses[:, rows] @ _lagrange(t[rows], points)).T
+    return found
+
+
+def _lagrange(t: Float64Array, points: Float64Array) -> Float64Array:
+    """The Lagrange basis of Chebyshev points on t, `(len(t), points)`."""
     difference = t[:, None] - points
     exact = np.argwhere(difference == 0)
     difference[tuple(exact.T)] = 1.0
-    basis = np.divide(barycentric, difference, out=difference)
+    basis = np.divide(_BARYCENTRIC, difference, out=difference)
     basis /= (basis @ np.ones(_POINTS))[:, None]
     for node, point in exact:
         basis[node] = np.arange(_POINTS) == point
-    return points, basis
+    return basis
