@@ -71,7 +71,12 @@ class Resolvent:
     def _sums(self, w: Array, power: int) -> Array:
         """E[T² φ/(w − T)^power] for φ = 1 and z_i z_j: `(…, 1 + s)`."""
         w = np.asarray(w)
-        return (1 / (w[..., None] - self.measure.T) ** power) @ self.measure.squared
+        inverse = 1 / (w[..., None] - self.measure.T)
+        return (inverse if power == 1 else inverse**power) @ self.measure.squared
+
+    def sums(self, w: Array) -> Array:
+        """E[T² φ/(w − T)] for φ = 1 and z_i z_j with i ≤ j, `(…, 1 + s)`."""
+        return self._sums(w, 1)
 
     def zeta(self, w: Array) -> Array:
         """ζ(w), real or complex, any shape."""
