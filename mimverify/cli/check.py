@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -23,10 +24,10 @@ from mimverify.support.exit_status import NOTHING_VERIFIED
 from mimverify.support.files import atomic_write
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import available_cores
-from mimverify.trial.running.report import Report, TrainerReport, print_verdicts
-from mimverify.trial.running.runner import run_suite
-from mimverify.trial.running.session import REFERENCE_TRAINERS
-from mimverify.trial.running.settings import TrialSettings
+
+if TYPE_CHECKING:
+    from mimverify.trial.running.report import Report, TrainerReport
+    from mimverify.trial.running.settings import TrialSettings
 
 
 @click.command(epilog=exit_codes("check"))
@@ -52,6 +53,10 @@ def check(
     A TRAINER is 'module:attribute', naming an instance, a class or a function without
     arguments; or 'numpy' or 'torch', the reference trainers. Without any, both of these.
     """
+    from mimverify.trial.running.report import Report
+    from mimverify.trial.running.session import REFERENCE_TRAINERS
+    from mimverify.trial.running.settings import TrialSettings
+
     check_writable("--json", json_path)
     check_writable("--junitxml", junitxml)
     settings = TrialSettings.of(**given)
@@ -89,6 +94,8 @@ def _write(report: Report, json_path: str | None, junitxml: str | None) -> None:
 
 
 def _try(trainer: str, settings: TrialSettings, console: Console) -> TrainerReport:
+    from mimverify.trial.running.runner import run_suite
+
     columns = (
         TextColumn("{task.fields[trainer]}"),
         BarColumn(),
@@ -129,6 +136,8 @@ def _print_untried(settings: TrialSettings, console: Console) -> None:
 
 def _show(whole: Report, console: Console, verbose: bool) -> None:
     """Print the last trainer's verdicts."""
+    from mimverify.trial.running.report import print_verdicts
+
     report = whole.trainers[-1]
     if report.verdicts:
         print_verdicts(

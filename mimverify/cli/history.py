@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,17 +16,12 @@ from mimverify.cli.options import (
     json_option,
     write_text,
 )
-from mimverify.performance.history import (
-    History,
-    evaluate_gate,
-    make_report,
-    page_of,
-    read_history,
-    text_of,
-)
 from mimverify.performance.history.reading import RATIO
 from mimverify.support.errors import InputError
 from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
+
+if TYPE_CHECKING:
+    from mimverify.performance.history import History
 
 _EPILOG = f"""
 The gate evaluates benchmarks of unit '{RATIO}' alone: quantities relative to another of the same
@@ -77,6 +73,14 @@ def history(
     with a parameter 'dim': the slope on logarithmic axes with its 95 % interval, now and over
     the commits. Regressions are those of asv's step detection.
     """
+    from mimverify.performance.history import (
+        evaluate_gate,
+        make_report,
+        page_of,
+        read_history,
+        text_of,
+    )
+
     outputs = {"--html": html_path, "--json": json_path, "--suspects": suspects_path}
     for argument, path in outputs.items():
         check_writable(argument, path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -16,8 +17,9 @@ from mimverify.cli.options import check_writable, deliver, json_option
 from mimverify.cli.problem_options import OPEN, problem_option
 from mimverify.network import LOSSES
 from mimverify.problems import LINKS
-from mimverify.theory import LinkInspection, TransformAnalysis, inspect_link
-from mimverify.theory.inspection import gap
+
+if TYPE_CHECKING:
+    from mimverify.theory import LinkInspection, TransformAnalysis
 
 _EPILOG = f"""
 Links: {", ".join(LINKS)}; some take parameters ('quadratic:1,-0.5'), and 'module:function' names
@@ -62,6 +64,8 @@ def inspect(
     the labels that N samples reach; every built-in loss beside the one asked for, and which is
     best where.
     """
+    from mimverify.theory import inspect_link
+
     check_writable("--json", json_path)
     found = inspect_link(link, loss, noise=noise, rank=rank, samples=samples, dim=dim)
     deliver(json_path, found.to_json, lambda: _page(found))
@@ -209,6 +213,8 @@ def _limit(found: LinkInspection) -> str:
 
 
 def _losses(found: LinkInspection) -> Table:
+    from mimverify.theory.inspection import gap
+
     table = _table("loss", "rank of Λ", "κ", "λ_r²/v", "T bounded", "α_GD", "gap")
     for name, a in found.losses.items():
         bounded = {True: "yes", False: "no", None: "undetermined"}[a.tail.bounded]

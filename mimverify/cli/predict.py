@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
@@ -24,18 +24,9 @@ from mimverify.network import LOSSES
 from mimverify.problems import LINKS
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
-from mimverify.theory import (
-    ErrorExponent,
-    Prediction,
-    SamplesForError,
-    TestErrorPrediction,
-    error_exponent,
-    predict_test_error,
-    samples_for_error,
-)
-from mimverify.theory import predict as predict_run
-from mimverify.theory.prediction import shown_samples, shown_share
-from mimverify.training import default_samples, default_steps
+
+if TYPE_CHECKING:
+    from mimverify.theory import ErrorExponent, Prediction, SamplesForError, TestErrorPrediction
 
 _EPILOG = f"""
 Links: {", ".join(LINKS)}; some take parameters ('quadratic:1,-0.5'), and 'module:function' names
@@ -116,6 +107,10 @@ def predict(
     Nothing is trained. Where the loss leaves T(y) unbounded, labels are simulated, since the
     largest of a finite sample matter.
     """
+    from mimverify.theory import error_exponent, predict_test_error, samples_for_error
+    from mimverify.theory import predict as predict_run
+    from mimverify.training import default_samples, default_steps
+
     check_writable("--json", json_path)
     of_stage1 = {name: settings.pop(name) for name in ("decay", "rate", "linear_part_removed")}
     of_stage2 = {name: settings.pop(name) for name in ("readout_neurons", "ridge", "activation")}
@@ -257,6 +252,8 @@ def _page(found: Prediction) -> list[RenderableType]:
 
 
 def _steps(found: Prediction) -> Table:
+    from mimverify.theory.prediction import shown_share
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("step", "alignment", "95 % of runs", "span recovery", "95 % of runs"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -274,6 +271,8 @@ def _steps(found: Prediction) -> Table:
 
 
 def _sample_sizes(found: Prediction) -> Table:
+    from mimverify.theory.prediction import shown_samples
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("steps", "n_half", "exponent"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
@@ -25,11 +25,13 @@ from mimverify.cli.options import (
     threads_option,
 )
 from mimverify.cli.problem_options import problem_option
-from mimverify.scaling import ScalingLaw, measure_scaling
-from mimverify.scaling.figure import FORMATS, draw_scaling
+from mimverify.scaling.figure import FORMATS
 from mimverify.support.errors import InputError, MimverifyError
 from mimverify.support.exit_status import NOTHING_VERIFIED, VERIFIED
 from mimverify.support.files import atomic_write
+
+if TYPE_CHECKING:
+    from mimverify.scaling import ScalingLaw
 
 _EPILOG = f"""
 Every run is one of the reference trainer on a Gaussian design that is revealed only as far as
@@ -85,6 +87,8 @@ def scaling(
     d log n/d log d, with 95 % intervals, stand beside those that theory predicts; they tend
     to 1 + 1/T. Each T goes as far in d as n samples fit into memory.
     """
+    from mimverify.scaling import measure_scaling
+
     check_writable("--json", json_path)
     file_format = _figure_format(figure_path)
     check_writable("--figure", figure_path)
@@ -123,6 +127,8 @@ def _deliver(
     *,
     complete: bool,
 ) -> None:
+    from mimverify.scaling.figure import draw_scaling
+
     drawn = figure_path is not None and _is_measured(law)
     deliver(
         json_path,
