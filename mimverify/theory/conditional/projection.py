@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from mimverify.problems.links import Link
 from mimverify.support.arrays import Float64Array
@@ -126,6 +125,8 @@ def _draw(
     link: Link, noise: float, seed: int, replicate: int, points: int
 ) -> tuple[Float64Array, Float64Array]:
     """z `(points, r)` and y `(points,)` of one independently scrambled Sobol set."""
+    from scipy.special import ndtri
+
     rng = np.random.default_rng([seed, replicate, 0x636F6E64])
     dimension = link.rank + (noise > 0)
     from scipy.stats import qmc  # scipy.stats takes long to import

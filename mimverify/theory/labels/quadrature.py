@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.polynomial.legendre import legvander
 from numpy.typing import NDArray
-from scipy.special import ndtri, roots_legendre
 
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
@@ -113,6 +112,8 @@ class _Boxes:
     """A partition of [−reach, reach]^D, with nodes, values and roughness of each box."""
 
     def __init__(self, monitor: Monitor, dimensions: int, cuts: Float64Array) -> None:
+        from scipy.special import roots_legendre
+
         self.monitor, self.dimensions = monitor, dimensions
         self.order = _ORDER[dimensions]
         x, w = roots_legendre(self.order)
@@ -232,6 +233,8 @@ def _refined(
 
 def _tensor_rule(order: int, dimensions: int) -> tuple[Float64Array, Float64Array]:
     """Gauss–Legendre nodes `(q, D)` on [−1, 1]^D and weights `(q,)`."""
+    from scipy.special import roots_legendre
+
     x, w = roots_legendre(order)
     grid = np.meshgrid(*[x] * dimensions, indexing="ij")
     weights = np.meshgrid(*[w] * dimensions, indexing="ij")
@@ -243,6 +246,7 @@ def _tensor_rule(order: int, dimensions: int) -> tuple[Float64Array, Float64Arra
 
 
 def _sobol_rule(dimensions: int) -> NormalRule:
+    from scipy.special import ndtri
     from scipy.stats import qmc  # scipy.stats takes long to import
 
     # r⁴/8 products are taken at every node: fewer nodes where r is large.

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import eigh_tridiagonal
 
 from mimverify.support.arrays import Float64Array
 from mimverify.theory.labels.label_measure import unpack
@@ -109,6 +108,8 @@ def _ensemble_shares(count: int, rng: np.random.Generator) -> Float64Array:
     """Shares of the semicircle below the eigenvalues of a matrix of the Gaussian orthogonal
     ensemble, `(count,)`, by its tridiagonal form (Dumitriu and Edelman); continued beyond its
     ends, below 0 and above 1, as (distance)^1.5 is."""
+    from scipy.linalg import eigh_tridiagonal
+
     diagonal = np.sqrt(2) * rng.standard_normal(count)
     beside = np.sqrt(rng.chisquare(np.arange(count - 1, 0, -1)))
     x = eigh_tridiagonal(diagonal, beside, eigvals_only=True) / np.sqrt(count)

@@ -17,7 +17,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from mimverify.support.arrays import Array, Float64Array
 from mimverify.support.errors import InputError
@@ -87,7 +86,9 @@ class Resolvent:
     def slope(self, w: Array) -> Array:
         """ζ'(w), any shape."""
         w = np.asarray(w)
-        return 1 / self.alpha - (1 / (w[..., None] - self.measure.T)) ** 2 @ self.measure.squared_mass
+        return (
+            1 / self.alpha - (1 / (w[..., None] - self.measure.T)) ** 2 @ self.measure.squared_mass
+        )
 
     def matrix(self, w: Array) -> Array:
         """M(w), `(…, r, r)`."""
@@ -119,6 +120,8 @@ class Resolvent:
         return self._turning_point(-1)
 
     def _turning_point(self, side: int) -> float:
+        from scipy.optimize import brentq
+
         low, high = min(self.measure.low, 0.0), max(self.measure.high, 0.0)
         end = high if side > 0 else low
         near = end + side * 1e-13 * (high - low)
@@ -156,6 +159,8 @@ class Resolvent:
         return tuple(o for o in self.outliers if abs(o.location) > self.radius)
 
     def _outliers(self, side: int) -> list[Outlier]:
+        from scipy.optimize import brentq
+
         start = self.w_plus if side > 0 else self.w_minus
         signs = side * np.linalg.eigvalsh(self.matrix(np.float64(start)))
         found = []
@@ -205,6 +210,8 @@ class Resolvent:
 
     def w_at(self, zeta: float) -> float:
         """The real w outside [w₋, w₊] with ζ(w) = `zeta`, a value outside the bulk."""
+        from scipy.optimize import brentq
+
         lower, upper = self.edges
         side = 1 if zeta > upper else -1
         if lower <= zeta <= upper:

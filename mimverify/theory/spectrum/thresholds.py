@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import brentq
 
 from mimverify.support.arrays import Array, Float64Array
 from mimverify.theory.labels.label_measure import LabelMeasure, unpack
@@ -58,6 +57,8 @@ def spectral_thresholds(measure: LabelMeasure) -> Float64[Float64Array, " r"]:
 
 
 def _onsets(measure: LabelMeasure, side: int) -> list[float]:
+    from scipy.optimize import brentq
+
     end = max(measure.high, 0.0) if side > 0 else min(measure.low, 0.0)
     span = measure.high - measure.low
     mass, T, eye = measure.mass, measure.T, np.eye(measure.rank)
@@ -103,6 +104,8 @@ def descent_threshold(
       its own edge and leaves it quadratically slowly, so that an asymmetry ε of the quadrature
       would shift the threshold of a symmetric T by √ε.
     """
+    from scipy.optimize import brentq
+
     start = float(spectral_thresholds(measure)[0]) if spectral is None else spectral
     if not math.isfinite(start):
         return math.inf
