@@ -18,8 +18,10 @@ from mimverify.cli.options import (
     deliver,
     json_option,
     seed_option,
+    show,
 )
 from mimverify.cli.problem_options import problem_option
+from mimverify.cli.under_way import under_way
 from mimverify.network import LOSSES
 from mimverify.problems import LINKS
 from mimverify.support.errors import InputError
@@ -121,35 +123,36 @@ def predict(
             "--remove-linear-part"
         )
     n = default_samples(dim) if samples is None else samples
-    found = predict_run(
-        link,
-        dim=dim,
-        samples=n,
-        steps=default_steps(n, dim) if steps is None else steps,
-        **settings,
-        **of_stage1,
-    )
+    with under_way(f"{link}: stage 1"):
+        found = predict_run(
+            link,
+            dim=dim,
+            samples=n,
+            steps=default_steps(n, dim) if steps is None else steps,
+            **settings,
+            **of_stage1,
+        )
+    if json_path != "-":  # before the test error, which takes several seconds
+        show(_page(found))
     errors = _Errors()
     if test_error:
-        errors = _Errors(
-            predict_test_error(
+        with under_way(f"{link}: the test error after stage 2") as say:
+            after = predict_test_error(
                 link, dim=dim, samples=n, steps=found.steps, readout_samples=readout_samples,
                 **settings, **of_stage2,
-            ),
-            error_exponent(link, dim=dim, steps=steps, **settings, **of_stage2)
-            if dim >= 3
-            else None,
-        )  # fmt: skip
+            )  # fmt: skip
+            exponent = None
+            if dim >= 3:
+                say(f"{link}: the exponent of the test error in d")
+                exponent = error_exponent(link, dim=dim, steps=steps, **settings, **of_stage2)
+        errors = _Errors(after, exponent)
     if target_error is not None:
-        needed = samples_for_error(
-            link, target=target_error, dim=dim, steps=steps, **settings, **of_stage2
-        )
+        with under_way(f"{link}: samples for a test error of {target_error:g}"):
+            needed = samples_for_error(
+                link, target=target_error, dim=dim, steps=steps, **settings, **of_stage2
+            )
         errors = replace(errors, needed=needed)
-    deliver(
-        json_path,
-        lambda: {**found.to_json(), **errors.to_json()},
-        lambda: [*_page(found), *errors.page()],
-    )
+    deliver(json_path, lambda: {**found.to_json(), **errors.to_json()}, errors.page)
 
 
 @dataclass(frozen=True)

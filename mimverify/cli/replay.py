@@ -9,6 +9,7 @@ import click
 from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.number_types import PARALLEL
 from mimverify.cli.options import PageConsole, check_writable, json_option, write_json
+from mimverify.cli.under_way import under_way
 from mimverify.support.threads import thread_limit
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ def replay(
 
     check_writable("--json", json_path)
     capsule, _ = load_capsule(path)
-    with thread_limit(1):  # of this process: as in the run that was recorded
+    with (
+        under_way(f"{path}: the claim is tried again"),
+        thread_limit(1),
+    ):  # of this process: as in the run that was recorded
         outcome = repeat(capsule, trainer, threads=threads)
     if json_path is not None:
         write_json(json_path, outcome.to_json())

@@ -49,6 +49,7 @@ from mimverify.trial.decisions import StatisticalDecision
 from mimverify.trial.running.session import try_claim
 from p_values import PValue
 
+OPEN_TRAINER = "mimverify.trial.running.session.open_trainer"
 QUICK, STANDARD = PROFILES["quick"], PROFILES["standard"]
 
 
@@ -318,7 +319,7 @@ def always(*statuses):
 def _no_worker_to_greet(monkeypatch):
     """The command opens each trainer once before the work; here nothing is to be started."""
     monkeypatch.setattr(
-        "mimverify.trial.running.session.open_trainer", lambda *_, **__: InProcessTrainer(Idle)
+        OPEN_TRAINER, lambda *_, **__: InProcessTrainer(Idle)
     )
 
 
@@ -513,7 +514,7 @@ def test_a_changed_trainer_is_not_mixed_with_what_it_was(tmp_path, monkeypatch):
             return {"mine": "another"}
 
     monkeypatch.setattr(
-        "mimverify.trial.running.session.open_trainer", lambda *_, **__: Changed(Idle)
+        OPEN_TRAINER, lambda *_, **__: Changed(Idle)
     )
     with pytest.raises(InputError, match="line 2: the sources of mine:Trainer have changed"):
         invoke(*words)

@@ -106,10 +106,10 @@ class LabelLaw:
     ) -> tuple[Float64Array, Float64Array, Float64Array]:
         """E of the values, of their moduli, and their mean over each replicate's nodes."""
         length = len(self.T) // self.replicates
-        result = size = np.float64(0.0)
+        result = size = np.zeros(())
         means = []
         for first in range(0, length * self.replicates, length):
-            inside = np.float64(0.0)
+            inside = np.zeros(())
             # Few enough to stay in the cache, whatever is computed of them.
             for start in range(first, first + length, _ROWS):
                 part = self._rows(slice(start, min(start + _ROWS, first + length)))
@@ -119,7 +119,7 @@ class LabelLaw:
                 if self.replicates > 1:
                     inside = inside + at_nodes.sum(axis=0)
             means.append(inside / length)
-        return np.asarray(result), np.asarray(size), np.array(means)
+        return result, size, np.array(means)
 
     def _rows(self, rows: slice) -> LabelLaw:
         return replace(

@@ -212,7 +212,7 @@ def _lagrange(t: Float64Array, points: Float64Array) -> Float64Array:
     difference = t[:, None] - points
     exact = np.argwhere(difference == 0)
     difference[tuple(exact.T)] = 1.0
-    basis = np.divide(_BARYCENTRIC, difference, out=difference)
+    basis: Float64Array = np.divide(_BARYCENTRIC, difference, out=difference)
     basis /= (basis @ np.ones(_POINTS))[:, None]
     for node, point in exact:
         basis[node] = np.arange(_POINTS) == point
