@@ -103,6 +103,10 @@ bench: $(STAMP) ## run each benchmark once, here and now (make bench ARGS="--ben
 	$(BIN)/asv run --config "$$home/asv.conf.json" --machine mimverify-ci --environment "existing:$(CURDIR)/$(BIN)/python" \
 	  --quick --dry-run --show-stderr $(ARGS)
 
+.PHONY: gpu
+gpu: $(STAMP) ## all that needs a CUDA device: tests, trial, speeds, into docs/gpu.md (make gpu ARGS="--device cpu" tries it)
+	$(BIN)/python asv_benchmarks/gpu.py $(ARGS)
+
 .PHONY: history
 history: $(STAMP) ## measure commits, each as installed, then the gate (make history ARGS="--steps 9 v1..HEAD")
 	@$(asv_home) && BIN="$(CURDIR)/$(BIN)" bash asv_benchmarks/history.sh $(or $(ARGS),HEAD~5..HEAD)

@@ -318,9 +318,7 @@ def always(*statuses):
 @pytest.fixture(autouse=True)
 def _no_worker_to_greet(monkeypatch):
     """The command opens each trainer once before the work; here nothing is to be started."""
-    monkeypatch.setattr(
-        OPEN_TRAINER, lambda *_, **__: InProcessTrainer(Idle)
-    )
+    monkeypatch.setattr(OPEN_TRAINER, lambda *_, **__: InProcessTrainer(Idle))
 
 
 def test_levels_that_are_kept_exit_with_zero_and_a_record(tmp_path, capsys, monkeypatch):
@@ -513,9 +511,7 @@ def test_a_changed_trainer_is_not_mixed_with_what_it_was(tmp_path, monkeypatch):
         def source_hashes(self):
             return {"mine": "another"}
 
-    monkeypatch.setattr(
-        OPEN_TRAINER, lambda *_, **__: Changed(Idle)
-    )
+    monkeypatch.setattr(OPEN_TRAINER, lambda *_, **__: Changed(Idle))
     with pytest.raises(InputError, match="line 2: the sources of mine:Trainer have changed"):
         invoke(*words)
 
