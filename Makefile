@@ -83,7 +83,7 @@ format: $(STAMP) ## rewrite the sources as `make lint` wants them
 	$(BIN)/ruff format .
 
 ##@ Release and measurement
-.PHONY: wheel smoke bench ci
+.PHONY: wheel smoke bench bench-full ci
 wheel: $(STAMP) ## sdist, and the wheel built from it, into dist/
 	@rm -rf dist
 	$(BIN)/python -m build $(ARGS)
@@ -106,10 +106,21 @@ asv_apart = import json, pathlib, sys; \
 	conf |= {"results_dir": str(home / "results"), "html_dir": str(home / "html")}; \
 	(home / "asv.conf.json").write_text(json.dumps(conf))
 
-bench: $(STAMP) ## run each benchmark once, here and now (make bench ARGS="--bench Step")
+# What takes minutes elsewhere as well (`make check`, `make history`), or repeats a set-up for its memory alone, is left to
+# `make bench-full`: of 13 minutes about 6 remain. asv looks for the pattern in "module.Class.name(parameters)".
+quick_benchmarks := ^(?!.*peakmem)(?!trial\.)(?!exponents\.RunExponents)(?!ratios\..*, (1024|2048),)
+
+bench: $(STAMP) ## run each quick benchmark once, here and now (make bench ARGS="--bench Step" for any by name)
+	@$(MAKE) --no-print-directory bench-full ARGS="$(or $(ARGS),--bench '$(quick_benchmarks)')"
+
+bench-full: $(STAMP) ## run every benchmark once
 	@$(asv_home) && $(BIN)/python -c '$(asv_apart)' $(dir $(ASV)) "$$home" && \
 	$(BIN)/asv run --config "$$home/asv.conf.json" --machine mimverify-ci --environment "existing:$(CURDIR)/$(BIN)/python" \
 	  --quick --dry-run --show-stderr $(ARGS)
+
+.PHONY: gpu
+gpu: $(STAMP) ## all that needs a CUDA device: tests, trial, speeds, into docs/gpu.md (make gpu ARGS="--device cpu" tries it)
+	$(BIN)/python asv_benchmarks/gpu.py $(ARGS)
 
 .PHONY: history
 history: $(STAMP) ## measure commits, each as installed, then the gate (make history ARGS="--steps 9 v1..HEAD")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from contextlib import nullcontext
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import RenderableType
@@ -21,18 +22,12 @@ from mimverify.cli.options import (
     seed_option,
     threads_option,
 )
-from mimverify.performance.competitors import (
-    COMPETITORS,
-    STARTS,
-    BenchmarkRun,
-    Case,
-    Estimate,
-    Problem,
-    estimate,
-)
+from mimverify.performance.competitors import COMPETITORS, STARTS
 from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
-from mimverify.support.machine import cpu_name
 from mimverify.support.validation import choice, integer
+
+if TYPE_CHECKING:
+    from mimverify.performance.competitors import BenchmarkRun, Case, Estimate, Problem
 
 _EPILOG = """
 Competitors, by default all: {names}; or your own, as module:attribute.
@@ -96,6 +91,8 @@ def bench(
     Ratios are medians of those of single rounds, with intervals: of at least 95 % from six
     rounds on. Other work on the machine makes all of it worthless.
     """
+    from mimverify.performance.competitors import BenchmarkRun
+
     check_writable("--json", json_path)
     problems = _problems(dims, neurons, ratio, dtype, start, seed)
     with BenchmarkRun(competitors or None, rounds=rounds, threads=threads) as benchmark:
@@ -138,6 +135,8 @@ def _problems(
     seed: int,
 ) -> list[Problem]:
     """All combinations; those that share their data follow one another."""
+    from mimverify.performance.competitors import Problem
+
     chosen = choice("start", start, (*STARTS, "both"))
     starts = STARTS if chosen == "both" else (chosen,)
     ratio = integer("ratio", ratio, minimum=1)
@@ -170,6 +169,9 @@ def _title(problem: Problem) -> str:
 
 
 def _page(benchmark: BenchmarkRun) -> Iterable[RenderableType]:
+    from mimverify.performance.competitors import estimate
+    from mimverify.performance.competitors.machine import cpu_name
+
     threads = "the libraries' own" if benchmark.threads is None else str(benchmark.threads)
     covered = estimate([0.0] * benchmark.rounds).coverage
     yield (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -12,12 +12,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.calibration.counting import Tried
-from mimverify.calibration.page import calibration_page
-from mimverify.calibration.plan import Plan, Unit
-from mimverify.calibration.rates import BOUND_RISK
-from mimverify.calibration.result import TOTAL_RISK, Calibration, EventRate, Row
-from mimverify.calibration.running import tries
 from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.number_types import PARALLEL, Count, Number
 from mimverify.cli.options import (
@@ -32,15 +26,15 @@ from mimverify.cli.options import (
 from mimverify.cli.progress_bars import ProgressBars
 from mimverify.cli.trial_options import trial_options
 from mimverify.support.errors import InputError
-from mimverify.support.journal import Journal
 from mimverify.support.strict_json import brief
 from mimverify.support.validation import number
-from mimverify.trial.decisions import POWER, USUALLY
-from mimverify.trial.outcomes import Status
-from mimverify.trial.running.report import run_record
-from mimverify.trial.running.run_identity import run_identity, sources_digest
-from mimverify.trial.running.session import REFERENCE_TRAINERS, open_trainer
-from mimverify.trial.running.settings import TrialSettings
+
+if TYPE_CHECKING:
+    from mimverify.calibration.counting import Tried
+    from mimverify.calibration.plan import Plan, Unit
+    from mimverify.calibration.result import Calibration, EventRate, Row
+    from mimverify.support.journal import Journal
+    from mimverify.trial.running.settings import TrialSettings
 
 _LEVELS = (0.1, 0.01)
 
@@ -101,6 +95,16 @@ def calibrate(
     the seeds. A TRAINER is named as for mimverify check; numpy without any. Time is not limited,
     except that of one call.
     """
+    from mimverify.calibration.page import calibration_page
+    from mimverify.calibration.plan import Plan
+    from mimverify.calibration.result import Calibration
+    from mimverify.support.journal import Journal
+    from mimverify.trial.outcomes import Status
+    from mimverify.trial.running.report import run_record
+    from mimverify.trial.running.run_identity import run_identity, sources_digest
+    from mimverify.trial.running.session import REFERENCE_TRAINERS, open_trainer
+    from mimverify.trial.running.settings import TrialSettings
+
     paths = {"--checkpoint": checkpoint, "--json": json_path, "--markdown": markdown}
     for argument, path in paths.items():
         check_writable(argument, path)
@@ -193,6 +197,9 @@ def count_finished(
     journal: Journal, path: str, calibration: Calibration, sources: dict[str, dict[str, str]]
 ) -> frozenset[Unit]:
     """Count the plan's units that the journal holds. **Raises** `InputError`."""
+    from mimverify.calibration.counting import Tried
+    from mimverify.calibration.plan import Unit
+
     wanted, found = set(calibration.plan.units()), set()
     for line, record in enumerate(journal.records, start=2):
         where = f"--checkpoint={path!r}, line {line}"
@@ -217,6 +224,8 @@ def _run(
     calibration: Calibration, workers: int, console: Console, done: frozenset[Unit]
 ) -> Generator[tuple[Unit, Tried], None, None]:
     """Try and count the units that are not done."""
+    from mimverify.calibration.running import tries
+
     plan = calibration.plan
     columns = (
         TextColumn("{task.fields[trainer]}"),
@@ -295,6 +304,8 @@ def _alarms(title: str, rows: Sequence[Row]) -> Table:
 
 
 def _events(events: Sequence[EventRate]) -> Table:
+    from mimverify.trial.decisions import USUALLY
+
     table = Table(box=None, pad_edge=False)
     table.add_column("claim", no_wrap=True)
     table.add_column("event")
@@ -315,6 +326,10 @@ def _events(events: Sequence[EventRate]) -> Table:
 
 def _summary(calibration: Calibration, rows: Sequence[Row]) -> str:
     """The test, its risk and its power, in words."""
+    from mimverify.calibration.rates import BOUND_RISK
+    from mimverify.calibration.result import TOTAL_RISK
+    from mimverify.trial.decisions import POWER, USUALLY
+
     plan = calibration.plan
     what = "a whole run's" if plan.whole else "a claim's own"
     parts = [

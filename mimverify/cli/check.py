@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
@@ -29,12 +30,10 @@ from mimverify.support.exit_status import NOTHING_VERIFIED
 from mimverify.support.files import atomic_write
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import available_cores
-from mimverify.trial.running.evidence_figure import against_bounds, evidence_figure, figure_size
-from mimverify.trial.running.report import Report, TrainerReport, print_verdicts
-from mimverify.trial.running.report_page import check_page
-from mimverify.trial.running.runner import run_suite
-from mimverify.trial.running.session import REFERENCE_TRAINERS
-from mimverify.trial.running.settings import TrialSettings
+
+if TYPE_CHECKING:
+    from mimverify.trial.running.report import Report, TrainerReport
+    from mimverify.trial.running.settings import TrialSettings
 
 #: Options that only say where results go.
 _OUTPUTS = ("json_path", "junitxml", "html_path", "figure_path", "verbose")
@@ -79,6 +78,10 @@ def check(
     check_distinct({**files, "--figure": figure_path})
     if json_path == html_path == "-":
         raise InputError("--json, --html: expected '-' for one of them at most")
+    from mimverify.trial.running.report import Report
+    from mimverify.trial.running.session import REFERENCE_TRAINERS
+    from mimverify.trial.running.settings import TrialSettings
+
     settings = TrialSettings.of(**given)
     report = Report(settings)
     console = PageConsole(stderr="-" in (json_path, html_path))
@@ -107,6 +110,8 @@ def _write(
     figure_path: str | None,
 ) -> None:
     """Write the files; one that cannot be written leaves the verdicts as they are."""
+    from mimverify.trial.running.report_page import check_page
+
     command = command_line(without=_OUTPUTS)
     writings: list[Callable[[], None]] = []
     if json_path is not None:
@@ -126,6 +131,12 @@ def _write(
 
 def _draw(report: Report, path: str) -> None:
     """The figure of all trainers, if there is anything to draw."""
+    from mimverify.trial.running.evidence_figure import (
+        against_bounds,
+        evidence_figure,
+        figure_size,
+    )
+
     found = [
         (trainer.trainer, against_bounds(trainer.verdicts, report.settings.claim_set))
         for trainer in report.trainers
@@ -138,6 +149,8 @@ def _draw(report: Report, path: str) -> None:
 
 
 def _try(trainer: str, settings: TrialSettings, console: Console) -> TrainerReport:
+    from mimverify.trial.running.runner import run_suite
+
     columns = (
         TextColumn("{task.fields[trainer]}"),
         BarColumn(),
@@ -178,6 +191,8 @@ def _print_untried(settings: TrialSettings, console: Console) -> None:
 
 def _show(whole: Report, console: Console, verbose: bool) -> None:
     """Print the last trainer's verdicts."""
+    from mimverify.trial.running.report import print_verdicts
+
     report = whole.trainers[-1]
     if report.verdicts:
         print_verdicts(

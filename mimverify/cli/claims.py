@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -19,11 +19,9 @@ from mimverify.cli.options import (
     write_text,
 )
 from mimverify.cli.trial_options import trial_options
-from mimverify.trial.claims.claim import Claim
-from mimverify.trial.claims.page import claims_page
-from mimverify.trial.claims.selection import select_claims
-from mimverify.trial.decisions import DIRECTIONS
-from mimverify.trial.running.settings import TrialSettings
+
+if TYPE_CHECKING:
+    from mimverify.trial.claims.claim import Claim
 
 
 @click.command(epilog=exit_codes("claims"))
@@ -35,6 +33,10 @@ from mimverify.trial.running.settings import TrialSettings
 )
 def claims(ids: tuple[str, ...], json_path: str | None, markdown: str | None, **given: Any) -> None:
     """List the claims, or show those of the given IDs in full."""
+    from mimverify.trial.claims.page import claims_page
+    from mimverify.trial.claims.selection import select_claims
+    from mimverify.trial.running.settings import TrialSettings
+
     check_writable("--json", json_path)
     check_writable("--markdown", markdown)
     check_distinct({"--json": json_path, "--markdown": markdown})
@@ -78,6 +80,8 @@ def _show(claim: Claim, console: Console) -> None:
 
 def _line(value: Any) -> str:
     """A value, or a decision's name, kind and direction."""
+    from mimverify.trial.decisions import DIRECTIONS
+
     if isinstance(value, dict):
         return f"{value['name']} ({value['kind']}; {DIRECTIONS[value['direction']]})"
     return str(value)

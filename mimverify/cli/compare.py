@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -13,7 +14,6 @@ from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mimverify.cli.compared_errors import error_markdown, error_page, error_record, error_status
 from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.number_types import PARALLEL, Count
 from mimverify.cli.options import (
@@ -33,26 +33,12 @@ from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
 from mimverify.support.memory import check_fits
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import thread_limit
-from mimverify.theory.comparison import (
-    DEVIATIONS,
-    LINKS,
-    LOSSES,
-    RATIOS,
-    RELATIVE,
-    Comparison,
-    expected_beyond,
-)
-from mimverify.theory.comparison import (
-    compare as comparisons,
-)
-from mimverify.theory.error_comparison import (
-    ERROR_SIZES,
-    FEWEST_PREDICTED,
-    ErrorCell,
-    ErrorComparison,
-    compare_errors,
-    error_cells,
-)
+from mimverify.theory.comparison import LINKS, LOSSES, RATIOS
+from mimverify.theory.error_comparison import FEWEST_PREDICTED
+
+if TYPE_CHECKING:
+    from mimverify.theory.comparison import Comparison
+    from mimverify.theory.error_comparison import ErrorCell, ErrorComparison
 
 #: n/d of --test-error where a dimension is given alone.
 ERROR_RATIOS = (8.0, 24.0)
@@ -145,6 +131,10 @@ def compare(
     of A over runs of 32 independent neurons, one on each data set, and how many runs lie in the
     predicted 95 %. An unbounded T is predicted from each data set's own labels.
     """
+    from mimverify.theory.comparison import DEVIATIONS, RELATIVE, expected_beyond
+    from mimverify.theory.comparison import compare as comparisons
+    from mimverify.theory.error_comparison import error_cells
+
     check_writable("--json", json_path)
     check_writable("--markdown", markdown)
     check_distinct({"--json": json_path, "--markdown": markdown})
@@ -226,6 +216,8 @@ def compare(
 
 def _sizes(dim: int | None, ratios: tuple[float, ...]) -> tuple[tuple[int, int], ...]:
     """(d, n) of the test errors' comparison."""
+    from mimverify.theory.error_comparison import ERROR_SIZES
+
     if dim is None and not ratios:
         return ERROR_SIZES
     dim = 128 if dim is None else dim
@@ -239,6 +231,9 @@ def _compare_errors(
     json_path: str | None,
     markdown: str | None,
 ) -> int:
+    from mimverify.cli.compared_errors import error_markdown, error_page, error_record, error_status
+    from mimverify.theory.error_comparison import compare_errors
+
     began = time.monotonic()
     done: dict[ErrorCell, ErrorComparison] = {}
     with _progress() as progress, thread_limit(threads):

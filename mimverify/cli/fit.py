@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich import box
@@ -31,10 +31,11 @@ from mimverify.cli.options import (
 )
 from mimverify.cli.problem_options import problem_option
 from mimverify.cli.progress_bars import ProgressBars
-from mimverify.fitting import FileFit, FitResult, SpectrumRecorder
 from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.support.errors import InputError, MimverifyError
-from mimverify.training import LayerwiseTrainer
+
+if TYPE_CHECKING:
+    from mimverify.fitting import FitResult, SpectrumRecorder
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -58,6 +59,8 @@ Examples:
 
 def _parameter(name: str, *declarations: str, **settings: Any) -> Callable[[_Command], _Command]:
     """An option that sets the argument `name` of `LayerwiseTrainer`, with its default."""
+    from mimverify.training import LayerwiseTrainer
+
     default = inspect.signature(LayerwiseTrainer).parameters[name].default
     if default is not None:
         settings.setdefault("show_default", True)
@@ -133,6 +136,8 @@ def fit(
     Shown for each step of stage 1: how the weights' squared norm is divided over their
     singular directions. As many large shares, as many directions were learned.
     """
+    from mimverify.fitting import FileFit
+
     check_writable("--json", json_path)
     if save_path is not None and Path(save_path).suffix != ".npz":
         raise InputError(f"--save={save_path!r}: expected a name that ends in .npz")

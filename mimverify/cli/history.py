@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -20,15 +21,6 @@ from mimverify.cli.options import (
 )
 from mimverify.pages import save_figure
 from mimverify.pages.figures import check_matplotlib
-from mimverify.performance.history import (
-    History,
-    evaluate_gate,
-    make_report,
-    read_history,
-    text_of,
-)
-from mimverify.performance.history.page import page_of
-from mimverify.performance.history.pictures import figure_of
 from mimverify.performance.history.reading import RATIO
 from mimverify.support.errors import InputError
 from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
@@ -38,6 +30,8 @@ _OF_FILES = (
     "html_path", "figure_path", "benchmark", "json_path", "suspects_path", "everything", "gate",
     "confirmations", "threshold",
 )  # fmt: skip
+if TYPE_CHECKING:
+    from mimverify.performance.history import History
 
 _EPILOG = f"""
 The gate evaluates benchmarks of unit '{RATIO}' alone: quantities relative to another of the same
@@ -99,6 +93,15 @@ def history(
     first, in ten lines: the gate, regressions of ratios, how time and memory grow with d, what
     broke. Seconds of different days are shown, never judged.
     """
+    from mimverify.performance.history import (
+        evaluate_gate,
+        make_report,
+        read_history,
+        text_of,
+    )
+    from mimverify.performance.history.page import page_of
+    from mimverify.performance.history.pictures import figure_of
+
     outputs = {"--html": html_path, "--json": json_path, "--suspects": suspects_path}
     check_figure(figure_path)
     for argument, path in outputs.items():

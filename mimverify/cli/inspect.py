@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -12,12 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from mimverify.cli.exit_codes import exit_codes
-from mimverify.cli.options import check_writable, deliver, json_option
+from mimverify.cli.options import check_writable, deliver, json_option, show
 from mimverify.cli.problem_options import OPEN, problem_option
-from mimverify.network import LOSSES
-from mimverify.problems import LINKS
-from mimverify.theory import LinkInspection, TransformAnalysis, inspect_link
-from mimverify.theory.inspection import gap
+from mimverify.cli.under_way import under_way
+from mimverify.network import LOSSES, Loss, get_loss
+from mimverify.problems import LINKS, Link, get_link
+
+if TYPE_CHECKING:
+    from mimverify.theory import LinkInspection, TransformAnalysis
 
 _EPILOG = f"""
 Links: {", ".join(LINKS)}; some take parameters ('quadratic:1,-0.5'), and 'module:function' names
@@ -62,20 +65,30 @@ def inspect(
     the labels that N samples reach; every built-in loss beside the one asked for, and which is
     best where.
     """
+    from mimverify.theory import inspect_link
+
     check_writable("--json", json_path)
-    found = inspect_link(link, loss, noise=noise, rank=rank, samples=samples, dim=dim)
+    resolved, chosen = get_link(link, rank=rank), get_loss(loss)
+    if json_path != "-":  # at once: what follows may take seconds
+        show([_heading(resolved, chosen, noise)])
+    with under_way(f"{resolved.name}: the label's law") as say:
+        found = inspect_link(
+            resolved, chosen, noise=noise, samples=samples, dim=dim,
+            on_progress=lambda words: say(f"{resolved.name}: {words}"),
+        )  # fmt: skip
     deliver(json_path, found.to_json, lambda: _page(found))
 
 
+def _heading(link: Link, loss: Loss, noise: float) -> Text:
+    blurred = f" + {noise:g} · N(0, 1)" if noise else ""
+    formula = f", y = {link.formula}{blurred}" if link.formula else ""
+    return Text(f"{link.name}: rank {link.rank}{formula}; loss {loss.name}", style="bold")
+
+
 def _page(found: LinkInspection) -> list[RenderableType]:
-    link, analysis = found.link, found.analysis
-    noise = f" + {found.noise:g} · N(0, 1)" if found.noise else ""
-    formula = f", y = {link.formula}{noise}" if link.formula else ""
-    parts: list[RenderableType] = [
-        Text(f"{link.name}: rank {link.rank}{formula}; loss {found.loss.name}", style="bold"),
-        _paper(found),
-        _assumptions(found),
-    ]
+    """All below the heading."""
+    analysis = found.analysis
+    parts: list[RenderableType] = [_paper(found), _assumptions(found)]
     if found.control:
         parts.append(Text(f"Negative control: {found.control}.", style="yellow"))
     parts += [_directions(analysis), _numbers(found), _losses(found)]
@@ -209,6 +222,8 @@ def _limit(found: LinkInspection) -> str:
 
 
 def _losses(found: LinkInspection) -> Table:
+    from mimverify.theory.inspection import gap
+
     table = _table("loss", "rank of Λ", "κ", "λ_r²/v", "T bounded", "α_GD", "gap")
     for name, a in found.losses.items():
         bounded = {True: "yes", False: "no", None: "undetermined"}[a.tail.bounded]

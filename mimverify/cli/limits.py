@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich import box
@@ -23,11 +24,12 @@ from mimverify.cli.options import (
 )
 from mimverify.cli.problem_options import problem_option
 from mimverify.pages.figures import check_format
-from mimverify.problems import LINKS, get_link
+from mimverify.problems import LINKS
 from mimverify.support.files import atomic_write
-from mimverify.theory import BayesLimits, bayes_limits
-from mimverify.theory.limits.bayes_limits import LearningJump, Threshold
-from mimverify.theory.limits.limits_figure import draw_limits
+
+if TYPE_CHECKING:
+    from mimverify.theory import BayesLimits
+    from mimverify.theory.limits.bayes_limits import LearningJump, Threshold
 
 _EPILOG = f"""
 Links: {", ".join(LINKS)}; some take parameters ('quadratic:1,-0.5'), and 'module:function' names
@@ -70,6 +72,10 @@ def limits(
     known to be better); the ratios at which either begins, jumps and becomes exact; and the hard
     phase between both. Nothing is trained or sampled.
     """
+    from mimverify.problems import get_link
+    from mimverify.theory import bayes_limits
+    from mimverify.theory.limits.limits_figure import draw_limits
+
     check_writable("--json", json_path)
     check_figure(figure_path)
     check_distinct({"--json": json_path, "--figure": figure_path})

@@ -76,9 +76,15 @@ def deliver(
             write_json(json_path, record())
     finally:  # a file that cannot be written leaves the page
         if json_path != "-":
-            console = PageConsole()
-            for block in page():
-                console.print(block, markup=False, highlight=False)
+            show(page())
+
+
+def show(blocks: Iterable[RenderableType]) -> None:
+    """Print blocks of a page; they are there at once, not when the command ends."""
+    console = PageConsole()
+    for block in blocks:
+        console.print(block, markup=False, highlight=False)
+    sys.stdout.flush()
 
 
 def write_json(path: str, record: Json) -> None:

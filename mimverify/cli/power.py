@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -28,21 +28,19 @@ from mimverify.cli.options import (
 )
 from mimverify.cli.progress_bars import ProgressBars
 from mimverify.cli.trial_options import trial_options
-from mimverify.handles.source_hashes import source_hashes
 from mimverify.support.errors import InputError
 from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
-from mimverify.support.journal import Journal
 from mimverify.support.strict_json import Json, brief
 from mimverify.support.validation import choice
 from mimverify.trial.outcomes import Status
-from mimverify.trial.running.report import TrainerReport, run_record
-from mimverify.trial.running.run_identity import run_identity, sources_digest
-from mimverify.trial.running.runner import run_suite
-from mimverify.trial.running.settings import TrialSettings
-from mimverify.zoo import CATEGORIES, Mutant
-from mimverify.zoo.matrix import PowerMatrix, Row
-from mimverify.zoo.of_set import categories_of, justified_in, mutants_of
-from mimverify.zoo.power_page import power_page
+from mimverify.zoo import CATEGORIES
+
+if TYPE_CHECKING:
+    from mimverify.support.journal import Journal
+    from mimverify.trial.running.report import TrainerReport
+    from mimverify.trial.running.settings import TrialSettings
+    from mimverify.zoo import Mutant
+    from mimverify.zoo.matrix import PowerMatrix, Row
 
 _MARKS = {
     Status.FAILED: "x",
@@ -108,6 +106,15 @@ def power(
     With --claims the mutants are those of the pack.
     A mutant is caught by a claim that fails; a trial that ends in an error has shown nothing.
     """
+    from mimverify.handles.source_hashes import source_hashes
+    from mimverify.support.journal import Journal
+    from mimverify.trial.running.report import run_record
+    from mimverify.trial.running.run_identity import run_identity, sources_digest
+    from mimverify.trial.running.settings import TrialSettings
+    from mimverify.zoo.matrix import PowerMatrix
+    from mimverify.zoo.of_set import justified_in, mutants_of
+    from mimverify.zoo.power_page import power_page
+
     paths = {"--checkpoint": checkpoint, "--json": json_path, "--markdown": markdown}
     for argument, path in paths.items():
         check_writable(argument, path)
@@ -218,6 +225,8 @@ def finished_rows(
     journal: Journal, path: str, mutants: Sequence[Mutant]
 ) -> dict[tuple[int, str], Row]:
     """Those of the chosen mutants, by seed and name. **Raises** `InputError`."""
+    from mimverify.zoo.matrix import Row
+
     known = {mutant.name: mutant for mutant in mutants}
     found = {}
     for number, record in enumerate(journal.records, start=2):
@@ -253,6 +262,8 @@ def _select(
     known: tuple[Mutant, ...], mutants: Sequence[str], categories: Sequence[str]
 ) -> list[Mutant]:
     """Mutants of these names and categories; all, if none are given. **Raises** `InputError`."""
+    from mimverify.zoo.of_set import categories_of
+
     names = [mutant.name for mutant in known]
     wanted = {choice("mutant", name, names) for name in mutants}
     wanted_categories = {choice("category", name, categories_of(known)) for name in categories}
@@ -296,6 +307,9 @@ def _trials(
     console: Console,
 ) -> Generator[tuple[Planned, Row], None, None]:
     """Rows as they are finished. An interrupt ends the trials after the claims under way."""
+    from mimverify.trial.running.runner import run_suite
+    from mimverify.zoo.matrix import Row
+
     stop = threading.Event()
     columns = (
         BarColumn(),
@@ -359,6 +373,8 @@ class _Watcher:
 
     def report(self, run: Callable[[], TrainerReport]) -> TrainerReport:
         """What `run` returns, or had found when it was caught."""
+        from mimverify.trial.running.report import TrainerReport
+
         try:
             return run()
         except KeyboardInterrupt as ended:

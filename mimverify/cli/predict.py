@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table
@@ -22,31 +21,18 @@ from mimverify.cli.options import (
     figure_option,
     json_option,
     seed_option,
+    show,
 )
 from mimverify.cli.problem_options import problem_option
+from mimverify.cli.under_way import under_way
 from mimverify.network import LOSSES
 from mimverify.pages.figures import save_figure
 from mimverify.problems import LINKS
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
-from mimverify.theory import (
-    ErrorExponent,
-    Prediction,
-    SamplesForError,
-    TestErrorPrediction,
-    error_exponent,
-    predict_test_error,
-    samples_for_error,
-)
-from mimverify.theory import predict as predict_run
-from mimverify.theory.prediction import shown_samples, shown_share
-from mimverify.theory.trajectory_figure import (
-    ByStep,
-    ErrorBars,
-    trajectory_figure,
-    trajectory_size,
-)
-from mimverify.training import default_samples, default_steps
+
+if TYPE_CHECKING:
+    from mimverify.theory import ErrorExponent, Prediction, SamplesForError, TestErrorPrediction
 
 _EPILOG = f"""
 Links: {", ".join(LINKS)}; some take parameters ('quadratic:1,-0.5'), and 'module:function' names
@@ -130,6 +116,10 @@ def predict(
     Nothing is trained. Where the loss leaves T(y) unbounded, labels are simulated, since the
     largest of a finite sample matter.
     """
+    from mimverify.theory import error_exponent, predict_test_error, samples_for_error
+    from mimverify.theory import predict as predict_run
+    from mimverify.training import default_samples, default_steps
+
     check_writable("--json", json_path)
     check_figure(figure_path)
     check_distinct({"--json": json_path, "--figure": figure_path})
@@ -142,40 +132,54 @@ def predict(
             "--remove-linear-part"
         )
     n = default_samples(dim) if samples is None else samples
-    found = predict_run(
-        link,
-        dim=dim,
-        samples=n,
-        steps=default_steps(n, dim) if steps is None else steps,
-        **settings,
-        **of_stage1,
-    )
+    with under_way(f"{link}: stage 1"):
+        found = predict_run(
+            link,
+            dim=dim,
+            samples=n,
+            steps=default_steps(n, dim) if steps is None else steps,
+            **settings,
+            **of_stage1,
+        )
+    if json_path != "-":  # before the test error, which takes several seconds
+        show(_page(found))
     errors = _Errors()
     if test_error:
-        errors = _Errors(
-            predict_test_error(
+        with under_way(f"{link}: the test error after stage 2") as say:
+            after = predict_test_error(
                 link, dim=dim, samples=n, steps=found.steps, readout_samples=readout_samples,
                 **settings, **of_stage2,
-            ),
-            error_exponent(link, dim=dim, steps=steps, **settings, **of_stage2)
-            if dim >= 3
-            else None,
-        )  # fmt: skip
+            )  # fmt: skip
+            exponent = None
+            if dim >= 3:
+                say(f"{link}: the exponent of the test error in d")
+                exponent = error_exponent(link, dim=dim, steps=steps, **settings, **of_stage2)
+        errors = _Errors(after, exponent)
     if target_error is not None:
-        needed = samples_for_error(
-            link, target=target_error, dim=dim, steps=steps, **settings, **of_stage2
-        )
+        with under_way(f"{link}: samples for a test error of {target_error:g}"):
+            needed = samples_for_error(
+                link, target=target_error, dim=dim, steps=steps, **settings, **of_stage2
+            )
         errors = replace(errors, needed=needed)
     deliver(
         json_path,
         lambda: {**found.to_json(), **errors.to_json()},
-        lambda: [*_page(found), *errors.page()],
+        errors.page,
     )
     if figure_path is not None:
         _draw(found, errors, figure_path)
 
 
 def _draw(found: Prediction, errors: _Errors, path: str) -> None:
+    import numpy as np
+
+    from mimverify.theory.trajectory_figure import (
+        ByStep,
+        ErrorBars,
+        trajectory_figure,
+        trajectory_size,
+    )
+
     low, high = found.trajectory.run_interval(found.neurons)
     numbers = [ByStep("alignment", predicted=(found.run_mean, low, high))]
     if found.span is not None:
@@ -289,6 +293,8 @@ def _page(found: Prediction) -> list[RenderableType]:
 
 
 def _steps(found: Prediction) -> Table:
+    from mimverify.theory.prediction import shown_share
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("step", "alignment", "95 % of runs", "span recovery", "95 % of runs"):
         table.add_column(heading, justify="right", no_wrap=True)
@@ -306,6 +312,8 @@ def _steps(found: Prediction) -> Table:
 
 
 def _sample_sizes(found: Prediction) -> Table:
+    from mimverify.theory.prediction import shown_samples
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("steps", "n_half", "exponent"):
         table.add_column(heading, justify="right", no_wrap=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from mimverify.cli.exit_codes import exit_codes
 from mimverify.cli.number_types import PARALLEL
 from mimverify.cli.options import PageConsole, check_writable, json_option, write_json
+from mimverify.cli.under_way import under_way
 from mimverify.support.threads import thread_limit
-from mimverify.trial.running.capsule import Capsule, load_capsule
-from mimverify.trial.running.replay import Replay
-from mimverify.trial.running.replay import replay as repeat
-from mimverify.trial.running.report import print_verdicts
+
+if TYPE_CHECKING:
+    from mimverify.trial.running.capsule import Capsule
+    from mimverify.trial.running.replay import Replay
 
 
 @click.command(epilog=exit_codes("replay"))
@@ -39,9 +42,15 @@ def replay(
     trainer and the claims that the file names are imported and run: replay no file that you do
     not trust.
     """
+    from mimverify.trial.running.capsule import load_capsule
+    from mimverify.trial.running.replay import replay as repeat
+
     check_writable("--json", json_path)
     capsule, _ = load_capsule(path)
-    with thread_limit(1):  # of this process: as in the run that was recorded
+    with (
+        under_way(f"{path}: the claim is tried again"),
+        thread_limit(1),
+    ):  # of this process: as in the run that was recorded
         outcome = repeat(capsule, trainer, threads=threads)
     if json_path is not None:
         write_json(json_path, outcome.to_json())
@@ -51,6 +60,8 @@ def replay(
 
 
 def _show(outcome: Replay, capsule: Capsule, trainer: str | None, verbose: bool) -> None:
+    from mimverify.trial.running.report import print_verdicts
+
     console = PageConsole()
     print_verdicts(
         trainer or str(capsule.trainer),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich import box
@@ -28,10 +28,11 @@ from mimverify.cli.options import (
 )
 from mimverify.cli.problem_options import problem_option
 from mimverify.pages.figures import save_figure
-from mimverify.scaling import ScalingLaw, measure_scaling
-from mimverify.scaling.figure import SIZE, scaling_figure
 from mimverify.support.errors import MimverifyError
 from mimverify.support.exit_status import NOTHING_VERIFIED, VERIFIED
+
+if TYPE_CHECKING:
+    from mimverify.scaling import ScalingLaw
 
 _EPILOG = f"""
 Every run is one of the reference trainer on a Gaussian design that is revealed only as far as
@@ -86,6 +87,8 @@ def scaling(
     d log n/d log d, with 95 % intervals, stand beside those that theory predicts; they tend
     to 1 + 1/T. Each T goes as far in d as n samples fit into memory.
     """
+    from mimverify.scaling import measure_scaling
+
     check_writable("--json", json_path)
     check_figure(figure_path)
     check_distinct({"--json": json_path, "--figure": figure_path})
@@ -122,6 +125,7 @@ def _deliver(
     *,
     complete: bool,
 ) -> None:
+
     drawn = figure_path is not None and _is_measured(law)
     deliver(
         json_path,
@@ -129,6 +133,8 @@ def _deliver(
         lambda: _page(law, figure_path if drawn else None),
     )
     if figure_path is not None and drawn:
+        from mimverify.scaling.figure import SIZE, scaling_figure
+
         save_figure(partial(scaling_figure, law), figure_path, size=SIZE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 from rich import box
@@ -20,13 +21,14 @@ from mimverify.cli.options import (
     write_text,
 )
 from mimverify.cli.problem_options import problem_option
-from mimverify.problems import LINKS, get_link
+from mimverify.problems import LINKS
 from mimverify.support.errors import InputError
 from mimverify.support.exit_status import FAILED, VERIFIED
 from mimverify.support.strict_json import Json
-from mimverify.theory import LinkThresholds, link_thresholds
-from mimverify.theory.threshold_order import Compared, compared
-from mimverify.theory.threshold_page import shown_ratio, threshold_page
+
+if TYPE_CHECKING:
+    from mimverify.theory import LinkThresholds
+    from mimverify.theory.threshold_order import Compared
 
 _EPILOG = f"""
 Links: {", ".join(LINKS)}; some take parameters ('quadratic:1,-0.5'), and 'module:function' names
@@ -63,6 +65,11 @@ def thresholds(
     algorithm (α_c, α_alg), the spectrum of H (α_spectral) and gradient descent (α_GD) find
     something, and the gap α_GD/α_c. The order in which theorems say that they lie is checked.
     """
+    from mimverify.problems import get_link
+    from mimverify.theory import link_thresholds
+    from mimverify.theory.threshold_order import compared
+    from mimverify.theory.threshold_page import threshold_page
+
     check_writable("--json", json_path)
     check_writable("--markdown", markdown)
     check_distinct({"--json": json_path, "--markdown": markdown})
@@ -97,6 +104,8 @@ def thresholds(
 
 
 def _page(found: list[LinkThresholds], rows: tuple[Compared, ...]) -> list[RenderableType]:
+    from mimverify.theory.threshold_page import shown_ratio
+
     parts: list[RenderableType] = []
     for at in found:
         limits = {
@@ -120,6 +129,8 @@ def _page(found: list[LinkThresholds], rows: tuple[Compared, ...]) -> list[Rende
 
 
 def _losses(at: LinkThresholds) -> Table:
+    from mimverify.theory.threshold_page import shown_ratio
+
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for heading in ("loss", "α_spectral", "α_GD", "gap", "near from n", "best"):
         table.add_column(heading, no_wrap=True)

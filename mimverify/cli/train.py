@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from rich import box
@@ -20,7 +20,6 @@ from rich.table import Table
 from rich.text import Text
 
 from mimverify.cli.exit_codes import exit_codes
-from mimverify.cli.forecast import Forecast, Interval, forecast
 from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
     PageConsole,
@@ -35,22 +34,20 @@ from mimverify.cli.options import (
     write_json,
 )
 from mimverify.cli.problem_options import problem_option
-from mimverify.designs.distributed import Communicator, process_group
-from mimverify.experiment import DESIGNS, Experiment, ExperimentConfig, ExperimentResult
-from mimverify.measure import Recorder
-from mimverify.network import ACTIVATIONS, LOSSES, get_activation, get_loss
+from mimverify.experiment import DESIGNS
+from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.pages.figures import save_figure
 from mimverify.problems import LINKS, input_names
-from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError, MimverifyError
 from mimverify.support.strict_json import Json
-from mimverify.theory.trajectory_figure import (
-    ByStep,
-    ErrorBars,
-    trajectory_figure,
-    trajectory_size,
-)
-from mimverify.training import LayerwiseTrainer
+
+if TYPE_CHECKING:
+    from mimverify.cli.forecast import Forecast, Interval
+    from mimverify.designs.distributed import Communicator
+    from mimverify.experiment import ExperimentConfig, ExperimentResult
+    from mimverify.measure import Recorder
+    from mimverify.support.arrays import Float64Array
+    from mimverify.training import LayerwiseTrainer
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -87,6 +84,8 @@ Examples:
 
 def _field_option(name: str, *declarations: str, **settings: Any) -> Callable[[_Command], _Command]:
     """An option that sets the field `name` of `ExperimentConfig`, with the field's default."""
+    from mimverify.experiment import ExperimentConfig
+
     default = next(field.default for field in fields(ExperimentConfig) if field.name == name)
     if default is not None:
         settings.setdefault("show_default", True)
@@ -185,6 +184,9 @@ def train(
     first layer with the hidden subspace and how much of the subspace it spans; in the end
     the test error beside its baselines.
     """
+    from mimverify.designs.distributed import process_group
+    from mimverify.experiment import ExperimentConfig
+
     check_writable("--json", json_path)
     _check_save(save_path)
     check_figure(figure_path)
@@ -234,6 +236,9 @@ _SILENT = _Output()  # of all processes but the first
 def _run(
     config: ExperimentConfig, output: _Output, communicator: Communicator | None = None
 ) -> None:
+    from mimverify.cli.forecast import forecast
+    from mimverify.experiment import Experiment
+
     view = _View(out=not output.quiet and output.json_path != "-", progress=not output.quiet)
     experiment = Experiment(
         config,
@@ -289,6 +294,13 @@ def _report(
 
 
 def _draw(result: ExperimentResult, expected: Forecast | None, path: str) -> None:
+    from mimverify.theory.trajectory_figure import (
+        ByStep,
+        ErrorBars,
+        trajectory_figure,
+        trajectory_size,
+    )
+
     predicted: list[tuple[Float64Array, Float64Array, Float64Array] | None] = [None, None]
     if expected is not None:
         predicted = [(x.middle, x.low, x.high) for x in (expected.alignment, expected.span)]
@@ -478,6 +490,8 @@ def _headline(configuration: Json) -> Text:
 
 def _notes(trainer: LayerwiseTrainer) -> list[str]:
     """Which of the theorem's assumptions do not hold, and the remedy."""
+    from mimverify.network import get_activation, get_loss
+
     activation, loss = get_activation(trainer.activation), get_loss(trainer.loss)
     missing = [name for name, holds in activation.assumptions.items() if not holds]
     if missing:

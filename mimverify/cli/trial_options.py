@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import MISSING, fields
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
 from mimverify.cli.number_types import Count, Number
 from mimverify.support.validation import LARGEST
-from mimverify.trial.running.settings import Spelling, TrialSettings, spellings
+
+if TYPE_CHECKING:
+    from mimverify.trial.running.settings import Spelling
 
 __all__ = ["trial_options"]
 
@@ -27,6 +29,8 @@ def trial_options(
     - `help`: texts that replace those of the settings, by name.
     - `defaults`: values that replace the defaults of the settings, by name.
     """
+    from mimverify.trial.running.settings import TrialSettings, spellings
+
     known = {item.name: item for item in fields(TrialSettings)}
 
     def default_of(name: str) -> object:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import eigh
 
 from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.errors import InputError
@@ -55,6 +54,8 @@ def principal_cosines(W: ArrayLike, U: ArrayLike) -> Float64[Float64Array, " r"]
 
 def _top_directions(W: Float64[Float64Array, "m d"], r: int) -> Float64[Float64Array, "k d"]:
     """Orthonormal rows that span the top r right singular vectors, or as many as W has."""
+    from scipy.linalg import eigh
+
     m, d = W.shape
     if r <= m <= d:
         # Far cheaper by way of W Wᵀ, which squares what rounding does to directions: the same

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import scipy.special
 from array_api_compat import array_namespace, is_numpy_array
 
 from mimverify.network.fused import LOG_COSH, PSEUDO_HUBER, QUADRATIC, Fused
@@ -169,7 +168,9 @@ def _sigmoid(z: Array) -> Array:
 
 def _normal_cdf(z: Array) -> Array:
     if is_numpy_array(z):
-        return scipy.special.ndtr(z)
+        from scipy.special import ndtr  # takes long to import
+
+        return ndtr(z)
     import torch  # only reached with a Torch tensor in hand
 
     return torch.special.ndtr(z)
@@ -177,7 +178,9 @@ def _normal_cdf(z: Array) -> Array:
 
 def _erf(z: Array) -> Array:
     if is_numpy_array(z):
-        return scipy.special.erf(z)
+        from scipy.special import erf
+
+        return erf(z)
     import torch  # only reached with a Torch tensor in hand
 
     return torch.special.erf(z)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermeval
-from scipy.special import factorial
 
 from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray
 from mimverify.support.errors import InputError
@@ -113,6 +112,8 @@ def polynomial(rank: int = 2, degree: int = 4, seed: int = 0) -> Link:
     Independent Gaussian coefficients over the orthonormal Hermite products of total
     degree 1 … `degree`, divided by their norm: the variance is then exactly one.
     """
+    from scipy.special import factorial
+
     rank, degree = integer("rank", rank, minimum=1), integer("degree", degree, minimum=1)
     indices = [k for k in product(range(degree + 1), repeat=rank) if 1 <= sum(k) <= degree]
     rng = np.random.default_rng([integer("seed", seed, minimum=0), 0x706F6C79])

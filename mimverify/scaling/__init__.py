@@ -3,10 +3,15 @@
 start → measurement → search → law → figure. Source: theory.md §4 (D3), §8.
 """
 
-from mimverify.scaling.measurement import half_bytes, measured_log_odds
-from mimverify.scaling.scaling_law import Exponent, ScalingLaw, ScalingPoint, measure_scaling
-from mimverify.scaling.search import HalfPoint, find_n_half
-from mimverify.scaling.start import balanced_start
+from typing import TYPE_CHECKING
+
+from mimverify.support.lazy_package import lazy_names
+
+if TYPE_CHECKING:
+    from mimverify.scaling.measurement import half_bytes, measured_log_odds
+    from mimverify.scaling.scaling_law import Exponent, ScalingLaw, ScalingPoint, measure_scaling
+    from mimverify.scaling.search import HalfPoint, find_n_half
+    from mimverify.scaling.start import balanced_start
 
 __all__ = [
     "Exponent",
@@ -19,3 +24,5 @@ __all__ = [
     "measure_scaling",
     "measured_log_odds",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, __file__)

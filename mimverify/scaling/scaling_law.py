@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 import numpy as np
-from scipy.special import stdtrit
 
 from mimverify.backends import BACKENDS
 from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
@@ -267,6 +266,8 @@ def _label_measure(
 
 
 def _exponents(points: Sequence[ScalingPoint]) -> tuple[Exponent, ...]:
+    from scipy.special import stdtrit
+
     found = []
     for one, two in pairwise(points):
         if one.steps != two.steps or one.measured is None or two.measured is None:

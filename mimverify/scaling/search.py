@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import stdtrit
 
 #: Measures the log-odds of the alignment at n samples; the second argument counts measurements.
 Measurement = Callable[[int, int], float]
@@ -49,6 +48,8 @@ class HalfPoint:
 
     def interval(self, coverage: float = 0.95) -> tuple[float, float]:
         """Student's interval for n_half."""
+        from scipy.special import stdtrit
+
         reach = float(stdtrit(self.degrees, (1 + coverage) / 2)) * self.log_error
         return math.exp(self.log_samples - reach), math.exp(self.log_samples + reach)
 

@@ -11,7 +11,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betainc
 
 from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.errors import InputError
@@ -67,6 +66,8 @@ def null_overlap_cdf(overlap: ArrayLike, *, rank: int, dim: int) -> Float64Array
 
     **Raises** `InputError` unless 1 ≤ rank < dim.
     """
+    from scipy.special import betainc
+
     if not 1 <= rank < dim:
         raise InputError(f"rank={rank}, dim={dim}: expected 1 ≤ rank < dim")
     return np.asarray(betainc(rank / 2, (dim - rank) / 2, np.clip(overlap, 0, 1)))

@@ -47,7 +47,8 @@ class Scratch(threading.local):
 
     def blocks(self, shape: Sequence[int], like: Array, count: int = 1) -> list[Array]:
         """`count` arrays of this shape, rows contiguous, with the library and dtype of `like`."""
-        blocks = self._blocks.setdefault((*shape, like.dtype), [])
+        key = (*shape, like.dtype, str(getattr(like, "device", "cpu")))
+        blocks = self._blocks.setdefault(key, [])
         while len(blocks) < count:
             blocks.append(_empty(shape, like))
         return blocks[:count]

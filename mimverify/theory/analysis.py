@@ -19,7 +19,7 @@ from mimverify.theory.closed_forms import plateau
 from mimverify.theory.conditional.moments import CLEARLY
 from mimverify.theory.labels.cache import cached
 from mimverify.theory.labels.label_law import LabelLaw, label_law
-from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
+from mimverify.theory.labels.label_measure import LabelMeasure, label_measure, pairs, unpack
 from mimverify.theory.labels.tails import Tail
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.theory.spectrum.thresholds import (
@@ -71,8 +71,19 @@ class FirstMoments:
 
 def first_moments(law: LabelLaw) -> FirstMoments:
     """Λ's eigen-decomposition, v and the u_k."""
-    first, first_error = law.mean(lambda at: at.T[:, None, None] * _products(at.z))
-    second, second_error = law.mean(lambda at: (at.T**2)[:, None, None] * _products(at.z))
+    count = len(pairs(law.rank)[0])
+
+    def both(at: LabelLaw) -> Float64Array:
+        first = at.T[:, None] * _products(at.z)
+        return np.concatenate([first, at.T[:, None] * first], axis=1)
+
+    packed, packed_errors = law.mean(both)
+    first, second, first_error, second_error = (
+        unpack(entries, law.rank)
+        for entries in (
+            packed[:count], packed[count:], packed_errors[:count], packed_errors[count:]
+        )
+    )  # fmt: skip
     v, v_error = law.mean(lambda at: at.T**2)
     # Weyl: eigenvalues move by no more than the spectral norm of the error.
     error = float(np.linalg.norm(first_error))
@@ -262,7 +273,8 @@ def coincident(values: Float64Array, error: float) -> float:
 
 
 def _products(z: Float64Array) -> Float64Array:
-    return z[:, :, None] * z[:, None, :]
+    i, j = pairs(z.shape[1])
+    return z[:, i] * z[:, j]
 
 
 def _diagonalise(

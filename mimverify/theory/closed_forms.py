@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import gammaln
 
 from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.errors import InputError
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 def log_catalan(t: ArrayLike) -> Float64Array:
     """log C_t, C_t = 1, 2, 5, 14, … for t = 1, 2, …, of any shape."""
+    from scipy.special import gammaln
+
     t = np.asarray(t, dtype=np.float64)
     return np.asarray(gammaln(2 * t + 1) - gammaln(t + 2) - gammaln(t + 1))
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtr, stdtrit
 
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.links import Link, get_link
@@ -107,6 +106,8 @@ class Comparison:
 
     def contradicts(self, alpha: float) -> bool:
         """Whether some gap exceeds 1 % and what chance allows with probability `alpha`."""
+        from scipy.special import stdtrit
+
         quantile = float(-stdtrit(self.seeds - 1, alpha / (2 * len(self.predicted))))
         allowed = RELATIVE * self.predicted + quantile * self.standard_error
         return bool(np.any(np.abs(self.simulated - self.predicted) > allowed))
@@ -308,6 +309,8 @@ def _weighted_covariance(
 
 def expected_beyond(results: Sequence[Comparison]) -> float:
     """Expected number of comparisons beyond three standard errors by chance, at most."""
+    from scipy.special import stdtr
+
     return sum(
         len(result.predicted) * 2 * float(stdtr(result.seeds - 1, -DEVIATIONS))
         for result in results

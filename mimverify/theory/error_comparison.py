@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 
 import numpy as np
-from scipy.special import ndtri
-from scipy.stats import betabinom
 from threadpoolctl import threadpool_limits
 
 from mimverify.measure import normalised_error
@@ -175,6 +173,9 @@ class ErrorComparison:
         chance with less than `alpha`. The ends of the interval are order statistics of the drawn
         runs, and what it covers is therefore a Beta variable of mean 95 %.
         """
+        from scipy.special import ndtri
+        from scipy.stats import betabinom
+
         if not self.sure:
             return ()
         found = []

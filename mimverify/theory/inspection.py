@@ -8,6 +8,7 @@ falls under (theory.md §6), what would repair it, and which built-in loss suits
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,6 +20,7 @@ from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.problems.links import Link, get_link
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
+from mimverify.support.threads import current_threads, map_in_order, single_threaded_libraries
 from mimverify.support.validation import integer, number
 from mimverify.theory.analysis import TransformAnalysis, analyse_transform
 from mimverify.theory.conditional.hermite import HermiteTensors, hermite_tensors
@@ -248,6 +250,7 @@ def inspect_link(
     rank: int | None = None,
     samples: int | None = None,
     dim: int | None = None,
+    on_progress: Callable[[str], None] | None = None,
 ) -> LinkInspection:
     """Analyse a link under a loss, and under every built-in one beside it.
 
@@ -256,6 +259,7 @@ def inspect_link(
     - `samples`: n, by whose labels thresholds are given (default: d log² d, d = 256 if not given).
     - `dim`: d. With either of them n/d is known, and the best loss there is named; the other is
       the default then.
+    - `on_progress`: called with a few words about what is computed next.
 
     **Raises** `InputError` for a constant link, one of rank above 12, or a loss whose T(y) is
     not finite; the message then has α_c, which depends on no loss.
@@ -266,26 +270,30 @@ def inspect_link(
     known = samples is not None or dim is not None
     dim = integer("dim", _DIM if dim is None else dim, minimum=2)
     samples = integer("samples", samples or default_samples(dim), minimum=2)
+    say = on_progress or (lambda line: None)
+    say(f"the loss {loss.name}")
     try:
         analysis = analyse_transform(link, loss, noise=noise)
     except InputError as error:
         raise InputError(f"{error}{_hardness(link, noise)}") from error
+    say("the other losses beside it, and what the labels tell")
     losses, unusable = {loss.name: analysis}, {}
-    for name in LOSSES:
-        if name not in losses:
-            try:
-                losses[name] = analyse_transform(link, name, noise=noise)
-            except InputError as error:
-                unusable[name] = str(error)
-    information = label_information(link, noise=noise)
+    others = [name for name in LOSSES if name != loss.name]
+    information, found = _together(link, noise, others)
+    for name, other in zip(others, found, strict=True):
+        if isinstance(other, InputError):
+            unusable[name] = str(other)
+        else:
+            losses[name] = other
     law = label_law(link, loss, noise=noise)
     alpha_it, alpha_alg = _limits(link, noise)
-    reached = {
-        name: reached_thresholds(
+    reached = {}
+    for name in losses:
+        say(f"thresholds for {samples} samples, {name}")
+        reached[name] = reached_thresholds(
             link, loss if name == loss.name else name, samples=samples, noise=noise
         )
-        for name in losses
-    }
+    say("from which n the limits hold")
     spectra = None
     if known:
         spectra = {
@@ -327,6 +335,32 @@ def inspect_link(
         plateau_from=plateau_from,
         recommendations=recommendations,
     )
+
+
+def _together(
+    link: Link, noise: float, names: Sequence[str]
+) -> tuple[LabelInformation, list[TransformAnalysis | InputError]]:
+    """What the labels tell, and an analysis for each loss or why there is none.
+
+    In several threads where NumPy spends its time in large arrays: not for one feature.
+    """
+
+    def task(name: str | None) -> LabelInformation | TransformAnalysis | InputError:
+        if name is None:
+            return label_information(link, noise=noise)
+        try:
+            return analyse_transform(link, name, noise=noise)
+        except InputError as error:
+            return error
+
+    if link.rank + bool(noise) == 1:
+        information, *rest = map(task, (None, *names))
+    else:
+        threads = current_threads()
+        with single_threaded_libraries():
+            information, *rest = map_in_order(task, (None, *names), threads)
+    assert isinstance(information, LabelInformation)
+    return information, [other for other in rest if not isinstance(other, LabelInformation)]
 
 
 def _limits(link: Link, noise: float) -> tuple[Threshold, Threshold]:

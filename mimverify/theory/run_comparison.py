@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import bdtr, stdtrit
 
 from mimverify.support.arrays import Float64Array
 from mimverify.support.strict_json import Json
@@ -67,6 +66,8 @@ class RunComparison:
         A mean by Student's t beyond 1 % and the prediction's own error; an interval if so few
         runs lie in it have probability below `alpha` under a coverage of 95 %.
         """
+        from scipy.special import bdtr, stdtrit
+
         sure = ~self.uncertain
         if not sure.any():
             return ()

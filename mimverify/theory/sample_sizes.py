@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.optimize import brentq
-from scipy.special import logit
 
 from mimverify.theory.closed_forms import closed_form_n_half
 from mimverify.theory.labels.label_measure import LabelMeasure
@@ -37,6 +35,7 @@ def n_half(
 
     - `guess`: first guess of n (by default the closed form's).
     """
+    from scipy.optimize import brentq
 
     def gap(log_alpha: float) -> float:
         return alignment_at(measure, dim, math.exp(log_alpha), steps) - level
@@ -74,6 +73,8 @@ def local_exponent(
 
     - `samples`: n_half, if known.
     """
+    from scipy.special import logit
+
     samples = n_half(measure, dim, steps) if samples is None else samples
     if samples is None:
         return None

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
-from scipy.special import expit, logit, ndtr, ndtri
 
 from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
 from mimverify.problems.links import Link, get_link
@@ -94,6 +93,8 @@ class Trajectory:
     @property
     def log_odds(self) -> Float64[Float64Array, " steps_1"]:
         """log(A/(1 − A)) of `alignment`."""
+        from scipy.special import logit
+
         return np.asarray(logit(self.alignment))
 
     def run_log_odds(
@@ -112,6 +113,8 @@ class Trajectory:
     def run_mean(self, neurons: int) -> Float64[Float64Array, " steps_1"]:
         """Mean over runs of A_t: the log-odds are taken to be normal, given the labels where
         those were simulated."""
+        from scipy.special import expit
+
         mean, deviation = self._normals(neurons)
         x, w = hermegauss(40)
         odds = mean[..., None] + deviation[..., None] * x
@@ -121,6 +124,8 @@ class Trajectory:
         self, neurons: int, coverage: float = 0.95
     ) -> tuple[Float64Array, Float64Array]:
         """The central interval `(T + 1,)` each that contains A_t with probability `coverage`."""
+        from scipy.special import expit
+
         mean, deviation = self._normals(neurons)
         outside = (1 - coverage) / 2
         low, high = (
@@ -142,6 +147,8 @@ class Trajectory:
 
 def _mixture_quantile(mean: Float64Array, deviation: Float64Array, level: float) -> Float64Array:
     """The quantile `(T + 1,)` of each column's equal mixture of K normal laws, by bisection."""
+    from scipy.special import ndtr, ndtri
+
     reach = float(ndtri(level)) * deviation
     low, high = (mean + reach).min(axis=0), (mean + reach).max(axis=0)
     spread = np.maximum(deviation, np.finfo(float).tiny)
@@ -233,6 +240,8 @@ def trajectory_of(
     - `shift`: how the law moves with the fitted constant (`Population`).
     - `labels`: False where the measure is that of the very labels, which then vary no more.
     """
+    from scipy.special import expit, logit
+
     resolvent = Resolvent(measure, samples / dim)
     times = list(range(steps + 1))
     powers_of_steps = [2 * t for t in times[1:]]
@@ -394,6 +403,8 @@ def _simulated(
 
 def _ratio_of_means(runs: list[Trajectory]) -> Trajectory:
     """One trajectory from those of single label sets."""
+    from scipy.special import logit
+
     log_trace = np.array([run.log_trace for run in runs])
     scale = log_trace.max(axis=0)
     total = np.exp(log_trace - scale)

@@ -8,7 +8,6 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import brentq
 
 from mimverify.network.losses import Loss
 from mimverify.problems.streams import cut_rows
@@ -57,6 +56,8 @@ def fit_constant(
 
     **Raises** `InputError` for constant labels, or a user's loss without a root.
     """
+    from scipy.optimize import brentq
+
     y = np.asarray(y, dtype=np.float64)
     not_constant(y)
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, cg
 
 from mimverify.designs.base import Design
 from mimverify.network.losses import Loss
@@ -116,6 +115,8 @@ class _Regression:
 
     def solve(self, weights: Float64Array, right: Float64Array) -> Float64Array:
         """v with (1/n) Σ weights_i (1, x_i) (v_0 + v_1..·x_i) ≈ `right`, by conjugate gradients."""
+        from scipy.sparse.linalg import LinearOperator, cg
+
         size = self.design.dim + 1
         operator = LinearOperator((size, size), matvec=self._normal(weights), dtype=np.float64)
         # Two digits: the weights change by more than that before the next solve.

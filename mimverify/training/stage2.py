@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
 from mimverify.designs.base import Design
 from mimverify.network.activations import Activation
@@ -153,6 +152,8 @@ def output_weights(
 
 def _ridge_solution(gram: Float64Array, cross: Float64Array, penalty: float) -> Float64Array:
     """(gram + penalty)⁻¹ cross for a Gram matrix that rounding may have made indefinite."""
+    from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
+
     trace = float(np.trace(gram))
     if trace > 0 and penalty > _DEFINITE * trace:
         with suppress(LinAlgError):  # of features that are rounding errors only

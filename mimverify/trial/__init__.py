@@ -3,105 +3,121 @@
 The public interface, for the suite (`properties/`) and for users' own test suites.
 """
 
-from mimverify.handles import Capabilities, InProcessTrainer, TrainerHandle
-from mimverify.handles.memory_forms import MEMORY_FORMS
-from mimverify.handles.operations import COPIES
-from mimverify.handles.own_methods import Capability, Method
-from mimverify.support.settings_text import settings_text
-from mimverify.trial.claims.cases import (
-    KINDS,
-    ONE_STEP_KINDS,
-    SYMMETRIC_KINDS,
-    ExactCase,
-    LearningCase,
-    choices,
-    exact_cases,
-    learning_cases,
-)
-from mimverify.trial.claims.claim import CLAIM_SET_VERSION, Claim, claim, load_claims, suite_path
-from mimverify.trial.claims.claim_set import ClaimSet, Pack, PackOrigin
-from mimverify.trial.claims.deviations import (
-    as_predicted,
-    deviation_of_odds,
-    prediction_accuracy,
-    squared_deviation,
-)
-from mimverify.trial.claims.fit_errors import explained_errors
-from mimverify.trial.claims.learning import (
-    CURVED_ACTIVATIONS,
-    DEVIATIONS,
-    EVEN_ACTIVATIONS,
-    LIPSCHITZ_LOSSES,
-    WELL_CONDITIONED,
-    error_after_fit,
-    first_layer,
-    fit_dtype,
-    log_odds,
-    loss_used,
-    mean_log_odds,
-    near_odds,
-    odds_above,
-    odds_below,
-    readout_error,
-    training_data,
-)
-from mimverify.trial.claims.ledger import Ledger
-from mimverify.trial.claims.loading import PackError, load_claim_set, locate_pack
-from mimverify.trial.claims.predictions import HALF_THE_DIGITS, NEGLIGIBLE, same_predictions
-from mimverify.trial.claims.selection import select_claims
-from mimverify.trial.claims.unstored import UnstoredRun, first_layer_unstored
-from mimverify.trial.decisions import (
-    DIRECTIONS,
-    CountedOperations,
-    Decision,
-    DecisionEvidence,
-    Event,
-    ExactDecision,
-    ExactState,
-    Law,
-    LimitOrder,
-    Mean,
-    MemoryUse,
-    Observed,
-    Rounding,
-    Shown,
-    StatisticalDecision,
-    StatisticalState,
-    TwoSamples,
-    above,
-    below,
-    between,
-    near,
-)
-from mimverify.trial.decisions.declared import (
-    MissingDecisionError,
-    RepeatedDecisionError,
-    UnbudgetedExampleError,
-    UndeclaredDecisionError,
-)
-from mimverify.trial.outcomes import (
-    ClaimError,
-    ClaimFailed,
-    Inconclusive,
-    NotApplicable,
-    Status,
-)
-from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES, Profile
-from mimverify.trial.reference.envelope import accumulate, lipschitz, step_envelope, unit_roundoff
-from mimverify.trial.reference.oracle import exact_step, exact_trajectory, label_covariance
-from mimverify.trial.running.api import BoundClaim, check, parametrize_with_claims
-from mimverify.trial.running.evidence import Evidence
-from mimverify.trial.running.session import REFERENCE_TRAINERS, Session
-from mimverify.trial.running.settings import TrialSettings
-from mimverify.trial.running.trial import Trial
-from mimverify.trial.running.verdict import Verdict
-from mimverify.trial.trainer.adapter import (
-    STANDARD_ACTIVATIONS,
-    STANDARD_DTYPES,
-    STANDARD_LOSSES,
-    STEP_ACTIVATIONS,
-    TrainerUnderTrial,
-)
+from typing import TYPE_CHECKING
+
+from mimverify.support.lazy_package import lazy_names
+
+if TYPE_CHECKING:
+    from mimverify.handles import Capabilities, InProcessTrainer, TrainerHandle
+    from mimverify.handles.memory_forms import MEMORY_FORMS
+    from mimverify.handles.operations import COPIES
+    from mimverify.handles.own_methods import Capability, Method
+    from mimverify.support.settings_text import settings_text
+    from mimverify.trial.claims.cases import (
+        KINDS,
+        ONE_STEP_KINDS,
+        SYMMETRIC_KINDS,
+        ExactCase,
+        LearningCase,
+        choices,
+        exact_cases,
+        learning_cases,
+    )
+    from mimverify.trial.claims.claim import (
+        CLAIM_SET_VERSION,
+        Claim,
+        claim,
+        load_claims,
+        suite_path,
+    )
+    from mimverify.trial.claims.claim_set import ClaimSet, Pack, PackOrigin
+    from mimverify.trial.claims.deviations import (
+        as_predicted,
+        deviation_of_odds,
+        prediction_accuracy,
+        squared_deviation,
+    )
+    from mimverify.trial.claims.fit_errors import explained_errors
+    from mimverify.trial.claims.learning import (
+        CURVED_ACTIVATIONS,
+        DEVIATIONS,
+        EVEN_ACTIVATIONS,
+        LIPSCHITZ_LOSSES,
+        WELL_CONDITIONED,
+        error_after_fit,
+        first_layer,
+        fit_dtype,
+        log_odds,
+        loss_used,
+        mean_log_odds,
+        near_odds,
+        odds_above,
+        odds_below,
+        readout_error,
+        training_data,
+    )
+    from mimverify.trial.claims.ledger import Ledger
+    from mimverify.trial.claims.loading import PackError, load_claim_set, locate_pack
+    from mimverify.trial.claims.predictions import HALF_THE_DIGITS, NEGLIGIBLE, same_predictions
+    from mimverify.trial.claims.selection import select_claims
+    from mimverify.trial.claims.unstored import UnstoredRun, first_layer_unstored
+    from mimverify.trial.decisions import (
+        DIRECTIONS,
+        CountedOperations,
+        Decision,
+        DecisionEvidence,
+        Event,
+        ExactDecision,
+        ExactState,
+        Law,
+        LimitOrder,
+        Mean,
+        MemoryUse,
+        Observed,
+        Rounding,
+        Shown,
+        StatisticalDecision,
+        StatisticalState,
+        TwoSamples,
+        above,
+        below,
+        between,
+        near,
+    )
+    from mimverify.trial.decisions.declared import (
+        MissingDecisionError,
+        RepeatedDecisionError,
+        UnbudgetedExampleError,
+        UndeclaredDecisionError,
+    )
+    from mimverify.trial.outcomes import (
+        ClaimError,
+        ClaimFailed,
+        Inconclusive,
+        NotApplicable,
+        Status,
+    )
+    from mimverify.trial.profile import FALSE_ALARM_BUDGET, PROFILES, Profile
+    from mimverify.trial.reference.envelope import (
+        accumulate,
+        lipschitz,
+        step_envelope,
+        unit_roundoff,
+    )
+    from mimverify.trial.reference.oracle import exact_step, exact_trajectory, label_covariance
+    from mimverify.trial.running.api import BoundClaim, check, parametrize_with_claims
+    from mimverify.trial.running.evidence import Evidence
+    from mimverify.trial.running.session import REFERENCE_TRAINERS, Session
+    from mimverify.trial.running.settings import TrialSettings
+    from mimverify.trial.running.trial import Trial
+    from mimverify.trial.running.verdict import Verdict
+    from mimverify.trial.trainer.adapter import (
+        STANDARD_ACTIVATIONS,
+        STANDARD_DTYPES,
+        STANDARD_LOSSES,
+        STEP_ACTIVATIONS,
+        TrainerUnderTrial,
+    )
 
 __all__ = [
     "CLAIM_SET_VERSION",
@@ -214,3 +230,5 @@ __all__ = [
     "training_data",
     "unit_roundoff",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, __file__)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import json
 import multiprocessing
@@ -50,7 +49,7 @@ from mimverify.trial.decisions import StatisticalDecision
 from mimverify.trial.running.session import try_claim
 from p_values import PValue
 
-command = importlib.import_module("mimverify.cli.calibrate")
+OPEN_TRAINER = "mimverify.trial.running.session.open_trainer"
 QUICK, STANDARD = PROFILES["quick"], PROFILES["standard"]
 
 
@@ -319,11 +318,11 @@ def always(*statuses):
 @pytest.fixture(autouse=True)
 def _no_worker_to_greet(monkeypatch):
     """The command opens each trainer once before the work; here nothing is to be started."""
-    monkeypatch.setattr(command, "open_trainer", lambda *_, **__: InProcessTrainer(Idle))
+    monkeypatch.setattr(OPEN_TRAINER, lambda *_, **__: InProcessTrainer(Idle))
 
 
 def test_levels_that_are_kept_exit_with_zero_and_a_record(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(command, "tries", always(Status.PASSED, Status.PASSED))
+    monkeypatch.setattr("mimverify.calibration.running.tries", always(Status.PASSED, Status.PASSED))
     path = tmp_path / "calibration.json"
     code = invoke("--claim", "staircase", "--claim", "null-law", "--seeds", "30", "--seed", "5",
                   "--level", "0.01", "--level", "0.1", "--json", str(path))  # fmt: skip
@@ -352,7 +351,7 @@ def test_levels_that_are_kept_exit_with_zero_and_a_record(tmp_path, capsys, monk
 
 
 def test_a_level_that_is_exceeded_exits_with_one(capsys, monkeypatch):
-    monkeypatch.setattr(command, "tries", always(Status.FAILED, Status.PASSED))
+    monkeypatch.setattr("mimverify.calibration.running.tries", always(Status.FAILED, Status.PASSED))
     assert invoke("--claim", "staircase", "--seeds", "9", "--json", "-") == 1
     printed = capsys.readouterr()
     record = json.loads(printed.out)
@@ -362,7 +361,7 @@ def test_a_level_that_is_exceeded_exits_with_one(capsys, monkeypatch):
 
 
 def test_all_statistical_claims_are_calibrated_by_default(capsys, monkeypatch):
-    monkeypatch.setattr(command, "tries", always(Status.PASSED))
+    monkeypatch.setattr("mimverify.calibration.running.tries", always(Status.PASSED))
     assert invoke("--seeds", "2", "--level", "1e-6", "--json", "-") == 0
     rows = json.loads(capsys.readouterr().out)["rows"]
     statistical = [name for name, one in select_claims(None, "quick").items() if not one.exact]
@@ -370,13 +369,13 @@ def test_all_statistical_claims_are_calibrated_by_default(capsys, monkeypatch):
 
 
 def test_so_few_seeds_that_nothing_could_exceed_the_level_are_not_green(capsys, monkeypatch):
-    monkeypatch.setattr(command, "tries", always(Status.PASSED))
+    monkeypatch.setattr("mimverify.calibration.running.tries", always(Status.PASSED))
     assert invoke("--seeds", "2", "--level", "0.1") == 3
     assert "So few seeds" in capsys.readouterr().out
 
 
 def test_an_alarm_in_the_smoke_test_is_named(capsys, monkeypatch):
-    monkeypatch.setattr(command, "tries", always(Status.FAILED))
+    monkeypatch.setattr("mimverify.calibration.running.tries", always(Status.FAILED))
     code = invoke("--whole", "--level", "1e-6", "--seeds", "2", "-k", "staircase or null")
     assert code == 1
     printed = capsys.readouterr().out
@@ -421,7 +420,7 @@ def test_an_interrupt_leaves_what_was_finished(tmp_path, capsys, monkeypatch):
                 signal.raise_signal(signal.SIGINT)
             yield unit, found
 
-    monkeypatch.setattr(command, "tries", interrupted_in_the_third)
+    monkeypatch.setattr("mimverify.calibration.running.tries", interrupted_in_the_third)
     with pytest.raises((KeyboardInterrupt, click.Abort)):
         invoke("--claim", "staircase", "--level", "0.1", "--json", str(path))
     record = json.loads(path.read_text())
@@ -446,7 +445,7 @@ def test_an_interrupted_calibration_goes_on_with_what_is_missing(tmp_path, capsy
             begun.append(unit)
             yield unit, found
 
-    monkeypatch.setattr(command, "tries", interrupted)
+    monkeypatch.setattr("mimverify.calibration.running.tries", interrupted)
     claims = ("--claim", "staircase", "--claim", "null-law", "--seeds", "5")
     words = (*claims, "--checkpoint", str(path))
     with pytest.raises((KeyboardInterrupt, click.Abort)):
@@ -473,9 +472,9 @@ def test_an_interrupted_calibration_goes_on_with_what_is_missing(tmp_path, capsy
 def test_a_trial_with_an_error_is_tried_again(tmp_path, monkeypatch):
     path = tmp_path / "trials.jsonl"
     words = ("--claim", "staircase", "--seeds", "2", "--level", "0.1", "--checkpoint", str(path))
-    monkeypatch.setattr(command, "tries", always(Status.ERROR))
+    monkeypatch.setattr("mimverify.calibration.running.tries", always(Status.ERROR))
     invoke(*words)
-    monkeypatch.setattr(command, "tries", always(Status.PASSED))
+    monkeypatch.setattr("mimverify.calibration.running.tries", always(Status.PASSED))
     invoke(*words, "--resume")
     assert len(path.read_text().splitlines()) == 3
 
@@ -492,7 +491,7 @@ def test_a_trial_with_an_error_is_tried_again(tmp_path, monkeypatch):
 )
 def test_another_calibrations_checkpoint_is_refused(tmp_path, monkeypatch, arguments, words):
     path = tmp_path / "trials.jsonl"
-    monkeypatch.setattr(command, "tries", always(Status.PASSED, Status.PASSED))
+    monkeypatch.setattr("mimverify.calibration.running.tries", always(Status.PASSED, Status.PASSED))
     invoke("--claim", "staircase", "--seeds", "2", "--checkpoint", str(path))
     before = path.read_bytes()
     with pytest.raises(InputError) as caught:
@@ -503,7 +502,7 @@ def test_another_calibrations_checkpoint_is_refused(tmp_path, monkeypatch, argum
 
 def test_a_changed_trainer_is_not_mixed_with_what_it_was(tmp_path, monkeypatch):
     path = tmp_path / "trials.jsonl"
-    monkeypatch.setattr(command, "tries", always(Status.PASSED))
+    monkeypatch.setattr("mimverify.calibration.running.tries", always(Status.PASSED))
     words = ("mine:Trainer", "--claim", "staircase", "--seeds", "2", "--level", "0.1",
              "--checkpoint", str(path), "--resume")  # fmt: skip
     invoke(*words)
@@ -512,7 +511,7 @@ def test_a_changed_trainer_is_not_mixed_with_what_it_was(tmp_path, monkeypatch):
         def source_hashes(self):
             return {"mine": "another"}
 
-    monkeypatch.setattr(command, "open_trainer", lambda *_, **__: Changed(Idle))
+    monkeypatch.setattr(OPEN_TRAINER, lambda *_, **__: Changed(Idle))
     with pytest.raises(InputError, match="line 2: the sources of mine:Trainer have changed"):
         invoke(*words)
 
@@ -525,7 +524,7 @@ def test_the_page_shows_alarms_events_and_what_is_missing(tmp_path, monkeypatch)
         yield from itertools.islice(going, 3)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(command, "tries", partly)
+    monkeypatch.setattr("mimverify.calibration.running.tries", partly)
     words = ("--claim", "staircase", "--claim", "null-law", "--seeds", "3", "--markdown", str(page))
     with pytest.raises((KeyboardInterrupt, click.Abort)):
         invoke(*words)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -38,8 +37,7 @@ def _made_up(link: Link, **_: object) -> LinkThresholds:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> Callable[[Made], None]:
     """Lets the command find numbers that cost nothing."""
-    module = importlib.import_module("mimverify.cli.thresholds")
-    return lambda made: monkeypatch.setattr(module, "link_thresholds", made)
+    return lambda made: monkeypatch.setattr("mimverify.theory.link_thresholds", made)
 
 
 def test_numbers_of_one_link_and_why_others_are_missing(run: Command) -> None:

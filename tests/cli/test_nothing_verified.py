@@ -5,7 +5,6 @@ A verb that gets a meaning of 3 in `UNVERIFIED` needs such a run here.
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -67,8 +66,9 @@ def test_a_run_that_verifies_nothing_is_not_green(
         pytest.importorskip("asv")
         _write_failed_results(tmp_path / "results")
     if verb == "compare":  # no link is known whose comparison is empty
-        command = importlib.import_module("mimverify.cli.compare")
-        monkeypatch.setattr(command, "comparisons", lambda *_, **__: iter([_empty()]))
+        monkeypatch.setattr(
+            "mimverify.theory.comparison.compare", lambda *_, **__: iter([_empty()])
+        )
     words = [word.format(mine=mine) for word in EMPTY[verb]]
     code = app.main(args=[verb, *words], prog_name="mimverify", standalone_mode=False)
     assert code == NOTHING_VERIFIED, capsys.readouterr().out

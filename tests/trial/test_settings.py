@@ -132,18 +132,15 @@ def test_the_command_line_hands_over_what_it_was_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every option, by its flag, reaches the suite as one value."""
-    import importlib
-
     from mimverify.trial.running.report import TrainerReport
 
-    command = importlib.import_module("mimverify.cli.check")
     received: list[TrialSettings] = []
 
     def run_suite(trainer: str, settings: TrialSettings, **_: object) -> TrainerReport:
         received.append(settings)
         return TrainerReport(trainer)
 
-    monkeypatch.setattr(command, "run_suite", run_suite)
+    monkeypatch.setattr("mimverify.trial.running.runner.run_suite", run_suite)
     (tmp_path / "expected.txt").write_text("null-law: known\n")
     wanted = unusual()
     words = [*wanted.arguments(), "--expected-failures", str(tmp_path / "expected.txt")]

@@ -32,6 +32,7 @@ from mimverify.zoo import JUSTIFIED, Mutant, zoo
 from mimverify.zoo.matrix import PowerMatrix, Row
 
 command = importlib.import_module("mimverify.cli.power")
+RUN_SUITE = "mimverify.trial.running.runner.run_suite"
 ROOT = Path(mimverify.__file__).parents[1]
 MOMENTUM = next(mutant for mutant in zoo() if mutant.name == "Momentum")
 
@@ -162,7 +163,7 @@ def passes_everything(trainer, options, *, on_event):
 
 
 def test_a_survivor_exits_with_one_and_is_named(capsys, monkeypatch):
-    monkeypatch.setattr(command, "run_suite", passes_everything)
+    monkeypatch.setattr(RUN_SUITE, passes_everything)
     code = invoke("--mutant", "Momentum", "--claim", "gradient-step", "--json", "-")
     assert code == 1
     printed = capsys.readouterr()
@@ -173,7 +174,7 @@ def test_a_survivor_exits_with_one_and_is_named(capsys, monkeypatch):
 
 
 def test_all_mutants_are_tried_against_all_claims_by_default(capsys, monkeypatch):
-    monkeypatch.setattr(command, "run_suite", passes_everything)
+    monkeypatch.setattr(RUN_SUITE, passes_everything)
     assert invoke("--json", "-", "-n", "3") == 1
     record = json.loads(capsys.readouterr().out)
     assert record["full"] is True
@@ -184,7 +185,7 @@ def test_all_mutants_are_tried_against_all_claims_by_default(capsys, monkeypatch
 
 
 def test_a_category_selects_its_mutants(capsys, monkeypatch):
-    monkeypatch.setattr(command, "run_suite", passes_everything)
+    monkeypatch.setattr(RUN_SUITE, passes_everything)
     invoke("--category", "leakage", "--fastest", "--json", "-")
     record = json.loads(capsys.readouterr().out)
     assert {line["category"] for line in record["matrix"]} == {"leakage"}
@@ -233,7 +234,7 @@ def test_an_interrupt_leaves_what_was_finished(tmp_path, monkeypatch):
             on_event("start", {"claim": "trajectory"})
         raise AssertionError("the trial was not ended")
 
-    monkeypatch.setattr(command, "run_suite", interrupted_in_the_third)
+    monkeypatch.setattr(RUN_SUITE, interrupted_in_the_third)
     with pytest.raises((KeyboardInterrupt, click.Abort)):
         invoke("--claim", "trajectory", "--json", str(path))
     record = json.loads(path.read_text())
@@ -288,7 +289,7 @@ def test_a_row_survives_its_record() -> None:
 def test_a_trial_ends_at_its_first_catch(capsys, monkeypatch):
     names = list(select_claims(None, "quick"))
     suite = Suite({"Momentum": "trajectory", "BiasedGradient": "error-floor"})
-    monkeypatch.setattr(command, "run_suite", suite)
+    monkeypatch.setattr(RUN_SUITE, suite)
     assert invoke(*THREE, "--until-caught", "--json", "-") == 1
     record = json.loads(capsys.readouterr().out)
     assert record["full"] is False
@@ -307,7 +308,7 @@ def test_a_trial_ends_at_its_first_catch(capsys, monkeypatch):
     assert sorted(cells["StaleGradient"]) == sorted(names)
     # Of claims that are named it ends at the first catch as well.
     few = ("--claim", "gradient-step", "--claim", "trajectory", "--claim", "null-law")
-    monkeypatch.setattr(command, "run_suite", Suite({"Momentum": "gradient-step"}))
+    monkeypatch.setattr(RUN_SUITE, Suite({"Momentum": "gradient-step"}))
     assert invoke("--mutant", "Momentum", "--until-caught", *few, "--json", "-") == 0
     (line,) = json.loads(capsys.readouterr().out)["matrix"]
     assert list(line["cells"]) == ["trajectory", "gradient-step"]
@@ -327,7 +328,7 @@ def test_an_interrupt_during_until_caught_is_no_catch(tmp_path, monkeypatch):
                 raise KeyboardInterrupt(TrainerReport(trainer)) from None
         raise AssertionError("the trial was not ended")
 
-    monkeypatch.setattr(command, "run_suite", interrupted)
+    monkeypatch.setattr(RUN_SUITE, interrupted)
     with pytest.raises((KeyboardInterrupt, click.Abort)):
         invoke(*THREE, "--until-caught", "--checkpoint", str(path))
     assert len(path.read_text().splitlines()) == 1
@@ -344,7 +345,7 @@ def test_what_was_finished_is_not_tried_again(tmp_path, capsys, monkeypatch):
         return first(trainer, settings, on_event=on_event)
 
     first = Suite(caught)
-    monkeypatch.setattr(command, "run_suite", all_but_the_last)
+    monkeypatch.setattr(RUN_SUITE, all_but_the_last)
     with pytest.raises(OSError, match="on fire"):
         invoke(*words)
     done = {call[:2] for call in first.calls}
@@ -352,7 +353,7 @@ def test_what_was_finished_is_not_tried_again(tmp_path, capsys, monkeypatch):
     with path.open("ab") as file:  # as a kill in the middle of a write leaves it
         file.write(b'{"seed": 1, "mutant": "Biased')
     second = Suite(caught)
-    monkeypatch.setattr(command, "run_suite", second)
+    monkeypatch.setattr(RUN_SUITE, second)
     capsys.readouterr()
     assert invoke(*words, "--resume", "--json", "-") == 1
     printed = capsys.readouterr()
@@ -360,14 +361,14 @@ def test_what_was_finished_is_not_tried_again(tmp_path, capsys, monkeypatch):
     again = {call[:2] for call in second.calls}
     assert ("BiasedGradient", 1) in again
     resumed = json.loads(printed.out)
-    monkeypatch.setattr(command, "run_suite", Suite(caught))
+    monkeypatch.setattr(RUN_SUITE, Suite(caught))
     assert invoke(*words[:-2], "--json", "-") == 1
     whole = json.loads(capsys.readouterr().out)
     assert resumed["seeds"] == whole["seeds"]
     assert (whole["caught"], whole["tried"]) == (4, 6)
     # Nothing is left to try, and other mutants go on from the same file.
     third = Suite({})
-    monkeypatch.setattr(command, "run_suite", third)
+    monkeypatch.setattr(RUN_SUITE, third)
     assert invoke(*words, "--resume") == 1
     assert not third.calls
     invoke("--mutant", "Momentum", "--mutant", "NoWeightDecay", *words[6:], "--resume")
@@ -381,9 +382,9 @@ def test_a_trial_with_a_problem_is_tried_again(tmp_path, monkeypatch):
     def broken(trainer, settings, *, on_event):
         return TrainerReport(trainer, problem="no memory")
 
-    monkeypatch.setattr(command, "run_suite", broken)
+    monkeypatch.setattr(RUN_SUITE, broken)
     assert invoke(*words) == 1
-    monkeypatch.setattr(command, "run_suite", Suite({"Momentum": "trajectory"}))
+    monkeypatch.setattr(RUN_SUITE, Suite({"Momentum": "trajectory"}))
     assert invoke(*words, "--resume") == 0
 
 
@@ -403,7 +404,7 @@ def test_a_trial_with_a_problem_is_tried_again(tmp_path, monkeypatch):
 def test_another_runs_checkpoint_is_refused(tmp_path, monkeypatch, arguments, words):
     path = tmp_path / "power.jsonl"
     base = ("--mutant", "Momentum", "--claim", "trajectory", "--checkpoint", str(path))
-    monkeypatch.setattr(command, "run_suite", Suite({"Momentum": "trajectory"}))
+    monkeypatch.setattr(RUN_SUITE, Suite({"Momentum": "trajectory"}))
     invoke(*base)
     with pytest.raises(InputError) as caught:
         invoke(*base, *arguments)
@@ -413,7 +414,7 @@ def test_another_runs_checkpoint_is_refused(tmp_path, monkeypatch, arguments, wo
 def test_another_source_or_version_is_refused_by_name(tmp_path, monkeypatch):
     path = tmp_path / "power.jsonl"
     base = ("--mutant", "Momentum", "--claim", "trajectory", "--checkpoint", str(path))
-    monkeypatch.setattr(command, "run_suite", Suite({"Momentum": "trajectory"}))
+    monkeypatch.setattr(RUN_SUITE, Suite({"Momentum": "trajectory"}))
     invoke(*base)
     header, *rows = path.read_text(encoding="utf-8").splitlines()
     run = json.loads(header)["run"]
@@ -459,7 +460,7 @@ def finished_trials(path: Path) -> int:
     ("caught", "code"), [(("Momentum", "StaleGradient"), 0), (("Momentum",), 1)]
 )
 def test_several_seeds_are_a_table_of_shares(capsys, monkeypatch, caught, code):
-    monkeypatch.setattr(command, "run_suite", Suite(dict.fromkeys(caught, "trajectory")))
+    monkeypatch.setattr(RUN_SUITE, Suite(dict.fromkeys(caught, "trajectory")))
     words = ("--mutant", "Momentum", "--mutant", "StaleGradient", "--claim", "trajectory")
     assert invoke(*words, "--seeds", "3", "--seed", "5") == code
     printed = capsys.readouterr().out
@@ -470,7 +471,7 @@ def test_several_seeds_are_a_table_of_shares(capsys, monkeypatch, caught, code):
 
 def test_the_page_shows_mutants_claims_survivors_and_how_it_was_made(tmp_path, monkeypatch):
     page = tmp_path / "page"
-    monkeypatch.setattr(command, "run_suite", Suite({"Momentum": "trajectory"}))
+    monkeypatch.setattr(RUN_SUITE, Suite({"Momentum": "trajectory"}))
     assert invoke("--seeds", "2", "--markdown", str(page), "-n", "2") == 1
     text = page.read_text(encoding="utf-8")
     assert f"    mimverify power --seeds 2 --markdown {page}" in text
@@ -509,7 +510,7 @@ def test_a_packs_mutants_that_have_changed_are_not_mixed(tmp_path, monkeypatch):
     path = tmp_path / "power.jsonl"
     pack = ROOT / "examples" / "batch-reuse" / "batch_reuse" / "claims.py"
     words = ("--claims", str(pack), "--checkpoint", str(path))
-    monkeypatch.setattr(command, "run_suite", Suite({}))
+    monkeypatch.setattr(RUN_SUITE, Suite({}))
     invoke(*words)
     header, *rows = path.read_text(encoding="utf-8").splitlines()
     changed = json.loads(header)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.stats import t as student
 
 from mimverify.performance.history.reading import (
     RATIO,
@@ -74,6 +73,8 @@ def fit_slope(
 
     Returns None for fewer than two different dimensions.
     """
+    from scipy.stats import t as student
+
     if len(set(dims)) < 2:
         return None
     reference = middle(dims) if reference is None else reference

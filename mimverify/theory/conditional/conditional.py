@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import ndtri
 
 from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import Float64Array
@@ -85,6 +84,8 @@ def _quietly(link: Link, z: Float64Array) -> Float64Array:
 
 def label_units(link: Link, noise: float) -> Units:
     """Offset and spread of the labels, from a fixed set of points."""
+    from scipy.special import ndtri
+
     rng = np.random.default_rng([link.rank, 0x756E6974])
     from scipy.stats import qmc  # scipy.stats takes long to import
 

@@ -44,26 +44,35 @@ class HermiteTensors:
 
 def hermite_tensors(law: LabelLaw, values: Callable[[LabelLaw], Float64Array]) -> HermiteTensors:
     """Tensors of `values(law)` `(q,)`, such as T or y."""
+    indices = [
+        index
+        for order in range(HIGHEST_ORDER + 1)
+        for index in combinations_with_replacement(range(law.rank), order)
+    ]
+
+    def products(at: LabelLaw) -> Float64Array:
+        rows = at.z.T.copy()
+        polynomials = {
+            (axis, degree): hermite(degree, rows[axis])
+            for axis in range(law.rank)
+            for degree in range(1, HIGHEST_ORDER + 1)
+        }
+        found = np.empty((len(indices), len(at.T)))
+        found[:] = values(at)
+        for row, index in zip(found, indices, strict=True):
+            for factor in Counter(index).items():
+                row *= polynomials[factor]
+        return found.T
+
+    entries, uncertainties = law.mean(products)
     tensors, errors = [], []
     for order in range(HIGHEST_ORDER + 1):
-        indices = list(combinations_with_replacement(range(law.rank), order))
-        entries: list[float] = []
-        error = 0.0
-        for index in indices:  # one at a time: all products at once would not fit into memory
-
-            def product(at: LabelLaw, index: tuple[int, ...] = index) -> Float64Array:
-                result = values(at)
-                for axis, degree in Counter(index).items():
-                    result = result * hermite(degree, at.z[:, axis])
-                return result
-
-            value, uncertainty = law.mean(product)
-            entries.append(float(value))
-            error = max(error, float(uncertainty))
-        tensor = np.zeros((law.rank,) * order)
-        for index, entry in zip(indices, entries, strict=True):
-            for permuted in set(permutations(index)):
-                tensor[permuted] = entry
+        tensor, error = np.zeros((law.rank,) * order), 0.0
+        for index, entry, uncertainty in zip(indices, entries, uncertainties, strict=True):
+            if len(index) == order:
+                error = max(error, float(uncertainty))
+                for permuted in set(permutations(index)):
+                    tensor[permuted] = entry
         tensors.append(tensor)
         errors.append(error)
     return HermiteTensors(tuple(tensors), tuple(errors))

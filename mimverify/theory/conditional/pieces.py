@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.polynomial import chebyshev
 from numpy.typing import NDArray
-from scipy.special import ndtr
 
 from mimverify.problems.links import Link
 from mimverify.support.arrays import Float64Array
@@ -393,6 +392,8 @@ def _monotone(
 
 def probability(a: Float64Array, b: Float64Array) -> Float64Array:
     """P(a < z < b), from the side where it does not cancel."""
+    from scipy.special import ndtr
+
     return np.asarray(np.where(a > 0, ndtr(-a) - ndtr(-b), ndtr(b) - ndtr(a)))
 
 

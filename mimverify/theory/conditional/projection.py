@@ -13,7 +13,6 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from mimverify.problems.links import Link
 from mimverify.support.arrays import Float64Array
@@ -69,11 +68,11 @@ def by_projection(link: Link, noise: float, seed: int, blur: float = 0.0) -> Con
         atom = _membership(y, labels, blur)
         order = np.argsort(y, kind="stable")
         order = order[atom[order] == _NO_ATOM]
-        z_z = z[:, rows] * z[:, columns]
-        table.add(y, z_z, atom, order, table_edges)
-        features = np.concatenate([z, z_z - (rows == columns)], axis=1)
-        atomic = _on_atoms(features, atom, len(labels))
-        ordered = np.ascontiguousarray(features[order].T)  # sums along rows are fast
+        hit = np.flatnonzero(atom != _NO_ATOM)
+        features = _features(np.ascontiguousarray(z[hit].T))
+        ordered = _features(z.T.take(order, axis=1))  # sums along rows are fast
+        table.add(y[order], ordered, features, atom[hit], table_edges)
+        atomic = _on_atoms(features, atom[hit], len(labels), points)
         coefficients.append(
             [np.concatenate([atomic, _on_bins(ordered, edges, points)]) for edges in resolutions]
         )
@@ -126,6 +125,8 @@ def _draw(
     link: Link, noise: float, seed: int, replicate: int, points: int
 ) -> tuple[Float64Array, Float64Array]:
     """z `(points, r)` and y `(points,)` of one independently scrambled Sobol set."""
+    from scipy.special import ndtri
+
     rng = np.random.default_rng([seed, replicate, 0x636F6E64])
     dimension = link.rank + (noise > 0)
     from scipy.stats import qmc  # scipy.stats takes long to import
@@ -213,15 +214,30 @@ def _resolutions(count: int) -> list[Float64Array]:
     return resolutions or [np.array([0.0, 1.0])]
 
 
-def _on_atoms(features: Float64Array, atom: NDArray[np.intp], atoms: int) -> Float64Array:
-    """E[e(y) features] for the normalised indicators e of the atoms, `(atoms, f)`."""
-    hit = np.flatnonzero(atom != _NO_ATOM)
-    if not len(hit):
-        return np.zeros((atoms, features.shape[1]))
-    member = atom[hit]
-    totals = [np.bincount(member, column, minlength=atoms) for column in features[hit].T]
+def _features(z: Float64Array) -> Float64Array:
+    """z and the upper triangle of zzᵀ − I as rows, `(r + r(r+1)/2, n)`, from z `(r, n)`."""
+    r = len(z)
+    rows, columns = np.triu_indices(r)
+    found = np.empty((r + len(rows), z.shape[1]))
+    found[:r] = z
+    for k, (i, j) in enumerate(zip(rows, columns, strict=True), start=r):
+        np.multiply(z[i], z[j], out=found[k])
+        found[k] -= i == j
+    return found
+
+
+def _on_atoms(
+    features: Float64Array, member: NDArray[np.intp], atoms: int, points: int
+) -> Float64Array:
+    """E[e(y) features] for the normalised indicators e of the atoms, `(atoms, f)`.
+
+    `features` `(f, n)` are those of the labels on atoms, `member` says on which.
+    """
+    if not len(member):
+        return np.zeros((atoms, len(features)))
+    totals = [np.bincount(member, row, minlength=atoms) for row in features]
     count = np.bincount(member, minlength=atoms)
-    return np.asarray(np.array(totals).T / np.sqrt(np.maximum(count, 1) * len(features))[:, None])
+    return np.asarray(np.array(totals).T / np.sqrt(np.maximum(count, 1) * points)[:, None])
 
 
 def _on_bins(ordered: Float64Array, edges: Float64Array, points: int) -> Float64Array:
@@ -238,8 +254,9 @@ def _on_bins(ordered: Float64Array, edges: Float64Array, points: int) -> Float64
     local = (np.arange(count) - np.repeat(starts[:-1], sizes) + 0.5) / np.repeat(sizes, sizes)
     x = 2 * local - 1
     coefficients = []
+    weighed = np.empty_like(ordered)  # the same memory for each: fresh one costs as much as sums
     for polynomial in (np.ones(count), x, 1.5 * x**2 - 0.5):
-        sums = np.add.reduceat(polynomial * ordered, starts[:-1], axis=1).T
+        sums = np.add.reduceat(np.multiply(polynomial, ordered, out=weighed), starts[:-1], axis=1).T
         squares = np.add.reduceat(polynomial**2, starts[:-1])
         coefficients.append(sums / np.sqrt(squares * points)[:, None])
     return np.concatenate(coefficients)
@@ -319,25 +336,31 @@ class _Table:
     def __init__(self, atoms: int, bins: int, rank: int) -> None:
         pairs = rank * (rank + 1) // 2
         self.rank = rank
+        # The diagonal, which the features lack.
+        self.identity = np.equal(*np.triu_indices(rank)).astype(float)
         self.atoms = np.zeros((atoms, 1 + pairs))
         self.bins = np.zeros((bins, 2 + pairs))
 
     def add(
         self,
         y: Float64Array,
-        z_z: Float64Array,
+        ordered: Float64Array,
+        on_atoms: Float64Array,
         atom: NDArray[np.intp],
-        order: NDArray[np.intp],
         edges: Float64Array,
     ) -> None:
-        """One replicate: `z_z` `(n, r(r+1)/2)`, labels outside the atoms in rank order."""
-        ones = np.ones((len(y), 1))
-        hit = atom != _NO_ATOM
-        np.add.at(self.atoms, atom[hit], np.concatenate([ones, z_z], axis=1)[hit])
-        if len(order):
-            starts = np.round(edges[:-1] * len(order)).astype(np.intp)
-            columns = np.concatenate([ones[order].T, y[None, order], z_z[order].T])
-            self.bins += np.add.reduceat(columns, starts, axis=1).T
+        """One replicate: labels outside the atoms in rank order with their `_features`, and the
+        features of those on atoms, with the atom of each."""
+        members = len(self.atoms)
+        self.atoms[:, 0] += np.bincount(atom, minlength=members)
+        for k, row in enumerate(on_atoms[self.rank :], start=1):
+            self.atoms[:, k] += np.bincount(atom, row + self.identity[k - 1], minlength=members)
+        if len(y):
+            starts = np.round(edges[:-1] * len(y)).astype(np.intp)
+            self.bins[:, 0] += np.diff(np.append(starts, len(y)))
+            self.bins[:, 1] += np.add.reduceat(y, starts)
+            sums = np.add.reduceat(ordered[self.rank :], starts, axis=1)
+            self.bins[:, 2:] += sums.T + self.identity * np.diff(np.append(starts, len(y)))[:, None]
 
     def finish(
         self, labels: Float64Array

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
 from mimverify.problems.links import Link, get_link
@@ -19,7 +21,7 @@ from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import array, integer, not_constant, number
 from mimverify.theory.labels.cache import cached
-from mimverify.theory.labels.quadrature import MAX_DIMENSIONS, normal_rule
+from mimverify.theory.labels.quadrature import MAX_DIMENSIONS, normal_nodes, normal_rule
 from mimverify.theory.labels.tails import Tail, tail_of
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.training.centring import Centring, fit_constant
@@ -27,6 +29,7 @@ from mimverify.training.centring import Centring, fit_constant
 # Refits of the constant, each with nodes that resolve the transform of the one before; each
 # brings the next median an order of magnitude nearer, where nodes are cheap.
 _REFITS = {1: 8, 2: 2, 3: 2}
+_ROWS = 4096  # nodes of which a mean is taken at a time
 # Fourth moments of larger T would overflow.
 _LARGEST = 1e70
 #: More weight than this at one label is an atom of the law, not a node of the quadrature.
@@ -68,6 +71,11 @@ class LabelLaw:
         """r."""
         return int(self.z.shape[1])
 
+    @cached_property
+    def order(self) -> NDArray[np.intp]:
+        """The nodes by rising T, equal ones as they are: every measure of the law asks for it."""
+        return np.argsort(self.T, kind="stable")
+
     @property
     def deterministic_limit(self) -> bool:
         """Whether T of a sample tends to the population's as n grows.
@@ -78,18 +86,46 @@ class LabelLaw:
         return self.tail.bounded is True and not self.at_jump
 
     def mean(self, values: Callable[[LabelLaw], Float64Array]) -> tuple[Float64Array, Float64Array]:
-        """E of `values(law)` `(q, …)`, and an estimate of its absolute error (same shape)."""
-        at_nodes = values(self)
-        result = np.tensordot(self.weights, at_nodes, axes=1)
+        """E of `values(law)` `(q, …)`, and an estimate of its absolute error (same shape).
+
+        `values` is called with parts of the law, a few thousand nodes each, and has to take every
+        node by itself.
+        """
+        result, size, means = self._sums(values)
         if self.check is None:
             return result, np.zeros_like(result)
-        rounding = 8 * np.finfo(float).eps * np.tensordot(self.weights, np.abs(at_nodes), axes=1)
+        rounding = 8 * np.finfo(float).eps * size
         if self.replicates > 1:
-            means = at_nodes.reshape(self.replicates, -1, *at_nodes.shape[1:]).mean(axis=1)
             spread = np.std(means, axis=0, ddof=1) / np.sqrt(self.replicates)
             return result, 2 * spread + rounding
-        coarse = np.tensordot(self.check.weights, values(self.check), axes=1)
+        coarse, _, _ = self.check._sums(values)
         return result, np.abs(result - coarse) + rounding
+
+    def _sums(
+        self, values: Callable[[LabelLaw], Float64Array]
+    ) -> tuple[Float64Array, Float64Array, Float64Array]:
+        """E of the values, of their moduli, and their mean over each replicate's nodes."""
+        length = len(self.T) // self.replicates
+        result = size = np.zeros(())
+        means = []
+        for first in range(0, length * self.replicates, length):
+            inside = np.zeros(())
+            # Few enough to stay in the cache, whatever is computed of them.
+            for start in range(first, first + length, _ROWS):
+                part = self._rows(slice(start, min(start + _ROWS, first + length)))
+                at_nodes = values(part)
+                result = result + np.tensordot(part.weights, at_nodes, axes=1)
+                size = size + np.tensordot(part.weights, np.abs(at_nodes), axes=1)
+                if self.replicates > 1:
+                    inside = inside + at_nodes.sum(axis=0)
+            means.append(inside / length)
+        return result, size, np.array(means)
+
+    def _rows(self, rows: slice) -> LabelLaw:
+        return replace(
+            self, z=self.z[rows], y=self.y[rows], T=self.T[rows], weights=self.weights[rows],
+            check=None, replicates=1,
+        )  # fmt: skip
 
 
 def label_law(
@@ -130,14 +166,13 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
     dimensions = r + bool(noise)
 
     def labels(x: Float64Array) -> Float64Array:
-        y = link(x[:, :r])
-        return y + noise * x[:, r] if noise else y
+        return _labels(link, noise, x)
 
     centring = None
     if isinstance(loss, LabelTransform):
         transform = loss
     else:
-        centring = _population_constant(labels, loss, dimensions)
+        centring = _population_constant(link, loss, noise)
         transform = LabelTransform.of_loss(loss, centring)
 
     def monitor(x: Float64Array) -> Float64Array:
@@ -193,23 +228,38 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
     )
 
 
-def _population_constant(
-    labels: Callable[[Float64Array], Float64Array], loss: Loss, dimensions: int
-) -> Centring:
-    rule = normal_rule(lambda x: labels(x)[:, None], dimensions)
-    y = labels(rule.nodes)
+def _population_constant(link: Link, loss: Loss, noise: float) -> Centring:
+    y, weights = _resolved_labels(link, noise)
     not_constant(y)
-    centring = _constant(loss, y, rule.weights)
+    centring = _constant(loss, y, weights)
     if loss.name == "squared":
         return centring
-    for _ in range(_REFITS.get(dimensions, 1)):
+    for _ in range(_REFITS.get(link.rank + bool(noise), 1)):
         constant = centring.constant
-        rule = normal_rule(
-            lambda x, c=constant: loss.label_transform(labels(x), c)[:, None],  # type: ignore[misc]
-            dimensions,
+        nodes, weights = normal_nodes(
+            lambda x, c=constant: loss.label_transform(  # type: ignore[misc]
+                _labels(link, noise, x), c
+            )[:, None],
+            link.rank + bool(noise),
         )
-        centring = _constant(loss, labels(rule.nodes), rule.weights)
+        centring = _constant(loss, _labels(link, noise, nodes), weights)
     return centring
+
+
+@cached(maxsize=2)
+def _resolved_labels(link: Link, noise: float) -> tuple[Float64Array, Float64Array]:
+    """Labels on nodes that resolve them, and the nodes' weights: where every loss begins."""
+    nodes, weights = normal_nodes(
+        lambda x: _labels(link, noise, x)[:, None], link.rank + bool(noise)
+    )
+    y = _labels(link, noise, nodes)
+    y.flags.writeable = weights.flags.writeable = False
+    return y, weights
+
+
+def _labels(link: Link, noise: float, x: Float64Array) -> Float64Array:
+    y = link(x[:, : link.rank])
+    return y + noise * x[:, link.rank] if noise else y
 
 
 def _constant(loss: Loss, y: Float64Array, weights: Float64Array) -> Centring:

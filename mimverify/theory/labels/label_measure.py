@@ -10,6 +10,7 @@ panel is wide; the weights may be negative).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -50,10 +51,25 @@ class LabelMeasure:
         """`(K,)`."""
         return self.features[:, 0]
 
-    @property
+    @cached_property
     def second(self) -> Float64[Float64Array, "K r r"]:
         """E[z zᵀ; T] at each node, `(K, r, r)`."""
         return np.asarray(unpack(self.features[:, 1:], self.rank))
+
+    @cached_property
+    def squared(self) -> Float64[Float64Array, "K s1"]:
+        """T² times `features`, `(K, s + 1)`: what every sum of a resolvent is made of."""
+        return np.asarray(self.T[:, None] ** 2 * self.features)
+
+    @cached_property
+    def squared_mass(self) -> Float64[Float64Array, " K"]:
+        """T² times `mass`, `(K,)`, in one piece."""
+        return np.ascontiguousarray(self.squared[:, 0])
+
+    @cached_property
+    def first_second(self) -> Float64[Float64Array, "r r"]:
+        """E[T zzᵀ], `(r, r)`."""
+        return self.weighted_second(1)
 
     @property
     def gram(self) -> Float64[Float64Array, "K s1 s1"]:
@@ -71,13 +87,18 @@ class LabelMeasure:
         return np.asarray(np.tensordot(self.T**power, self.second, axes=1))
 
 
+@lru_cache(maxsize=16)
 def pairs(rank: int) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
     """Row and column of each entry of a packed symmetric r × r matrix."""
-    return np.triu_indices(rank)
+    rows, columns = np.triu_indices(rank)
+    rows.flags.writeable = columns.flags.writeable = False  # shared by all callers
+    return rows, columns
 
 
 def unpack(packed: NumpyArray, rank: int) -> NumpyArray:
     """Symmetric matrices `(…, r, r)` from their upper triangles `(…, s)`."""
+    if rank == 1:
+        return np.asarray(packed[..., None])
     i, j = pairs(rank)
     full = np.empty((*packed.shape[:-1], rank, rank), dtype=packed.dtype)
     full[..., i, j] = packed
@@ -98,30 +119,46 @@ def label_measure(law: LabelLaw, *, fourth_moments: bool = True) -> LabelMeasure
 
     - `fourth_moments`: of z as well, which only fluctuations need: r⁴/8 numbers per node.
     """
-    order = np.argsort(law.T, kind="stable")
-    T, z, w = law.T[order], law.z[order], law.weights[order]
-    i, j = pairs(law.rank)
-    features = np.column_stack([np.ones(len(T)), z[:, i] * z[:, j]])
-    count = features.shape[1]
+    order = law.order
+    return sorted_measure(
+        law.T[order], law.z.T.take(order, axis=1), law.weights[order], fourth_moments=fourth_moments
+    )
+
+
+def sorted_measure(
+    T: Float64Array, z: Float64Array, weights: Float64Array, *, fourth_moments: bool = True
+) -> LabelMeasure:
+    """`label_measure` of nodes in the order of their T `(q,)`.
+
+    **Arguments**
+
+    - `z`: hidden features as rows, `(r, q)`; `weights`: `(q,)`.
+    """
+    rank = len(z)
+    i, j = pairs(rank)
+    count = 1 + len(i)
+    features = np.empty((count, len(T)))
+    features[0] = 1.0
+    for k in range(len(i)):
+        np.multiply(z[i[k]], z[j[k]], out=features[1 + k])
     rows, columns = np.triu_indices(count)
     if not fourth_moments:  # the first row alone
-        rows, columns = rows[:count], columns[:count]
+        features *= weights
 
     nodes: list[Float64Array] = []
     masses: list[Float64Array] = []
     for start, stop in _panels(T):
-        t, weight = T[start:stop], w[start:stop]
-        products = features[start:stop, rows] * features[start:stop, columns] * weight[:, None]
-        distinct, inverse = np.unique(t, return_inverse=True)
-        if len(distinct) <= _POINTS:
-            mass = np.zeros((len(distinct), products.shape[1]))
-            np.add.at(mass, inverse, products)
-            nodes.append(distinct)
+        t, products = T[start:stop], features[:, start:stop]
+        if fourth_moments:
+            products = products[rows] * products[columns] * weights[start:stop]
+        fresh = np.concatenate([[True], t[1:] != t[:-1]])
+        if np.count_nonzero(fresh) <= _POINTS:
+            nodes.append(t[fresh])
+            masses.append(np.add.reduceat(products, np.flatnonzero(fresh), axis=1).T)
         else:
-            points, lagrange = _lagrange(t)
-            mass = lagrange.T @ products
+            points = _chebyshev(t[0], t[-1])
             nodes.append(points)
-        masses.append(mass)
+            masses.append(_on_points(t, points, products))
     packed = np.concatenate(masses)
     gram = None
     if fourth_moments:
@@ -132,7 +169,7 @@ def label_measure(law: LabelLaw, *, fourth_moments: bool = True) -> LabelMeasure
         T=np.concatenate(nodes),
         features=packed[:, :count],
         products=gram,
-        rank=law.rank,
+        rank=rank,
         low=float(T[0]),
         high=float(T[-1]),
     )
@@ -152,17 +189,31 @@ def _panels(T: Float64Array) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in pairwise(edges)]
 
 
-def _lagrange(t: Float64Array) -> tuple[Float64Array, Float64Array]:
-    """Chebyshev points of [t_0, t_-1] and the Lagrange basis on t, `(len(t), points)`."""
-    angle = (np.arange(_POINTS) + 0.5) * np.pi / _POINTS
-    middle, half = (t[0] + t[-1]) / 2, (t[-1] - t[0]) / 2
-    points = middle + half * np.cos(angle)
-    barycentric = (-1.0) ** np.arange(_POINTS) * np.sin(angle)
+_ANGLE = (np.arange(_POINTS) + 0.5) * np.pi / _POINTS
+_BARYCENTRIC = (-1.0) ** np.arange(_POINTS) * np.sin(_ANGLE)
+_ROWS = 4096  # nodes that are taken to the points at a time, while they are in the cache
+
+
+def _chebyshev(low: float, high: float) -> Float64Array:
+    return np.asarray((low + high) / 2 + (high - low) / 2 * np.cos(_ANGLE))
+
+
+def _on_points(t: Float64Array, points: Float64Array, masses: Float64Array) -> Float64Array:
+    """Masses `(f, q)` at t `(q,)` as masses at the points of their panel, `(points, f)`."""
+    found = np.zeros((_POINTS, len(masses)))
+    for start in range(0, len(t), _ROWS):
+        rows = slice(start, start + _ROWS)
+        found += (masses[:, rows] @ _lagrange(t[rows], points)).T
+    return found
+
+
+def _lagrange(t: Float64Array, points: Float64Array) -> Float64Array:
+    """The Lagrange basis of Chebyshev points on t, `(len(t), points)`."""
     difference = t[:, None] - points
-    exact = difference == 0
-    difference[exact] = 1.0
-    terms = barycentric / difference
-    basis = terms / terms.sum(axis=1, keepdims=True)
-    hit = exact.any(axis=1)
-    basis[hit] = exact[hit]
-    return points, basis
+    exact = np.argwhere(difference == 0)
+    difference[tuple(exact.T)] = 1.0
+    basis: Float64Array = np.divide(_BARYCENTRIC, difference, out=difference)
+    basis /= (basis @ np.ones(_POINTS))[:, None]
+    for node, point in exact:
+        basis[node] = np.arange(_POINTS) == point
+    return basis

@@ -6,14 +6,12 @@ most extreme ones, on either side, at the medians of equal shares 1/n of the law
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from mimverify.support.arrays import Float64Array
 from mimverify.support.validation import integer
 from mimverify.theory.labels.label_law import LabelLaw
-from mimverify.theory.labels.label_measure import LabelMeasure, label_measure, pairs
+from mimverify.theory.labels.label_measure import LabelMeasure, pairs, sorted_measure
 
 # So many labels on either side are told apart; between them the law is taken as it is.
 _MOST_EXTREME = 200
@@ -37,19 +35,29 @@ def quantile_measure(law: LabelLaw, n: int) -> LabelMeasure:
       is the mean over its share.
     """
     n = integer("n", n, minimum=2)
-    order = np.argsort(law.T, kind="stable")
-    T, z, weights = law.T[order], law.z[order], law.weights[order]
     i, j = pairs(law.rank)
-    features = np.column_stack([np.ones(len(T)), z[:, i] * z[:, j]]) * weights[:, None]
-    below = np.concatenate([np.zeros((1, features.shape[1])), features.cumsum(axis=0)])
-    mass = below[:, 0] / below[-1, 0]
+    order = law.order
+    T, weights = law.T[order], law.weights[order]
+    mass = np.concatenate([[0.0], weights.cumsum()])
+    total = mass[-1]
+    mass = mass / total
     count = min(n // 2, _MOST_EXTREME)
     shares = np.arange(count + 1) / n
 
     nodes: list[Float64Array] = []
     masses: list[Float64Array] = []
     for cuts in (shares, 1 - shares[::-1]):
-        at_cuts = np.column_stack([np.interp(cuts, mass, column) for column in below.T])
+        # Nodes from the one in which the first cut falls to that of the last: tails, mostly.
+        first = max(int(np.searchsorted(mass, cuts[0], side="right")) - 1, 0)
+        last = min(int(np.searchsorted(mass, cuts[-1], side="left")) + 1, len(mass) - 1)
+        part = order[first:last]
+        z = law.z[part]
+        features = np.column_stack([np.ones(len(part)), z[:, i] * z[:, j]])
+        features *= law.weights[part, None]
+        below = np.concatenate([np.zeros((1, features.shape[1])), features.cumsum(axis=0)])
+        at_cuts = np.column_stack(
+            [np.interp(cuts, mass[first : last + 1], column) for column in below.T]
+        )
         middles = (cuts[1:] + cuts[:-1]) / 2
         nodes.append(T[np.searchsorted(mass[1:], middles).clip(max=len(T) - 1)])
         masses.append(np.diff(at_cuts, axis=0))
@@ -57,10 +65,10 @@ def quantile_measure(law: LabelLaw, n: int) -> LabelMeasure:
     kept = np.minimum(mass[1:], right) - np.maximum(mass[:-1], left)
     inside = kept > 0
     if right > left and inside.any():
-        between = replace(
-            law, z=z[inside], y=law.y[order][inside], T=T[inside], weights=kept[inside], check=None,
-        )  # fmt: skip
-        whole = label_measure(between, fourth_moments=False)
+        part = order[inside]
+        whole = sorted_measure(
+            T[inside], law.z.T.take(part, axis=1), kept[inside], fourth_moments=False
+        )
         nodes.append(whole.T)
         masses.append(whole.features)
     at, packed = np.concatenate(nodes), np.concatenate(masses)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
@@ -51,6 +50,8 @@ def tail_of(transform: Callable[[Float64Array], Float64Array], rank: int) -> Tai
     The largest |T| within radius 4, 8, …, 64 is compared; a bounded function that still
     rises slowly there is reported as undetermined.
     """
+    from scipy.special import ndtri
+
     axes = np.concatenate([np.eye(rank), -np.eye(rank)])
     if rank > 1:
         from scipy.stats import qmc  # scipy.stats takes long to import

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve, cholesky, eigvalsh
 
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
@@ -46,6 +45,8 @@ def bayes_floor(
     **Raises** `InputError` for other shapes, noise that is not positive, or a probability that is
     none.
     """
+    from scipy.linalg import cho_factor, cho_solve, cholesky, eigvalsh
+
     rows = array("rows", rows, (None, None), dtype="float64")
     dim = rows.shape[1]
     test_rows = array("test_rows", test_rows, (None, dim), dtype="float64")

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from mimverify.problems.links import Link
 from mimverify.support.arrays import Float64Array
@@ -66,6 +65,7 @@ class MatrixChannel:
     @staticmethod
     def of(link: Link, noise: float, effort: Effort) -> MatrixChannel:
         """Scrambled Sobol points, the same for every q: what follows from R is deterministic."""
+        from scipy.special import ndtri
         from scipy.stats import qmc  # scipy.stats takes long to import
 
         r, rng = link.rank, np.random.default_rng([effort.seed, link.rank, 0x6D6174])
@@ -138,6 +138,7 @@ def square_root(q: Float64Array) -> Float64Array:
 
 def _atoms(link: Link) -> tuple[Float64Array, float]:
     """Labels of positive probability, and the probability of all others."""
+    from scipy.special import ndtri
     from scipy.stats import qmc  # scipy.stats takes long to import
 
     rng = np.random.default_rng([link.rank, 0x61746F6D])

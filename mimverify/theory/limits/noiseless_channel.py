@@ -14,7 +14,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr
 
 from mimverify.support.arrays import Float64Array
 from mimverify.theory.conditional.pieces import probability
@@ -130,6 +129,8 @@ def _atom(sets: Float64Array, q: float, V: float) -> tuple[float, float]:
 
     z | y, ω is N(ω, V) truncated to the set. Only ω near an end of an interval counts.
     """
+    from scipy.special import ndtr
+
     ends = np.unique(sets)
     ends = ends[np.abs(ends) <= _LAST_END]
     if q < 0.5:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
 
 from mimverify.support.arrays import Float64Array
 from mimverify.theory.limits.learning_curve import FARTHEST, LearningCurve, overlap_of
@@ -114,6 +113,8 @@ def _climb(curve: LearningCurve, grid: Float64Array) -> tuple[Jump, ...]:
 
 def _refined_top(curve: LearningCurve, grid: Float64Array, top: int) -> tuple[float, float]:
     """L and 𝒜 of the local maximum at a point of the grid."""
+    from scipy.optimize import minimize_scalar
+
     if top == 0:
         return 0.0, float(curve.ratio(grid[:1])[0])
     bounds = (grid[top - 1], grid[min(top + 1, len(grid) - 1)])
@@ -128,6 +129,8 @@ def _refined_top(curve: LearningCurve, grid: Float64Array, top: int) -> tuple[fl
 
 def _reached(curve: LearningCurve, grid: Float64Array, ratio: float, start: int) -> float:
     """q of the first L from a point of the grid on with 𝒜 ≥ the ratio; 1 if there is none."""
+    from scipy.optimize import brentq
+
     ratios = curve.ratio(grid[start:])
     above = np.flatnonzero(ratios >= ratio)
     if not len(above):
@@ -143,6 +146,8 @@ def _reached(curve: LearningCurve, grid: Float64Array, ratio: float, start: int)
 
 def _best(curve: LearningCurve, grid: Float64Array, ratio: float) -> float:
     """q that maximises the free entropy."""
+    from scipy.optimize import brentq
+
     if curve.certain * ratio > 1:
         return 1.0
     grid = _distinct(grid)
@@ -200,6 +205,7 @@ def _hull(curve: LearningCurve, grid: Float64Array) -> tuple[float | None, tuple
 
 def _lowest(curve: LearningCurve, grid: Float64Array, near: int) -> float:
     """min C/I near a point of the grid, or its limit at 0, α_c, where that is lower."""
+    from scipy.optimize import minimize_scalar
 
     def quotient(L: float) -> float:
         return float(curve.cost(np.array(L)) / curve.information(np.array(L)))

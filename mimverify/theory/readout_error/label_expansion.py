@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 from mimverify.problems.links import Link
 from mimverify.support.arrays import Float64Array
@@ -48,6 +47,8 @@ class LabelExpansion:
     @cached_property
     def _weights(self) -> Float64Array:
         """√(|α|!/α!) Y_α, `(c,)`."""
+        from scipy.special import gammaln
+
         total = self.orders.sum(axis=1)
         return np.asarray(
             np.exp((gammaln(total + 1) - gammaln(self.orders + 1).sum(axis=1)) / 2)

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import eigh_tridiagonal
 
 from mimverify.support.arrays import Float64Array
 from mimverify.theory.labels.label_measure import unpack
@@ -34,6 +33,7 @@ _POINTS = 300
 _MOST = 256
 _FEWEST_SHARES = 60
 _NEWTON_STEPS = 14
+_NEWTON_DONE = 1e-11  # relative step from which on rounding alone moves the iterates
 # Fewer eigenvalues than this in a part of the spectrum are not drawn from an ensemble.
 _FEWEST_REPELLED = 8
 
@@ -108,6 +108,8 @@ def _ensemble_shares(count: int, rng: np.random.Generator) -> Float64Array:
     """Shares of the semicircle below the eigenvalues of a matrix of the Gaussian orthogonal
     ensemble, `(count,)`, by its tridiagonal form (Dumitriu and Edelman); continued beyond its
     ends, below 0 and above 1, as (distance)^1.5 is."""
+    from scipy.linalg import eigh_tridiagonal
+
     diagonal = np.sqrt(2) * rng.standard_normal(count)
     beside = np.sqrt(rng.chisquare(np.arange(count - 1, 0, -1)))
     x = eigh_tridiagonal(diagonal, beside, eigvals_only=True) / np.sqrt(count)
@@ -123,15 +125,15 @@ def bulk(resolvent: Resolvent, shares: int) -> Bulk:
     turn = (1 - np.cos(np.pi * (np.arange(_POINTS) + 0.5) / _POINTS)) / 2
     across = resolvent.w_minus + (resolvent.w_plus - resolvent.w_minus) * turn
     w = across + 1j * _heights(resolvent, across)
-    zeta = np.real(resolvent.zeta(w))
+    sums = resolvent.sums(w)
+    zeta = np.real(w / alpha + resolvent.mean + sums[:, 0])
     order = np.argsort(zeta, kind="stable")
-    w, zeta = w[order], zeta[order]
+    w, zeta, sums = w[order], zeta[order], sums[order]
     low, high = resolvent.edges
     cuts = np.concatenate([[low], (zeta[1:] + zeta[:-1]) / 2, [high]])
     widths = np.diff(cuts)
     mass = np.maximum(np.imag(-alpha / w) / np.pi, 0.0) * widths
-    gap = measure.T**2 / (w[:, None] - measure.T)
-    coupled = unpack(-np.imag(gap @ measure.features[:, 1:]) / np.pi * widths[:, None], r)
+    coupled = unpack(-np.imag(sums[:, 1:]) / np.pi * widths[:, None], r)
     # Rank α P(T ≠ 0) at most: the other eigenvalues are zero.
     zero = max(0.0, 1 - alpha * float(measure.mass[measure.T != 0].sum()))
     mass *= (1 - zero) / mass.sum()
@@ -168,10 +170,16 @@ def _heights(resolvent: Resolvent, across: Float64Array) -> Float64Array:
     distance = (across[:, None] - T) ** 2
     # From the right end, whose first step lands on the left of the root.
     s = np.full(len(across), 1.01 * alpha * resolvent.variance)
+    inverse = np.empty_like(distance)
     for _ in range(_NEWTON_STEPS):
-        inverse = 1 / (distance + s[:, None])
+        np.add(distance, s[:, None], out=inverse)
+        np.divide(1, inverse, out=inverse)
         mean = inverse @ weights
-        s = np.maximum(s - (1 / mean - alpha) * mean**2 / ((inverse**2) @ weights), 0.0)
+        np.square(inverse, out=inverse)
+        before = s
+        s = np.maximum(s - (1 / mean - alpha) * mean**2 / (inverse @ weights), 0.0)
+        if (np.abs(s - before) <= _NEWTON_DONE * s).all():
+            break
     return np.asarray(np.sqrt(s))
 
 

@@ -17,7 +17,6 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 
 from mimverify.support.arrays import Array, Float64Array
 from mimverify.support.errors import InputError
@@ -58,9 +57,8 @@ class Resolvent:
         self.alpha = number("alpha", alpha, minimum=0.0, exclusive=True)
         self.mean = measure.moment(1)
         self.variance = measure.moment(2)
-        self._first = measure.weighted_second(1)
-        # Columns: mass, then the packed E[z zᵀ; T].
-        self._columns = measure.features
+        self._first = measure.first_second
+        self._eye = np.eye(measure.rank)
 
     @property
     def rank(self) -> int:
@@ -72,29 +70,37 @@ class Resolvent:
     def _sums(self, w: Array, power: int) -> Array:
         """E[T² φ/(w − T)^power] for φ = 1 and z_i z_j: `(…, 1 + s)`."""
         w = np.asarray(w)
-        T = self.measure.T
-        return (1 / (w[..., None] - T) ** power) @ (T[:, None] ** 2 * self._columns)
+        inverse = 1 / (w[..., None] - self.measure.T)
+        return (inverse if power == 1 else inverse**power) @ self.measure.squared
+
+    def sums(self, w: Array) -> Array:
+        """E[T² φ/(w − T)] for φ = 1 and z_i z_j with i ≤ j, `(…, 1 + s)`."""
+        return self._sums(w, 1)
 
     def zeta(self, w: Array) -> Array:
         """ζ(w), real or complex, any shape."""
-        return w / self.alpha + self.mean + self._sums(w, 1)[..., 0]
+        w = np.asarray(w)
+        sums = (1 / (w[..., None] - self.measure.T)) @ self.measure.squared_mass
+        return w / self.alpha + self.mean + sums
 
     def slope(self, w: Array) -> Array:
         """ζ'(w), any shape."""
-        return 1 / self.alpha - self._sums(w, 2)[..., 0]
+        w = np.asarray(w)
+        return (
+            1 / self.alpha - (1 / (w[..., None] - self.measure.T)) ** 2 @ self.measure.squared_mass
+        )
 
     def matrix(self, w: Array) -> Array:
         """M(w), `(…, r, r)`."""
         sums = self._sums(w, 1)
         zeta = w / self.alpha + self.mean + sums[..., 0]
-        eye = np.eye(self.rank)
-        return zeta[..., None, None] * eye - self._first - unpack(sums[..., 1:], self.rank)
+        return zeta[..., None, None] * self._eye - self._first - unpack(sums[..., 1:], self.rank)
 
     def matrix_slope(self, w: Array) -> Array:
         """M'(w), `(…, r, r)`."""
         sums = self._sums(w, 2)
         slope = 1 / self.alpha - sums[..., 0]
-        return slope[..., None, None] * np.eye(self.rank) + unpack(sums[..., 1:], self.rank)
+        return slope[..., None, None] * self._eye + unpack(sums[..., 1:], self.rank)
 
     # -- edges -----------------------------------------------------------------------------
 
@@ -114,6 +120,8 @@ class Resolvent:
         return self._turning_point(-1)
 
     def _turning_point(self, side: int) -> float:
+        from scipy.optimize import brentq
+
         low, high = min(self.measure.low, 0.0), max(self.measure.high, 0.0)
         end = high if side > 0 else low
         near = end + side * 1e-13 * (high - low)
@@ -151,6 +159,8 @@ class Resolvent:
         return tuple(o for o in self.outliers if abs(o.location) > self.radius)
 
     def _outliers(self, side: int) -> list[Outlier]:
+        from scipy.optimize import brentq
+
         start = self.w_plus if side > 0 else self.w_minus
         signs = side * np.linalg.eigvalsh(self.matrix(np.float64(start)))
         found = []
@@ -179,10 +189,29 @@ class Resolvent:
         locations = [*self.edges, *(outlier.location for outlier in self.outliers)]
         return min(locations), max(locations)
 
+    def exceeds(self, radius: float) -> bool:
+        """Whether an outlier lies farther out than `radius`, on either side of zero.
+
+        Without the outliers themselves: M increases, so that those beyond a point are counted by
+        the signs of M's eigenvalues there.
+        """
+        for side, edge, start in zip((1, -1), self.edges[::-1], self._starts, strict=True):
+            beyond = side * edge >= radius
+            w = start if beyond else self.w_at(side * radius)
+            if (side * np.linalg.eigvalsh(self.matrix(np.float64(w))) < 0).any():
+                return True
+        return False
+
+    @property
+    def _starts(self) -> tuple[float, float]:
+        return self.w_plus, self.w_minus
+
     # -- contours --------------------------------------------------------------------------
 
     def w_at(self, zeta: float) -> float:
         """The real w outside [w₋, w₊] with ζ(w) = `zeta`, a value outside the bulk."""
+        from scipy.optimize import brentq
+
         lower, upper = self.edges
         side = 1 if zeta > upper else -1
         if lower <= zeta <= upper:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.optimize import brentq
 
-from mimverify.support.arrays import Float64Array
-from mimverify.theory.labels.label_measure import LabelMeasure
+from mimverify.support.arrays import Array, Float64Array
+from mimverify.theory.labels.label_measure import LabelMeasure, unpack
 from mimverify.theory.spectrum.resolvent import Resolvent
 
 if TYPE_CHECKING:
@@ -58,19 +57,22 @@ def spectral_thresholds(measure: LabelMeasure) -> Float64[Float64Array, " r"]:
 
 
 def _onsets(measure: LabelMeasure, side: int) -> list[float]:
+    from scipy.optimize import brentq
+
     end = max(measure.high, 0.0) if side > 0 else min(measure.low, 0.0)
     span = measure.high - measure.low
-    mass, second, T = measure.mass, measure.second, measure.T
+    mass, T, eye = measure.mass, measure.T, np.eye(measure.rank)
 
-    def gaps(log_distance: float) -> tuple[Float64Array, float]:
+    def gaps(log_distance: Array) -> tuple[Array, Array]:
         """Eigenvalues of E[ψ (zzᵀ − I)] − E[ψ²], largest first, and E[ψ²] = 1/α."""
-        psi = T / (end + side * span * math.exp(log_distance) - T)
-        inverse = float(psi**2 @ mass)
-        matrix = np.tensordot(psi, second, axes=1) - float(psi @ mass) * np.eye(measure.rank)
-        return np.asarray(np.linalg.eigvalsh(matrix)[::-1]) - inverse, inverse
+        psi = T / (end + side * span * np.exp(log_distance)[..., None] - T)
+        inverse = psi**2 @ mass
+        sums = psi @ measure.features
+        matrix = unpack(sums[..., 1:], measure.rank) - sums[..., :1, None] * eye
+        return np.linalg.eigvalsh(matrix)[..., ::-1] - inverse[..., None], inverse
 
     grid = np.linspace(math.log(1e-9), math.log(1e7), _W_GRID)
-    values = np.array([gaps(x)[0] for x in grid])
+    values = gaps(grid)[0]
     found = []
     for k in range(measure.rank):
         # Relative to 1/α, so that rounding far out does not count as a change of sign.
@@ -79,14 +81,14 @@ def _onsets(measure: LabelMeasure, side: int) -> list[float]:
             # T's density vanishes at its end, and the bulk has a hard edge there: the outlier
             # appears where the k-th eigenvalue itself reaches 1/α.
             gap, inverse = gaps(grid[0])
-            found.append(1 / (float(gap[k]) + inverse))
+            found.append(1 / float(gap[k] + inverse))
             continue
         rises = np.flatnonzero(~signs[:-1] & signs[1:])
         if len(rises) == 0:
             continue
         i = int(rises[0])
-        root = brentq(lambda x, k=k: gaps(x)[0][k], grid[i], grid[i + 1], xtol=1e-13)
-        found.append(1 / gaps(float(root))[1])
+        root = brentq(lambda x, k=k: gaps(np.float64(x))[0][k], grid[i], grid[i + 1], xtol=1e-13)
+        found.append(1 / float(gaps(np.float64(root))[1]))
     return found
 
 
@@ -102,6 +104,8 @@ def descent_threshold(
       its own edge and leaves it quadratically slowly, so that an asymmetry ε of the quadrature
       would shift the threshold of a symmetric T by √ε.
     """
+    from scipy.optimize import brentq
+
     start = float(spectral_thresholds(measure)[0]) if spectral is None else spectral
     if not math.isfinite(start):
         return math.inf
@@ -113,13 +117,17 @@ def descent_threshold(
             return -1.0
         return abs(resolvent.outliers[0].location) / resolvent.radius - 1 + tolerance
 
+    def leads(log_alpha: float) -> bool:
+        resolvent = Resolvent(measure, math.exp(log_alpha))
+        return resolvent.exceeds((1 - tolerance) * resolvent.radius)
+
     grid = math.log(start) + np.concatenate([[1e-9], np.geomspace(1e-4, math.log(_HIGHEST), _GRID)])
-    leads = np.array([lead(x) for x in grid]) > 0
-    if leads.all():
+    # From above: only the last ratio at which none leads matters.
+    last = next((k for k in reversed(range(len(grid))) if not leads(grid[k])), None)
+    if last is None:
         return start
-    if not leads[-1]:
+    if last == len(grid) - 1:
         return math.inf
-    last = int(np.flatnonzero(~leads)[-1])
     return math.exp(float(brentq(lead, grid[last], grid[last + 1], xtol=1e-12)))
 
 

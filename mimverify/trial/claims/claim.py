@@ -16,8 +16,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from hypothesis.strategies import SearchStrategy
-
 from mimverify.handles.own_methods import Capability
 from mimverify.support.errors import InputError, MimverifyError
 from mimverify.support.strict_json import Json
@@ -27,6 +25,8 @@ from mimverify.trial.decisions import DIRECTIONS, Decision, StatisticalDecision
 from mimverify.trial.profile import PROFILES
 
 if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
     from mimverify.trial.trainer.adapter import TrainerUnderTrial
 
 __all__ = [
@@ -55,7 +55,7 @@ Case: TypeAlias = Any
 #: Tests the claim in one configuration: `procedure(trial, case)`. Trials know claims, so that the
 #: type of a trial is not known here.
 Procedure: TypeAlias = Callable[..., None]
-Strategies: TypeAlias = SearchStrategy[object] | Sequence[SearchStrategy[object]]
+Strategies: TypeAlias = "SearchStrategy[object] | Sequence[SearchStrategy[object]]"
 #: Strategies for the configurations, or a function that returns them for a trainer.
 Cases: TypeAlias = "Strategies | Callable[[TrainerUnderTrial], Strategies]"
 
@@ -137,6 +137,8 @@ class Claim:
 
     def strata(self, trainer: TrainerUnderTrial) -> list[SearchStrategy[object]]:
         """The strategies for this trainer."""
+        from hypothesis.strategies import SearchStrategy
+
         cases = self.cases
         if not isinstance(cases, (SearchStrategy, Sequence)):
             cases = cases(trainer)

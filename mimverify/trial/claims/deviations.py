@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit
 
 from mimverify.support.arrays import ArrayLike
 from mimverify.trial.decisions import Mean, Shown
@@ -68,6 +67,8 @@ def deviation_of_odds(
     odds: ArrayLike, predicted: ArrayLike, deviation: ArrayLike, accuracy: ArrayLike = 0.0
 ) -> Shown:
     """`squared_deviation` of log-odds `(k,)`, with the alignments of the last shown beside it."""
+    from scipy.special import expit
+
     last = [float(expit(np.atleast_1d(one)[-1])) for one in (odds, predicted)]
     return Shown(squared_deviation(odds, predicted, deviation, accuracy), *last)
 

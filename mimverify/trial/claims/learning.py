@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from scipy.special import expit
 
 from mimverify.backends import NumpyBackend
 from mimverify.designs import StoredDesign
@@ -189,6 +188,7 @@ def odds_below(odds: Number, high: float) -> Observed:
 
 def _as_alignments(seen: Observed) -> Observed:
     """The same event, with its numbers shown as alignments."""
+    from scipy.special import expit
 
     def alignment_of(odds: float | None) -> float | None:
         return None if odds is None else float(expit(odds))

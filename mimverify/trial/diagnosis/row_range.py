@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from mimverify.support.arrays import Float64Array
 from mimverify.trial.reference.envelope import step_envelope
@@ -193,6 +192,8 @@ def _candidates(search: _Search) -> Iterator[RowRange]:
 
 def _pairs(points: Float64Array, difference: Float64Array) -> list[tuple[int, int]]:
     """(s, e), s < e, whose points differ by nearly `difference`; those at an end first."""
+    from scipy.spatial import cKDTree
+
     n = len(points) - 1
     near = min(_NEIGHBOURS, len(points))
     distance, stop = cKDTree(points).query(points + difference, k=near)

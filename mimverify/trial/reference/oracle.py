@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-from scipy.special import erf, expit
 
 from mimverify.support.arrays import Float64Array, FloatArray
 
@@ -22,6 +21,12 @@ if TYPE_CHECKING:
 #: A keyword argument that is handed through: η or β, or the name of an activation or a loss.
 Option: TypeAlias = Any
 Options: TypeAlias = dict[str, Option]
+
+
+def _sigmoid(z: Float64Array) -> Float64Array:
+    from scipy.special import expit  # takes long to import
+
+    return np.asarray(expit(z))
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,8 @@ def _phi(z: Float64Array) -> Float64Array:
 
 
 def _cdf(z: Float64Array) -> Float64Array:
+    from scipy.special import erf
+
     return np.asarray((1 + erf(z / np.sqrt(2))) / 2)
 
 
@@ -67,11 +74,11 @@ ORACLE_ACTIVATIONS: dict[str, OracleActivation] = {
     "relu": OracleActivation(
         lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(float), 0.0, kink=True
     ),
-    "softplus": OracleActivation(lambda z: np.logaddexp(0, z), expit, 0.25),
+    "softplus": OracleActivation(lambda z: np.logaddexp(0, z), _sigmoid, 0.25),
     "gelu": OracleActivation(lambda z: z * _cdf(z), lambda z: _cdf(z) + z * _phi(z), 0.8),
     "tanh": OracleActivation(np.tanh, lambda z: 1 - np.tanh(z) ** 2, 0.77),
     "softplus-centred": OracleActivation(
-        lambda z: np.logaddexp(0, z) - z / 2 - np.log(2), lambda z: expit(z) - 0.5, 0.25
+        lambda z: np.logaddexp(0, z) - z / 2 - np.log(2), lambda z: _sigmoid(z) - 0.5, 0.25
     ),
     "gelu-centred": OracleActivation(
         lambda z: z * (_cdf(z) - 0.5), lambda z: _cdf(z) - 0.5 + z * _phi(z), 0.8

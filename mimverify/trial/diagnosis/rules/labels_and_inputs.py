@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from mimverify.support.arrays import Float64Array
 from mimverify.trial.diagnosis.rule import Prediction, changed, rule, with_loss
@@ -78,6 +77,8 @@ def early(step: Step) -> Iterator[Prediction]:
 @rule("rows and labels paired wrongly", varies=True)
 def permuted(step: Step) -> Iterator[Prediction]:
     """Reversed or sorted; any order where the gradient determines every row's residual."""
+    from scipy.optimize import linear_sum_assignment
+
     yield changed(step, y=step.y[::-1]).named("labels reversed")
     yield changed(step, y=np.sort(step.y)).named("labels sorted")
     slopes = recovered_slopes(step)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from scipy.special import expit
 
 from mimverify.support.arrays import Float64Array
 from mimverify.trial.diagnosis.rule import (
@@ -85,6 +84,8 @@ def tanh_gelu(step: Step) -> Iterator[Prediction]:
     remedy="raise its threshold, softplus(z, threshold=40): at 20 it errs by 2e-9",
 )
 def torch_softplus(step: Step) -> Iterator[Prediction]:
+    from scipy.special import expit
+
     linear = {"softplus": 0.0, "softplus-centred": 0.5}.get(step.activation)
     if linear is None or not (step.preactivations > _TORCH_THRESHOLD).any():
         return
