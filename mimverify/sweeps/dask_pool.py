@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 from mimverify.support.errors import InputError, LostProcessError
 from mimverify.support.importing import summarise
@@ -25,6 +25,11 @@ from mimverify.support.version import __version__
 from mimverify.sweeps.worker_pool import WorkerPool, keep_interrupts_from_children
 
 __all__ = ["DaskPool", "local_cluster", "running_cluster"]
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+#: Objects of Dask, not all of which has types.
+_Dask: TypeAlias = Any
 
 # Seconds that a scheduler may take to answer.
 _PATIENCE = 10.0
@@ -64,10 +69,10 @@ class DaskPool(WorkerPool):
 
     def __init__(
         self,
-        client: Any,
-        cluster: Any = None,
+        client: _Dask,
+        cluster: _Dask = None,
         *,
-        nannies: Sequence[Any] = (),
+        nannies: Sequence[_Dask] = (),
         workers: int = 0,
         address: str = "",
     ) -> None:
@@ -97,7 +102,7 @@ class DaskPool(WorkerPool):
     def is_local(self) -> bool:
         return self._cluster is not None
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         return self._executor.submit(fn, *args, **kwargs)
 
     def is_death(self, error: BaseException) -> bool:
@@ -183,13 +188,13 @@ def local_cluster(workers: int) -> Iterator[DaskPool]:
     """
 
     def start() -> DaskPool:
-        distributed: Any = importlib.import_module("distributed")  # not all of it has types
-        nannies: list[Any] = []
+        distributed: _Dask = importlib.import_module("distributed")
+        nannies: list[_Dask] = []
 
         class Nanny(distributed.Nanny):  # type: ignore[misc]
             """Keeps a worker alive; known from the start, so that it can be stopped then."""
 
-            def __init__(self, *args: Any, **kwargs: Any) -> None:
+            def __init__(self, *args: object, **kwargs: object) -> None:
                 super().__init__(*args, **kwargs)
                 nannies.append(self)
 
@@ -233,7 +238,7 @@ def running_cluster(address: str) -> Iterator[DaskPool]:
     """
 
     def start() -> DaskPool:
-        distributed: Any = importlib.import_module("distributed")
+        distributed: _Dask = importlib.import_module("distributed")
         try:
             client = distributed.Client(address, timeout=_PATIENCE, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
@@ -328,7 +333,7 @@ def _quiet() -> Iterator[None]:
     with environment(**thread_environment(1), **variables):
         # Before values are set: it adds its own, which would be dropped with ours at the end.
         importlib.import_module("distributed")
-        settings: Any = importlib.import_module("dask.config")
+        settings: _Dask = importlib.import_module("dask.config")
         loggers = [
             logging.getLogger(name)
             for name in (*_LOGGERS, *logging.root.manager.loggerDict)

@@ -10,8 +10,9 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.context import SpawnContext, SpawnProcess
-from typing import Any
+from typing import ParamSpec, TypeVar, cast
 
 from mimverify.support.errors import LostProcessError
 from mimverify.support.validation import parallel_count
@@ -24,14 +25,17 @@ from mimverify.sweeps.worker_pool import (
 
 __all__ = ["ProcessPool"]
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
 # Processes that may die before they have begun, one after the other: then none will.
 _MOST_STARTS = 5
 
 
 @dataclass(frozen=True)
 class _Task:
-    future: Future[Any]
-    call: tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+    future: Future[object]
+    call: Callable[[], object]
 
 
 class ProcessPool(WorkerPool):
@@ -65,11 +69,11 @@ class ProcessPool(WorkerPool):
     def is_local(self) -> bool:
         return True
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, fn: Callable[_P, _T], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_T]:
         if self._closed:
             raise RuntimeError("cannot schedule new futures after shutdown")
-        future: Future[Any] = Future()
-        self._tasks.put(_Task(future, (fn, args, kwargs)))
+        future: Future[_T] = Future()
+        self._tasks.put(_Task(cast("Future[object]", future), partial(fn, *args, **kwargs)))
         return future
 
     def check(self) -> None:
@@ -116,10 +120,9 @@ class ProcessPool(WorkerPool):
 
     def _run(self, task: _Task, slot: _Slot | None) -> _Slot | None:
         """Run one task. **Returns** the process for the next one, None where it died."""
-        function, args, kwargs = task.call
         try:
             slot = slot or self._begin()
-            result = slot.pool.submit(function, *args, **kwargs).result()
+            result = slot.pool.submit(task.call).result()
         except BrokenProcessPool:
             if slot is not None:
                 self._end(slot)
@@ -168,8 +171,10 @@ class _Context(SpawnContext):
     def __init__(self) -> None:
         self.started: list[SpawnProcess] = []
 
-    def Process(self, *args: Any, **kwargs: Any) -> SpawnProcess:  # type: ignore[override]
-        process = SpawnProcess(*args, **kwargs)
+    def Process(  # type: ignore[override] # typeshed has a class in its place
+        self, *, target: Callable[..., object], args: tuple[object, ...]
+    ) -> SpawnProcess:
+        process = SpawnProcess(target=target, args=args)
         self.started.append(process)
         return process
 

@@ -48,7 +48,7 @@ class ProgressClock:
     """Counts what ended in this run, and tells how far it is."""
 
     def __init__(self, agenda: Agenda, rates: TrialRates, on_progress: OnProgress | None) -> None:
-        self._agenda, self._rates, self._tell = agenda, rates, on_progress
+        self._agenda, self._rates, self._on_progress = agenda, rates, on_progress
         self._began = time.monotonic()
         self._told = -_EVERY
         self.computed = 0
@@ -66,12 +66,12 @@ class ProgressClock:
 
     def tell(self, running: int, elsewhere: int, workers: int, *, last: bool = False) -> None:
         """Report, unless that was a moment ago."""
-        if self._tell is None or (not last and self.elapsed - self._told < _EVERY):
+        if self._on_progress is None or (not last and self.elapsed - self._told < _EVERY):
             return
         self._told = self.elapsed
         agenda = self._agenda
         left = self._rates.seconds_for(agenda.missing_costs())
-        self._tell(
+        self._on_progress(
             SweepProgress(
                 done=agenda.done,
                 failed=agenda.failed,

@@ -163,7 +163,7 @@ class _Run:
         try:
             self._fill()
             while self._running or self._elsewhere or self._again or self._is_short_of_workers():
-                self._tell()
+                self._report()
                 if self._running:
                     wait(self._running, timeout=_TICK, return_when=FIRST_COMPLETED)
                 else:
@@ -173,7 +173,7 @@ class _Run:
                 self._collect()
                 self._look_around()
                 self._fill()
-            self._tell(last=True)
+            self._report(last=True)
         except BaseException:
             self._stop()
             raise
@@ -279,7 +279,7 @@ class _Run:
         if self._left == 0:
             self._elsewhere.clear()
 
-    def _tell(self, *, last: bool = False) -> None:
+    def _report(self, *, last: bool = False) -> None:
         self._clock.tell(len(self._running), len(self._elsewhere), self._capacity(), last=last)
 
     def _stop(self) -> None:

@@ -87,7 +87,9 @@ class Sweep:
         if self.size > _MOST_TRIALS:
             raise InputError(f"axes: {self.size:,} trials: expected at most {_MOST_TRIALS:,}")
         set_(self, "kind", get_trial_kind(self.kind).name)
-        next(iter(self._of_seed(0)))  # the kind refuses what it does not know
+        point = next(self.grid())
+        for value in (None,) if self.search is None else self.search.examples():
+            self.trial(point, 0, value)  # the kind refuses what it does not know
 
     def _check_names(self) -> None:
         searched = [] if self.search is None else [self.search.parameter]

@@ -78,6 +78,12 @@ class Search:
         bracket = self._bracket(means)
         return () if bracket is None or bracket[2] is None else (bracket[2],)
 
+    def examples(self) -> tuple[float, ...]:
+        """Values as they may be tried: the ends, and what is first between them."""
+        ends = self._value(self.low), self._value(self.high)
+        middle = self._middle(*ends)
+        return ends if middle is None else (*ends, middle)
+
     def most_values(self) -> int:
         """Values that are tried at most."""
         if self.integer:

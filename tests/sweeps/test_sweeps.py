@@ -105,6 +105,11 @@ def test_a_file_of_toml_is_a_sweep(tmp_path: Path) -> None:
             "result = 'alignment'\nlevel = 0.5\nlow = 4\nhigh = 2",
             "search.high=2",
         ),
+        (
+            "name = 's'\n[fixed]\nlink = 'cos2z'\ndim = 32\n[search]\nparameter = 'samples'\n"
+            "result = 'alignment'\nlevel = 0.5\nlow = 100\nhigh = 1000",
+            "samples=316.228",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused(tmp_path: Path, text: str, expected: str) -> None:

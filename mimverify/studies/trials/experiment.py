@@ -29,7 +29,7 @@ from mimverify.problems.model import MultiIndexModel
 from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
-from mimverify.support.validation import canonical, choice, number
+from mimverify.support.validation import canonical, choice, number, size
 from mimverify.sweeps.trial_kind import source_version
 from mimverify.training.centring import fit_constant
 
@@ -63,7 +63,8 @@ def complete(parameters: Json) -> Json:
         if given.get("samples") is not None:
             raise InputError("samples and ratio are both given: expected one of them")
         ratio = number("ratio", ratio, minimum=0.0, exclusive=True)
-        given["samples"] = max(round(ratio * int(given.get("dim", ExperimentConfig.dim))), 1)
+        dim = size("dim", given.get("dim", ExperimentConfig.dim))
+        given["samples"] = max(round(ratio * dim), 1)
     config = ExperimentConfig(**given).resolved()
     if config.design == "sharded":
         raise InputError("design='sharded': a trial is one process: expected another design")
