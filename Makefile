@@ -48,7 +48,7 @@ check: $(STAMP) ## put both reference trainers on trial (quick profile) and prin
 	$(BIN)/mimverify check --profile quick $(ARGS)
 
 ##@ Development
-.PHONY: test test-deep test-lowest fuzz lint type format
+.PHONY: test test-deep test-lowest fuzz native sanitise lint type format
 test: $(STAMP) ## tests of mimverify itself, in two processes (make test ARGS="-n 0" for one)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
@@ -64,6 +64,12 @@ test-lowest: ## the tests with the lowest versions that pyproject.toml admits, T
 
 fuzz: $(STAMP) ## damage every kind of file that is read back (make fuzz ARGS="-k capsule" EXAMPLES=100000)
 	MIMVERIFY_FUZZ_EXAMPLES=$(or $(EXAMPLES),5000) $(BIN)/python -m pytest tests/fuzz $(ARGS)
+
+native: $(STAMP) ## compile the native pass into the tree, as the set-up does (CC names the compiler)
+	$(BIN)/python -m mimverify.native
+
+sanitise: $(STAMP) ## its tests with the sanitisers of addresses and undefined behaviour
+	bash .ci/sanitise.sh $(BIN)/python $(EXAMPLES)
 
 lint: $(STAMP) ## ruff: lint and format
 	$(BIN)/ruff check $(ARGS) .
@@ -118,4 +124,4 @@ clean: ## remove what was built, and the caches
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean ## and .venv, and the benchmarks' environments and results
-	rm -rf $(VENV) .venv-lowest asv_benchmarks/env asv_benchmarks/html asv_benchmarks/results
+	rm -rf $(VENV) .venv-lowest mimverify/native/*.so asv_benchmarks/env asv_benchmarks/html asv_benchmarks/results

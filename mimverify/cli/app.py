@@ -73,13 +73,30 @@ class _LazyGroup(click.Group):
         + ". Each command's help says what 0, 1 and 3 mean there."
     ),
 )
-@click.version_option(package_name="mimverify", prog_name="mimverify")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=lambda ctx, _parameter, wanted: _print_version(ctx) if wanted else None,
+    help="Show the version and which pass is in use, and exit.",
+)
 @click.pass_context
 def app(ctx: click.Context) -> None:
     """Put a trainer on trial against arXiv:2511.15120: layer-wise gradient descent learns
     Gaussian multi-index models with Õ(d) samples, in more than O(1) steps."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+
+
+def _print_version(ctx: click.Context) -> NoReturn:
+    from mimverify.native import pass_in_use
+    from mimverify.support.version import __version__
+
+    used, reason = pass_in_use()
+    click.echo(f"mimverify, version {__version__}")
+    click.echo(f"pass: {used}" + (f" ({reason})" if reason else ""))
+    ctx.exit()
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

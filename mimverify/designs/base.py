@@ -25,8 +25,11 @@ if TYPE_CHECKING:
 #: threads, for blocks in any order.
 RowFunction = Callable[[Array, slice], Array]
 
-# A block should stay in cache between its two products, beside its projections, and be tall
-# enough for the products and the elementwise work between them to run at full speed.
+# A block is a thread's unit of work. The taller it is, the less the sum of the blocks' results
+# costs, and the more of its rows are fetched while earlier ones are processed.
+_BLOCK_BYTES = 1 << 23
+# Rows should stay in cache between the two products, beside their projections, and be enough for
+# the products and the elementwise work between them to run at full speed.
 _CACHE_BYTES = 1 << 21
 _MIN_ROWS, _MAX_ROWS = 128, 1024
 # A GPU is faster with few tall blocks.
@@ -39,11 +42,20 @@ def rows_per_block(dim: int, backend: Backend) -> int:
     The order of summation depends on it: designs of the same numbers agree bit for bit only if
     their blocks are the same.
     """
-    itemsize = 4 if backend.dtype == "float32" else 8
-    if backend.device == "cpu":
-        fitting = min(max(_CACHE_BYTES // (dim * itemsize), _MIN_ROWS), _MAX_ROWS)
+    return _power_of_two_below(_BLOCK_BYTES if backend.device == "cpu" else None, dim, backend)
+
+
+def rows_in_cache(dim: int, backend: Backend) -> int:
+    """How many rows of a block are taken at a time where each library call is one product."""
+    return _power_of_two_below(_CACHE_BYTES if backend.device == "cpu" else None, dim, backend)
+
+
+def _power_of_two_below(nbytes: int | None, dim: int, backend: Backend) -> int:
+    row = dim * (4 if backend.dtype == "float32" else 8)
+    if nbytes is None:
+        fitting = max(_DEVICE_BYTES // row, _MIN_ROWS)
     else:
-        fitting = max(_DEVICE_BYTES // (dim * itemsize), _MIN_ROWS)
+        fitting = min(max(nbytes // row, _MIN_ROWS), _MAX_ROWS)
     return 1 << (fitting.bit_length() - 1)
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mimverify.backends import Backend
-from mimverify.designs.base import RowFunction, block_per_thread
+from mimverify.designs.base import RowFunction, block_per_thread, rows_in_cache
+from mimverify.problems.streams import cut_rows
 from mimverify.support.arrays import Array
 from mimverify.support.scratch import Pool, Scratch, library
 from mimverify.support.threads import single_threaded_libraries
@@ -37,16 +38,35 @@ class BlockProducts:
         self._directions, self._rho = V, rho
         self._whole = whole_block(rho, V)
         self._block_per_thread = block_per_thread(backend)
+        self._rows = rows_in_cache(V.shape[1], backend)
         self._projected, self._products = Scratch(), Pool()
+
+    @property
+    def native(self) -> bool:
+        """Whether the row function computes all of a block at once."""
+        return self._whole is not None
 
     def __call__(self, block: Float[Array, "k d"], rows: slice) -> Float[Array, "p d"]:
         V = self._directions
         if self._whole is not None:
             residuals, write = self._whole
-            out = self._products.take((residuals, V.shape[1]), like=V)
+            out = self._products.take((residuals, V.shape[1]), like=V, beside=block)
             write(block, rows, out)
             return out
-        matmul = library(V).matmul
+        total: Array | None = None
+        for part in cut_rows(slice(0, len(block)), self._rows):
+            term = self._of_part(
+                block[part], slice(rows.start + part.start, rows.start + part.stop)
+            )
+            if total is None:
+                total = term
+            else:
+                total += term
+                self.release(term)
+        return total
+
+    def _of_part(self, block: Array, rows: slice) -> Array:
+        V, matmul = self._directions, library(self._directions).matmul
         (P,) = self._projected.blocks((len(block), len(V)), like=V)
         R = self._rho(matmul(block, V.T, out=P), rows)
         return matmul(R.T, block, out=self._products.take((R.shape[1], V.shape[1]), like=V))

@@ -19,6 +19,8 @@ from mimverify.experiment.result import BASELINES, ExperimentResult
 from mimverify.experiment.resumption import claim_checkpoint, keep_step, resume_run
 from mimverify.experiment.stages import stages_for
 from mimverify.measure.recorder import Recorder
+from mimverify.network.activations import get_activation
+from mimverify.network.losses import get_loss
 from mimverify.problems.model import MultiIndexModel
 from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError, MimverifyError
@@ -26,6 +28,7 @@ from mimverify.support.importing import summarise
 from mimverify.support.memory import available_memory, check_fits
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import current_threads, thread_limit
+from mimverify.training.pass_name import pass_name
 from mimverify.training.stage1 import FirstLayerState
 
 
@@ -213,6 +216,11 @@ class Experiment:
             "threads": self._threads,
             "memory": self.memory.total,
             "versions": library_versions(self.config.backend),
+            "pass": pass_name(
+                self.config.backend,
+                get_activation(self.config.activation),
+                get_loss(self.config.loss),
+            ),
         }
 
     def _weights(self, complete: int) -> FloatArray | None:

@@ -1,10 +1,11 @@
 """The native pass: both products of a step and what lies between them, in C, where it was built.
 
-Optional at build and at run time: NumPy computes the same pass without it.
+Optional at build and at run time: NumPy computes the same pass, and draws the same normals, without
+it.
 """
 
 from mimverify.native.counted_normals import NativeNormals
-from mimverify.native.library import library, loadable_levels, pass_in_use, using
+from mimverify.native.library import loadable_levels, native_library, pass_in_use, using
 from mimverify.native.network_pass import (
     NATIVE_ACTIVATIONS,
     NATIVE_LOSSES,
@@ -17,8 +18,8 @@ __all__ = [
     "NATIVE_LOSSES",
     "NativeNormals",
     "NetworkPass",
-    "library",
     "loadable_levels",
+    "native_library",
     "network_features",
     "pass_in_use",
     "using",

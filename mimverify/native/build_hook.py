@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 import sys
 import sysconfig
 import tempfile
@@ -54,7 +55,10 @@ class NativeLibraryHook(BuildHookInterface):  # type: ignore[type-arg, misc, unu
 
 
 def _platform_tag() -> str:
-    return sysconfig.get_platform().replace("-", "_").replace(".", "_")
+    """`linux_x86_64` and the like; MIMVERIFY_WHEEL_PLATFORM names another, such as manylinux's."""
+    named = os.environ.get("MIMVERIFY_WHEEL_PLATFORM", "").strip()
+    own = sysconfig.get_platform().replace("universal2", platform.machine())
+    return (named or own).replace("-", "_").replace(".", "_")
 
 
 def _load(path: Path) -> ModuleType:

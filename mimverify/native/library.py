@@ -17,7 +17,7 @@ from typing import Any
 from mimverify.native.compiler import LIBRARY, SOURCES, levels, stamp
 from mimverify.support.errors import InputError
 
-__all__ = ["Library", "library", "loadable_levels", "pass_in_use", "using"]
+__all__ = ["Library", "loadable_levels", "native_library", "pass_in_use", "using"]
 
 #: As in interface.h.
 INTERFACE_VERSION = 1
@@ -57,7 +57,7 @@ def using(level: str) -> Iterator[None]:
         _override.pop()
 
 
-def library() -> Library | None:
+def native_library() -> Library | None:
     """The library at the level in use; None where NumPy computes the pass.
 
     **Raises** `InputError` for a level that is forced and unknown, not built or not supported.
@@ -95,7 +95,7 @@ def loadable_levels() -> list[str]:
 
 def pass_in_use() -> tuple[str, str]:
     """Which pass runs, `"native avx2"` or `"numpy"`, and for the latter why: one line, or empty."""
-    chosen = library()
+    chosen = native_library()
     if chosen is not None:
         return f"native {chosen.level}", ""
     wanted = _override[-1] if _override else os.environ.get(VARIABLE, "").strip()

@@ -68,9 +68,13 @@ class NetworkPass:
         offset: float = 0.0,
         cancelling: bool = False,
     ) -> None:
-        dtype = V.dtype
-        V = np.ascontiguousarray(V)
+        dtype = np.dtype(V.dtype.name)  # in this machine's byte order
+        V = np.ascontiguousarray(V, dtype)
         (q, d), m = V.shape, len(a)
+        if q - m not in (0, 1) or (b is not None and len(b) != m):
+            raise ValueError(
+                f"{q} directions, {m} output weights, biases: expected m or m + 1, m, m"
+            )
         lanes = library.vector_bytes // dtype.itemsize
         padded = -(-q // lanes) * lanes
         self.neurons = m
@@ -84,7 +88,11 @@ class NetworkPass:
         library.function("mimverify_pack", dtype.name)(
             _pointer(V), ctypes.c_int64(d), ctypes.c_int64(q), ctypes.c_int64(d), _pointer(packed)
         )
-        arrays = [packed, _padded(a, padded), None if b is None else _padded(b, padded)]
+        arrays = [
+            packed,
+            _padded(a, padded, dtype),
+            None if b is None else _padded(b, padded, dtype),
+        ]
         self._arrays = arrays  # the structure holds only their addresses
         self._network = _Network(
             d, m, q, NATIVE_ACTIVATIONS.index(activation), NATIVE_LOSSES.index(loss), cancelling,
@@ -95,7 +103,10 @@ class NetworkPass:
         self, block: Float[FloatArray, "k d"], y: Float[FloatArray, " k"], out: FloatArray
     ) -> None:
         """Write the result for a block and its labels to `out` `(m, d)`, rows contiguous."""
-        block, y = _rows(block), np.ascontiguousarray(y)
+        y = np.ascontiguousarray(y, self._dtype)
+        block = _rows(block.astype(self._dtype, copy=False))
+        if len(y) != len(block):
+            raise ValueError(f"{len(block)} rows and {len(y)} labels: expected as many of both")
         if not len(block):
             out[...] = 0
             return
@@ -111,9 +122,9 @@ class NetworkPass:
 def network_features(
     library: Library,
     activation: str,
-    P: Float[FloatArray, "n q"],
+    P: Float[NumpyArray, "n q"],
     directions: int,
-    biases: Float[FloatArray, " p"],
+    biases: Float[NumpyArray, " p"],
     out: Float64[NumpyArray, "n p"],
 ) -> None:
     """Write σ(P[:, j mod k] + b_j) to `out`, rows contiguous; k is the number of `directions`.
@@ -133,7 +144,7 @@ def _pointer(array: NumpyArray) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
 
 
-def _rows(block: FloatArray) -> FloatArray:
+def _rows(block: NumpyArray) -> NumpyArray:
     """The block, or a copy of one whose rows are not contiguous or start between two numbers."""
     down, across = block.strides
     whole = across == block.itemsize and down >= 0 and down % block.itemsize == 0
@@ -149,8 +160,8 @@ def _aligned(count: int, dtype: np.dtype[np.floating]) -> FloatArray:
     return result
 
 
-def _padded(values: FloatArray, count: int) -> FloatArray:
-    result = _aligned(count, values.dtype)
+def _padded(values: FloatArray, count: int, dtype: np.dtype[np.floating]) -> FloatArray:
+    result = _aligned(count, dtype)
     result[: len(values)] = values
     result[len(values) :] = 0
     return result

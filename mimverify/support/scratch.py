@@ -6,15 +6,18 @@ by page, and threads wait for one another in the allocator.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Sequence
 from types import ModuleType
 
 import numpy as np
 
-from mimverify.support.arrays import Array
+from mimverify.support.arrays import Array, NumpyArray
 
 __all__ = ["Pool", "Scratch", "library"]
+
+_LINE = 64  # bytes of a cache line
 
 
 def library(array: Array) -> ModuleType:
@@ -56,12 +59,16 @@ class Pool:
     def __init__(self) -> None:
         self._free: list[Array] = []
 
-    def take(self, shape: Sequence[int], like: Array) -> Array:
-        """A free array, or a new one with the library and dtype of `like`."""
+    def take(self, shape: Sequence[int], like: Array, beside: NumpyArray | None = None) -> Array:
+        """A free array, or a new one with the library and dtype of `like`.
+
+        A new one starts at the same place of a cache line as the NumPy array `beside`, if given:
+        columns that are read and written together then cross the lines' boundaries together.
+        """
         try:
             return self._free.pop()
         except IndexError:
-            return _empty(shape, like)
+            return _empty(shape, like) if beside is None else _empty_beside(shape, like, beside)
 
     def give(self, array: Array) -> None:
         """Return an array to the pool."""
@@ -78,3 +85,10 @@ def _empty(shape: Sequence[int], like: Array) -> Array:
     if isinstance(like, np.ndarray):
         return np.empty(tuple(shape), dtype=like.dtype)
     return like.new_empty(tuple(shape))
+
+
+def _empty_beside(shape: Sequence[int], like: NumpyArray, beside: NumpyArray) -> NumpyArray:
+    size = math.prod(shape) * like.itemsize
+    memory = np.empty(size + _LINE, np.uint8)
+    start = (beside.ctypes.data - memory.ctypes.data) % _LINE // like.itemsize * like.itemsize
+    return memory[start : start + size].view(like.dtype).reshape(tuple(shape))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mimverify.designs.base import Design
-from mimverify.native import library, network_features
+from mimverify.native import native_library, network_features
 from mimverify.network.activations import Activation
 from mimverify.network.native_kinds import activation_kind
 from mimverify.problems.streams import cut_rows
@@ -66,7 +66,7 @@ class Features:
         dtype = np.float32 if P.dtype == np.float32 else np.float64
         P, biases = P.astype(dtype, copy=False), self.biases.astype(dtype, copy=False)
         (phi,) = scratch.blocks((len(P), len(self)), self.biases)
-        native, name = library(), activation_kind(self.activation)
+        native, name = native_library(), activation_kind(self.activation)
         if native is not None and name is not None and phi.size:
             network_features(native, name, P, self.directions, biases, phi)
             return phi  # type: ignore[no-any-return]

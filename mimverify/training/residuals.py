@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mimverify.designs.block_products import WholeBlock
-from mimverify.native import NetworkPass, library
+from mimverify.native import NetworkPass, native_library
 from mimverify.network.activations import Activation
 from mimverify.network.native_kinds import activation_kind, loss_kind
 from mimverify.support.arrays import Array
 from mimverify.support.scratch import Scratch
+from mimverify.support.validation import DTYPES
 from mimverify.training.objective import Objective
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ class Residuals:
         """By the native library, for NumPy's arrays and activations and losses that it has."""
         objective = self._objective
         activation, loss = activation_kind(self._activation), loss_kind(objective.loss)
-        native = library() if isinstance(V, np.ndarray) and V.size else None
+        ours = isinstance(V, np.ndarray) and V.size and V.dtype.name in DTYPES
+        native = native_library() if ours else None
         if native is None or activation is None or loss is None:
             return None
         name, delta = loss

@@ -21,7 +21,7 @@ def integers(shape: tuple[int, ...], seed: int) -> Array:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_CACHE_BYTES", 1)
+    monkeypatch.setattr(base, "_BLOCK_BYTES", 1)
     monkeypatch.setattr(base, "_MIN_ROWS", 8)
 
 
@@ -74,15 +74,18 @@ def test_a_pass_is_bit_identical_on_repeat(library: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("d", [1, 64, 1000, 10**5])
-def test_a_block_fits_in_the_cache(d: int, dtype: str) -> None:
+def test_blocks_and_their_parts_are_as_large_as_they_may_be(d: int, dtype: str) -> None:
     """Unless that would leave too few rows for the products to run at full speed."""
     backend = get_backend("numpy", dtype)
-    rows, row_bytes = base.rows_per_block(d, backend), d * np.dtype(dtype).itemsize
-    assert rows & (rows - 1) == 0
-    assert base._MIN_ROWS <= rows <= base._MAX_ROWS
-    assert rows == base._MIN_ROWS or rows * row_bytes <= base._CACHE_BYTES
-    # And no smaller than it can be.
-    assert rows == base._MAX_ROWS or 2 * rows * row_bytes > base._CACHE_BYTES
+    row_bytes = d * np.dtype(dtype).itemsize
+    block, part = base.rows_per_block(d, backend), base.rows_in_cache(d, backend)
+    for rows, most in ((block, base._BLOCK_BYTES), (part, base._CACHE_BYTES)):
+        assert rows & (rows - 1) == 0
+        assert base._MIN_ROWS <= rows <= base._MAX_ROWS
+        assert rows == base._MIN_ROWS or rows * row_bytes <= most
+        # And no smaller than it can be.
+        assert rows == base._MAX_ROWS or 2 * rows * row_bytes > most
+    assert block % part == 0
 
 
 def test_a_design_needs_its_passes() -> None:

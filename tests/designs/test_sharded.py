@@ -73,7 +73,7 @@ def single() -> Callable[[str, str, bool], dict[str, Array]]:
     @cache
     def train(library: str, dtype: str, linear: bool) -> dict[str, Array]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(base, "_CACHE_BYTES", 1)
+            patch.setattr(base, "_BLOCK_BYTES", 1)
             patch.setattr(base, "_MIN_ROWS", 64)
             return worker.train(
                 lambda X: StoredDesign(X, get_backend(library, dtype)), linear=linear

@@ -101,7 +101,7 @@ def test_blocks_taller_than_what_a_thread_reads(
     library: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a device: several threads fill one block."""
-    monkeypatch.setattr(base, "_CACHE_BYTES", 1 << 23)
+    monkeypatch.setattr(base, "_BLOCK_BYTES", 1 << 23)
     monkeypatch.setattr(base, "_MAX_ROWS", 1 << 20)
     monkeypatch.setattr(streamed, "_CHUNK_BYTES", 1 << 12)
     model, backend = MultiIndexModel("cos2z", 100, seed=1), get_backend(library, dtype)
@@ -483,17 +483,17 @@ def test_progress_is_told_after_each_block() -> None:
     reported: list[tuple[int, int]] = []
     model = MultiIndexModel("he2", 300)
     design = StreamedDesign(
-        ModelRows(model, 3001),
+        ModelRows(model, 5001),
         get_backend("numpy", "float64"),
         threads=2,
         on_progress=lambda done, rows: reported.append((done, rows)),
     )
     V = numbers(1, 300)
     design.one_pass(V, lambda P, _: P)
-    expected = [(rows.stop, 3001) for rows, _ in design.projections(V)]
+    expected = [(rows.stop, 5001) for rows, _ in design.projections(V)]
     assert reported == 2 * expected
     assert len(expected) > 3
-    assert expected[-1] == (3001, 3001)
+    assert expected[-1] == (5001, 5001)
 
 
 @pytest.mark.parametrize("kind", ["model", "npy", "parquet", "iterable"])

@@ -77,7 +77,7 @@ def integers(n: int) -> tuple[Array, Array, Array]:
 
 def small_blocks() -> None:
     """Several row blocks to a shard."""
-    base._CACHE_BYTES, base._MIN_ROWS = 1, 64
+    base._BLOCK_BYTES, base._MIN_ROWS = 1, 64
 
 
 def trainer(*, linear: bool, **parameters: Any) -> LayerwiseTrainer:

@@ -219,6 +219,7 @@ def test_blocks_do_not_matter(
     options: dict[str, Any] = {"activation": "gelu", "loss": "huber", **EXTRAS["linear"]}
     whole = gradient(arrays, library, "float64", **options)
     monkeypatch.setattr(base, "_CACHE_BYTES", 1)
+    monkeypatch.setattr(base, "_BLOCK_BYTES", 1)
     monkeypatch.setattr(base, "_MIN_ROWS", 5)
     parts = gradient(arrays, library, "float64", **options)
     assert (np.abs(parts - whole) <= gradient_rounding(*arrays, **options)).all()

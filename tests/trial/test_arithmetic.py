@@ -65,7 +65,7 @@ def counts(multiply_adds, design_passes):
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(base, "_CACHE_BYTES", 1)
+    monkeypatch.setattr(base, "_BLOCK_BYTES", 1)
     monkeypatch.setattr(base, "_MIN_ROWS", 8)
 
 

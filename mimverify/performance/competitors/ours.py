@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from mimverify.backends import get_backend
 from mimverify.designs.stored import StoredDesign
+from mimverify.native import pass_in_use
 from mimverify.network.activations import get_activation
 from mimverify.network.losses import get_loss
 from mimverify.performance.competitors.competitor import Competitor, Run
@@ -30,7 +31,9 @@ def _preparing(name: str) -> Callable[[Task], Run]:
                 activation=activation, schedule=schedule, steps=1, zero_allowed=True,
             )  # fmt: skip
 
-        return Run(call)
+        used, reason = pass_in_use() if name == "numpy" else (name, "")
+        note = "" if name != "numpy" else f"pass: {used}" + (f" ({reason})" if reason else "")
+        return Run(call, facts={"pass": used}, note=note)
 
     return prepare
 

@@ -21,6 +21,7 @@ import numpy as np
 from threadpoolctl import threadpool_info
 
 from mimverify.handles.memory_forms import PLAIN
+from mimverify.native import pass_in_use
 from mimverify.support.archive import Archive
 from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError, MimverifyError, OutputError
@@ -82,8 +83,9 @@ class Capsule:
     - `calls`: method, options, memory form (which earlier capsules lack) and array hashes of the
       calls on which the decision rests.
     - `verdict`: the recorded one.
-    - `environment`: versions, thread pools, platform; and `sources`, the SHA-256 of the trainer's
-      files by module, and `claims`, of a pack's files by name, which earlier capsules lack.
+    - `environment`: versions, thread pools, platform, pass; and `sources`, the SHA-256 of the
+      trainer's files by module, and `claims`, of a pack's files by name, which earlier capsules
+      lack.
     """
 
     claim: str
@@ -241,13 +243,18 @@ def array_hash(array: NumpyArray) -> str:
 
 
 def environment() -> Json:
-    """Versions, thread pools and platform of this process."""
+    """Versions, thread pools, platform and pass of this process."""
     versions = software_versions("numpy", "scipy", "hypothesis", if_imported=["torch"])
     pools = [
         {key: pool.get(key) for key in ("user_api", "internal_api", "version", "num_threads")}
         for pool in threadpool_info()
     ]
-    return {"versions": versions, "thread_pools": pools, "platform": platform.platform()}
+    return {
+        "versions": versions,
+        "thread_pools": pools,
+        "platform": platform.platform(),
+        "pass": pass_in_use()[0],
+    }
 
 
 # -- configurations ----------------------------------------------------------------------------
@@ -385,7 +392,8 @@ def _check(content: Json) -> None:
             if any(type(k) is not int or k < 0 for k in _expect("shape", entry["shape"], list)):
                 raise TypeError(f"shape: {brief(entry['shape'])}")
     _expect("environment", environment, dict)
-    _expect("environment.platform", environment.get("platform"), (str, type(None)))
+    for name in ("platform", "pass"):
+        _expect(f"environment.{name}", environment.get(name), (str, type(None)))
     for version in _expect("versions", environment.get("versions", {}), dict).values():
         _expect("version", version, (str, type(None)))
     for name in ("sources", "claims"):

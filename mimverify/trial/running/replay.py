@@ -208,8 +208,12 @@ def _changed(recorded: dict[str, str], now: dict[str, str]) -> list[str] | None:
 
 
 def _other_versions(capsule: Capsule) -> list[str]:
-    now = environment()["versions"]
-    then = capsule.environment.get("versions", {})
+    """Versions that are not those recorded, and the pass: its last bits are its own."""
+    here_now = environment()
+    now = here_now["versions"] | {"pass": here_now["pass"]}
+    then = dict(capsule.environment.get("versions", {}))
+    if "pass" in capsule.environment:
+        then["pass"] = capsule.environment["pass"]
     both = [(name, now.get(name), version) for name, version in then.items()]
     return [
         f"{name} {here}, recorded {version}"

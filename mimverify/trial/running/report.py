@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mimverify.native import pass_in_use
 from mimverify.support.exit_status import (
     FAILED,
     NOTHING_VERIFIED,
@@ -153,6 +154,7 @@ def run_record(settings: TrialSettings, *, interrupted: bool) -> Json:
         "settings": settings.to_json(),
         "interrupted": interrupted,
         "versions": software_versions("numpy", "hypothesis"),
+        "pass": pass_in_use()[0],
     }
 
 
