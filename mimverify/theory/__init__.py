@@ -73,6 +73,7 @@ from mimverify.support.lazy_package import lazy_names
 
 if TYPE_CHECKING:
     from mimverify.statistics import null_overlap_cdf
+    from mimverify.theory.all_thresholds import LinkThresholds, LossThresholds, link_thresholds
     from mimverify.theory.analysis import TransformAnalysis, analyse_transform, transform_overlaps
     from mimverify.theory.closed_forms import (
         bulk_edges,
@@ -106,7 +107,6 @@ if TYPE_CHECKING:
         bayes_limits,
     )
     from mimverify.theory.limits.finite_floor import bayes_floor
-    from mimverify.theory.link_thresholds import LinkThresholds, LossThresholds, link_thresholds
     from mimverify.theory.prediction import Prediction, predict
     from mimverify.theory.reach import ReachedThresholds, reached_thresholds
     from mimverify.theory.readout_error.error_prediction import (
