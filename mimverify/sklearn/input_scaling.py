@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mimverify.support.arrays import Float64Array, FloatArray
+from mimverify.support.threads import single_threaded_libraries
 from mimverify.support.validation import choice
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def fit_input_scaling(kind: str, X: Float[FloatArray, "n d"]) -> InputScaling:
     if kind == "standardise":
         return InputScaling(mean, np.diag(scale))
     # Of standardised columns, so that their units do not decide which directions vary.
-    _, deviations, axes = np.linalg.svd((exact - mean) * scale, full_matrices=False)
+    with single_threaded_libraries():  # which, beside other programs, wait for one another
+        _, deviations, axes = np.linalg.svd((exact - mean) * scale, full_matrices=False)
     deviations /= np.sqrt(len(exact))
     kept = deviations > _RANK_TOLERANCE * max(deviations[0], np.finfo(float).tiny)
     if not kept.any():

@@ -36,8 +36,11 @@ _GRADIENTS = 1024  # rows at which the predictor's gradients are taken
 _ROWS_PER_INPUT = 2
 
 
-class LayerwiseRegressor(  # type: ignore[misc] # scikit-learn has no types
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, RegressorMixin, BaseEstimator
+class LayerwiseRegressor(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc] # scikit-learn has no types
+    TransformerMixin,  # type: ignore[misc]
+    RegressorMixin,  # type: ignore[misc]
+    BaseEstimator,  # type: ignore[misc]
 ):
     """Regression by `LayerwiseTrainer`, and the subspace that its first layer learns.
 
@@ -137,7 +140,7 @@ class LayerwiseRegressor(  # type: ignore[misc] # scikit-learn has no types
         target, shift, scale = self._target(y, y[first])
         not_constant(target[first])
         Z1, Z2 = scaling.of(X[first]), scaling.of(X[second])
-        trainer = self._trainer(*Z1.shape, seed)
+        trainer = self._trainer(len(Z1), Z1.shape[1], seed)
         trainer.fit_first_layer(Z1, target[first]).fit_readout(Z2, target[second])
         rows, sizes = principal_gradients(trainer.readout_, Z2[:_GRADIENTS])
         kept = self._dimension(sizes)

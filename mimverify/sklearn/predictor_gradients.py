@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mimverify.support.arrays import Float64Array, FloatArray
+from mimverify.support.threads import single_threaded_libraries
 from mimverify.training import Readout
 
 if TYPE_CHECKING:
@@ -30,14 +31,15 @@ def principal_gradients(
     """
     directions = readout.directions
     which = np.arange(len(readout.weights)) % len(directions)
-    P = Z.astype(np.float64) @ directions.T
-    slopes = readout.activation.first(P[:, which] + readout.biases) * readout.weights
-    along = np.zeros_like(P)
-    np.add.at(along.T, which, slopes.T)
-    gradients = along @ directions
-    if readout.linear is not None:
-        gradients = gradients + readout.linear
-    _, values, rows = np.linalg.svd(gradients / np.sqrt(len(Z)), full_matrices=False)
+    with single_threaded_libraries():  # too small for threads
+        P = Z.astype(np.float64) @ directions.T
+        slopes = readout.activation.first(P[:, which] + readout.biases) * readout.weights
+        along = np.zeros_like(P)
+        np.add.at(along.T, which, slopes.T)
+        gradients = along @ directions
+        if readout.linear is not None:
+            gradients = gradients + readout.linear
+        _, values, rows = np.linalg.svd(gradients / np.sqrt(len(Z)), full_matrices=False)
     # Of the two signs, that with the largest entry positive.
     largest = rows[np.arange(len(rows)), np.abs(rows).argmax(axis=1)]
     return rows * np.where(largest < 0, -1.0, 1.0)[:, None], values**2

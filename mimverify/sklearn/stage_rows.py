@@ -1,4 +1,4 @@
-"""Which rows train which stage. Source: theory.md §2 (stage 2 needs rows that stage 1 did not use)."""
+"""Which rows train which stage. Source: theory.md §2 (stage 2 has rows of its own)."""
 
 from __future__ import annotations
 

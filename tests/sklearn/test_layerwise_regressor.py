@@ -74,7 +74,7 @@ def test_every_parameter_of_the_trainer_is_one_of_the_estimator() -> None:
     assert changed == {"remove_linear_part", "random_state"}
     given = {"neurons": 8, "activation": "pseudo-huber", "loss": "log-cosh", "steps": 3}
     X = np.random.default_rng(0).standard_normal((60, 4))
-    fitted = LayerwiseRegressor(**given, random_state=0).fit(X, X[:, 0] ** 2)
+    fitted = LayerwiseRegressor(random_state=0).set_params(**given).fit(X, X[:, 0] ** 2)
     assert given.items() <= fitted.trainer_.get_params().items()
 
 

@@ -10,7 +10,7 @@ import pytest
 from mimverify import LayerwiseTrainer, MultiIndexModel, default_samples, get_loss, symmetric_start
 from mimverify.trial import PROFILES, Session, Status, load_claims
 from mimverify.trial.claims.fit_errors import Explanation, RunErrors
-from mimverify.trial.diagnosis.first_layer_causes import cause_of_first_layer
+from mimverify.trial.diagnosis.first_layer_causes import FirstLayerCause, cause_of_first_layer
 from mimverify.zoo import second_stage
 from mimverify.zoo.base import Correct
 
@@ -88,8 +88,10 @@ def test_labels_that_were_not_centred_are_seen(loss: str) -> None:
         assert f"not centred for the {loss} loss: E T ≠ 0" in str(each)
 
 
-def test_labels_of_mean_transform_zero_need_no_centring() -> None:
-    assert not any(causes(Uncentred, offset=0.5))  # where E T is 0 for the Huber loss
+def test_a_small_mean_transform_hides_nothing() -> None:
+    found = FirstLayerCause(4, 4, "huber", centred=False, mean_transform=-0.4)
+    assert "0.4 × as large as H" in str(found)
+    assert not str(replace(found, mean_transform=0.05))
 
 
 @pytest.mark.parametrize(
@@ -116,29 +118,37 @@ def test_no_cause_is_named_for_rows_that_were_trained_otherwise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("trainer", "cause"),
+    ("trainer", "claim", "cause"),
     [
-        (second_stage.RandomFeatures, "its rows are isotropic: it was not trained"),
+        (second_stage.RandomFeatures, "test-error", "its rows are isotropic: it was not trained"),
         pytest.param(
-            Uncentred, "labels not centred for the huber loss: E T ≠ 0", marks=pytest.mark.slow
+            Uncentred,
+            "test-error",
+            "labels not centred for the huber loss: E T ≠ 0",
+            marks=pytest.mark.slow,
         ),
         pytest.param(
             second_stage.OneStepInside,
+            "test-error-decay",
             "its rows are those of 1 step, where T1 = 4",
             marks=pytest.mark.slow,
         ),
     ],
 )
-def test_the_message_names_alignment_prediction_and_cause(trainer: type, cause: str) -> None:
+def test_the_message_names_alignment_prediction_and_cause(
+    trainer: type, claim: str, cause: str
+) -> None:
     with Session(trainer, profile=replace(PROFILES["quick"], seconds=600.0)) as session:
-        verdict = session.verdict(load_claims()["test-error"])
+        verdict = session.verdict(load_claims()[claim])
     assert verdict.status is Status.FAILED
     (note,) = [note for note in verdict.evidence.notes if "blamed" in note]
-    shown, predicted = note["first_layer_alignment"], note["predicted_alignment"]
+    shown, predicted = (
+        float(str(note[name])) for name in ("first_layer_alignment", "predicted_alignment")
+    )
     assert shown < 0.75 < predicted
     assert f"stage 1: alignment {shown:.2g}, predicted {predicted:.2g}: its rows" in verdict.message
     assert cause in verdict.message
-    assert cause in note["first_layer_cause"]
+    assert cause in str(note["first_layer_cause"])
 
 
 def test_the_words_of_a_cause() -> None:

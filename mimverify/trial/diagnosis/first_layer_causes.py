@@ -18,6 +18,7 @@ import numpy as np
 
 from mimverify.network import get_loss
 from mimverify.support.arrays import Float64Array, FloatArray
+from mimverify.support.threads import single_threaded_libraries
 from mimverify.training import default_steps, fit_constant
 from mimverify.trial.reference.oracle import label_covariance
 
@@ -29,8 +30,8 @@ __all__ = ["FirstLayerCause", "cause_of_first_layer"]
 _LOSSES = ("huber", "squared", "l1", "pseudo-huber", "log-cosh")
 _MORE_STEPS = 4  # than T1, that are still recognised
 # Amplitudes below this fraction of the largest are not those of power iteration but of the
-# activation's next term (theory.md E3) and of float32. With a start of norm 1e-2 the number of steps
-# is found from 1e-4 down; from 1e-3 up four steps look like three.
+# activation's next term (theory.md E3) and of float32. With a start of norm 1e-2 the number of
+# steps is found from 1e-4 down; from 1e-3 up four steps look like three.
 _FLOOR = 1e-5
 _MIRRORED = 1e-3  # 1 − |cos| of two rows that are one up to sign and the activation's next term
 _HIDES = 0.1  # E T from which on it matters, relative to the eigenvalues beside which it stands
@@ -121,7 +122,14 @@ def cause_of_first_layer(
     rows = _independent(np.asarray(W, dtype=np.float64))
     if not len(rows):
         return None
-    laws = list(_laws(X.astype(np.float64), y.astype(np.float64)))
+    with single_threaded_libraries():  # too small for threads
+        return _likeliest(rows, X.astype(np.float64), y.astype(np.float64))
+
+
+def _likeliest(
+    rows: Float64[Float64Array, "k d"], X: Float64Array, y: Float64Array
+) -> FirstLayerCause | None:
+    laws = list(_laws(X, y))
     scores = [float(law.likelihoods(rows).sum()) for law in laws]
     best = int(np.argmax(scores))
     found = laws[best].cause
