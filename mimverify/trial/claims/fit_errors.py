@@ -5,6 +5,9 @@ other one. Stage 1 leaves its mark in the directions along which the predictions
 reference's stage 2 is trained on random directions of the same covariance: where it reaches about
 the reference's error, stage 1 was good enough and stage 2 is at fault; where it reaches about the
 trainer's, stage 1 is. "About" is nearness on the logarithmic scale, and all runs have to agree.
+
+Of a trainer that shows its first layer, its alignment stands beside the predicted one, with how its
+rows were trained, where they tell.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import numpy as np
 from mimverify.measure import alignment
 from mimverify.measure.sensitivity import average_gradients, directions_along
 from mimverify.problems import Link, MultiIndexModel
-from mimverify.support.arrays import Float64Array
+from mimverify.support.arrays import Float64Array, FloatArray
 from mimverify.support.errors import MimverifyError, TrainerError
 from mimverify.support.strict_json import Json
 from mimverify.theory.readout_error.error_prediction import predict_test_error
@@ -35,6 +38,7 @@ from mimverify.trial.claims.learning import (
     fit_dtype,
     readout_error,
 )
+from mimverify.trial.diagnosis.first_layer_causes import cause_of_first_layer
 from mimverify.trial.outcomes import ClaimFailed, NotApplicable
 from mimverify.trial.trainer.adapter import TrainerUnderTrial
 from mimverify.trial.trainer.calls import RecordedTrainer
@@ -77,6 +81,9 @@ class RunErrors:
       learns; None: the trainer has none.
     - `alignment`, `reference_alignment`: with the hidden subspace, of the gradients of the
       trainer's and the reference's predictions; None: these do not vary.
+    - `shown_alignment`: with the hidden subspace, of the first layer that the fitted trainer
+      shows; None: it shows none.
+    - `cause`: what the rows of that first layer say about stage 1, in words; "": nothing.
     """
 
     own: float
@@ -86,6 +93,8 @@ class RunErrors:
     own_first_layer: float | None = None
     alignment: float | None = None
     reference_alignment: float | None = None
+    shown_alignment: float | None = None
+    cause: str = ""
 
 
 def blamed_stage(runs: Sequence[RunErrors]) -> str:
@@ -124,6 +133,12 @@ class Explanation:
         """See `blamed_stage`."""
         return blamed_stage(self.runs)
 
+    @property
+    def cause(self) -> str:
+        """What the first layers of most runs say, as the first of these runs has it."""
+        found = [run.cause for run in self.runs if run.cause]
+        return found[0] if 2 * len(found) > len(self.runs) else ""
+
     def median_of(self, name: str) -> float | None:
         """Of a field of `RunErrors`, over the runs that were looked into."""
         values = [getattr(run, name) for run in self.runs]
@@ -142,6 +157,8 @@ class Explanation:
             "own_first_layer_test_error": self.median_of("own_first_layer"),
             "gradient_alignment": self.median_of("alignment"),
             "reference_gradient_alignment": self.median_of("reference_alignment"),
+            "first_layer_alignment": self.median_of("shown_alignment"),
+            "first_layer_cause": self.cause or None,
             "predicted_alignment": self.predicted_alignment,
             "predicted_test_error": None if self.predicted is None else list(self.predicted),
             "blamed": self.stage or None,
@@ -157,8 +174,18 @@ class Explanation:
         return (
             f"{text}; on the same data the reference's {self._shown('reference')}"
             f"{self._shown_prediction()}, and {self._shown('true_subspace')} with the true "
-            f"subspace given (medians of {len(self.runs)} runs); {self._found()}"
+            f"subspace given (medians of {len(self.runs)} runs); {self._first_layer()}"
+            f"{self._found()}"
         )
+
+    def _first_layer(self) -> str:
+        """What the first layer that the trainer shows says."""
+        if self.median_of("shown_alignment") is None:
+            return ""
+        predicted = self.predicted_alignment
+        theory = "" if predicted is None else f", predicted {predicted:.2g}"
+        cause = f": {self.cause}" if self.cause else ""
+        return f"stage 1: alignment {self._shown('shown_alignment', 2)}{theory}{cause}; "
 
     def _shown_prediction(self) -> str:
         """What theory says of the reference, whose runs on these data are few."""
@@ -257,6 +284,7 @@ def _compare(trial: _Trial, model: MultiIndexModel, seed: int, own: float) -> Ru
     data = model.sample(2 * n, dtype=dtype)
     trainer.fresh(seed)
     trainer.fit(data.X, data.y)
+    shown = _shown_first_layer(trainer, model.dim)
     gradients = _gradients(trainer.predict, model, seed, dtype)
     reference = LayerwiseTrainer(random_state=seed).fit(data.X, data.y)
     usual = _gradients(reference.predict, model, seed, dtype)
@@ -271,7 +299,37 @@ def _compare(trial: _Trial, model: MultiIndexModel, seed: int, own: float) -> Ru
         own_first_layer=_own_first_layer_error(trainer, model, n, seed),
         alignment=None if gradients is None else alignment(gradients, model.subspace),
         reference_alignment=None if usual is None else alignment(usual, model.subspace),
+        shown_alignment=None if shown is None else _shown_alignment(shown, model.subspace),
+        cause="" if shown is None else _cause(shown, data.X[:n], data.y[:n]),
     )
+
+
+def _shown_first_layer(trainer: TrainerUnderTrial, dim: int) -> Float64Array | None:
+    """The attribute `first_layer_` as float64; None: there is none, or no direction in it."""
+    try:
+        W = trainer.first_layer_after_fit()
+    except TrainerError:
+        return None
+    if W is None or W.shape[1] != dim or not W.any():
+        return None
+    return np.asarray(W, dtype=np.float64)
+
+
+def _shown_alignment(W: Float64Array, subspace: Float64Array) -> float:
+    """With the last row, or without it where that is more: it may be a linear part."""
+    found = [alignment(W, subspace)]
+    if W[:-1].any():
+        found.append(alignment(W[:-1], subspace))
+    return max(found)
+
+
+def _cause(W: Float64Array, X: FloatArray, y: FloatArray) -> str:
+    """In words; "": as it should be, or in no way known."""
+    try:
+        found = cause_of_first_layer(W, X, y)
+    except MimverifyError:
+        return ""
+    return "" if found is None else str(found)
 
 
 def _gradients(
