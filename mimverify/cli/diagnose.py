@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mimverify.cli.exit_codes import exit_codes
-from mimverify.cli.number_types import Count, Number
+from mimverify.cli.number_types import PARALLEL, Count, Number
 from mimverify.cli.options import (
     PageConsole,
     check_distinct,
@@ -72,12 +72,12 @@ Examples:
     help="Permutations of the labels; the smallest p-value is 1/(1 + B).",
 )  # fmt: skip
 @click.option(
-    "--alpha", type=Number(minimum=0, maximum=0.5), default=0.05, show_default=True, metavar="P",
+    "--alpha", type=Number(minimum=0, below=1), default=0.05, show_default=True, metavar="P",
     help="Level of the verdict and of the count of directions.",
 )  # fmt: skip
 @seed_option
 @click.option(
-    "--threads", type=Count(1, 1024), default=None,
+    "--threads", type=PARALLEL, default=None,
     help="Threads that permutations are divided among (default: one for each core).",
 )  # fmt: skip
 @json_option
@@ -107,12 +107,8 @@ def diagnose(
     check_writable("--json", json_path)
     check_writable("--html", html_path)
     check_figure(figure_path)
-    check_distinct(
-        {"X": inputs, "--json": json_path, "--html": html_path, "--figure": figure_path}
-    )
-    check_distinct(
-        {"Y": labels, "--json": json_path, "--html": html_path, "--figure": figure_path}
-    )
+    check_distinct({"X": inputs, "--json": json_path, "--html": html_path, "--figure": figure_path})
+    check_distinct({"Y": labels, "--json": json_path, "--html": html_path, "--figure": figure_path})
     with _progress(quiet) as on_progress, _arguments_as_typed():
         found = diagnose_files(inputs, labels, on_progress=on_progress, **options)
     deliver(json_path, found.to_json, lambda: [] if quiet else _page(found))

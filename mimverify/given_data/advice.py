@@ -123,6 +123,11 @@ def what_is_missing(
     different = len(np.unique(y))
     if different == 2:
         found.append("The labels take two values: every loss has the same T, and none clips.")
+        if beyond is not None and beyond.shown:
+            found.append(
+                "Errors of two-valued labels vary with the inputs whatever is true, and count as "
+                "beyond linear: compare a linear model's errors on other rows."
+            )
     elif different <= _FEW:
         found.append(f"The labels take {different} values: T takes no more.")
     if (bound := _heavy_labels(y, k)) is not None:

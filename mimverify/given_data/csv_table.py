@@ -94,4 +94,6 @@ def _numbers(file: object, separator: str) -> Float64Array:
 def _where(message: str, named: bool) -> str:
     """NumPy's sentence, which counts rows of numbers from 0."""
     count = "after the names" if named else "of the file"
-    return f"{message} (rows {count}, counted from 0): expected a number in every column of each row"
+    return (
+        f"{message} (rows {count}, counted from 0): expected a number in every column of each row"
+    )

@@ -9,6 +9,7 @@ import numpy as np
 from mimverify.given_data.result import Diagnosis
 from mimverify.given_data.spectrum_test import SpectrumTest
 from mimverify.pages.figure_style import COLOURS, GUIDE, MARKERS
+from mimverify.support.arrays import Float64Array
 from mimverify.support.strict_json import Json
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def outlier_figure(diagnosis: Diagnosis, figure: Figure) -> None:
     for axes, test in zip(panels, tests, strict=True):
         _panel(axes, test)
     panels[0].set_ylabel("eigenvalue of H (T of variance 1)")
-    panels[0].legend(loc="upper left")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
 
 
 def outlier_data(diagnosis: Diagnosis) -> Json:
@@ -45,7 +46,7 @@ def outlier_data(diagnosis: Diagnosis) -> Json:
     }
 
 
-def _band(test: SpectrumTest) -> tuple[np.ndarray, np.ndarray]:
+def _band(test: SpectrumTest) -> tuple[Float64Array, Float64Array]:
     """Of the eigenvalue at each rank from below, quantiles over permutations."""
     low, high = np.quantile(np.sort(test.null_spectra[test.loss], axis=1), _BAND, axis=0)
     return low, high

@@ -62,7 +62,10 @@ def _facts(diagnosis: Diagnosis) -> list[tuple[str, str]]:
     facts = [
         ("samples n", str(made["samples"])),
         ("columns", str(made["columns"])),
-        ("components k", f"{made['components']} of {made['rank']} ({made['components_chosen_by']})"),
+        (
+            "components k",
+            f"{made['components']} of {made['rank']} ({made['components_chosen_by']})",
+        ),
         ("variance in them", f"{made['variance']:.4g}"),
         ("losses", ", ".join(made["losses"])),
         ("permutations B", str(made["permutations"])),

@@ -40,7 +40,7 @@ class Diagnosis(ShownInNotebooks):
 
     @property
     def verdict(self) -> str:
-        """"shown", "only linear" or "nothing shown".
+        """ "shown", "only linear" or "nothing shown".
 
         "shown" needs both tests to reject: if y is independent of x its probability is at most
         alpha, exactly.
@@ -111,7 +111,9 @@ class Diagnosis(ShownInNotebooks):
         lines = []
         if self.advice is not None:
             one, k = self.advice, self.configuration["components"]
-            steps = f"{one.steps} steps" if one.steps is not None else "no number of steps up to 400"
+            steps = (
+                f"{one.steps} steps" if one.steps is not None else "no number of steps up to 400"
+            )
             most = (
                 ""
                 if one.most_steps is None
@@ -146,19 +148,19 @@ def tests_table(diagnosis: Diagnosis) -> Table:
                 Cell(str(test.directions), pointer=f"/{name}/directions"),
                 test.loss,
                 Cell(f"{test.detectable:.3g}", pointer=f"/{name}/detectable"),
-                test.level,
             ]
         )
     columns = [
         Column("null hypothesis"), Column("p", numeric=True), Column("rejected"),
         Column("outliers", numeric=True), Column("directions ≥", numeric=True),
-        Column("loss"), Column("detectable |λ|", numeric=True), Column("level of p"),
+        Column("loss"), Column("detectable |λ|", numeric=True),
     ]  # fmt: skip
     return Table(
         "What is tested",
         columns,
         rows,
-        note="Detectable: found with probability .9, by theory, from Gaussian inputs.",
+        note="Detectable: found with probability .9, by theory, from Gaussian inputs. "
+        + " ".join(f"p of “{test.null}” is {test.level}." for test in diagnosis.tests()),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from mimverify.given_data.permutation_null import beyond_linear_test, independen
 from mimverify.given_data.result import SHOWN, Diagnosis
 from mimverify.given_data.whitening import whiten
 from mimverify.network.losses import Loss, get_loss
-from mimverify.support.arrays import ArrayLike, FloatArray
+from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.memory import check_fits
 from mimverify.support.strict_json import Json
@@ -30,6 +31,8 @@ __all__ = ["DEFAULT_LOSSES", "FEWEST_SAMPLES", "OnProgress", "diagnose", "diagno
 #: higher for little.
 DEFAULT_LOSSES = ("squared", "huber", "l1")
 FEWEST_SAMPLES = 10
+#: Their spectra are kept.
+MOST_PERMUTATIONS = 10**5
 
 #: Called with the test ("independent", "beyond linear"), the permutations done, and all.
 OnProgress = Callable[[str, int, int], None]
@@ -112,11 +115,10 @@ def diagnose(
     **Raises** `InputError` for data of other shapes, that are not finite or constant, fewer
     than 10 rows, and other arguments out of range.
     """
-    X = array("X", X, (None, None), dtype="float64")
-    y = array("y", y, (len(X),), dtype="float64")
+    inputs = array("X", X, (None, None), dtype="float64")
     return _diagnose(
-        X,
-        y,
+        inputs,
+        array("y", y, (len(inputs),), dtype="float64"),
         {},
         components=components,
         standardise=standardise,
@@ -130,8 +132,8 @@ def diagnose(
 
 
 def _diagnose(
-    X: FloatArray,
-    y: FloatArray,
+    X: Float64Array,
+    y: Float64Array,
     origin: Json,
     *,
     components: int | None,
@@ -151,10 +153,12 @@ def _diagnose(
         components = integer("components", components, minimum=1)
     if not isinstance(standardise, bool):
         raise InputError(f"standardise={standardise!r}: expected True or False")
-    alpha = number("alpha", alpha, minimum=0.0, exclusive=True, maximum=0.5)
-    permutations = integer("permutations", permutations, minimum=1, maximum=10**6)
+    alpha = number("alpha", alpha, minimum=0.0, exclusive=True)
+    if alpha >= 1:
+        raise InputError(f"alpha={alpha:g}: expected a probability below 1")
+    permutations = integer("permutations", permutations, minimum=1, maximum=MOST_PERMUTATIONS)
     if alpha * (1 + permutations) < 1 - 1e-9:
-        fewest = round(1 / alpha + 0.499) - 1
+        fewest = math.ceil(1 / alpha - 1e-9) - 1
         raise InputError(
             f"permutations={permutations}: the smallest p-value is 1/{1 + permutations}, above "
             f"alpha={alpha:g}: expected at least {fewest}"
@@ -163,8 +167,14 @@ def _diagnose(
     threads = available_cores() if threads is None else parallel_count("threads", threads)
     chosen = _losses(losses)
     d = X.shape[1]
-    check_fits(8 * n * d * 4 + 8 * n * min(n, d) * (threads + 1), f"{n} rows of {d} columns")
+    check_fits(8 * (5 * n * d + d * min(n, d)), f"{n} rows of {d} columns")
     whitened = whiten(X, components, standardise=standardise)
+    k = whitened.components
+    check_fits(
+        16 * permutations * len(chosen) * k + 16 * (n * k + k * k) * (threads + 1),
+        f"{permutations} permutations, {k} components and {n} rows on {threads} threads",
+        advice="expected fewer components, permutations or threads",
+    )
     report: OnProgress = on_progress or (lambda _test, _done, _all: None)
     # Our own threads divide the permutations.
     with single_threaded_libraries():
@@ -206,9 +216,7 @@ def _diagnose(
     )
     if diagnosis.verdict != SHOWN or beyond is None:
         return diagnosis
-    return Diagnosis(
-        independent, beyond, advise(beyond), diagnosis.missing, left, configuration
-    )
+    return Diagnosis(independent, beyond, advise(beyond), diagnosis.missing, left, configuration)
 
 
 def _losses(losses: Sequence[str | Loss]) -> list[Loss]:
