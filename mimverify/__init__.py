@@ -159,6 +159,7 @@ _PACKAGES = {
         "get_link",
         "haar_subspace",
     ),
+    "sklearn": (),
     "support.version": ("__version__",),
     "training": (
         "LayerwiseTrainer",

@@ -62,11 +62,11 @@ class _LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One line for each verb, from its docstring as it is written: nothing is imported."""
-        room = formatter.width - 6 - max(map(len, _COMMANDS))
+        width = formatter.width - 6 - max(map(len, _COMMANDS))
         rows = []
         for name in _COMMANDS:
             command = click.Command(name, help=_docstring(name))
-            rows.append((name, command.get_short_help_str(room)))
+            rows.append((name, command.get_short_help_str(width)))
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 

@@ -69,13 +69,17 @@ def inspect(
 
     check_writable("--json", json_path)
     resolved, chosen = get_link(link, rank=rank), get_loss(loss)
-    if json_path != "-":  # at once: what follows may take seconds
-        show([_heading(resolved, chosen, noise)])
+    heading = [_heading(resolved, chosen, noise)] if json_path != "-" else []
     with under_way(f"{resolved.name}: the label's law") as say:
+
+        def report(words: str) -> None:
+            show(heading)  # at once, but not above a refusal of the arguments
+            heading.clear()
+            say(f"{resolved.name}: {words}")
+
         found = inspect_link(
-            resolved, chosen, noise=noise, samples=samples, dim=dim,
-            on_progress=lambda words: say(f"{resolved.name}: {words}"),
-        )  # fmt: skip
+            resolved, chosen, noise=noise, samples=samples, dim=dim, on_progress=report
+        )
     deliver(json_path, found.to_json, lambda: _page(found))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,7 +139,8 @@ def study(
     store = Store(store_path)
     if dry_run:
         plan = plan_sweeps(chosen.sweeps, store, workers=workers, retry_failed=retry_failed)
-        deliver(json_path, plan.to_json, lambda: _plan_page(chosen, plan, name))
+        command = command_line(without=("dry_run", "export_path", "json_path"))
+        deliver(json_path, plan.to_json, lambda: _plan_page(chosen, plan, command))
         return VERIFIED
     results = _run(
         chosen, store, workers=workers, engine=engine, scheduler=scheduler, first=first,
@@ -258,7 +258,7 @@ def _record(chosen: _Chosen, results: Sequence[SweepResult], report: StudyReport
     return {**record, "sweeps": [result.to_json() for result in results]}
 
 
-def _plan_page(chosen: _Chosen, plan: SweepPlan, name: str) -> Iterable[RenderableType]:
+def _plan_page(chosen: _Chosen, plan: SweepPlan, command: str) -> Iterable[RenderableType]:
     yield Text(chosen.title, style="bold")
     more = f", and up to {plan.foreseen} that searches come to" if plan.foreseen else ""
     yield (
@@ -277,8 +277,7 @@ def _plan_page(chosen: _Chosen, plan: SweepPlan, name: str) -> Iterable[Renderab
             f"{bytes_text(plan.bytes_at_once)} for {at_once}{limit}."
         )
     if plan.seconds is None:
-        first = shlex.join(["mimverify", "study", name, "--first", str(2 * plan.workers)])
-        yield f"Time: unknown until some have run: {first}"
+        yield f"Time: unknown until some have run: {command} --first {2 * plan.workers}"
     else:
         yield (
             f"Time: about {duration(plan.seconds)}, {at_once}, by {plan.timed} trials in the store."
@@ -298,7 +297,7 @@ def _page(
         yield from _failures(result)
     done, failed = (sum(getattr(each, name) for each in results) for name in ("done", "failed"))
     missing = sum(result.missing for result in results)
-    counts = f"{done} trials done"
+    counts = "1 trial done" if done == 1 else f"{done} trials done"
     counts += f", {failed} failed" if failed else ""
     counts += f", {missing} missing" if missing else ""
     computed = results[0].computed if results else 0

@@ -6,18 +6,13 @@ that reports at any time what it has so far, for callers that may stop early.
 resolved → config, result → memory, checks → stages (one class for each design) → resumption → run.
 """
 
-from typing import TYPE_CHECKING
-
-from mimverify.support.lazy_package import lazy_names
-
-if TYPE_CHECKING:
-    from mimverify.experiment.config import ExperimentConfig
-    from mimverify.experiment.memory_need import MemoryItem, MemoryNeed
-    from mimverify.experiment.progress import OnProgress, OnStep
-    from mimverify.experiment.resolved import DESIGNS, ResolvedConfig
-    from mimverify.experiment.result import BASELINES, ExperimentResult
-    from mimverify.experiment.run import Experiment, memory_need, memory_needed, run_experiment
-    from mimverify.support.memory import physical_memory
+from mimverify.experiment.config import ExperimentConfig
+from mimverify.experiment.memory_need import MemoryItem, MemoryNeed
+from mimverify.experiment.progress import OnProgress, OnStep
+from mimverify.experiment.resolved import DESIGNS, ResolvedConfig
+from mimverify.experiment.result import BASELINES, ExperimentResult
+from mimverify.experiment.run import Experiment, memory_need, memory_needed, run_experiment
+from mimverify.support.memory import physical_memory
 
 __all__ = [
     "BASELINES",
@@ -35,5 +30,3 @@ __all__ = [
     "physical_memory",
     "run_experiment",
 ]
-
-__getattr__, __dir__ = lazy_names(__name__, __file__)

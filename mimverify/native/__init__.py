@@ -1,6 +1,7 @@
 """The native pass: both products of a step and what lies between them, in C, where it was built.
 
-Optional at build and at run time: NumPy computes the same pass without it.
+Optional at build and at run time: NumPy computes the same pass, and draws the same normals, without
+it.
 """
 
 from mimverify.native.counted_normals import NativeNormals

@@ -45,9 +45,12 @@ void EXPORTED(mimverify_pack)(const REAL *W, int64_t ldw, int64_t q, int64_t d, 
     for (int64_t first = 0; first < padded; first += PANEL * LANES) {
         int64_t width = padded - first < PANEL * LANES ? padded - first : PANEL * LANES;
         REAL *panel = packed + first * d;
-        for (int64_t j = 0; j < width; j++)
-            for (int64_t k = 0; k < d; k++)
-                panel[k * width + j] = first + j < q ? W[(first + j) * ldw + k] : 0;
+        for (int64_t begin = 0; begin < d; begin += LANES) { /* few columns, which stay in cache */
+            int64_t end = begin + LANES < d ? begin + LANES : d;
+            for (int64_t j = 0; j < width; j++)
+                for (int64_t k = begin; k < end; k++)
+                    panel[k * width + j] = first + j < q ? W[(first + j) * ldw + k] : 0;
+        }
     }
 }
 

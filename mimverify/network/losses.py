@@ -162,8 +162,9 @@ def get_loss(loss: Loss | str) -> Loss:
     if not isinstance(loss, str):
         raise InputError(f"loss={loss!r}: expected a Loss or a name")
     head, _, parameter = loss.partition(":")
-    known = {canonical(name): name for name in LOSSES}
-    name = known.get(canonical(head))
+    name: str | None = head  # spelt as it is here: no search, since every step asks
+    if head not in LOSSES:
+        name = {canonical(known): known for known in LOSSES}.get(canonical(head))
     if name is None:
         if parameter:
             return _import_loss(loss)

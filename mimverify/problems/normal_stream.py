@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mimverify.native import NativeNormals, library
+from mimverify.native import NativeNormals, native_library
 from mimverify.problems.philox import philox_in_place
 from mimverify.problems.ziggurat import LAYERS, ziggurat
 from mimverify.support.arrays import Float64Array, FloatArray, NumpyArray
@@ -78,7 +78,7 @@ class NormalStream:
             )
         block = integer("block", block, minimum=0, maximum=_BLOCKS - 1)
         first = integer("first", first, minimum=0, maximum=_ENTRIES - out.size)
-        flat, native = out.reshape(-1), library()
+        flat, native = out.reshape(-1), native_library()
         if native is None:
             fill_in_numpy(flat, self.key, block, first)
         else:

@@ -27,14 +27,18 @@ if TYPE_CHECKING:
 __all__ = ["STUDY"]
 
 _PROBLEM = {"link": "cos2z", "loss": "huber"}
-# Where to look first: n/d^(1 + 1/T). The bracket is a factor of two to either side, and what is
-# found does not depend on it.
+# Where to look first: n/d^(1 + 1/T). The bracket is a factor of two to either side, less where the
+# upper end would ask for much memory; what is found does not depend on it.
 _FIRST = {1: 1.6, 2: 2.2, 3: 2.5, 4: 2.6}
 _TOLERANCE = 0.15
-# Sizes this near to the crossing, in log n, take part in the line through it.
-_NEAR = 0.25
+# Sizes this near to the crossing, in log n, take part in the parabola through it, and so many at
+# least, where there are.
+_NEAR, _FEWEST = 0.4, 3
+# Newton's iterations for its root, from a guess that is off by a few per cent.
+_NEWTON = 5
 # Below this d a run scatters more, and several pairs of neurons for a direction are cheap.
 _SMALL_DIM, _REPEATS = 300, 4
+_LARGE_DIM = 50_000
 
 _DIMS: dict[str, dict[int, tuple[int, ...]]] = {
     "small": {t: (32, 100, 320) for t in _FIRST},
@@ -59,6 +63,7 @@ def _sweeps(scale: str) -> list[Sweep]:
     for steps, dims in _DIMS[scale].items():
         for dim in dims:
             guess = _FIRST[steps] * dim ** (1 + 1 / steps)
+            reach = 2 if dim < _LARGE_DIM else 1.3
             at = {**_PROBLEM, "dim": dim, "steps": steps}
             at["repeats"] = _REPEATS if dim < _SMALL_DIM else 1
             name = f"T = {steps}, d = {dim}"
@@ -69,8 +74,8 @@ def _sweeps(scale: str) -> list[Sweep]:
                     fixed=at,
                     seeds=_RUNS[scale][dim >= _SMALL_DIM],
                     search=Search(
-                        "samples", result="log_odds", level=0.0, low=round(guess / 2),
-                        high=round(guess * 2), tolerance=_TOLERANCE, integer=True,
+                        "samples", result="log_odds", level=0.0, low=round(guess / reach),
+                        high=round(guess * reach), tolerance=_TOLERANCE, integer=True,
                     ),
                 ),
                 Sweep(f"{name}, predicted", kind="predicted-half", fixed=at),
@@ -117,8 +122,12 @@ def _halves(rows: Sequence[Row]) -> list[_Half]:
 
 
 def _crossings(runs: Sequence[Row]) -> Float64Array:
-    """log n at which each seed's log-odds vanish, by lines of one slope through the sizes near to
-    the crossing of the means. Every size was tried with the same seeds."""
+    """log n at which the log-odds vanish, with the scatter that each seed gives it.
+
+    A parabola through the means at the sizes near to the crossing: over so many a straight line
+    would put it per mille too high. The parabola's value at its root is linear in the means; what
+    a seed has beyond the means moves the root by that much over the slope.
+    """
     sizes = grouped(runs, "samples")
     x = np.array([math.log(group[0].parameters["samples"]) for group in sizes])
     y = np.array([stacked(group, "log_odds") for group in sizes])
@@ -132,13 +141,21 @@ def _crossings(runs: Sequence[Row]) -> Float64Array:
             "sign in the range that was searched: run the study to its end"
         )
     k = rises[0]
-    crossing = x[k] - means[k] * (x[k + 1] - x[k]) / (means[k + 1] - means[k])
-    near = np.abs(x - crossing) <= _NEAR
-    near[k] = near[k + 1] = True
-    x, y = x[near], y[near]
-    centred = x - x.mean()
-    slope = float(centred @ y.mean(axis=1)) / float(centred @ centred)
-    return np.asarray(x.mean() - y.mean(axis=0) / slope)
+    middle = x[k] - means[k] * (x[k + 1] - x[k]) / (means[k + 1] - means[k])
+    distance = np.abs(x - middle)
+    near = distance <= max(_NEAR, *np.sort(distance)[:_FEWEST])
+    degree = min(2, int(near.sum()) - 1)
+    powers = np.arange(degree + 1)
+    V = (x[near, None] - middle) ** powers
+    solve = np.linalg.pinv(V)  # means to coefficients
+    coefficients = solve @ means[near]
+    root = 0.0
+    for _ in range(_NEWTON):
+        value = float(root**powers @ coefficients)
+        slope = float((powers[1:] * root ** (powers[1:] - 1)) @ coefficients[1:])
+        root -= value / slope
+    at_root = root**powers @ solve
+    return np.asarray(middle + root - at_root @ (y[near] - means[near, None]) / slope)
 
 
 def _compare(rows: Sequence[Row]) -> list[Comparison]:

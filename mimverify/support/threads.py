@@ -138,8 +138,8 @@ def available_cores() -> int:
 
 def current_threads() -> int:
     """Threads of the largest pool of this process."""
-    pools = _pools("torch" in sys.modules).info()
-    return max((int(pool["num_threads"]) for pool in pools), default=1)
+    pools = _pools("torch" in sys.modules).lib_controllers
+    return max((int(pool.num_threads or 1) for pool in pools), default=1)
 
 
 def map_in_order(

@@ -165,12 +165,15 @@ class StoreWriter:
     def __enter__(self) -> StoreWriter:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             with self._writing():
                 self._connection.execute(
                     "DELETE FROM claims WHERE owner = ?", (self._owner.to_text(),)
                 )
+        except OutputError:
+            if kind is None:  # else the first reason counts; claims end with this process
+                raise
         finally:
             self._connection.close()
 
@@ -257,6 +260,8 @@ class _Transaction:
 
     def __enter__(self) -> sqlite3.Connection:
         try:
+            if self._connection.in_transaction:  # a signal came between its begin and its block
+                self._connection.execute("ROLLBACK")
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             raise self._failure(error) from None

@@ -137,8 +137,8 @@ def open_writer(path: str | Path) -> sqlite3.Connection:
     where making it fails midway.
     """
     place = Path(path)
-    with suppress(OSError):  # then check_place says why
-        resolved(place).parent.mkdir(parents=True, exist_ok=True)
+    with suppress(OSError):  # then check_place says why. One folder at most: more is a mistake
+        resolved(place).parent.mkdir(exist_ok=True)
     check_place("store", path)
     known = recognise(path)
     connection = sqlite3.connect(resolved(place), timeout=PATIENCE, isolation_level=None)

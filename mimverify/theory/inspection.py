@@ -26,7 +26,7 @@ from mimverify.theory.analysis import TransformAnalysis, analyse_transform
 from mimverify.theory.conditional.hermite import HermiteTensors, hermite_tensors
 from mimverify.theory.conditional.information import LabelInformation, label_information
 from mimverify.theory.conditional.moments import CLEARLY
-from mimverify.theory.labels.label_law import LabelLaw, label_law
+from mimverify.theory.labels.label_law import LabelLaw, check_rank, label_law
 from mimverify.theory.limits.bayes_limits import Threshold, bayes_limits
 from mimverify.theory.paper import PaperAssumption, paper_assumptions
 from mimverify.theory.reach import (
@@ -270,6 +270,7 @@ def inspect_link(
     known = samples is not None or dim is not None
     dim = integer("dim", _DIM if dim is None else dim, minimum=2)
     samples = integer("samples", samples or default_samples(dim), minimum=2)
+    check_rank(link)
     say = on_progress or (lambda line: None)
     say(f"the loss {loss.name}")
     try:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mimverify.support.strict_json import Json
+from mimverify.theory.all_thresholds import LinkThresholds, LossThresholds
 from mimverify.theory.limits.bayes_limits import Threshold
-from mimverify.theory.link_thresholds import LinkThresholds, LossThresholds
 
 Of = Callable[[LinkThresholds, LossThresholds], Threshold]
 

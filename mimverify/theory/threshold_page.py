@@ -6,8 +6,8 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 
+from mimverify.theory.all_thresholds import LinkThresholds, LossThresholds
 from mimverify.theory.limits.bayes_limits import NOT_COMPUTED, Threshold
-from mimverify.theory.link_thresholds import LinkThresholds, LossThresholds
 from mimverify.theory.threshold_order import ORDERS, Compared, compared
 
 __all__ = ["shown_ratio", "threshold_page"]

@@ -483,17 +483,17 @@ def test_progress_is_told_after_each_block() -> None:
     reported: list[tuple[int, int]] = []
     model = MultiIndexModel("he2", 300)
     design = StreamedDesign(
-        ModelRows(model, 3001),
+        ModelRows(model, 5001),
         get_backend("numpy", "float64"),
         threads=2,
         on_progress=lambda done, rows: reported.append((done, rows)),
     )
     V = numbers(1, 300)
     design.one_pass(V, lambda P, _: P)
-    expected = [(rows.stop, 3001) for rows, _ in design.projections(V)]
+    expected = [(rows.stop, 5001) for rows, _ in design.projections(V)]
     assert reported == 2 * expected
     assert len(expected) > 3
-    assert expected[-1] == (3001, 3001)
+    assert expected[-1] == (5001, 5001)
 
 
 @pytest.mark.parametrize("kind", ["model", "npy", "parquet", "iterable"])

@@ -325,7 +325,7 @@ def test_the_corners_of_layers() -> None:
 
 @pytest.mark.slow
 def test_counts_in_cells_far_into_the_tail() -> None:
-    """2³¹ normals, 13 of them expected beyond 5.69 on either side: χ² of cells of σ/16. Native code only."""
+    """2³¹ normals, 13 expected on either side of ±5.69: χ² of cells of σ/16; native only."""
     if not LEVELS:
         pytest.skip("the native library was not built")
     borders = np.arange(-91, 92) / 16

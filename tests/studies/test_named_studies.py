@@ -202,13 +202,16 @@ def test_pages_as_a_reader_sees_them(
 # -- where a mean crosses a level --------------------------------------------------------------
 
 
-def rows_at(sizes: list[int], crossings: list[float], slope: float) -> Iterator[Row]:
+def rows_at(
+    sizes: list[int], crossings: list[float], slope: float, bend: float = 0.0
+) -> Iterator[Row]:
     for n in sizes:
         for seed, crossing in enumerate(crossings):
+            x = np.log(n) - crossing
             yield Row(
                 key=f"{n} {seed}", kind="balanced-run", version="1",
                 parameters={"samples": n, "seed": seed, "steps": 2, "dim": 9}, status="done",
-                result={"log_odds": slope * (np.log(n) - crossing)}, error=None, seconds=0.0,
+                result={"log_odds": slope * x + bend * x**2}, error=None, seconds=0.0,
                 finished="", environment={},
             )  # fmt: skip
 
@@ -217,6 +220,16 @@ def test_crossings_of_lines_are_exact() -> None:
     crossings = [5.0, 5.1, 5.3]
     found = _crossings(list(rows_at([100, 120, 150, 200, 260, 400], crossings, 2.0)))
     np.testing.assert_allclose(found, crossings, rtol=1e-12)
+
+
+def test_crossings_of_parabolas_are_exact() -> None:
+    found = _crossings(list(rows_at([110, 140, 150, 165, 200], [5.05, 5.05], 2.0, bend=-0.8)))
+    np.testing.assert_allclose(found, [5.05, 5.05], rtol=1e-9)
+
+
+def test_two_sizes_are_a_line() -> None:
+    found = _crossings(list(rows_at([140, 160], [5.0, 5.02], 2.0)))
+    np.testing.assert_allclose(found, [5.0, 5.02], rtol=1e-12)
 
 
 def test_without_a_crossing() -> None:

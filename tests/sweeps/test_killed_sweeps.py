@@ -166,3 +166,26 @@ def test_what_is_done_is_not_replaced(tmp_path: Path) -> None:
         assert not writer.add(trial, {"status": "done", "result": {"square": 10}})
     (row,) = store.rows()
     assert (row.status, row.result, row.error) == ("done", {"square": 9}, None)
+
+
+def test_an_interrupted_write_leaves_no_half_trial(tmp_path: Path) -> None:
+    sweep = Sweep("squares", kind="sweep_trials:square", axes={"x": [3]})
+    (trial,) = sweep.trials()
+    store = Store(tmp_path / "s.sqlite")
+
+    class Interrupts(dict[str, object]):
+        def get(self, name: str, default: object = None) -> object:
+            if name == "error":
+                raise KeyboardInterrupt
+            return super().get(name, default)
+
+    def claim_and_add(record: dict[str, object]) -> None:
+        with StoreWriter(store.path) as writer:
+            assert writer.claim([trial.key]) == {trial.key}
+            writer.add(trial, record)
+
+    with pytest.raises(KeyboardInterrupt):
+        claim_and_add(Interrupts(status="done", result={"square": 9}))
+    assert store.count() == 0
+    claim_and_add({"status": "done", "result": {"square": 9}})  # nothing is claimed or locked
+    assert store.count() == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.cuda
 DEVICE = os.environ.get("MIMVERIFY_DEVICE", "cpu")
 
 
-def problem(n: int, d: int, m: int, dtype: str) -> dict[str, np.ndarray]:
+def problem(n: int, d: int, m: int, dtype: str) -> dict[str, Any]:
     """Arrays of one step: no special structure, so that nothing cancels."""
     rng = np.random.default_rng([n, d, m])
     X = rng.standard_normal((n, d))
@@ -36,7 +37,7 @@ def test_a_step_keeps_the_rounding_bound(
     n: int, d: int, m: int, activation: str, dtype: str
 ) -> None:
     arrays = problem(n, d, m, dtype)
-    settings = {"eta": 0.7, "beta": 0.1, "activation": activation, "loss": "huber"}
+    settings: dict[str, Any] = {"eta": 0.7, "beta": 0.1, "activation": activation, "loss": "huber"}
     trainer = LayerwiseTrainer(backend="torch", device=DEVICE, dtype=dtype)
     step = trainer.step(**arrays, **settings)
     exact = exact_step(**arrays, **settings)
@@ -58,7 +59,12 @@ def test_a_fit_predicts_as_on_the_cpu() -> None:
 def test_two_devices_share_a_process() -> None:
     """Memory that passes reuse is not handed from one device to the other."""
     arrays = problem(600, 20, 4, "float64")
-    settings = {"eta": 0.5, "beta": 0.0, "activation": "log-cosh", "loss": "squared"}
+    settings: dict[str, Any] = {
+        "eta": 0.5,
+        "beta": 0.0,
+        "activation": "log-cosh",
+        "loss": "squared",
+    }
     results = [
         LayerwiseTrainer(backend="torch", device=device, dtype="float64").step(**arrays, **settings)
         for device in ("cpu", DEVICE, "cpu")

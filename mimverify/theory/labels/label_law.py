@@ -151,13 +151,18 @@ def label_law(
     """
     link = get_link(link, rank=rank)
     noise = number("noise", noise, minimum=0.0)
+    check_rank(link)
+    if isinstance(loss, str):
+        loss = get_loss(loss)
+    return _population(link, loss, noise, centred)
+
+
+def check_rank(link: Link) -> None:
+    """**Raises** `InputError` for a link of more features than any rule here has dimensions."""
     if link.rank > MAX_DIMENSIONS:
         raise InputError(
             f"rank={link.rank}: link {link.name}: expected at most {MAX_DIMENSIONS} hidden features"
         )
-    if isinstance(loss, str):
-        loss = get_loss(loss)
-    return _population(link, loss, noise, centred)
 
 
 @cached(maxsize=32)

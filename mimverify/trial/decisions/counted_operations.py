@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass
 from typing import ClassVar
@@ -121,8 +122,10 @@ class CountedOperationsEvidence(DecisionEvidence):
 
     @property
     def against_bound(self) -> float | None:
-        """The excess over its margin; one below zero counts as none."""
-        return None if self.excess is None else max(self.excess, 0.0) / self.margin
+        """The excess over its margin, one below zero counting as none; infinite for a count that
+        no step can have."""
+        ratio = None if self.excess is None else max(self.excess, 0.0) / self.margin
+        return math.inf if self.failed and (ratio is None or ratio < 1) else ratio
 
     @property
     def summary(self) -> str:
