@@ -37,7 +37,8 @@ _NEARLY = (
     "stands out"
 )
 
-_Labels: TypeAlias = "Callable[[np.random.Generator], Float64Array]"
+#: T of a permutation under each loss; None where it is constant.
+_Transforms: TypeAlias = "Callable[[np.random.Generator], list[Float64Array | None]]"
 
 
 def independence_test(
@@ -52,15 +53,18 @@ def independence_test(
     on_permutation: OnPermutation | None = None,
 ) -> tuple[SpectrumTest, dict[str, str]]:
     """Permute the labels; also returns the losses that were left out, and why."""
-    y = in_deviations(y)
+    kept, left = _transforms(losses, in_deviations(y))
 
-    def permuted(generator: np.random.Generator) -> Float64Array:
-        return y[generator.permutation(len(y))]
+    def permuted(generator: np.random.Generator) -> list[Float64Array | None]:
+        # T is a function of each label and of the set of all: that of permuted labels is T permuted.
+        order = generator.permutation(len(y))
+        return [T[order] for T in kept.values()]
 
-    return _test(
-        Z, y, losses, permuted, permutations, alpha, (seed, 1), threads, on_permutation,
+    test = _test(
+        Z, kept, permuted, permutations, alpha, (seed, 1), threads, on_permutation,
         INDEPENDENT, _EXACT, exact=True,
     )  # fmt: skip
+    return test, left
 
 
 def beyond_linear_test(
@@ -88,20 +92,36 @@ def beyond_linear_test(
     if float(left.std()) < 1e-7:  # of y's
         return None
 
-    def permuted(generator: np.random.Generator) -> Float64Array:
-        return in_deviations(residual(left[generator.permutation(len(left))]))
+    kept, left_out = _transforms(losses, in_deviations(left))
+    used = [loss for loss in losses if loss.name in kept]
 
-    return _test(
-        Z, in_deviations(left), losses, permuted, permutations, alpha, (seed, 2), threads,
-        on_permutation, LINEAR, _NEARLY, exact=False,
+    def permuted(generator: np.random.Generator) -> list[Float64Array | None]:
+        labels = in_deviations(residual(left[generator.permutation(len(left))]))
+        return [unit_transform(loss, labels) for loss in used]
+
+    test = _test(
+        Z, kept, permuted, permutations, alpha, (seed, 2), threads, on_permutation,
+        LINEAR, _NEARLY, exact=False,
     )  # fmt: skip
+    return test, left_out
+
+
+def _transforms(
+    losses: Sequence[Loss], labels: Float64Array
+) -> tuple[dict[str, Float64Array], dict[str, str]]:
+    kept, left = without_copies([(loss.name, unit_transform(loss, labels)) for loss in losses])
+    if not kept:
+        raise InputError(
+            "losses: under each of them T is constant on these labels: expected another loss, "
+            "such as 'squared'"
+        )
+    return kept, left
 
 
 def _test(
     Z: Float64Array,
-    labels: Float64Array,
-    losses: Sequence[Loss],
-    permuted: _Labels,
+    kept: dict[str, Float64Array],
+    permuted: _Transforms,
     permutations: int,
     alpha: float,
     key: tuple[int, int],
@@ -111,26 +131,18 @@ def _test(
     level: str,
     *,
     exact: bool,
-) -> tuple[SpectrumTest, dict[str, str]]:
-    named = [(loss.name, unit_transform(loss, labels)) for loss in losses]
-    kept, left = without_copies(named)
-    if not kept:
-        raise InputError(
-            "losses: under each of them T is constant on these labels: expected another loss, "
-            "such as 'squared'"
-        )
-    used = [loss for loss in losses if loss.name in kept]
+) -> SpectrumTest:
     k = Z.shape[1]
     lock, done = threading.Lock(), 0
 
     def of_permutation(index: int) -> list[tuple[Float64Array, float]]:
         nonlocal done
-        labels = permuted(np.random.default_rng(np.random.SeedSequence([*key, index])))
-        found = []
-        for loss in used:
-            T = unit_transform(loss, labels)
-            # Where a permutation's T is constant, H is 0.
-            found.append((np.zeros(k), 1.0) if T is None else (spectrum_of(Z, T), bulk_edge(T, k)))
+        transforms = permuted(np.random.default_rng(np.random.SeedSequence([*key, index])))
+        # Where a permutation's T is constant, H is 0.
+        found = [
+            (np.zeros(k), 1.0) if T is None else (spectrum_of(Z, T), bulk_edge(T, k))
+            for T in transforms
+        ]
         with lock:
             done += 1
             if on_permutation is not None:
@@ -138,24 +150,15 @@ def _test(
         return found
 
     drawn = map_in_order(of_permutation, range(permutations), threads)
-    spectra = {
-        loss.name: np.array([one[index][0] for one in drawn]) for index, loss in enumerate(used)
-    }
-    null_edges = {
-        loss.name: np.array([one[index][1] for one in drawn]) for index, loss in enumerate(used)
-    }
-    return (
-        SpectrumTest(
-            null,
-            level,
-            exact,
-            alpha,
-            len(labels),
-            k,
-            {name: spectrum_of(Z, T) for name, T in kept.items()},
-            {name: bulk_edge(T, k) for name, T in kept.items()},
-            spectra,
-            null_edges,
-        ),
-        left,
+    return SpectrumTest(
+        null,
+        level,
+        exact,
+        alpha,
+        len(Z),
+        k,
+        {name: spectrum_of(Z, T) for name, T in kept.items()},
+        {name: bulk_edge(T, k) for name, T in kept.items()},
+        {name: np.array([one[i][0] for one in drawn]) for i, name in enumerate(kept)},
+        {name: np.array([one[i][1] for one in drawn]) for i, name in enumerate(kept)},
     )
