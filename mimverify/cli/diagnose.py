@@ -100,7 +100,7 @@ def diagnose(
     are compared with those of permuted labels, for each loss's T.
 
     Two hypotheses: labels independent of inputs (p is exact), and labels linear in them (p is
-    not). The verdict is yes only where both are rejected.
+    not). The answer is yes only where both are rejected.
     """
     from mimverify.given_data import diagnose_files
 

@@ -88,11 +88,18 @@ def what_is_missing(
     independent: SpectrumTest,
     beyond: SpectrumTest | None,
     left_out: dict[str, str],
+    *,
+    nothing: bool,
 ) -> tuple[str, ...]:
-    """Sentences, the most important first."""
+    """Sentences, the most important first.
+
+    **Arguments**
+
+    - `nothing`: whether the verdict is that nothing is shown.
+    """
     n, k = whitened.Z.shape
     found: list[str] = []
-    if not independent.shown:
+    if nothing:
         found.append(
             f"Nothing stands out. {_would_show(independent)} One whose square tells nothing about "
             "T, as of an odd function, may never show."

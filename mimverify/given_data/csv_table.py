@@ -41,6 +41,7 @@ def read_csv(path: str) -> CsvTable:
     **Raises** `InputError` for a file that cannot be read, is empty, or has an entry that is no
     number, with its line and column.
     """
+    names: tuple[str, ...] = ()
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
             check_fits(_EXPANSION * Path(path).stat().st_size, path)
@@ -53,6 +54,8 @@ def read_csv(path: str) -> CsvTable:
                 file.seek(0)
             with np.errstate(over="ignore"):  # a value that is too large is infinite: refused later
                 values = _numbers(file, separator)
+    except InputError:  # which is a ValueError as well
+        raise
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({reason_of(error)})") from None
     except UnicodeDecodeError:

@@ -56,7 +56,7 @@ def independence_test(
     kept, left = _transforms(losses, in_deviations(y))
 
     def permuted(generator: np.random.Generator) -> list[Float64Array | None]:
-        # T is a function of each label and of the set of all: that of permuted labels is T permuted.
+        # T is a function of each label and of the set of all: permuted labels have T permuted.
         order = generator.permutation(len(y))
         return [T[order] for T in kept.values()]
 

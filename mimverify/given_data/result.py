@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mimverify.given_data.advice import Advice
+from mimverify.given_data.linear_share import LinearShare
 from mimverify.given_data.spectrum_test import SpectrumTest
 from mimverify.pages.blocks import Cell, Column, Table
 from mimverify.pages.notebook import ShownInNotebooks
@@ -25,6 +26,7 @@ class Diagnosis(ShownInNotebooks):
     - `independent`: the test of "y is independent of x", exact.
     - `beyond_linear`: the test of "only linear", which is not; None where a linear function of
       the components is all of y.
+    - `linear`: R² and its exact p-value for "y is independent of x".
     - `advice`: for the directions beyond the linear part; None where nothing is shown.
     - `missing`: sentences.
     - `left_out`: losses that were not tried on their own, and why.
@@ -33,6 +35,7 @@ class Diagnosis(ShownInNotebooks):
 
     independent: SpectrumTest
     beyond_linear: SpectrumTest | None
+    linear: LinearShare
     advice: Advice | None
     missing: tuple[str, ...]
     left_out: dict[str, str]
@@ -40,12 +43,13 @@ class Diagnosis(ShownInNotebooks):
 
     @property
     def verdict(self) -> str:
-        """ "shown", "only linear" or "nothing shown".
+        """One of "shown", "only linear" and "nothing shown".
 
-        "shown" needs both tests to reject: if y is independent of x its probability is at most
-        alpha, exactly.
+        "shown" needs "only linear" rejected, and independence by the spectrum or by R². If y is
+        independent of x its probability is at most 2 alpha, exactly (simulated: below alpha).
         """
-        if not self.independent.shown:
+        alpha = self.independent.alpha
+        if not self.independent.shown and self.linear.p_value > alpha:
             return NOTHING
         beyond = self.beyond_linear
         return LINEAR_ONLY if beyond is None or not beyond.shown else SHOWN
@@ -92,6 +96,7 @@ class Diagnosis(ShownInNotebooks):
             "loss": self.loss,
             "independent": self.independent.to_json(),
             "beyond_linear": None if self.beyond_linear is None else self.beyond_linear.to_json(),
+            "linear": self.linear.to_json(),
             "advice": None if self.advice is None else self.advice.to_json(),
             "missing": list(self.missing),
             "left_out": self.left_out,
@@ -127,6 +132,11 @@ class Diagnosis(ShownInNotebooks):
                 f"direction found (|λ| about {weakest}, k = {k}); here "
                 f"{self.configuration['samples']}, squared overlap about {one.overlaps[-1]:.2g}.",
             ]
+        linear = self.linear
+        lines.append(
+            f"Linear part: R² = {linear.r_squared:.2f} of the labels' variance (in these rows), p = "
+            f"{linear.p_value:.3g} for independence, exact."
+        )
         return [*lines, *self.missing]
 
 

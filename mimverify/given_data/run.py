@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mimverify.fitting.sources import file_name
 from mimverify.given_data.advice import advise, what_is_missing
 from mimverify.given_data.given_files import read_files
+from mimverify.given_data.linear_share import linear_share
 from mimverify.given_data.permutation_null import beyond_linear_test, independence_test
-from mimverify.given_data.result import SHOWN, Diagnosis
+from mimverify.given_data.result import NOTHING, SHOWN, Diagnosis
 from mimverify.given_data.whitening import whiten
 from mimverify.network.losses import Loss, get_loss
 from mimverify.support.arrays import ArrayLike, Float64Array
@@ -188,6 +190,7 @@ def _diagnose(
             threads=threads,
             on_permutation=lambda done: report("beyond linear", done, permutations),
         )  # fmt: skip
+        linear = linear_share(whitened.Z, y, permutations=permutations, seed=seed)
     beyond = None if second is None else second[0]
     configuration = {
         **origin,
@@ -209,14 +212,17 @@ def _diagnose(
     diagnosis = Diagnosis(
         independent,
         beyond,
+        linear,
         None,
-        what_is_missing(whitened, y, independent, beyond, left),
+        (),
         left,
         configuration,
     )
-    if diagnosis.verdict != SHOWN or beyond is None:
-        return diagnosis
-    return Diagnosis(independent, beyond, advise(beyond), diagnosis.missing, left, configuration)
+    advice = advise(beyond) if beyond is not None and diagnosis.verdict == SHOWN else None
+    missing = what_is_missing(
+        whitened, y, independent, beyond, left, nothing=diagnosis.verdict == NOTHING
+    )
+    return replace(diagnosis, advice=advice, missing=missing)
 
 
 def _losses(losses: Sequence[str | Loss]) -> list[Loss]:

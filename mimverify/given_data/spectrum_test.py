@@ -101,7 +101,7 @@ class SpectrumTest(ShownInNotebooks):
 
     @property
     def directions(self) -> int:
-        """A lower bound: of the outliers of either sign, the more numerous (see docs/diagnose.md)."""
+        """A lower bound: the outliers of the more numerous sign (docs/diagnose.md says why)."""
         found = self.outliers
         return int(max(np.sum(found > 0), np.sum(found < 0)))
 

@@ -142,7 +142,6 @@ def test_wrong_data() -> None:
         (X, np.ones(len(X)), "y is constant"),
         (np.ones_like(X), y, "every column is constant"),
         (X[:9], y[:9], "X has 9 rows"),
-        (X[:, 0], y, "X has shape"),
     ):
         with pytest.raises(InputError, match=message):
             diagnose(inputs, labels)
@@ -167,7 +166,7 @@ def test_files_of_every_kind_give_the_same(tmp_path: Path) -> None:
     write_csv(tmp_path / "named.csv", X, y, names=True)
     write_csv(tmp_path / "bare.csv", X, y, names=False, sep=";")
     (tmp_path / "y.csv").write_text("\n".join(map(repr, map(float, y))))
-    np.savetxt(tmp_path / "X.csv", X, delimiter=",", fmt="%r")
+    np.savetxt(tmp_path / "X.csv", X, delimiter=",", fmt="%.17g")
     pairs = [
         ("X.npy", tmp_path / "y.npy"), ("named.csv", "y"), ("bare.csv", "6"),
         ("X.csv", tmp_path / "y.csv"), ("X.csv", tmp_path / "y.npy"),
