@@ -134,8 +134,8 @@ class Diagnosis(ShownInNotebooks):
             ]
         linear = self.linear
         lines.append(
-            f"Linear part: R² = {linear.r_squared:.2f} of the labels' variance (in these rows), p = "
-            f"{linear.p_value:.3g} for independence, exact."
+            f"Linear part: R² = {linear.r_squared:.2f} in these rows; p = {linear.p_value:.3g} for "
+            "independence, exact."
         )
         return [*lines, *self.missing]
 

@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from mimverify.fitting.sources import file_name
 from mimverify.given_data.advice import advise, what_is_missing
@@ -23,9 +22,6 @@ from mimverify.support.strict_json import Json
 from mimverify.support.threads import available_cores, single_threaded_libraries
 from mimverify.support.validation import array, integer, not_constant, number, parallel_count
 from mimverify.support.versions import software_versions
-
-if TYPE_CHECKING:
-    from jaxtyping import Float
 
 __all__ = ["DEFAULT_LOSSES", "FEWEST_SAMPLES", "OnProgress", "diagnose", "diagnose_files"]
 
@@ -81,8 +77,8 @@ def diagnose_files(
 
 
 def diagnose(
-    X: Float[ArrayLike, "n d"],
-    y: Float[ArrayLike, " n"],
+    X: ArrayLike,
+    y: ArrayLike,
     *,
     components: int | None = None,
     standardise: bool = False,
