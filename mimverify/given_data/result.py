@@ -116,9 +116,7 @@ class Diagnosis(ShownInNotebooks):
         lines = []
         if self.advice is not None:
             one, k = self.advice, self.configuration["components"]
-            steps = (
-                f"{one.steps} steps" if one.steps is not None else "no number of steps up to 400"
-            )
+            steps = str(one.steps) if one.steps is not None else "no number up to 400"
             most = (
                 ""
                 if one.most_steps is None

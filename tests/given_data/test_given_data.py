@@ -167,7 +167,7 @@ def test_files_of_every_kind_give_the_same(tmp_path: Path) -> None:
     write_csv(tmp_path / "bare.csv", X, y, names=False, sep=";")
     (tmp_path / "y.csv").write_text("\n".join(map(repr, map(float, y))))
     np.savetxt(tmp_path / "X.csv", X, delimiter=",", fmt="%.17g")
-    pairs = [
+    pairs: list[tuple[str, str | Path]] = [
         ("X.npy", tmp_path / "y.npy"), ("named.csv", "y"), ("bare.csv", "6"),
         ("X.csv", tmp_path / "y.csv"), ("X.csv", tmp_path / "y.npy"),
     ]  # fmt: skip

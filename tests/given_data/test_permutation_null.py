@@ -200,6 +200,7 @@ def test_the_transform_of_permuted_labels_is_the_transform_permuted(loss: Loss) 
     order = generator.permutation(101)
     T, permuted = unit_transform(loss, y), unit_transform(loss, y[order])
     assert T is not None
+    assert permuted is not None
     np.testing.assert_allclose(permuted, T[order], rtol=1e-9, atol=1e-9)
     assert T.mean() == pytest.approx(0, abs=1e-12)
     assert T.std() == pytest.approx(1)
