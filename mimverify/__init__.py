@@ -22,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from mimverify.experiment import Experiment, ExperimentConfig, ExperimentResult, run_experiment
     from mimverify.fitting import FileFit, FitResult, fit_files
+    from mimverify.given_data import Diagnosis, diagnose, diagnose_files
     from mimverify.measure import (
         Recorder,
         alignment,
@@ -71,6 +72,7 @@ __all__ = [
     "LOSSES",
     "Activation",
     "Dataset",
+    "Diagnosis",
     "DivergenceError",
     "Experiment",
     "ExperimentConfig",
@@ -95,6 +97,8 @@ __all__ = [
     "check",
     "default_samples",
     "default_steps",
+    "diagnose",
+    "diagnose_files",
     "fastest_backend",
     "fit_files",
     "get_activation",
@@ -121,6 +125,7 @@ __all__ = [
 _PACKAGES = {
     "experiment": ("Experiment", "ExperimentConfig", "ExperimentResult", "run_experiment"),
     "fitting": ("FileFit", "FitResult", "fit_files"),
+    "given_data": ("Diagnosis", "diagnose", "diagnose_files"),
     "measure": (
         "Recorder",
         "alignment",

@@ -27,6 +27,7 @@ from mimverify.support.exit_status import OUTPUT_LOST
 _COMMANDS = {
     "train": "mimverify.cli.train",
     "fit": "mimverify.cli.fit",
+    "diagnose": "mimverify.cli.diagnose",
     "check": "mimverify.cli.check",
     "replay": "mimverify.cli.replay",
     "claims": "mimverify.cli.claims",

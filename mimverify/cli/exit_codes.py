@@ -13,6 +13,7 @@ __all__ = ["COMMON", "UNVERIFIED", "VERBS", "codes_of", "exit_codes", "keeps"]
 VERBS: dict[str, tuple[str, str | None]] = {
     "train": ("the run is complete", "it diverged, or a process of it died"),
     "fit": ("the run is complete", "it diverged"),
+    "diagnose": ("yes: directions stand out beyond the linear part", None),
     "check": ("verified: claims passed, none failed", "a claim failed or errored"),
     "replay": ("the recorded example was tried and passed", "it still fails"),
     "claims": ("listed", None),
@@ -47,6 +48,7 @@ VERBS: dict[str, tuple[str, str | None]] = {
 
 #: What 3 says, if the verb has it: nothing failed, and nothing was verified either.
 UNVERIFIED: dict[str, str] = {
+    "diagnose": "no: nothing stands out, or nothing beyond the linear part",
     "check": "no claim passed, or with --strict something stayed undecided",
     "replay": "the recorded example was not tried, or passed with nothing known to be mended",
     "power": "no claim was decided on any mutant",
