@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from mimverify.support.lazy_package import lazy_names
 
 if TYPE_CHECKING:
-    from mimverify.adapt.process import process
+    from mimverify.adapt.program import process
 
 __all__ = ["process"]
 

@@ -8,6 +8,7 @@ import shutil
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from mimverify.handles.methods import SIGNATURES
 from mimverify.handles.pipe.child_process import ChildProcess
@@ -119,7 +120,7 @@ class PipeTrainer:
         if hello.random_state:
             self.random_state: int | None = None
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:  # a method, or an array
         hello = self.__dict__.get("_hello")
         if hello is not None and name in hello.methods and name in SIGNATURES:
             return partial(self._method, name)
