@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 
 from mimverify.support.errors import InputError, LostProcessError, OutputError
-from mimverify.support.strict_json import Json
+from mimverify.support.strict_json import Json, parse_json
 from mimverify.support.threads import available_cores
 from mimverify.support.validation import integer, parallel_count
 from mimverify.sweeps.agenda import Agenda
@@ -237,7 +236,7 @@ class _Run:
             raise LostProcessError("the workers are gone: trials under way were cancelled")
         error = future.exception()
         if error is None:
-            record: Json = json.loads(future.result())
+            record: Json = parse_json(future.result().encode(), "what a worker returned")
             return record
         if isinstance(error, BrokenProcessPool):
             raise LostProcessError(

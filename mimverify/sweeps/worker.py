@@ -17,7 +17,7 @@ from multiprocessing import connection, parent_process
 from mimverify.support.errors import InputError
 from mimverify.support.importing import summarise
 from mimverify.support.memory import physical_memory
-from mimverify.support.strict_json import Json, brief, jsonable
+from mimverify.support.strict_json import Json, brief, jsonable, parse_json
 from mimverify.support.threads import available_cores, single_threaded_libraries
 from mimverify.support.versions import software_versions
 from mimverify.sweeps.trial_kind import get_trial_kind
@@ -47,7 +47,7 @@ def run_trial(kind: str, version: str, parameters: str) -> str:
             )
         with single_threaded_libraries():
             started = time.perf_counter()
-            result = found.run(json.loads(parameters))
+            result = found.run(parse_json(parameters.encode(), "parameters of a trial"))
         seconds = time.perf_counter() - started
         if not isinstance(result, Mapping):
             raise TypeError(f"kind={kind!r} returned {brief(result)}: expected names with values")
