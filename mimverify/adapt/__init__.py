@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from mimverify.adapt.estimator_trainer import sklearn
     from mimverify.adapt.jax_trainer import jax
     from mimverify.adapt.module_trainer import torch
+    from mimverify.adapt.process import process
 
-__all__ = ["jax", "sklearn", "torch"]
+__all__ = ["jax", "process", "sklearn", "torch"]
 
 __getattr__, __dir__ = lazy_names(__name__, __file__)

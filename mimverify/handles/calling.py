@@ -100,6 +100,8 @@ def call(
     process = os.getpid()
     try:
         value = function(*given.values(), **keywords)
+    except TrainerError:  # of a process, which says what went wrong with it
+        raise
     except (Exception, SystemExit) as error:
         message = f"{method}() raised {summarise(error)}"
         raise trainer_error("raised", message, error) from error

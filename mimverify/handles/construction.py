@@ -19,6 +19,7 @@ from mimverify.handles.capabilities import (
 )
 from mimverify.handles.methods import SIGNATURES
 from mimverify.handles.own_methods import Signatures
+from mimverify.handles.pipe import PREFIX, PipeSource
 from mimverify.handles.tracebacks import trainer_error
 from mimverify.support.errors import InputError, TrainerError
 from mimverify.support.former_names import refusal_of
@@ -28,11 +29,14 @@ __all__ = ["check_random_state", "load_source", "new_trainer"]
 
 
 def load_source(spec: str) -> object:
-    """The trainer that `spec`, `"module:attribute"`, names: see `load_attribute`.
+    """The trainer that `spec` names: `"module:attribute"`, see `load_attribute`, or
+    `"process:command"`, see `PipeSource`.
 
     **Raises** `TrainerError` of kind `"import"` where that raises `InputError`.
     """
     try:
+        if spec.startswith(PREFIX):
+            return PipeSource(spec.removeprefix(PREFIX))
         return load_attribute("trainer", spec)
     except InputError as error:
         raise trainer_error("import", str(error), error.__cause__) from error
@@ -92,6 +96,8 @@ def check_random_state(random_state: int | None) -> None:
 def _made_by(factory: Callable[[], object]) -> object:
     try:
         made = factory()
+    except TrainerError:  # of a process, which says what went wrong with it
+        raise
     except (Exception, SystemExit) as error:
         message = f"{name_of(factory)}() raised {summarise(error)}"
         raise trainer_error("construct", message, error) from error

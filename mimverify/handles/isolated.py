@@ -36,6 +36,7 @@ from mimverify.handles.methods import Arrays, Options
 from mimverify.handles.operations import OPERATIONS, label
 from mimverify.handles.output_tail import OutputTail
 from mimverify.handles.own_methods import Method, with_own
+from mimverify.handles.process_end import how_it_ended, open_pidfd
 from mimverify.handles.trainer_output import TrainerOutput, last_lines
 from mimverify.handles.worker import Segment
 from mimverify.support.arrays import NumpyArray
@@ -390,7 +391,7 @@ class _Worker:
                 for tail in (self._stdout, self._stderr):
                     os.close(tail.writing)
             theirs.close()
-            self._pidfd = _open_pidfd(self._process.pid, stack)
+            self._pidfd = open_pidfd(self._process.pid, stack)
             self._poll = select.poll()
             for readable in (self._channel, self._stdout, self._stderr):
                 self._poll.register(readable, select.POLLIN)
@@ -496,7 +497,7 @@ class _Worker:
         ended_itself = self._wait_exit(_EXIT_GRACE)  # the socket closes a moment earlier
         last_line = self._collect_output()
         self.stop()
-        how = _how_it_ended(self._process.returncode) if ended_itself else "closed its connection"
+        how = how_it_ended(self._process.returncode) if ended_itself else "closed its connection"
         message = f"the worker {how} {when}"
         if last_line:
             message += f"; the last line of its stderr: {last_line}"
@@ -566,23 +567,3 @@ def _anonymous_file(stack: contextlib.ExitStack) -> int:
         stack.callback(os.close, descriptor)
         return descriptor
     return stack.enter_context(tempfile.TemporaryFile()).fileno()
-
-
-def _open_pidfd(pid: int, stack: contextlib.ExitStack) -> int | None:
-    """A descriptor that becomes readable when the process ends; None where there is none."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except (AttributeError, OSError):
-        return None
-    stack.callback(os.close, descriptor)
-    return descriptor
-
-
-def _how_it_ended(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:  # a real-time signal
-        name = str(-code)
-    return f"ended by signal {name}" + (" (out of memory?)" if name == "SIGKILL" else "")

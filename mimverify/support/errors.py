@@ -67,6 +67,7 @@ class TrainerError(MimverifyError):
         "timeout",
         "deadline",  # cut off because the run's time was spent, not because the call hung
         "died",
+        "protocol",  # a process answered something else than docs/protocol.md says
     )
 
     def __init__(self, kind: str, message: str, traceback: str = "") -> None:
