@@ -52,8 +52,8 @@ def jax(
       of names and functions of yours. Without those, they are mimverify's, by value and derivative.
     - `dtypes`: float64 is switched on for these calls alone.
 
-    A step is compiled by `jax.jit` once for each shape, dtype, activation and loss; eta and beta are
-    arguments of the program. What a trial's first calls spend on that is not charged to the trainer.
+    A step is compiled by `jax.jit` once for each shape, dtype, activation and loss; eta and beta
+    are arguments of the program. What a trial's first calls spend on that is not charged to it.
 
     **Raises** `InputError` where JAX is not installed, for both or none of `loss_fn` and `update`,
     or for unknown names.

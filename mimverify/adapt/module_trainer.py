@@ -47,18 +47,18 @@ def torch(
 
     The trial hands over W `(m, d)`, b and a `(m,)`. They are copied into the module: W and b are
     weight and bias of its first layer, a the weight of its second, whose bias is 0. W alone is
-    trained; the second layer and b are frozen. Before that the module and everything else in its
-    state dict is as `make_module` left it. What the module returns is f(x) = Σ_j a_j σ(w_j·x + b_j),
-    and the loss is the mean (1/n) Σ_i l(f(x_i), y_i), with l as in mimverify's README: `squared` is
-    half of what Torch's `MSELoss` is.
+    trained; the second layer and b are frozen. Before that everything in the module's state dict
+    is as `make_module` left it. The module returns f(x) = Σ_j a_j σ(w_j·x + b_j), and the loss is
+    the mean (1/n) Σ_i l(f(x_i), y_i), with l as in mimverify's README: `squared` is half of what
+    Torch's `MSELoss` is.
 
     **Arguments**
 
     - `make_module`: called as `make_module(d, m, activation)`, or `make_module(d, m)` if the
       module has an activation of its own, which `activations` then names. Returns an `nn.Module` of
       inputs `(n, d)` and outputs `(n, 1)` or `(n,)`. `activation` is a module without parameters.
-    - `make_optimiser`: called as `make_optimiser([W], lr=eta, weight_decay=beta)`; `torch.optim.SGD`
-      by default. A trajectory is taken by one optimiser, each single step by a new one.
+    - `make_optimiser`: called as `make_optimiser([W], lr=eta, weight_decay=beta)`; by default
+      `torch.optim.SGD`. A trajectory is taken by one optimiser, each single step by a new one.
     - `train_step`: your own step, called as `train_step(module, optimiser, criterion, X, y)`.
       By default: gradients of `criterion(module(X), y)`, then the optimiser's step.
     - `activations`, `losses`: the names that the trial may ask for, all by default; or a dictionary
@@ -230,7 +230,7 @@ class TorchTrainer:
 def _gradient_step(
     module: nn.Module, optimiser: Optimizer, criterion: Function, X: Tensor, y: Tensor
 ) -> None:
-    def closure() -> Any:
+    def closure() -> Any:  # the form that L-BFGS, too, takes
         optimiser.zero_grad()
         loss: Any = criterion(module(X), y)
         loss.backward()
@@ -295,7 +295,8 @@ def _check_loss(name: str, function: Function) -> None:
 
 
 def _activation(activation: Activation) -> Function:
-    return _elementwise(activation.value, activation.first)
+    function: Function = _elementwise(activation.value, activation.first)
+    return function
 
 
 def _loss(loss: Loss) -> Function:

@@ -46,7 +46,9 @@ def new_trainer(name: str, kind: str) -> None:
     _write(contents)
     for path in contents:
         click.echo(f"wrote {path}")
-    click.echo(f"next: mimverify check {name}:Trainer")
+    expected = Path(f"{name}_expected.txt")
+    option = f" --expected-failures {expected}" if expected in contents else ""
+    click.echo(f"next: mimverify check {name}:Trainer{option}")
     click.echo("      and read the comments of the file: they say what is yours to replace")
 
 
