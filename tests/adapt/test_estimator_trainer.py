@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-import mimverify
-from mimverify import InputError
+from mimverify import InputError, adapt
 
 
 def test_regressors_pass_through_and_others_are_refused() -> None:
     linear = pytest.importorskip("sklearn.linear_model", reason="needs the extra sklearn")
     ridge = linear.Ridge()
-    assert mimverify.adapt.sklearn(ridge) is ridge
+    assert adapt.sklearn(ridge) is ridge
     for wrong, words in (
         (linear.Ridge, "is a class"),
         (linear.LogisticRegression(), "is a classifier"),
         (object(), "has no fit, predict"),
     ):
         with pytest.raises(InputError, match=words):
-            mimverify.adapt.sklearn(wrong)
+            adapt.sklearn(wrong)

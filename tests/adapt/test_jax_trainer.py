@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-import mimverify
-from mimverify import InputError
+from mimverify import InputError, adapt
 from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.trial.reference.oracle import exact_step
 
-OPTIONS = {"eta": 0.5, "beta": 0.25, "activation": "tanh", "loss": "huber"}
+OPTIONS: dict[str, Any] = {"eta": 0.5, "beta": 0.25, "activation": "tanh", "loss": "huber"}
 
 
 def loss_fn(W: Any, a: Any, b: Any, X: Any, y: Any, activation: Any, loss: Any) -> Any:
@@ -32,7 +31,7 @@ def problem() -> list[np.ndarray]:
 def test_a_step_is_that_of_gradient_descent(activation: str, loss: str) -> None:
     pytest.importorskip("jax", reason="needs the extra jax")
     options = OPTIONS | {"activation": activation, "loss": loss}
-    stepped = mimverify.adapt.jax(loss_fn).step(*problem(), **options)
+    stepped = adapt.jax(loss_fn).step(*problem(), **options)
     np.testing.assert_allclose(stepped, exact_step(*problem(), **options), rtol=1e-11, atol=1e-13)
 
 
@@ -40,11 +39,11 @@ def test_a_step_is_compiled_once_for_each_shape() -> None:
     pytest.importorskip("jax", reason="needs the extra jax")
     traced = []
 
-    def update(W, a, b, X, y, eta, beta, activation, loss):  # type: ignore[no-untyped-def]
+    def update(W, a, b, X, y, eta, beta, activation, loss):
         traced.append(X.shape)
         return (1 - eta * beta) * W
 
-    trainer = mimverify.adapt.jax(update=update)
+    trainer = adapt.jax(update=update)
     W, *others = problem()
     path = trainer.trajectory(W, *others, steps=3, **OPTIONS)
     np.testing.assert_allclose(path[3], (1 - 0.125) ** 3 * W)
@@ -70,9 +69,7 @@ class Doubling(NamedTuple):
 def test_an_optimiser_keeps_its_state_along_a_trajectory() -> None:
     pytest.importorskip("jax", reason="needs the extra jax")
     W, *others = problem()
-    path = mimverify.adapt.jax(loss_fn, make_optimiser=Doubling).trajectory(
-        W, *others, steps=2, **OPTIONS
-    )
+    path = adapt.jax(loss_fn, make_optimiser=Doubling).trajectory(W, *others, steps=2, **OPTIONS)
     first = exact_step(W, *others, **OPTIONS)
     second = exact_step(first, *others, **OPTIONS | {"eta": 1.0})
     np.testing.assert_allclose(path[1:], [first, second], rtol=1e-11, atol=1e-13)
@@ -89,10 +86,10 @@ def test_an_optimiser_keeps_its_state_along_a_trajectory() -> None:
 )
 def test_wrong_arguments_are_refused(given: dict[str, Any], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        mimverify.adapt.jax(**given)
+        adapt.jax(**given)
 
 
 def test_without_jax_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jax", None)
     with pytest.raises(InputError, match=r"mimverify\[jax\]"):
-        mimverify.adapt.jax(loss_fn)
+        adapt.jax(loss_fn)

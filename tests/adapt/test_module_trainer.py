@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,11 +12,11 @@ import torch
 from torch import nn
 
 import mimverify
-from mimverify import InputError
+from mimverify import InputError, adapt
 from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.trial.reference.oracle import exact_step
 
-OPTIONS = {"eta": 0.5, "beta": 0.25, "activation": "tanh", "loss": "huber"}
+OPTIONS: dict[str, Any] = {"eta": 0.5, "beta": 0.25, "activation": "tanh", "loss": "huber"}
 
 
 def make_module(d: int, m: int, activation: nn.Module) -> nn.Module:
@@ -35,7 +36,7 @@ def test_a_step_is_that_of_gradient_descent(activation: str, loss: str, dtype: s
     arrays = problem(dtype)
     before = copy.deepcopy(arrays)
     options = OPTIONS | {"activation": activation, "loss": loss}
-    stepped = mimverify.adapt.torch(make_module).step(*arrays, **options)
+    stepped = adapt.torch(make_module).step(*arrays, **options)
     exact = exact_step(*[array.astype("float64") for array in arrays], **options)
     assert stepped.dtype == dtype
     np.testing.assert_allclose(stepped, exact, rtol=1e3 * np.finfo(dtype).eps, atol=1e-5
@@ -47,7 +48,7 @@ def test_a_trajectory_keeps_the_state_of_its_optimiser_and_steps_do_not() -> Non
     def momentum(parameters: list[nn.Parameter], lr: float, weight_decay: float) -> object:
         return torch.optim.SGD(parameters, lr=lr, weight_decay=weight_decay, momentum=0.9)
 
-    trainer = mimverify.adapt.torch(make_module, momentum)  # type: ignore[arg-type]
+    trainer = adapt.torch(make_module, momentum)  # type: ignore[arg-type]
     W, *others = problem()
     path = trainer.trajectory(W, *others, steps=3, **OPTIONS)
     assert np.array_equal(path[0], W)
@@ -75,8 +76,8 @@ def test_layers_are_found_by_shape_or_name_and_scales_are_undone(
 ) -> None:
     options = {"activations": {"tanh": torch.tanh}, "parameters": names}
     with pytest.raises(InputError, match=r"0\.25 times"):
-        mimverify.adapt.torch(Transposed, **options).step(*problem(), **OPTIONS)
-    trainer = mimverify.adapt.torch(Transposed, output_scale=lambda m: 1 / m, **options)
+        adapt.torch(Transposed, **options).step(*problem(), **OPTIONS)
+    trainer = adapt.torch(Transposed, output_scale=lambda m: 1 / m, **options)
     exact = exact_step(*problem(), **OPTIONS)
     np.testing.assert_allclose(trainer.step(*problem(), **OPTIONS), exact, rtol=1e-12)
 
@@ -96,7 +97,7 @@ def test_layers_are_found_by_shape_or_name_and_scales_are_undone(
     ],
 )
 def test_a_module_of_another_form_is_refused(make: Callable[..., nn.Module], words: str) -> None:
-    trainer = mimverify.adapt.torch(make)
+    trainer = adapt.torch(make)
     if not words:
         assert trainer.step(*problem(), **OPTIONS).shape == (4, 5)
         return
@@ -117,18 +118,18 @@ def test_a_module_of_another_form_is_refused(make: Callable[..., nn.Module], wor
 )
 def test_wrong_arguments_are_refused(given: dict[str, object], words: str) -> None:
     with pytest.raises(InputError, match=words):
-        mimverify.adapt.torch(**({"make_module": make_module} | given))  # type: ignore[arg-type]
+        adapt.torch(**({"make_module": make_module} | given))  # type: ignore[arg-type]
 
 
 def test_a_loss_of_another_scale_is_refused() -> None:
-    trainer = mimverify.adapt.torch(make_module, losses={"squared": nn.MSELoss()})
+    trainer = adapt.torch(make_module, losses={"squared": nn.MSELoss()})
     with pytest.raises(InputError, match="2 times"):
         trainer.step(*problem(), **OPTIONS | {"loss": "squared"})
 
 
 def test_adamw_fails_by_its_name_and_gradient_descent_passes() -> None:
     for optimiser, status in ((torch.optim.SGD, "passed"), (torch.optim.AdamW, "failed")):
-        trainer = mimverify.adapt.torch(make_module, optimiser)
+        trainer = adapt.torch(make_module, optimiser)
         (verdict,) = mimverify.check(trainer, claims=["gradient-step"]).trainers[0].verdicts
         assert verdict.status == status
     assert "AdamW in place of gradient descent" in str(verdict.to_json())
