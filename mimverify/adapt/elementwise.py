@@ -6,7 +6,7 @@ Automatic differentiation of a formula cancels where the formula of its derivati
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -14,16 +14,18 @@ from mimverify.support.arrays import Array
 
 __all__ = ["Elementwise"]
 
+_Function: TypeAlias = Callable[[Array], Array]
+
 
 class _Elementwise(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, z: Any, value: Any, derivative: Any) -> Any:
+    def forward(ctx: Any, z: Array, value: _Function, derivative: _Function) -> Array:
         ctx.save_for_backward(z)
         ctx.derivative = derivative
         return value(z)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Any) -> Any:
+    def backward(ctx: Any, *upstream: Array) -> Array:
         (z,) = ctx.saved_tensors
         return upstream[0] * ctx.derivative(z), None, None
 
@@ -31,9 +33,7 @@ class _Elementwise(torch.autograd.Function):
 class Elementwise(torch.nn.Module):
     """z ↦ value(z), of any shape; without parameters."""
 
-    def __init__(
-        self, value: Callable[[Array], Array], derivative: Callable[[Array], Array]
-    ) -> None:
+    def __init__(self, value: _Function, derivative: _Function) -> None:
         super().__init__()
         self._value, self._derivative = value, derivative
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mimverify.adapt.offers import Function, Offered, offered
 from mimverify.network import ACTIVATIONS, LOSSES, get_loss
-from mimverify.support.arrays import FloatArray
+from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -24,10 +25,10 @@ __all__ = ["JaxTrainer", "jax"]
 
 
 def jax(
-    loss_fn: Callable[..., Any] | None = None,
+    loss_fn: Function | None = None,
     *,
-    update: Callable[..., Any] | None = None,
-    make_optimiser: Callable[[Any, Any], Any] | None = None,
+    update: Function | None = None,
+    make_optimiser: Callable[[Array, Array], Array] | None = None,
     activations: Offered = None,
     losses: Offered = None,
     dtypes: tuple[str, ...] = ("float64", "float32"),
@@ -76,9 +77,9 @@ class JaxTrainer:
 
     def __init__(
         self,
-        loss_fn: Callable[..., Any] | None,
-        update: Callable[..., Any] | None,
-        make_optimiser: Callable[[Any, Any], Any] | None,
+        loss_fn: Function | None,
+        update: Function | None,
+        make_optimiser: Callable[[Array, Array], Array] | None,
         activations: Offered,
         losses: Offered,
         dtypes: tuple[str, ...],
@@ -126,7 +127,7 @@ class JaxTrainer:
             start, step = self._programs(activation, loss)
             # Copies: on a CPU, JAX's arrays may share memory with NumPy's.
             W, *arrays = (_jax().numpy.array(array) for array in (W0, a, b, X, y))
-            state: Any = start(W, eta, beta)
+            state: object = start(W, eta, beta)
             weights = [np.array(W0)]
             for _ in range(steps):
                 W, state = step(W, state, *arrays, eta, beta)  # type: ignore[misc]
@@ -139,13 +140,20 @@ class JaxTrainer:
             module = _jax()
             functions = self._activations[activation], self._losses[loss]
 
-            def start(W: Any, eta: Any, beta: Any) -> Any:
+            def start(W: Array, eta: Array, beta: Array) -> object:
                 # Not compiled: it runs once, and without an optimiser does nothing.
                 return self._make_optimiser(eta, beta).init(W) if self._make_optimiser else ()
 
             def step(
-                W: Any, state: Any, a: Any, b: Any, X: Any, y: Any, eta: Any, beta: Any
-            ) -> Any:
+                W: Array,
+                state: object,
+                a: Array,
+                b: Array,
+                X: Array,
+                y: Array,
+                eta: Array,
+                beta: Any,
+            ) -> Array:
                 if self._update is not None:
                     return self._update(W, a, b, X, y, eta, beta, *functions), state
                 gradient = module.grad(self._loss_fn)(W, a, b, X, y, *functions)
@@ -158,7 +166,7 @@ class JaxTrainer:
         return self._compiled[activation, loss]
 
 
-def _jax() -> Any:
+def _jax() -> ModuleType:
     try:
         return import_module("jax")
     except ImportError:
@@ -180,7 +188,7 @@ def _double() -> AbstractContextManager[object]:
 def _activation(activation: Activation) -> Function:
     """σ with mimverify's σ': differentiated by itself, a formula may cancel."""
 
-    def sigma(z: Any) -> Any:
+    def sigma(z: Array) -> Array:
         function = _jax().custom_jvp(activation.value)
         function.defjvps(lambda tangent, _, z: activation.first(z) * tangent)
         return function(z)
@@ -191,7 +199,7 @@ def _activation(activation: Activation) -> Function:
 def _loss(loss: Loss) -> Function:
     """l(f, y), differentiated in f alone."""
 
-    def value(f: Any, y: Any) -> Any:
+    def value(f: Array, y: Array) -> Array:
         function = _jax().custom_jvp(lambda f: (loss.value or loss.derivative)(f, y))
         function.defjvps(lambda tangent, _, f: loss.derivative(f, y) * tangent)
         return function(f)

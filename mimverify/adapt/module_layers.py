@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mimverify.support.arrays import FloatArray
+from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -32,13 +32,13 @@ class Layers:
     - `b`, `c`: biases, of m entries and of one; None where the module has none.
     """
 
-    W: Any
-    a: Any
-    b: Any = None
-    c: Any = None
+    W: Array
+    a: Array
+    b: Array = None
+    c: Array = None
     transposed: bool = False
 
-    def copy_in(self, W: Any, a: Any, b: Any) -> None:
+    def copy_in(self, W: Array, a: Array, b: Array) -> None:
         """Set all of them, c to 0, and train W alone from now on.
 
         **Raises** `InputError` for b ≠ 0 where the module has no such bias.
@@ -78,14 +78,14 @@ def find_layers(module: nn.Module, d: int, m: int, names: Mapping[str, str] | No
 
     **Raises** `InputError` where they cannot be told, or there are others.
     """
-    parameters: dict[str, Any] = dict(module.named_parameters())
+    parameters: dict[str, Array] = dict(module.named_parameters())
     found = _named(parameters, names) if names is not None else _linear(module, parameters)
     if found is None:
         found = _by_shape(parameters, d, m)
     return _checked(found, parameters, d, m)
 
 
-def _named(parameters: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, str]:
+def _named(parameters: Mapping[str, Array], names: Mapping[str, str]) -> dict[str, str]:
     for part, name in names.items():
         if part not in _PARTS:
             raise InputError(f"parameters: {part!r}: expected parts among {', '.join(_PARTS)}")
@@ -99,7 +99,7 @@ def _named(parameters: Mapping[str, Any], names: Mapping[str, str]) -> dict[str,
     return dict(names)
 
 
-def _linear(module: nn.Module, parameters: Mapping[str, Any]) -> dict[str, str] | None:
+def _linear(module: nn.Module, parameters: Mapping[str, Array]) -> dict[str, str] | None:
     from torch import nn
 
     layers = [part for part in module.modules() if isinstance(part, nn.Linear)]
@@ -112,7 +112,7 @@ def _linear(module: nn.Module, parameters: Mapping[str, Any]) -> dict[str, str] 
     return {part: names[id(tensor)] for part, tensor in parts.items() if id(tensor) in names}
 
 
-def _by_shape(parameters: Mapping[str, Any], d: int, m: int) -> dict[str, str]:
+def _by_shape(parameters: Mapping[str, Array], d: int, m: int) -> dict[str, str]:
     shapes = {"W": ((m, d), (d, m)), "a": ((1, m), (m, 1)), "b": ((m,),), "c": ((1,), ())}
     found: dict[str, str] = {}
     for part, possible in shapes.items():
@@ -131,7 +131,7 @@ def _by_shape(parameters: Mapping[str, Any], d: int, m: int) -> dict[str, str]:
     return found
 
 
-def _checked(found: dict[str, str], parameters: Mapping[str, Any], d: int, m: int) -> Layers:
+def _checked(found: dict[str, str], parameters: Mapping[str, Array], d: int, m: int) -> Layers:
     listed = ", ".join(f"{name} {tuple(each.shape)}" for name, each in parameters.items())
     has = f"at d = {d}, m = {m} the module has {listed or 'no parameters'}"
     if "W" not in found or "a" not in found:

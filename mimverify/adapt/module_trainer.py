@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from mimverify.adapt.module_layers import find_layers
 from mimverify.adapt.offers import Function, Offered, offered, takes
@@ -119,7 +120,7 @@ class TorchTrainer:
         self.activations, self.losses = tuple(self._activations), tuple(self._losses)
         self.dtypes, self._device = dtypes, device
         self._parameters, self._output_scale = parameters, output_scale
-        self._modules: dict[tuple[object, ...], tuple[nn.Module, dict[str, Any]]] = {}
+        self._modules: dict[tuple[int, int, str, str], tuple[nn.Module, dict[str, Array]]] = {}
         self._scaled: set[tuple[object, ...]] = set()  # modules whose scale was seen to be right
 
     def step(
@@ -168,15 +169,15 @@ class TorchTrainer:
             weights.append(layers.weights())
         return np.stack(weights)
 
-    def _module(self, key: tuple[Any, ...]) -> nn.Module:
+    def _module(self, key: tuple[int, int, str, str]) -> nn.Module:
         """The module for these sizes, in the state in which it was made."""
         import torch
 
         if key not in self._modules:
             d, m, activation, dtype = key
-            sizes = (d, m)
+            sizes: tuple[object, ...] = (d, m)
             if takes(self._make_module, 3):
-                sizes = (d, m, copy.deepcopy(self._activations[activation]))  # type: ignore[assignment]
+                sizes = (d, m, copy.deepcopy(self._activations[activation]))
             module = self._make_module(*sizes)
             if not isinstance(module, torch.nn.Module):
                 raise InputError(
@@ -201,7 +202,7 @@ class TorchTrainer:
 
         return criterion
 
-    def _has_scale(self, module: nn.Module, activation: str, tensors: list[Any]) -> bool:
+    def _has_scale(self, module: nn.Module, activation: str, tensors: list[Array]) -> bool:
         """Whether the module's outputs are those of the formula; False if they do not tell.
 
         **Raises** `InputError` where they are a constant multiple. Outputs that differ otherwise
@@ -230,9 +231,9 @@ class TorchTrainer:
 def _gradient_step(
     module: nn.Module, optimiser: Optimizer, criterion: Function, X: Tensor, y: Tensor
 ) -> None:
-    def closure() -> Any:  # the form that L-BFGS, too, takes
+    def closure() -> Array:  # the form that L-BFGS, too, takes
         optimiser.zero_grad()
-        loss: Any = criterion(module(X), y)
+        loss: Array = criterion(module(X), y)
         loss.backward()
         return loss
 
@@ -248,7 +249,7 @@ def _as_vector(outputs: Tensor, n: int) -> Tensor:
     return outputs.reshape(n)  # (n, 1) − (n,) would be (n, n)
 
 
-def _tensor(array: FloatArray, dtype: Any, device: str) -> Any:
+def _tensor(array: FloatArray, dtype: DTypeLike, device: str) -> Array:
     import torch
 
     # A copy: the module and its optimiser may write to it.
@@ -281,7 +282,7 @@ def _check_loss(name: str, function: Function) -> None:
     for n in (3, 7):  # a sum is another multiple for each
         f = torch.linspace(-2.0, 2.5, n, dtype=torch.float64)
         y = 0.3 * f.flip(0)
-        measured: Any = function(f, y)
+        measured: Array = function(f, y)
         if not isinstance(measured, torch.Tensor) or measured.ndim:
             raise InputError(
                 f"losses[{name!r}]: returned {measured!r}: expected the mean, a scalar"
@@ -295,8 +296,7 @@ def _check_loss(name: str, function: Function) -> None:
 
 
 def _activation(activation: Activation) -> Function:
-    function: Function = _elementwise(activation.value, activation.first)
-    return function
+    return _elementwise(activation.value, activation.first)
 
 
 def _loss(loss: Loss) -> Function:
@@ -304,13 +304,14 @@ def _loss(loss: Loss) -> Function:
 
     def mean(outputs: Tensor, y: Tensor) -> object:
         value = loss.value or loss.derivative
-        function: Any = _elementwise(lambda f: value(f, y), lambda f: loss.derivative(f, y))
-        return function(outputs).mean()
+        function: Array = _elementwise(lambda f: value(f, y), lambda f: loss.derivative(f, y))
+        result: Array = function(outputs)
+        return result.mean()
 
     return mean
 
 
-def _elementwise(value: Callable[[Array], Array], derivative: Callable[[Array], Array]) -> Any:
+def _elementwise(value: Callable[[Array], Array], derivative: Callable[[Array], Array]) -> Function:
     """An `nn.Module` without parameters, differentiated by this derivative."""
     from mimverify.adapt.elementwise import Elementwise
 
