@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from mimverify.adapt.estimator_trainer import sklearn
     from mimverify.adapt.jax_trainer import jax
     from mimverify.adapt.module_trainer import torch
-    from mimverify.adapt.process import process
+    from mimverify.adapt.program import process
 
 __all__ = ["jax", "process", "sklearn", "torch"]
 

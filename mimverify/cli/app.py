@@ -116,10 +116,10 @@ def app(ctx: click.Context) -> None:
 
 def _print_version(ctx: click.Context) -> NoReturn:
     from mimverify.native import pass_in_use
-    from mimverify.support.version import __version__
+    from mimverify.support.versions import software_versions
 
     used, reason = pass_in_use()
-    click.echo(f"mimverify, version {__version__}")
+    click.echo(f"mimverify, version {software_versions()['mimverify']}")
     click.echo(f"pass: {used}" + (f" ({reason})" if reason else ""))
     ctx.exit()
 

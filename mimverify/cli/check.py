@@ -69,7 +69,8 @@ def check(
     """Put trainers on trial and print a verdict per claim.
 
     A TRAINER is 'module:attribute', naming an instance, a class or a function without
-    arguments; or 'numpy' or 'torch', the reference trainers. Without any, both of these.
+    arguments; 'process:COMMAND', a program that answers through pipes (docs/protocol.md); or
+    'numpy' or 'torch', the reference trainers. Without any, both of these.
     """
     files = {"--json": json_path, "--junitxml": junitxml, "--html": html_path}
     for argument, path in files.items():

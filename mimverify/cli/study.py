@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich import box
@@ -25,24 +26,18 @@ from mimverify.cli.options import (
 )
 from mimverify.cli.study_files import write_files
 from mimverify.cli.sweep_progress import duration, following
-from mimverify.studies import SCALES, NamedStudy, StudyReport, get_study, study_names
+from mimverify.studies.named_study import SCALES
 from mimverify.support.errors import InputError, MimverifyError
 from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
 from mimverify.support.files import is_special
 from mimverify.support.memory import bytes_text
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import choice
-from mimverify.sweeps import (
-    ENGINES,
-    Store,
-    Sweep,
-    SweepPlan,
-    SweepResult,
-    plan_sweeps,
-    run_sweeps,
-)
-from mimverify.sweeps.mean_table import mean_table
-from mimverify.sweeps.trial_table import check_format
+from mimverify.sweeps.choice_of_workers import ENGINES
+
+if TYPE_CHECKING:
+    from mimverify.studies import NamedStudy, StudyReport
+    from mimverify.sweeps import Store, Sweep, SweepPlan, SweepResult
 
 _EPILOG = f"""
 A file of TOML declares a sweep: `axes` are lists of values, `fixed` single ones, `seeds` how many
@@ -114,6 +109,10 @@ def study(
     Each trial is known by a hash of all that it depends on, so that a changed study runs again
     only what has changed.
     """
+    from mimverify.studies import study_names
+    from mimverify.sweeps import Store, plan_sweeps
+    from mimverify.sweeps.trial_table import check_format
+
     if listed:
         return _list(json_path)
     if name is None:
@@ -174,6 +173,9 @@ class _Chosen:
 
 
 def _choose(name: str, scale: str) -> _Chosen:
+    from mimverify.studies import get_study
+    from mimverify.sweeps import Sweep
+
     path = Path(name)
     if path.suffix.lower() == ".toml" or path.is_file() or is_special(path):
         sweep = Sweep.from_toml(path)
@@ -185,6 +187,8 @@ def _choose(name: str, scale: str) -> _Chosen:
 
 
 def _list(json_path: str | None) -> int:
+    from mimverify.studies import get_study, study_names
+
     studies = [get_study(name) for name in study_names()]
     deliver(
         json_path,
@@ -215,6 +219,8 @@ def _run(
     quiet: bool,
 ) -> list[SweepResult]:
     """Run what is missing. An end before its time says how to go on."""
+    from mimverify.sweeps import run_sweeps
+
     again = command_line(without=("retry_failed", "first"))
     try:
         with following(chosen.title, quiet=quiet) as tell:
@@ -236,6 +242,8 @@ def _run(
 
 def _report(chosen: _Chosen, results: Sequence[SweepResult]) -> StudyReport | None:
     """What a named study came to; None where trials are missing."""
+    from mimverify.studies import StudyReport
+
     if chosen.named is None or any(result.missing or result.failed for result in results):
         return None
     rows = [row for result in results for row in result.rows]
@@ -313,6 +321,8 @@ def _sweep_page(result: SweepResult) -> Iterable[RenderableType]:
         yield _threshold_table(result)
         yield from {f"No threshold: {each.reason}." for each in result.thresholds if each.reason}
         return
+    from mimverify.sweeps.mean_table import mean_table
+
     found = mean_table(result.sweep, result.rows)
     if found.rows:
         yield _table(found.headings, found.rows)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from mimverify.pages import save_figure, write_page
-from mimverify.studies import StudyReport, study_page
+
+if TYPE_CHECKING:
+    from mimverify.studies import StudyReport
 
 
 def write_files(
@@ -26,6 +29,8 @@ def write_files(
             click.echo("Not drawn: trials are missing, or have failed.", err=True)
         return
     if html_path is not None:
+        from mimverify.studies import study_page
+
         write_page(html_path, study_page(report, command))
     if figure_path is not None:
         for index, figure in enumerate(report.figures):

@@ -21,7 +21,7 @@ from mimverify.handles.memory_watch import MemoryWatch
 from mimverify.handles.methods import Arrays, Options
 from mimverify.handles.operations import OPERATIONS, operate
 from mimverify.handles.own_methods import Method, with_own
-from mimverify.handles.source_hashes import source_hashes
+from mimverify.handles.source_hashes import program_hashes, source_hashes
 from mimverify.handles.trainer_output import TrainerOutput
 from mimverify.handles.warning_log import WarningLog
 from mimverify.support.arrays import NumpyArray
@@ -149,7 +149,7 @@ class InProcessTrainer(Closing):
     def source_hashes(self) -> dict[str, str]:
         kinds = (self._source, type(self._source), type(self._trainer))
         names = [str(getattr(kind, "__module__", "builtins")) for kind in kinds]
-        return source_hashes(names, alone=False)
+        return source_hashes(names, alone=False) | program_hashes(self._source)
 
     def close(self) -> None:
         self._closed = True

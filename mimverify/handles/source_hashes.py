@@ -7,9 +7,10 @@ import os
 import sys
 from collections.abc import Iterable
 
+from mimverify.handles.pipe import PREFIX, PipeSource
 from mimverify.handles.tracebacks import is_installed
 
-__all__ = ["source_hashes"]
+__all__ = ["program_hashes", "source_hashes"]
 
 _LARGEST = 1 << 25  # bytes of a file; none that somebody writes is larger
 
@@ -35,6 +36,14 @@ def source_hashes(modules: Iterable[str], *, alone: bool) -> dict[str, str]:
             if digest is not None:
                 found[name] = digest
     return found
+
+
+def program_hashes(source: object) -> dict[str, str]:
+    """SHA-256 of the files that the command of a `PipeSource` names; of another source none."""
+    if not isinstance(source, PipeSource):
+        return {}
+    hashes = {PREFIX + os.path.basename(path): _hash(path) for path in source.files}
+    return {name: digest for name, digest in hashes.items() if digest is not None}
 
 
 def _hash(file: str) -> str | None:

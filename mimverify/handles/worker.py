@@ -31,7 +31,7 @@ from mimverify.handles.framing import decode, encode
 from mimverify.handles.memory_watch import MemoryWatch
 from mimverify.handles.operations import OPERATIONS, label, operate
 from mimverify.handles.own_methods import methods_from_json, with_own
-from mimverify.handles.source_hashes import source_hashes
+from mimverify.handles.source_hashes import program_hashes, source_hashes
 from mimverify.handles.tracebacks import trainer_error
 from mimverify.handles.warning_log import WarningLog
 from mimverify.support.arrays import NumpyArray
@@ -170,7 +170,8 @@ class _Server:
         return description
 
     def _sources(self, request: Json) -> dict[str, str]:
-        return source_hashes((self._module, type(self._trainer).__module__), alone=True)
+        modules = (self._module, type(self._trainer).__module__)
+        return source_hashes(modules, alone=True) | program_hashes(self._source)
 
     def _limit_torch(self) -> None:
         """Torch may have been imported before the environment variables were set."""

@@ -4,14 +4,19 @@ Optional at build and at run time: NumPy computes the same pass, and draws the s
 it.
 """
 
-from mimverify.native.counted_normals import NativeNormals
-from mimverify.native.library import loadable_levels, native_library, pass_in_use, using
-from mimverify.native.network_pass import (
-    NATIVE_ACTIVATIONS,
-    NATIVE_LOSSES,
-    NetworkPass,
-    network_features,
-)
+from typing import TYPE_CHECKING
+
+from mimverify.support.lazy_package import lazy_names
+
+if TYPE_CHECKING:
+    from mimverify.native.counted_normals import NativeNormals
+    from mimverify.native.library import loadable_levels, native_library, pass_in_use, using
+    from mimverify.native.network_pass import (
+        NATIVE_ACTIVATIONS,
+        NATIVE_LOSSES,
+        NetworkPass,
+        network_features,
+    )
 
 __all__ = [
     "NATIVE_ACTIVATIONS",
@@ -24,3 +29,5 @@ __all__ = [
     "pass_in_use",
     "using",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, __file__)

@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from mimverify.studies.comparison import Comparison
 from mimverify.support.strict_json import Json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from mimverify.studies.comparison import Comparison
     from mimverify.sweeps import Row, Sweep
 
 __all__ = ["SCALES", "NamedStudy", "StudyFigure"]

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["STUDY"]
 
 _PROBLEM = {"link": "cos2z", "loss": "huber"}
-# Where to look first: n/d^(1 + 1/T). The bracket is a factor of two to either side, and what is
-# found does not depend on it.
+# Where to look first: n/d^(1 + 1/T). The bracket is a factor of two to either side, less where the
+# upper end would ask for much memory; what is found does not depend on it.
 _FIRST = {1: 1.6, 2: 2.2, 3: 2.5, 4: 2.6}
 _TOLERANCE = 0.15
 # Sizes this near to the crossing, in log n, take part in the parabola through it, and so many at
@@ -38,6 +38,7 @@ _NEAR, _FEWEST = 0.4, 3
 _NEWTON = 5
 # Below this d a run scatters more, and several pairs of neurons for a direction are cheap.
 _SMALL_DIM, _REPEATS = 300, 4
+_LARGE_DIM = 50_000
 
 _DIMS: dict[str, dict[int, tuple[int, ...]]] = {
     "small": {t: (32, 100, 320) for t in _FIRST},
@@ -62,6 +63,7 @@ def _sweeps(scale: str) -> list[Sweep]:
     for steps, dims in _DIMS[scale].items():
         for dim in dims:
             guess = _FIRST[steps] * dim ** (1 + 1 / steps)
+            reach = 2 if dim < _LARGE_DIM else 1.3
             at = {**_PROBLEM, "dim": dim, "steps": steps}
             at["repeats"] = _REPEATS if dim < _SMALL_DIM else 1
             name = f"T = {steps}, d = {dim}"
@@ -72,8 +74,8 @@ def _sweeps(scale: str) -> list[Sweep]:
                     fixed=at,
                     seeds=_RUNS[scale][dim >= _SMALL_DIM],
                     search=Search(
-                        "samples", result="log_odds", level=0.0, low=round(guess / 2),
-                        high=round(guess * 2), tolerance=_TOLERANCE, integer=True,
+                        "samples", result="log_odds", level=0.0, low=round(guess / reach),
+                        high=round(guess * reach), tolerance=_TOLERANCE, integer=True,
                     ),
                 ),
                 Sweep(f"{name}, predicted", kind="predicted-half", fixed=at),

@@ -8,15 +8,21 @@ content_key → trial_kind → threshold_search → sweep → store (claim_owner
 → agenda → trial_rates → sweep_plan, progress → worker → worker pools → run.
 """
 
-from mimverify.sweeps.choice_of_workers import ENGINES, open_workers
-from mimverify.sweeps.progress import OnProgress, SweepProgress
-from mimverify.sweeps.result import SweepResult
-from mimverify.sweeps.run import run_sweep, run_sweeps
-from mimverify.sweeps.store import Row, Store
-from mimverify.sweeps.sweep import Sweep, SweepTrial
-from mimverify.sweeps.sweep_plan import SweepPlan, plan_sweeps
-from mimverify.sweeps.threshold_search import Search, Threshold
-from mimverify.sweeps.trial_kind import TrialKind, get_trial_kind, trial_kinds
+from typing import TYPE_CHECKING
+
+from mimverify.support.lazy_package import lazy_names
+
+if TYPE_CHECKING:
+    from mimverify.sweeps.choice_of_workers import ENGINES, open_workers
+    from mimverify.sweeps.progress import OnProgress, SweepProgress
+    from mimverify.sweeps.result import SweepResult
+    from mimverify.sweeps.row import Row
+    from mimverify.sweeps.run import run_sweep, run_sweeps
+    from mimverify.sweeps.store import Store
+    from mimverify.sweeps.sweep import Sweep, SweepTrial
+    from mimverify.sweeps.sweep_plan import SweepPlan, plan_sweeps
+    from mimverify.sweeps.threshold_search import Search, Threshold
+    from mimverify.sweeps.trial_kind import TrialKind, get_trial_kind, trial_kinds
 
 __all__ = [
     "ENGINES",
@@ -38,3 +44,5 @@ __all__ = [
     "run_sweeps",
     "trial_kinds",
 ]
+
+__getattr__, __dir__ = lazy_names(__name__, __file__)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from mimverify.sweeps.content_key import canonical_json
-from mimverify.sweeps.store import Row
+from mimverify.sweeps.row import Row
 from mimverify.sweeps.sweep import Sweep
 
 __all__ = ["MeanTable", "mean_table"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mimverify.support.strict_json import Json
-from mimverify.sweeps.store import Row
+from mimverify.sweeps.row import Row
 from mimverify.sweeps.sweep import Sweep
 from mimverify.sweeps.threshold_search import Threshold
 

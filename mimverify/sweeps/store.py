@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -16,13 +16,14 @@ from mimverify.support.strict_json import Json, jsonable, parse_json
 from mimverify.sweeps.agenda import sweep_trials
 from mimverify.sweeps.claim_owner import ClaimOwner
 from mimverify.sweeps.content_key import canonical_json
+from mimverify.sweeps.row import Row
 from mimverify.sweeps.store_file import closed, open_reader, open_writer, recognise
 from mimverify.sweeps.sweep import Sweep, SweepTrial
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Row", "Store", "StoreWriter"]
+__all__ = ["Store", "StoreWriter"]
 
 _AT_ONCE = 500  # keys in one query; SQLite's limit is 999 in old versions
 
@@ -30,32 +31,6 @@ _COLUMNS = (
     "trials.key, kind, version, parameters, status, result, error, seconds, finished, content"
 )
 _FROM = "FROM trials LEFT JOIN environments ON environments.id = trials.environment"
-
-
-@dataclass(frozen=True)
-class Row:
-    """A finished trial.
-
-    **Arguments**
-
-    - `parameters`: all of its kind's; those that a sweep names, where it was asked for one, are
-      among them as the sweep spells them.
-    - `status`: `"done"`, with a `result`, or `"failed"`, with an `error` of type, message and
-      traceback.
-    - `seconds`: of the trial alone. `finished`: when, in UTC.
-    - `environment`: host, machine, versions of libraries.
-    """
-
-    key: str
-    kind: str
-    version: str
-    parameters: Json
-    status: str
-    result: Json | None
-    error: Json | None
-    seconds: float | None
-    finished: str
-    environment: Json
 
 
 class Store:

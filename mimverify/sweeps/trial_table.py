@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mimverify.support.errors import InputError
 from mimverify.support.files import atomic_write
-from mimverify.sweeps.store import Row
+from mimverify.sweeps.row import Row
 
 if TYPE_CHECKING:
     import pandas as pd

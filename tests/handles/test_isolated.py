@@ -492,7 +492,7 @@ def test_whatever_is_left_of_a_worker_that_ended_ends_too() -> None:
 
 
 def test_it_works_where_processes_cannot_be_polled(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mimverify.handles.isolated._open_pidfd", lambda pid, stack: None)
+    monkeypatch.setattr("mimverify.handles.isolated.open_pidfd", lambda pid, stack: None)
     monkeypatch.delattr(os, "memfd_create", raising=False)
     with SpawnedTrainer("stub_trainers:Scripted", time_limit=TIMEOUT) as spawned:
         step(spawned)

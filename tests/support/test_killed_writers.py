@@ -90,6 +90,15 @@ WRITERS = {
     # A folder beside its place, which is renamed as a whole.
     "cli/new_pack.py": ("mkdir", "rename", "shutil.rmtree", "tempfile.mkdtemp", "write_text"),
     "cli/standard_streams.py": ("os.open",),  # /dev/null for a closed stream
+    # Of the standard library alone, since the package's build loads it; the library appears whole.
+    "native/compiler.py": (
+        "os.replace",
+        "shutil.copyfile",
+        "shutil.which",
+        "tempfile.TemporaryDirectory",
+        "unlink",
+    ),
+    "native/build_hook.py": ("tempfile.TemporaryDirectory",),
     # Into memory, and from there by `atomic_write`.
     "support/archive.py": ("np.savez",),
     "cli/options.py": ("np.savez",),

@@ -8,6 +8,7 @@ import shutil
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from mimverify.handles.methods import SIGNATURES
 from mimverify.handles.pipe.child_process import ChildProcess
@@ -119,7 +120,7 @@ class PipeTrainer:
         if hello.random_state:
             self.random_state: int | None = None
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:  # a method, or an array
         hello = self.__dict__.get("_hello")
         if hello is not None and name in hello.methods and name in SIGNATURES:
             return partial(self._method, name)
@@ -195,14 +196,14 @@ def _words(command: str | Sequence[str]) -> tuple[str, ...]:
     if not words or not all(isinstance(word, str) and word and "\0" not in word for word in words):
         raise InputError(f"command={command!r}: expected a program and its arguments")
     if shutil.which(words[0]) is None:
-        hint = "on PATH; one in this folder is given as './name'"
+        hint = " on PATH; one in this folder is given as './name'"
         if os.path.isfile(words[0]):
-            hint = f"that may be executed: chmod +x {words[0]}, or name its interpreter first"
+            hint = f" that may be executed: chmod +x {words[0]}, or name its interpreter first"
             if os.sep not in words[0] and os.access(words[0], os.X_OK):
-                hint = f"of that name on PATH; the one in this folder is './{words[0]}'"
+                hint = f" of that name on PATH; the one in this folder is './{words[0]}'"
         elif os.sep in words[0]:
-            hint = "there; is it built?"
-        raise InputError(f"command={shlex.join(words)!r}: there is no program {words[0]!r} {hint}")
+            hint = "; is it built?"
+        raise InputError(f"command={shlex.join(words)!r}: there is no program {words[0]!r}{hint}")
     return tuple(words)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from mimverify.network.losses import get_loss
 from mimverify.problems.links import get_link
 from mimverify.studies.trials._parameters import PROBLEM, completed
+from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
 from mimverify.theory import LabelMeasure, Resolvent, n_half
@@ -74,28 +75,38 @@ def run(parameters: Json) -> Json:
 
 
 def _balanced_log_odds(measure: LabelMeasure, found: Trajectory, steps: int, repeats: int) -> float:
-    """Mean over runs of the log-odds after the last step, from a balanced start (r = 1).
-
-    A pair starts from u/√d ± β w, β² = 1 − 1/d, w uniform on the sphere of u's complement. With
-    p = H^T, q = P⊥pu and K = P⊥p P⊥ p P⊥, sums over a pair are in proportion to
-
-        s = (uᵀpu)²/d + β² (q·w)²,    b = |q|²/d + β² wᵀKw,
-
-    whose means are those of D1, and whose relative variances, V_s and V_b, shift the mean of
-    log(s/b) by (V_b − V_s)/2. A quadratic form wᵀMw has the variance
-    2 (tr M² − (tr M)²/k)/(k (k + 2)), k = d − 1. Powers of H by their deterministic equivalents.
-    """
+    """Mean over runs of the log-odds after the last step, from a balanced start (r = 1)."""
     k = found.dim - 1
     resolvent = Resolvent(measure, found.samples / k)
     moments = traces(resolvent, found.dim, [steps * power for power in (1, 2, 3, 4)])
     unit = np.exp(moments.log_scale - np.arange(1, 5) * moments.log_scale[1] / 2)
-    h, s2, s3, s4 = moments.signal[:, 0, 0] * unit
-    t2, t4 = (moments.total * unit)[[1, 3]]
+    shift = start_shift(moments.signal[:, 0, 0] * unit, (moments.total * unit)[[1, 3]], k)
+    return float(found.log_odds[-1] + found.log_odds_shift[-1]) + shift / repeats
+
+
+def start_shift(signal: Float64Array, total: Float64Array, k: int) -> float:
+    """By how much the mean of log(s/b) over one pair of neurons exceeds log(E s/E b), given H.
+
+    A pair of a balanced start begins at u/√d ± β w, β² = 1 − 1/d, w uniform on the sphere of u's
+    complement, of k = d − 1 dimensions. With p = H^T, q = P⊥pu and K = P⊥p P⊥ p P⊥, sums over the
+    pair are in proportion to
+
+        s = (uᵀpu)²/d + β² (q·w)²,    b = |q|²/d + β² wᵀKw,
+
+    whose relative variances, V_s and V_b, shift the mean to first order by (V_b − V_s)/2. A
+    quadratic form wᵀMw has the variance 2 (tr M² − (tr M)²/k)/(k (k + 2)). Derived for this
+    package; `mimverify.scaling.balanced_start` has the start.
+
+    **Arguments**
+
+    - `signal`: uᵀp^j u for j = 1, 2, 3, 4; `total`: tr p² and tr p⁴.
+    """
+    h, s2, s3, s4 = signal
+    t2, t4 = total
     q2 = s2 - h**2
     qNq = s4 - 2 * h * s3 + h**2 * s2  # N = P⊥p²P⊥ = K + qqᵀ
     traceK, traceK2 = t2 - s2 - q2, t4 - 2 * s4 + s2**2 - 2 * qNq + q2**2
     shape = 2 * k / (k + 2)
-    signal = shape * (q2 / s2) ** 2 * (1 - 1 / k)
-    noise = shape * (traceK2 - traceK**2 / k) / (t2 - s2) ** 2
-    mean = float(found.log_odds[-1] + found.log_odds_shift[-1])
-    return mean + float(noise - signal) / 2 / repeats
+    of_signal = shape * (q2 / s2) ** 2 * (1 - 1 / k)
+    of_noise = shape * (traceK2 - traceK**2 / k) / (t2 - s2) ** 2
+    return float(of_noise - of_signal) / 2
