@@ -122,7 +122,8 @@ __all__ = [
 
 # The packages that define the other names. Each is imported at its first use: the worker process
 # of a trainer needs none of them, and training alone does not import Hypothesis.
-_PACKAGES = {
+_PACKAGES: dict[str, tuple[str, ...]] = {
+    "adapt": (),
     "experiment": ("Experiment", "ExperimentConfig", "ExperimentResult", "run_experiment"),
     "fitting": ("FileFit", "FitResult", "fit_files"),
     "given_data": ("Diagnosis", "diagnose", "diagnose_files"),

@@ -33,6 +33,7 @@ _COMMANDS = {
     "claims": "mimverify.cli.claims",
     "power": "mimverify.cli.power",
     "calibrate": "mimverify.cli.calibrate",
+    "new-trainer": "mimverify.cli.new_trainer",
     "new-pack": "mimverify.cli.new_pack",
     "inspect": "mimverify.cli.inspect",
     "predict": "mimverify.cli.predict",

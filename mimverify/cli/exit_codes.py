@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str | None]] = {
         "no level is exceeded",
         "alarms are more frequent than a level allows, or a claim could not be tried",
     ),
+    "new-trainer": ("written", None),
     "new-pack": ("written", None),
     "inspect": ("whatever was found", None),
     "predict": ("predicted", None),

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import keyword
 import os
 import shutil
 import tempfile
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
 from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.new_names import check_new_name
 from mimverify.support.errors import InputError
 from mimverify.support.files import reason_of
-from mimverify.support.importing import needed_by
 
 _PLACEHOLDER = "NEW_PACK"
 
@@ -27,7 +25,7 @@ def new_pack(name: str) -> None:
 
     NAME is that of a Python package; the folder must not exist. The skeleton works as it is.
     """
-    _check_name(name)
+    check_new_name(name, "package", "my_theorem")
     folder = Path(name)
     if os.path.lexists(folder):
         raise InputError(f"NAME={name!r}: exists already; expected a new name")
@@ -35,20 +33,6 @@ def new_pack(name: str) -> None:
         click.echo(f"wrote {path}")
     click.echo(f"next: mimverify check numpy --claims {name}.claims")
     click.echo(f"      mimverify check {name}.mutants:ClippedStep --claims {name}.claims")
-
-
-def _check_name(name: str) -> None:
-    if not name.isidentifier() or keyword.iskeyword(name):
-        raise InputError(f"NAME={name!r}: expected the name of a Python package, as my_theorem")
-    needed = needed_by(name)
-    if needed:
-        raise InputError(f"NAME={name!r}: {needed} itself needs a module of that name")
-    try:
-        installed = find_spec(name) is not None
-    except (ImportError, ValueError):
-        installed = True
-    if installed:
-        raise InputError(f"NAME={name!r}: a module of that name is installed; it would hide it")
 
 
 def _write(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import array_namespace, is_numpy_array, is_torch_array
 
 from mimverify.network.fused import LOG_COSH, PSEUDO_HUBER, QUADRATIC, Fused
 from mimverify.support.arrays import Array
@@ -166,24 +166,23 @@ def _sigmoid(z: Array) -> Array:
     return (1 + array_namespace(z).tanh(z / 2)) / 2
 
 
-def _normal_cdf(z: Array) -> Array:
+def _special(name: str, z: Array) -> Array:
+    """A function that SciPy, Torch and JAX have under one name, apart from the array API."""
     if is_numpy_array(z):
-        from scipy.special import ndtr  # takes long to import
+        from scipy import special  # takes long to import
+    elif is_torch_array(z):
+        from torch import special  # only reached with a Torch tensor in hand
+    else:
+        from jax.scipy import special  # likewise
+    return getattr(special, name)(z)
 
-        return ndtr(z)
-    import torch  # only reached with a Torch tensor in hand
 
-    return torch.special.ndtr(z)
+def _normal_cdf(z: Array) -> Array:
+    return _special("ndtr", z)
 
 
 def _erf(z: Array) -> Array:
-    if is_numpy_array(z):
-        from scipy.special import erf
-
-        return erf(z)
-    import torch  # only reached with a Torch tensor in hand
-
-    return torch.special.erf(z)
+    return _special("erf", z)
 
 
 def _normal_pdf(z: Array) -> Array:
