@@ -31,7 +31,8 @@ def load_from_main(spec: str) -> object:
         return load_attribute("trainer", spec)
     except InputError as error:
         hint = meant_by(spec) if "did you mean" not in str(error) else ""
-        raise InputError(f"{error}{hint} ({main_remedy(spec)})") from error
+        known = f"'__main__' is the program that runs the trial; {main_remedy(spec)}"
+        raise InputError(f"{error}{hint} ({known})") from error
 
 
 def main_note(spec: str) -> str:

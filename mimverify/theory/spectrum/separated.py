@@ -65,6 +65,4 @@ def separated_cosines(
     basis, triangle = np.linalg.qr(spectrum.components[rest])
     left = Spectrum(spectrum.eigenvalues[rest], basis, spectrum.spare, spectrum.multiplicity)
     gram = NeuronModel.of(left, steps).draw(draws, neurons - separated, rng)
-    return smallest_cosines(
-        gram, rank, found=spectrum.components[strong].T, projection=triangle.T
-    )
+    return smallest_cosines(gram, rank, found=spectrum.components[strong].T, projection=triangle.T)

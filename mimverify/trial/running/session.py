@@ -49,6 +49,8 @@ __all__ = ["REFERENCE_TRAINERS", "Session", "open_trainer", "try_claim"]
 
 _GENEROSITY = 3  # parts of the time that one claim may take before it is cut off
 
+_CALLER = 4  # frames above `open_trainer`, where `mimverify.check` was called
+
 #: Short names of mimverify's own trainers.
 REFERENCE_TRAINERS = {
     "numpy": "mimverify:numpy_trainer",
@@ -79,7 +81,7 @@ def open_trainer(
             found = load_from_main(trainer)
         except InputError as error:
             raise TrainerError("import", str(error)) from error
-        warnings.warn(main_note(trainer), stacklevel=2)
+        warnings.warn(main_note(trainer), stacklevel=_CALLER)
         return InProcessTrainer(found, trainer, methods=methods)
     if isinstance(trainer, str):
         spec = REFERENCE_TRAINERS.get(trainer, trainer)
