@@ -17,9 +17,11 @@ from mimverify.handles.capabilities import (
     name_of,
     random_state_parameters,
 )
+from mimverify.handles.main_module import is_of_main, main_remedy
 from mimverify.handles.methods import SIGNATURES
 from mimverify.handles.own_methods import Signatures
 from mimverify.handles.pipe import PREFIX, PipeSource
+from mimverify.handles.suggestions import meant_by
 from mimverify.handles.tracebacks import trainer_error
 from mimverify.support.errors import InputError, TrainerError
 from mimverify.support.former_names import refusal_of
@@ -39,7 +41,11 @@ def load_source(spec: str) -> object:
             return PipeSource(spec.removeprefix(PREFIX))
         return load_attribute("trainer", spec)
     except InputError as error:
-        raise trainer_error("import", str(error), error.__cause__) from error
+        if is_of_main(spec):
+            text = f"{error}: '__main__' is the program that runs the trial; {main_remedy(spec)}"
+            raise trainer_error("import", text, error.__cause__) from error
+        hint = "" if "did you mean" in str(error) else meant_by(spec)
+        raise trainer_error("import", f"{error}{hint}", error.__cause__) from error
 
 
 def new_trainer(

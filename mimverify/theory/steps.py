@@ -88,7 +88,10 @@ def span_window(
 
     After T steps the weakest direction is κ̂^−T of the strongest, κ̂ the ratio of the outliers,
     while rounding adds noise of relative size u, the unit roundoff: the cosine falls to
-    1/√(1 + (κ̂^T u)²).
+    1/√(1 + (κ̂^T u)²). One rounding is counted, so that the end is right to a factor 4 of κ̂^T. It
+    is that of a start with ε0² (ε0 its `init_norm`) below u: σ(z) is quadratic up to parts of
+    relative size ε0², which hide the weakest direction earlier where they are larger, as from
+    the default ε0 = 0.01: docs/theory.md, D5.
     """
     level = number("level", level, minimum=0.0)
     if not 0 < level < 1:
@@ -116,5 +119,7 @@ def span_window(
         dtype,
         first,
         last,
-        f"directions part like {ratio:.4g}^T until {dtype} rounding hides the weakest",
+        f"directions part like {ratio:.4g}^T until {dtype} rounding hides the weakest; earlier "
+        f"from starts with init_norm² above {unit:.1g}, whose activation is not quadratic to "
+        "that precision",
     )

@@ -12,6 +12,8 @@ import pytest
 
 import mimverify
 from mimverify.trial import suite_path
+from mimverify.trial.claims.claim import load_claims
+from mimverify.trial.claims.selection import matching
 
 ROOT = Path(mimverify.__file__).parents[1]
 
@@ -93,3 +95,27 @@ def test_claims_are_tried_beside_other_plugins(
     done = run(tmp_path, "-p", plugin, *options, "--trainer", "numpy", "--claim", "arithmetic")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["gradient-step", "gradient_step or trajectory", "gradient", "vanishing-error", "not power"],
+)
+def test_k_selects_as_the_command_does(tmp_path: Path, expression: str) -> None:
+    """Not by names of files (test_gradient.py), and whatever the profile."""
+    done = run(tmp_path, "--trainer", "numpy", "-k", expression, "--collect-only", "-q")
+    found = {line.split("::")[1] for line in done.stdout.splitlines() if "::" in line}
+    assert found == set(matching(expression, load_claims())), done.stdout + done.stderr
+
+
+@needs_xdist
+def test_workers_of_xdist_know_what_is_selected(tmp_path: Path) -> None:
+    done = run(tmp_path, "-p", "xdist", "-n", "2", "--trainer", "numpy", "-k", "antisymmetry")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 passed" in done.stdout
+
+
+def test_k_that_holds_for_nothing_says_so(tmp_path: Path) -> None:
+    done = run(tmp_path, "--trainer", "numpy", "-k", "nothing-like-it")
+    assert done.returncode == 4
+    assert "-k 'nothing-like-it': holds for no claim" in done.stdout + done.stderr

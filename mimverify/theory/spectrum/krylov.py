@@ -112,15 +112,32 @@ def alignments_of(
 
 
 def smallest_cosines(
-    gram: Float64[Float64Array, "draws size size"], rank: int
+    gram: Float64[Float64Array, "draws size size"],
+    rank: int,
+    *,
+    found: Float64[Float64Array, "rank q"] | None = None,
+    projection: Float64[Float64Array, "rank rank"] | None = None,
 ) -> Float64[Float64Array, " draws"]:
     """Span recovery `(draws,)` from Gram matrices of [U; W]: the smallest cosine between the
-    hidden subspace and the span of the top r right singular vectors. 0 for fewer than r neurons."""
-    if gram.shape[1] < 2 * rank:
+    hidden subspace and the span of the top r right singular vectors. 0 for fewer than r neurons.
+
+    **Arguments**
+
+    - `found`: U v of q orthonormal vectors v that are in that span already; W, which is orthogonal
+      to them, has the r − q others.
+    - `projection`: P, where the first r coordinates are those along rows Q with U w = P Q w.
+    """
+    known = 0 if found is None else found.shape[1]
+    wanted = rank - known
+    if gram.shape[1] < rank + wanted:
         return np.zeros(len(gram))
     values, vectors = np.linalg.eigh(gram[:, rank:, rank:])
-    top = vectors[:, :, -rank:]
-    sizes = np.sqrt(np.maximum(values[:, -rank:], np.finfo(float).tiny))
+    top = vectors[:, :, -wanted:]
+    sizes = np.sqrt(np.maximum(values[:, -wanted:], np.finfo(float).tiny))
     inner = gram[:, :rank, rank:] @ top / sizes[:, None, :]
+    if projection is not None:
+        inner = projection @ inner
+    if found is not None:
+        inner = np.concatenate([np.broadcast_to(found, (len(gram), *found.shape)), inner], axis=2)
     cosines = np.linalg.svd(inner, compute_uv=False)
     return np.asarray(np.clip(cosines[:, -1], 0.0, 1.0))

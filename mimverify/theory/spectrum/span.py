@@ -20,6 +20,7 @@ from mimverify.theory.labels.label_measure import LabelMeasure
 from mimverify.theory.spectrum.arrowhead import draw_spectrum
 from mimverify.theory.spectrum.krylov import NeuronModel, alignments_of, smallest_cosines
 from mimverify.theory.spectrum.resolvent import Resolvent
+from mimverify.theory.spectrum.separated import separated_cosines, separated_directions
 
 if TYPE_CHECKING:
     from jaxtyping import Float64
@@ -62,7 +63,8 @@ def predict_span(
     seed: int = 0,
 ) -> SpanPrediction:
     """Span recovery at t = 1 … `steps` of `neurons` independent neurons (m/2 of a symmetric
-    start). Fewer neurons than r span too little: the cosine is 0.
+    start). Fewer neurons than r span too little: the cosine is 0. Arithmetic is exact, and the
+    start infinitely small: what ends recovery after many steps is `span_window`'s.
 
     **Arguments**
 
@@ -84,8 +86,13 @@ def predict_span(
         spectrum = draw_spectrum(Resolvent(measure, samples / (dim - rank)), dim, rng)
         for index, t in enumerate(times):
             gram = NeuronModel.of(spectrum, int(t)).draw(starts, neurons, rng)
-            cosines[index, k] = smallest_cosines(gram, rank)
             aligned[index, k] = alignments_of(gram, rank)
+            separated = separated_directions(spectrum, int(t))
+            cosines[index, k] = (
+                separated_cosines(spectrum, int(t), separated, starts, neurons, rng)
+                if separated
+                else smallest_cosines(gram, rank)
+            )
     columns = (
         np.median(cosines, axis=(1, 2)),
         cosines.mean(axis=(1, 2)),

@@ -44,8 +44,8 @@ def select_claims(
 def matching(expression: str, ids: Iterable[str]) -> list[str]:
     """Those of `ids` that match the expression.
 
-    A word matches ids that contain it, in upper or lower case; `and`, `or`, `not` and
-    parentheses combine words: `"step and not error"`.
+    A word matches ids that contain it, in upper or lower case, with `_` for `-` as it likes;
+    `and`, `or`, `not` and parentheses combine words: `"step and not error"`.
 
     **Raises** `InputError` for an invalid expression, or one that matches no id.
     """
@@ -68,6 +68,10 @@ def _tokens(expression: str) -> list[str]:
         tokens.append(token[1])
         position = token.end()
     return tokens
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("_", "-")
 
 
 class _Parser:
@@ -104,7 +108,7 @@ class _Parser:
             return found
         if not self._tokens or self._tokens[-1].lower() in ("and", "or", ")"):
             raise self._error()
-        return self._tokens.pop().lower() in self._name.lower()
+        return _plain(self._tokens.pop()) in _plain(self._name)
 
     def _take(self, word: str) -> bool:
         if self._tokens and self._tokens[-1].lower() == word:

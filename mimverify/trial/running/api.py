@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mimverify.handles.main_module import is_of_main, main_remedy
 from mimverify.pages.progress import ProgressDisplay
 from mimverify.support.errors import InputError, TrainerError
 from mimverify.support.strict_json import Json
@@ -36,6 +37,8 @@ def check(
     - `trainer`: an instance, class or zero-argument factory, run in this process, where
       nothing can stop a call that hangs; or `"module:attribute"`, run in a worker process
       that is killed at the time limit. Only the latter can be shared by several `workers`.
+      `"__main__:attribute"`, which no other process can import, is run in this one, with a
+      warning.
     - `settings`: see `TrialSettings`; or its fields by name: `profile="standard"`, `seed=3`, …
     - `progress`: show the claims as they are finished: in a notebook, or on a terminal's standard
       error.
@@ -48,6 +51,11 @@ def check(
             raise InputError(
                 f"workers={settings.workers}: an object runs in this process alone; name it "
                 "'module:attribute'"
+            )
+        if is_of_main(trainer):
+            raise InputError(
+                f"workers={settings.workers}: {trainer!r} runs in this process alone; "
+                f"{main_remedy(trainer)}"
             )
         with _Progress(progress) as events:
             report = run_suite(trainer, settings, on_event=events)

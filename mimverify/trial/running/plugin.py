@@ -31,6 +31,7 @@ from mimverify.trial.running.verdict import Verdict
 _RUN = pytest.StashKey["_Run"]()
 _VERDICT = pytest.StashKey[Verdict]()
 _NO_TRAINER = "name the trainer under trial: --trainer module:attribute"
+_KEYWORD = "trial_expression"  # of pytest's options: what `-k` was
 _ATTRIBUTE = "mimverify_verdict"  # of a test's report: JSON text, which xdist can send
 
 
@@ -66,9 +67,20 @@ def _settings(config: pytest.Config) -> TrialSettings:
             for name, spelling in spellings().items()
             if spelling.pytest
         }
+        given["expression"] = _expression(config)
         return TrialSettings.of(**{k: v for k, v in given.items() if v is not None})
     except (InputError, OSError, ValueError) as error:
         raise pytest.UsageError(str(error)) from None
+
+
+def _expression(config: pytest.Config) -> str | None:
+    """pytest's `-k`, which selects as that of `mimverify check` does: by ids of claims alone, not
+    by names of files too, and among all claims, whatever their profile."""
+    if config.option.keyword:
+        # Workers of pytest-xdist get the options as they are after this.
+        setattr(config.option, _KEYWORD, config.option.keyword)
+        config.option.keyword = ""
+    return getattr(config.option, _KEYWORD, None)
 
 
 class _Run:

@@ -119,7 +119,9 @@ class TrainerReport:
         return NOTHING_VERIFIED if self.unverified else VERIFIED
 
     def to_json(self) -> Json:
-        """Everything, in strict JSON's terms."""
+        """Everything, in strict JSON's terms. `claims` is the former name of `verdicts`: the same
+        list, for those who read it."""
+        verdicts = [verdict.to_json() for verdict in self.verdicts]
         return {
             "trainer": self.trainer,
             "capabilities": self.capabilities,
@@ -128,7 +130,8 @@ class TrainerReport:
             "summary": self.summary,
             "seconds": self.seconds,
             "causes": self.causes.to_json() if self.causes.lines else None,
-            "claims": [verdict.to_json() for verdict in self.verdicts],
+            "verdicts": verdicts,
+            "claims": verdicts,
             "unfinished": self.unfinished,
             "unverified": self.unverified or None,
         }
@@ -222,7 +225,9 @@ def _junit_suite(root: ElementTree.Element, trainer: TrainerReport) -> None:
             time=f"{verdict.seconds:.3f}",
         )  # fmt: skip
         properties = ElementTree.SubElement(case, "properties")
-        facts = [("status", verdict.status), ("value", verdict.statistic)]
+        # "value": the former name of "statistic".
+        facts: list[tuple[str, object]] = [("status", verdict.status)]
+        facts += [("statistic", verdict.statistic), ("value", verdict.statistic)]
         facts += [("avoidable", True)] if verdict.avoidable else []
         for name, value in (*facts, *verdict.evidence.junit()):
             ElementTree.SubElement(properties, "property", name=name, value=_printable(str(value)))

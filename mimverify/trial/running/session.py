@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -13,6 +14,8 @@ import numpy as np
 
 from mimverify.handles import InProcessTrainer, TrainerHandle
 from mimverify.handles.isolated import SpawnedTrainer
+from mimverify.handles.main_module import is_of_main, load_from_main, main_note
+from mimverify.handles.suggestions import meant_by
 from mimverify.support.closing import Closing
 from mimverify.support.errors import InputError, MimverifyError, TrainerError
 from mimverify.support.importing import summarise
@@ -46,6 +49,8 @@ __all__ = ["REFERENCE_TRAINERS", "Session", "open_trainer", "try_claim"]
 
 _GENEROSITY = 3  # parts of the time that one claim may take before it is cut off
 
+_CALLER = 4  # frames above `open_trainer`, where `mimverify.check` was called
+
 #: Short names of mimverify's own trainers.
 REFERENCE_TRAINERS = {
     "numpy": "mimverify:numpy_trainer",
@@ -60,7 +65,8 @@ def open_trainer(
     threads: int | None = None,
     claim_set: ClaimSet | None = None,
 ) -> TrainerHandle:
-    """A handle on a trainer: one given by name runs in a worker process, an object in this one.
+    """A handle on a trainer: one given by name runs in a worker process, an object in this one,
+    and so does one that this program itself defines, `"__main__:Mine"`, with a warning.
 
     **Arguments**
 
@@ -69,16 +75,30 @@ def open_trainer(
 
     **Raises** `TrainerError` if it cannot be imported or constructed.
     """
+    methods = None if claim_set is None else claim_set.methods
+    if isinstance(trainer, str) and is_of_main(trainer):
+        try:
+            found = load_from_main(trainer)
+        except InputError as error:
+            raise TrainerError("import", str(error)) from error
+        warnings.warn(main_note(trainer), stacklevel=_CALLER)
+        return InProcessTrainer(found, trainer, methods=methods)
     if isinstance(trainer, str):
         spec = REFERENCE_TRAINERS.get(trainer, trainer)
-        return SpawnedTrainer(
-            spec,
-            time_limit=call_seconds,
-            threads=threads,
-            methods=None if claim_set is None else claim_set.methods,
-            folders=None if claim_set is None else claim_set.folders,
-        )
-    return InProcessTrainer(trainer, methods=None if claim_set is None else claim_set.methods)
+        try:
+            return SpawnedTrainer(
+                spec,
+                time_limit=call_seconds,
+                threads=threads,
+                methods=methods,
+                folders=None if claim_set is None else claim_set.folders,
+            )
+        except TrainerError as error:
+            hint = meant_by(spec, REFERENCE_TRAINERS)
+            if error.kind != "import" or not hint or "did you mean" in str(error):
+                raise
+            raise TrainerError("import", f"{error}{hint}", error.traceback) from error
+    return InProcessTrainer(trainer, methods=methods)
 
 
 class Session(Closing):
@@ -115,7 +135,8 @@ class Session(Closing):
         )
         self._record = RecordedTrainer(self.handle)
         self._trainer = TrainerUnderTrial(self._record)
-        self._spec = trainer if isinstance(trainer, str) else None
+        named = isinstance(trainer, str) and not is_of_main(trainer)
+        self._spec = str(trainer) if named else None
         self._spent = time.monotonic() - started
         self._compiling = COMPILING * self.profile.seconds  # that does not count as spent
         # Claims that do not apply take no time: it goes to the others.

@@ -208,7 +208,7 @@ class TrialSettings:
         metadata=_how(
             _pack,
             Spelling(
-                ("--claims",),
+                ("--pack", "--claims"),
                 "--trial-claims",
                 "The claims of this module, file or entry point, instead of mimverify's own.",
                 metavar="PACK",
