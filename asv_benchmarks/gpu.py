@@ -285,6 +285,28 @@ def bench(device: Device) -> Json:
     return {"passed": True, "ratio": ratio, "rows": rows, "slopes": slopes}
 
 
+def command(device: Device) -> Json:
+    """`mimverify bench --device`: the step as it is timed beside others."""
+    record = RECORDS / "bench.json"
+    record.unlink(missing_ok=True)
+    dims = ("64",) if device.small else ("1024", "4096")
+    words = [sys.executable, "-m", "mimverify", "bench", "--device", device.name, "-q"]
+    words += ["-m", "64", "--start", "general", "--rounds", "3", "--json", str(record)]
+    words += [word for dim in dims for word in ("-d", dim)]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, check=False, text=True)
+    if not record.exists():
+        return {"passed": False, "output": (ended.stdout + ended.stderr)[-4000:]}
+    ratios = {}
+    for case in parse_json(record.read_bytes(), str(record))["cases"]:
+        found = case["contenders"][f"torch on {device.name}"]["to_products"]
+        ratios[str(case["dim"])] = None if found is None else found["median"]
+    shown = ", ".join(
+        f"{'not timed' if ratio is None else format(ratio, '.2f')} × its two products at d = {dim}"
+        for dim, ratio in ratios.items()
+    )
+    return {"passed": ended.returncode == 0, "ratios": ratios, "reason": shown}
+
+
 def formats(device: Device) -> Json:
     """TF32 and bfloat16 on request: within the rounding bound of a step in their precision?
 
@@ -321,12 +343,13 @@ def _products(xp: Any, X: Any, W: Any) -> Any:
 
 #: Parts, with the seconds that each may take: 8 minutes in all.
 PARTS: dict[str, tuple[Callable[[Device], Json], int]] = {
-    "peaks": (peaks, 40),
+    "peaks": (peaks, 30),
     "formats": (formats, 30),
     "tests": (tests, 100),
-    "unasked": (unasked, 60),
+    "unasked": (unasked, 50),
     "trial": (trial, 150),
-    "bench": (bench, 100),
+    "command": (command, 40),
+    "bench": (bench, 80),
 }
 
 

@@ -158,8 +158,8 @@ def predict(
     if test_error:
         with under_way(f"{link}: the test error after stage 2") as say:
             after = kept(
-                predict_test_error, TestErrorPrediction, link, dim=dim, samples=n, steps=found.steps, readout_samples=readout_samples,
-                **settings, **of_stage2,
+                predict_test_error, TestErrorPrediction, link, dim=dim, samples=n,
+                steps=found.steps, readout_samples=readout_samples, **settings, **of_stage2,
             )  # fmt: skip
             exponent = None
             if dim >= 3:

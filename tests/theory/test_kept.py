@@ -77,9 +77,7 @@ def test_settings_losses_and_links_have_results_of_their_own(folder: Path) -> No
     task = Counted()
     for _ in range(2):
         for name in LOSSES:
-            assert np.array_equal(
-                task.of("he2", name), analyse_transform("he2", name).eigenvalues
-            )
+            assert np.array_equal(task.of("he2", name), analyse_transform("he2", name).eigenvalues)
         task.of("abs")
     assert task.count == len(LOSSES) + 1
 
