@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,11 +34,11 @@ class Counted:
     def __init__(self) -> None:
         self.count = 0
 
-    def __call__(self, link: Link, loss: Loss, **settings: float) -> TransformAnalysis:
+    def __call__(self, link: Link, loss: Loss, **settings: Any) -> TransformAnalysis:
         self.count += 1
         return analyse_transform(link, loss, **settings)
 
-    def of(self, link: Link | str, loss: Loss | str = "huber", **settings: float) -> Array:
+    def of(self, link: Link | str, loss: Loss | str = "huber", **settings: Any) -> Array:
         return kept(self, TransformAnalysis, link, loss, **settings).eigenvalues
 
 
