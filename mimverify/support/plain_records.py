@@ -9,7 +9,7 @@ import types
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
@@ -18,11 +18,13 @@ from mimverify.support.arrays import NumpyArray
 __all__ = ["from_plain", "to_plain"]
 
 Record = TypeVar("Record")
+#: What JSON holds, or an annotation: only looking at it tells.
+Plain: TypeAlias = Any
 
 _ARRAY, _GIVEN = "array", "given"
 
 
-def to_plain(record: object, given: Mapping[type, object]) -> tuple[Any, dict[str, NumpyArray]]:
+def to_plain(record: object, given: Mapping[type, object]) -> tuple[Plain, dict[str, NumpyArray]]:
     """What JSON can hold (with NaN and infinities), and the arrays that it refers to.
 
     **Arguments**
@@ -33,7 +35,7 @@ def to_plain(record: object, given: Mapping[type, object]) -> tuple[Any, dict[st
     """
     arrays: dict[str, NumpyArray] = {}
 
-    def plain(value: object) -> Any:
+    def plain(value: object) -> Plain:
         for kind, held in given.items():
             if isinstance(value, kind):
                 if value is not held:
@@ -59,14 +61,14 @@ def to_plain(record: object, given: Mapping[type, object]) -> tuple[Any, dict[st
 
 
 def from_plain(
-    kind: type[Record], value: Any, arrays: Mapping[str, NumpyArray], given: Mapping[type, object]
+    kind: type[Record], value: Plain, arrays: Mapping[str, NumpyArray], given: Mapping[type, object]
 ) -> Record:
     """The record that `to_plain` was given.
 
     **Raises** `TypeError` or `ValueError` for anything that is not one of this class.
     """
 
-    def build(value: Any, hint: Any) -> Any:
+    def build(value: Plain, hint: Plain) -> Plain:
         origin, inner = get_origin(hint), get_args(hint)
         if origin in (Union, types.UnionType):
             return one_of(value, inner)
@@ -101,7 +103,7 @@ def from_plain(
             return hint(**{name: build(value[name], hints[name]) for name in names})
         raise TypeError(f"no {hint!r} is read")
 
-    def one_of(value: Any, kinds: tuple[Any, ...]) -> Any:
+    def one_of(value: Plain, kinds: tuple[Plain, ...]) -> Plain:
         for hint in kinds:
             try:
                 return build(value, hint)
@@ -109,7 +111,7 @@ def from_plain(
                 continue
         raise ValueError("expected one of several types, found another")
 
-    def expect(value: Any, holds: bool) -> Any:
+    def expect(value: Plain, holds: bool) -> Plain:
         if not holds:
             raise ValueError("a value of another type than expected")
         return value
@@ -121,5 +123,5 @@ def from_plain(
 
 
 @lru_cache(maxsize=64)
-def _hints(kind: type) -> dict[str, Any]:
+def _hints(kind: type) -> dict[str, Plain]:
     return get_type_hints(kind)
