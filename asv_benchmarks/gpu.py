@@ -128,13 +128,9 @@ def tests(device: Device) -> Json:
     return {"passed": ended.returncode == 0, "summary": last[0], "output": ended.stdout[-4000:]}
 
 
-#: The trainers on trial, as modules that a trial's processes can import.
+#: Wrong ones on trial, as a module that a trial's processes can import.
 TRAINERS = '''
 from mimverify import torch_trainer
-
-
-def on_device():
-    return torch_trainer(device={device!r})
 
 
 class Tf32Unasked:
@@ -170,13 +166,14 @@ def _rounded(M):
 '''
 
 
-def _trial(device: Device, attribute: str, claims: Sequence[str]) -> Json:
+def _trial(device: Device, trainer: Sequence[str], claims: Sequence[str]) -> Json:
+    """`mimverify check` with these words that name the trainer."""
     RECORDS.mkdir(parents=True, exist_ok=True)
     module = RECORDS / "card_trainers.py"
     module.write_text(TRAINERS.format(device=device.name), encoding="utf-8")
-    record = RECORDS / f"trial-{attribute}.json"
+    record = RECORDS / f"trial-{_slug(trainer[0])}.json"
     record.unlink(missing_ok=True)
-    words = [sys.executable, "-m", "mimverify", "check", f"card_trainers:{attribute}"]
+    words = [sys.executable, "-m", "mimverify", "check", *trainer]
     words += ["--profile", "quick", "--json", str(record)]
     words += [word for name in claims for word in ("--claim", name)]
     path = os.pathsep.join([str(RECORDS), str(ROOT), os.environ.get("PYTHONPATH", "")])
@@ -205,14 +202,14 @@ def _trial(device: Device, attribute: str, claims: Sequence[str]) -> Json:
 def trial(device: Device) -> Json:
     """The reference trainer on the device: it has to pass."""
     claims = ("gradient-step", "trajectory") if device.small else ()
-    found = _trial(device, "on_device", claims)
+    found = _trial(device, ["torch", "--device", device.name], claims)
     return found | {"passed": found["code"] == 0}
 
 
 def unasked(device: Device) -> Json:
     """TF32 that nobody asked for: the trial has to catch it."""
     attribute = "Rounded" if device.small else "Tf32Unasked"
-    found = _trial(device, attribute, ("gradient-step",))
+    found = _trial(device, [f"card_trainers:{attribute}"], ("gradient-step",))
     return found | {"passed": "gradient-step" in found.get("failed", [])}
 
 
@@ -288,6 +285,28 @@ def bench(device: Device) -> Json:
     return {"passed": True, "ratio": ratio, "rows": rows, "slopes": slopes}
 
 
+def command(device: Device) -> Json:
+    """`mimverify bench --device`: the step as it is timed beside others."""
+    record = RECORDS / "bench.json"
+    record.unlink(missing_ok=True)
+    dims = ("64",) if device.small else ("1024", "4096")
+    words = [sys.executable, "-m", "mimverify", "bench", "--device", device.name, "-q"]
+    words += ["-m", "64", "--start", "general", "--rounds", "3", "--json", str(record)]
+    words += [word for dim in dims for word in ("-d", dim)]
+    ended = subprocess.run(words, cwd=ROOT, capture_output=True, check=False, text=True)
+    if not record.exists():
+        return {"passed": False, "output": (ended.stdout + ended.stderr)[-4000:]}
+    ratios = {}
+    for case in parse_json(record.read_bytes(), str(record))["cases"]:
+        found = case["contenders"][f"torch on {device.name}"]["to_products"]
+        ratios[str(case["dim"])] = None if found is None else found["median"]
+    shown = ", ".join(
+        f"{'not timed' if ratio is None else format(ratio, '.2f')} × its two products at d = {dim}"
+        for dim, ratio in ratios.items()
+    )
+    return {"passed": ended.returncode == 0, "ratios": ratios, "reason": shown}
+
+
 def formats(device: Device) -> Json:
     """TF32 and bfloat16 on request: within the rounding bound of a step in their precision?
 
@@ -324,12 +343,13 @@ def _products(xp: Any, X: Any, W: Any) -> Any:
 
 #: Parts, with the seconds that each may take: 8 minutes in all.
 PARTS: dict[str, tuple[Callable[[Device], Json], int]] = {
-    "peaks": (peaks, 40),
+    "peaks": (peaks, 30),
     "formats": (formats, 30),
     "tests": (tests, 100),
-    "unasked": (unasked, 60),
+    "unasked": (unasked, 50),
     "trial": (trial, 150),
-    "bench": (bench, 100),
+    "command": (command, 40),
+    "bench": (bench, 80),
 }
 
 

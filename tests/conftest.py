@@ -29,6 +29,12 @@ def _one_thread() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _no_kept_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing that an earlier run kept on disk decides a test; nor in processes it starts."""
+    monkeypatch.setenv("MIMVERIFY_CACHE", "off")
+
+
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A headless Chromium, to look at pages with; skips where there is none."""

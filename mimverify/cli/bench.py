@@ -68,6 +68,10 @@ Examples:
     "--contender", "competitors", multiple=True, metavar="NAME",
     help="Only this one; repeat the option.",
 )  # fmt: skip
+@click.option(
+    "--device", metavar="DEVICE",
+    help="Time our Torch step and the bare products there, cuda, say; --contender adds others.",
+)  # fmt: skip
 @seed_option
 @threads_option
 @json_option
@@ -80,6 +84,7 @@ def bench(
     start: str,
     rounds: int,
     competitors: tuple[str, ...],
+    device: str | None,
     seed: int,
     threads: int | None,
     json_path: str | None,
@@ -91,9 +96,14 @@ def bench(
     Ratios are medians of those of single rounds, with intervals: of at least 95 % from six
     rounds on. Other work on the machine makes all of it worthless.
     """
+    from mimverify.backends import get_backend
     from mimverify.performance.competitors import BenchmarkRun
+    from mimverify.training.on_device import check_device_name
 
     check_writable("--json", json_path)
+    if device is not None:
+        get_backend("torch", dtype, check_device_name(device))  # there is such a device
+        competitors = (f"torch on {device}", f"torch products on {device}", *competitors)
     problems = _problems(dims, neurons, ratio, dtype, start, seed)
     with BenchmarkRun(competitors or None, rounds=rounds, threads=threads) as benchmark:
         for problem in problems:
@@ -170,7 +180,7 @@ def _title(problem: Problem) -> str:
 
 def _page(benchmark: BenchmarkRun) -> Iterable[RenderableType]:
     from mimverify.performance.competitors import estimate
-    from mimverify.performance.competitors.machine import cpu_name
+    from mimverify.support.machine import cpu_name
 
     threads = "the libraries' own" if benchmark.threads is None else str(benchmark.threads)
     covered = estimate([0.0] * benchmark.rounds).coverage

@@ -50,6 +50,10 @@ _OUTPUTS = ("json_path", "junitxml", "html_path", "figure_path", "verbose")
     metavar="FILE",
     help="Write a page that needs no network: verdicts, evidence, data; '-' prints it.",
 )
+@click.option(
+    "--device", metavar="DEVICE",
+    help="Of the reference trainer torch: cpu, cuda, cuda:1, …",
+)  # fmt: skip
 @figure_option("Draw the evidence for each claim against its bound")
 @click.option(
     "-v",
@@ -62,6 +66,7 @@ def check(
     json_path: str | None,
     junitxml: str | None,
     html_path: str | None,
+    device: str | None,
     figure_path: str | None,
     verbose: bool,
     **given: object,
@@ -70,7 +75,8 @@ def check(
 
     A TRAINER is 'module:attribute', naming an instance, a class or a function without
     arguments; 'process:COMMAND', a program that answers through pipes (docs/protocol.md); or
-    'numpy' or 'torch', the reference trainers. Without any, both of these.
+    'numpy' or 'torch', the reference trainers. Without any, both of these. With --device it is
+    'torch' alone, and 'torch:cuda' means the same.
     """
     files = {"--json": json_path, "--junitxml": junitxml, "--html": html_path}
     for argument, path in files.items():
@@ -83,6 +89,8 @@ def check(
     from mimverify.trial.running.session import REFERENCE_TRAINERS
     from mimverify.trial.running.settings import TrialSettings
 
+    if device is not None:
+        trainers = _on_device(trainers, device)
     settings = TrialSettings.of(**given)
     report = Report(settings)
     console = PageConsole(stderr="-" in (json_path, html_path))
@@ -101,6 +109,20 @@ def check(
     finally:
         _write(report, json_path, junitxml, html_path, figure_path)
     return report.exit_code
+
+
+def _on_device(trainers: tuple[str, ...], device: str) -> tuple[str, ...]:
+    from mimverify.backends import get_backend
+    from mimverify.training.on_device import check_device_name
+
+    for trainer in trainers:
+        if trainer != "torch":
+            raise InputError(
+                f"--device {device}: is for the reference trainer 'torch': {trainer!r} chooses its "
+                "own device"
+            )
+    get_backend("torch", "float32", check_device_name(device))  # there is such a device
+    return tuple(f"{trainer}:{device}" for trainer in trainers or ("torch",))
 
 
 def _write(

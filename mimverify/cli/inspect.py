@@ -65,7 +65,8 @@ def inspect(
     the labels that N samples reach; every built-in loss beside the one asked for, and which is
     best where.
     """
-    from mimverify.theory import inspect_link
+    from mimverify.theory import LinkInspection, inspect_link
+    from mimverify.theory.kept import kept
 
     check_writable("--json", json_path)
     resolved, chosen = get_link(link, rank=rank), get_loss(loss)
@@ -77,9 +78,11 @@ def inspect(
             heading.clear()
             say(f"{resolved.name}: {words}")
 
-        found = inspect_link(
-            resolved, chosen, noise=noise, samples=samples, dim=dim, on_progress=report
-        )
+        found = kept(
+            inspect_link, LinkInspection, resolved, chosen,
+            noise=noise, samples=samples, dim=dim, unkeyed={"on_progress": report},
+        )  # fmt: skip
+    show(heading)  # of a result that was kept
     deliver(json_path, found.to_json, lambda: _page(found))
 
 

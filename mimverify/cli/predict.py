@@ -116,8 +116,17 @@ def predict(
     Nothing is trained. Where the loss leaves T(y) unbounded, labels are simulated, since the
     largest of a finite sample matter.
     """
-    from mimverify.theory import error_exponent, predict_test_error, samples_for_error
+    from mimverify.theory import (
+        ErrorExponent,
+        Prediction,
+        SamplesForError,
+        TestErrorPrediction,
+        error_exponent,
+        predict_test_error,
+        samples_for_error,
+    )
     from mimverify.theory import predict as predict_run
+    from mimverify.theory.kept import kept
     from mimverify.training import default_samples, default_steps
 
     check_writable("--json", json_path)
@@ -133,7 +142,9 @@ def predict(
         )
     n = default_samples(dim) if samples is None else samples
     with under_way(f"{link}: stage 1"):
-        found = predict_run(
+        found = kept(
+            predict_run,
+            Prediction,
             link,
             dim=dim,
             samples=n,
@@ -146,20 +157,24 @@ def predict(
     errors = _Errors()
     if test_error:
         with under_way(f"{link}: the test error after stage 2") as say:
-            after = predict_test_error(
-                link, dim=dim, samples=n, steps=found.steps, readout_samples=readout_samples,
-                **settings, **of_stage2,
+            after = kept(
+                predict_test_error, TestErrorPrediction, link, dim=dim, samples=n,
+                steps=found.steps, readout_samples=readout_samples, **settings, **of_stage2,
             )  # fmt: skip
             exponent = None
             if dim >= 3:
                 say(f"{link}: the exponent of the test error in d")
-                exponent = error_exponent(link, dim=dim, steps=steps, **settings, **of_stage2)
+                exponent = kept(
+                    error_exponent, ErrorExponent, link, dim=dim, steps=steps,
+                    **settings, **of_stage2,
+                )  # fmt: skip
         errors = _Errors(after, exponent)
     if target_error is not None:
         with under_way(f"{link}: samples for a test error of {target_error:g}"):
-            needed = samples_for_error(
-                link, target=target_error, dim=dim, steps=steps, **settings, **of_stage2
-            )
+            needed = kept(
+                samples_for_error, SamplesForError, link, target=target_error, dim=dim,
+                steps=steps, **settings, **of_stage2,
+            )  # fmt: skip
         errors = replace(errors, needed=needed)
     deliver(
         json_path,

@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
@@ -38,6 +40,8 @@ from mimverify.theory.recommendations import Recommendation, recommend
 from mimverify.theory.spectrum.population import reached_measure
 from mimverify.theory.spectrum.resolvent import Resolvent
 from mimverify.training.schedules import default_samples
+
+_Result = TypeVar("_Result")
 
 _DIM = 256  # the d behind the default n
 #: Why there is no α_GD.
@@ -272,15 +276,13 @@ def inspect_link(
     samples = integer("samples", samples or default_samples(dim), minimum=2)
     check_rank(link)
     say = on_progress or (lambda line: None)
-    say(f"the loss {loss.name}")
+    say(f"the loss {loss.name}, the others beside it, and what the labels tell")
+    others = [name for name in LOSSES if name != loss.name]
     try:
-        analysis = analyse_transform(link, loss, noise=noise)
+        analysis, information, found = _analyses(link, loss, noise, others)
     except InputError as error:
         raise InputError(f"{error}{_hardness(link, noise)}") from error
-    say("the other losses beside it, and what the labels tell")
     losses, unusable = {loss.name: analysis}, {}
-    others = [name for name in LOSSES if name != loss.name]
-    information, found = _together(link, noise, others)
     for name, other in zip(others, found, strict=True):
         if isinstance(other, InputError):
             unusable[name] = str(other)
@@ -288,13 +290,8 @@ def inspect_link(
             losses[name] = other
     law = label_law(link, loss, noise=noise)
     alpha_it, alpha_alg = _limits(link, noise)
-    reached = {}
-    for name in losses:
-        say(f"thresholds for {samples} samples, {name}")
-        reached[name] = reached_thresholds(
-            link, loss if name == loss.name else name, samples=samples, noise=noise
-        )
-    say("from which n the limits hold")
+    say(f"thresholds for {samples} samples, and from which n the limits hold")
+    reached, limit_from = _thresholds(link, loss, noise, samples, list(losses))
     spectra = None
     if known:
         spectra = {
@@ -332,36 +329,70 @@ def inspect_link(
         samples=samples,
         dim=dim if known else None,
         reached=reached,
-        limit_from=limit_holds_from(link, loss, noise=noise),
+        limit_from=limit_from,
         plateau_from=plateau_from,
         recommendations=recommendations,
     )
 
 
-def _together(
-    link: Link, noise: float, names: Sequence[str]
-) -> tuple[LabelInformation, list[TransformAnalysis | InputError]]:
-    """What the labels tell, and an analysis for each loss or why there is none.
+def _together(link: Link, noise: float, tasks: Sequence[Callable[[], _Result]]) -> list[_Result]:
+    """What the tasks return, in order.
 
     In several threads where NumPy spends its time in large arrays: not for one feature.
     """
+    if link.rank + bool(noise) == 1:
+        return [task() for task in tasks]
+    threads = current_threads()
+    with single_threaded_libraries():
+        return map_in_order(lambda task: task(), tasks, threads)
 
-    def task(name: str | None) -> LabelInformation | TransformAnalysis | InputError:
-        if name is None:
-            return label_information(link, noise=noise)
+
+def _analyses(
+    link: Link, loss: Loss, noise: float, others: Sequence[str]
+) -> tuple[TransformAnalysis, LabelInformation, list[TransformAnalysis | InputError]]:
+    """Under the loss asked for; what the labels tell; and for each other loss, or why not.
+
+    **Raises** what the loss asked for raises.
+    """
+
+    def tried(name: str) -> TransformAnalysis | InputError:
         try:
             return analyse_transform(link, name, noise=noise)
         except InputError as error:
             return error
 
-    if link.rank + bool(noise) == 1:
-        information, *rest = map(task, (None, *names))
-    else:
-        threads = current_threads()
-        with single_threaded_libraries():
-            information, *rest = map_in_order(task, (None, *names), threads)
+    tasks: list[Callable[[], TransformAnalysis | LabelInformation | InputError]] = [
+        lambda: analyse_transform(link, loss, noise=noise),
+        lambda: label_information(link, noise=noise),
+        *(partial(tried, name) for name in others),
+    ]
+    analysis, information, *rest = _together(link, noise, tasks)
+    assert isinstance(analysis, TransformAnalysis)
     assert isinstance(information, LabelInformation)
-    return information, [other for other in rest if not isinstance(other, LabelInformation)]
+    return analysis, information, [one for one in rest if not isinstance(one, LabelInformation)]
+
+
+def _thresholds(
+    link: Link, loss: Loss, noise: float, samples: int, names: Sequence[str]
+) -> tuple[dict[str, ReachedThresholds], int | None]:
+    """For n labels under each of the losses, and the n from which the limits hold."""
+
+    def reached(name: str) -> ReachedThresholds:
+        chosen = loss if name == loss.name else name
+        return reached_thresholds(link, chosen, samples=samples, noise=noise)
+
+    tasks: list[Callable[[], ReachedThresholds | int | None]] = [
+        lambda: limit_holds_from(link, loss, noise=noise),
+        *(partial(reached, name) for name in names),
+    ]
+    limit_from, *found = _together(link, noise, tasks)
+    assert not isinstance(limit_from, ReachedThresholds)
+    by_name = {
+        name: one
+        for name, one in zip(names, found, strict=True)
+        if isinstance(one, ReachedThresholds)
+    }
+    return by_name, limit_from
 
 
 def _limits(link: Link, noise: float) -> tuple[Threshold, Threshold]:

@@ -119,6 +119,23 @@ def test_step_is_the_oracles(name: str, start: str, dtype: str) -> None:
             assert (np.abs(result - exact) <= bound).all()
 
 
+def test_a_named_device_computes_the_same_step() -> None:
+    pytest.importorskip("torch")
+    task = make_task(Problem(24, 6, 200, "float64", seed=3))
+    named, usual = get_competitor("torch on cpu"), get_competitor("torch")
+    found = named.prepare(task).call()
+    assert np.array_equal(np.asarray(found), np.asarray(usual.prepare(task).call()))
+    products = get_competitor(named.products).prepare(task).call()
+    assert np.allclose(np.asarray(products[0]), task.X @ task.W.T)
+    peaks = measure_peaks(named.products, "float64", **SMALL_PEAKS)
+    assert set(peaks) == {"flops", "bytes"}
+
+
+def test_what_is_no_device_is_refused() -> None:
+    with pytest.raises(InputError, match="device='Big card'"):
+        get_competitor("torch on Big card")
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_others_can_be_called_again_and_again(name: str) -> None:
     run = need(name).prepare(make_task(Problem(32, 4, 512, start="symmetric")))

@@ -17,19 +17,22 @@ from mimverify.training.schedules import ConstantRate
 from mimverify.training.stage1 import train_first_layer
 
 
-def _preparing(name: str) -> Callable[[Task], Run]:
+def _preparing(name: str, device: str = "") -> Callable[[Task], Run]:
+    """On a device that is named, the call ends when the weights are back."""
+
     def prepare(task: Task) -> Run:
-        backend = get_backend(name, task.problem.dtype)
+        backend = get_backend(name, task.problem.dtype, device or "cpu")
         design = StoredDesign(task.X, backend)
         objective = Objective(get_loss(task.loss), backend.asarray(task.y))
         W, a, b = (backend.asarray(array) for array in (task.W, task.a, task.b))
         activation, schedule = get_activation(task.activation), ConstantRate(task.eta, task.beta)
 
         def call() -> Array:
-            return train_first_layer(
+            new = train_first_layer(
                 design, objective, W, a, b,
                 activation=activation, schedule=schedule, steps=1, zero_allowed=True,
             )  # fmt: skip
+            return backend.to_numpy(new) if device else new
 
         used, reason = pass_in_use() if name == "numpy" else (name, "")
         note = "" if name != "numpy" else f"pass: {used}" + (f" ({reason})" if reason else "")
@@ -53,3 +56,15 @@ TORCH = Competitor(
     products="torch products",
     backend="torch",
 )
+
+
+def torch_on(device: str) -> Competitor:
+    """Our step on a Torch device, beside the bare products there."""
+    return Competitor(
+        f"torch on {device}",
+        f"mimverify's step on Torch, its data on {device}",
+        _preparing("torch", device),
+        modules=("torch",),
+        products=f"torch products on {device}",
+        backend="torch",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -42,16 +43,28 @@ def _numpy(task: Task) -> Run:
     return Run(call)
 
 
-def _torch(task: Task) -> Run:
+def _torch(task: Task, device: str = "cpu") -> Run:
     import torch
 
-    X, W, R = (torch.as_tensor(array) for array in (task.X, task.W, _residuals(task)))
+    X, W, R = (
+        torch.as_tensor(array, device=device) for array in (task.X, task.W, _residuals(task))
+    )
 
     def call() -> tuple[Array, Array]:
         with torch.inference_mode():
-            return X @ W.T, R.T @ X
+            products = X @ W.T, R.T @ X
+            _finish(device)
+            return products
 
     return Run(call)
+
+
+def _finish(device: str) -> None:
+    """Wait for what is queued on a card; elsewhere calls end when they are done."""
+    if device.startswith("cuda"):
+        import torch
+
+        torch.cuda.synchronize(device)
 
 
 def measure_peaks(
@@ -69,13 +82,21 @@ def measure_peaks(
     """
     A = np.ones((side, side), dtype)
     x = np.ones(nbytes // np.dtype(dtype).itemsize, dtype)
-    multiply: Callable[[], object]
-    read: Callable[[], object]
-    if name == TORCH_PRODUCTS.name:
+    if name.startswith(TORCH_PRODUCTS.name):
         import torch
 
-        B, v = torch.as_tensor(A), torch.as_tensor(x)
-        multiply, read = (lambda: B @ B), v.sum
+        device = name.partition(" on ")[2] or "cpu"
+        B, v = torch.as_tensor(A, device=device), torch.as_tensor(x, device=device)
+
+        def multiply() -> object:
+            product = B @ B
+            _finish(device)
+            return product
+
+        def read() -> object:
+            total = v.sum()
+            _finish(device)
+            return total
     else:
         chunks = np.array_split(x, current_threads())
 
@@ -83,7 +104,10 @@ def measure_peaks(
             with single_threaded_libraries():  # a thread for each chunk instead
                 return map_in_order(lambda chunk: chunk @ chunk, chunks, len(chunks))
 
-        multiply, read = (lambda: A @ A), read_all
+        def multiply() -> object:
+            return A @ A
+
+        read = read_all
     return {"flops": 2 * side**3 / _best(multiply), "bytes": x.nbytes / _best(read)}
 
 
@@ -110,3 +134,14 @@ TORCH_PRODUCTS = Competitor(
     modules=("torch",),
     computes_step=False,
 )
+
+
+def torch_products_on(device: str) -> Competitor:
+    """The bare products on a Torch device."""
+    return Competitor(
+        f"{TORCH_PRODUCTS.name} on {device}",
+        f"the bare products in Torch on {device}",
+        partial(_torch, device=device),
+        modules=("torch",),
+        computes_step=False,
+    )

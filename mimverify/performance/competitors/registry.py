@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 
 from mimverify.performance.competitors.competitor import Competitor
-from mimverify.performance.competitors.ours import NUMPY, TORCH
+from mimverify.performance.competitors.ours import NUMPY, TORCH, torch_on
 from mimverify.performance.competitors.peers import JAX, SKLEARN, TORCH_AUTOGRAD
-from mimverify.performance.competitors.products import NUMPY_PRODUCTS, TORCH_PRODUCTS
+from mimverify.performance.competitors.products import (
+    NUMPY_PRODUCTS,
+    TORCH_PRODUCTS,
+    torch_products_on,
+)
 from mimverify.performance.competitors.spectral import EIGSH
 from mimverify.support.errors import InputError
 from mimverify.support.importing import load_attribute
 from mimverify.support.validation import choice
+from mimverify.training.on_device import check_device_name
 
 #: In the table's order: our backends, the bare products, other libraries, the eigen-solver.
 COMPETITORS: dict[str, Competitor] = {
@@ -21,12 +27,22 @@ COMPETITORS: dict[str, Competitor] = {
     )
 }  # fmt: skip
 
+#: Those that run on a Torch device that is named: "torch on cuda".
+ON_DEVICE: dict[str, Callable[[str], Competitor]] = {
+    TORCH.name: torch_on,
+    TORCH_PRODUCTS.name: torch_products_on,
+}
+
 
 def get_competitor(spec: str) -> Competitor:
-    """The competitor of that name, or a user's own, `"module:attribute"`.
+    """The competitor of that name, one on a device, `"torch on cuda"`, or a user's own,
+    `"module:attribute"`.
 
     **Raises** `InputError` for an unknown name, or an attribute that is no `Competitor`.
     """
+    name, _, device = spec.partition(" on ")
+    if device and name in ON_DEVICE:
+        return ON_DEVICE[name](check_device_name(device))
     if ":" not in spec:
         return COMPETITORS[choice("contender", spec, COMPETITORS)]
     found = load_attribute("contender", spec)

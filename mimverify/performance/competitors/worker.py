@@ -81,7 +81,9 @@ class Worker:
 
     def peaks(self, request: Json) -> Json:
         """The peak speeds of this library; empty for all but the bare products."""
-        if self._competitor.name not in (NUMPY_PRODUCTS.name, TORCH_PRODUCTS.name):
+        if self._competitor.name.partition(" on ")[0] not in (
+            NUMPY_PRODUCTS.name, TORCH_PRODUCTS.name,
+        ):  # fmt: skip
             return {}
         sizes = {name: request[name] for name in ("side", "nbytes") if name in request}
         return dict(measure_peaks(self._competitor.name, request["dtype"], **sizes))

@@ -27,6 +27,7 @@ from mimverify.theory.labels.tables import STANDARD, Units
 #: A median this many spreads from zero is an offset, to be subtracted. A smaller one is left,
 #: for the sake of labels known to a small *relative* error.
 _OFFSET = 16.0
+_UNIT_POINTS = 4096  # by which the labels' unit is found; a power of two
 
 
 def conditional_moments(
@@ -86,11 +87,14 @@ def label_units(link: Link, noise: float) -> Units:
     """Offset and spread of the labels, from a fixed set of points."""
     from scipy.special import ndtri
 
-    rng = np.random.default_rng([link.rank, 0x756E6974])
-    from scipy.stats import qmc  # scipy.stats takes long to import
+    if link.rank == 1:
+        uniform = ((np.arange(_UNIT_POINTS) + 0.5) / _UNIT_POINTS)[:, None]
+    else:
+        from scipy.stats import qmc  # scipy.stats takes long to import
 
-    uniform = qmc.Sobol(link.rank, scramble=True, rng=rng).random_base2(12)
-    y = _quietly(link, ndtri(uniform + 2.0**-31))
+        rng = np.random.default_rng([link.rank, 0x756E6974])
+        uniform = qmc.Sobol(link.rank, scramble=True, rng=rng).random(_UNIT_POINTS) + 2.0**-31
+    y = _quietly(link, ndtri(uniform))
     _, exponent = math.frexp(np.abs(y).max())
     y = np.ldexp(y, -exponent)  # now |y| ≤ 1, and no sum overflows
     middle = float(np.median(y))

@@ -29,6 +29,9 @@ from mimverify.training.centring import Centring, fit_constant
 # Refits of the constant, each with nodes that resolve the transform of the one before; each
 # brings the next median an order of magnitude nearer, where nodes are cheap.
 _REFITS = {1: 8, 2: 2, 3: 2}
+# Where l' is continuous, a constant off by this much of the labels' spread moves the next one by
+# its square, which is less than the nodes resolve.
+_SETTLED = 1e-5
 _ROWS = 4096  # nodes of which a mean is taken at a time
 # Fourth moments of larger T would overflow.
 _LARGEST = 1e70
@@ -239,6 +242,7 @@ def _population_constant(link: Link, loss: Loss, noise: float) -> Centring:
     centring = _constant(loss, y, weights)
     if loss.name == "squared":
         return centring
+    spread = float(np.sqrt(weights @ (y - weights @ y) ** 2))
     for _ in range(_REFITS.get(link.rank + bool(noise), 1)):
         constant = centring.constant
         nodes, weights = normal_nodes(
@@ -248,6 +252,8 @@ def _population_constant(link: Link, loss: Loss, noise: float) -> Centring:
             link.rank + bool(noise),
         )
         centring = _constant(loss, _labels(link, noise, nodes), weights)
+        if loss.smooth and abs(centring.constant - constant) <= _SETTLED * spread:
+            break
     return centring
 
 

@@ -45,7 +45,7 @@ from mimverify.trial.trainer.time_share import TimeShare
 
 Found = TypeVar("Found")
 
-__all__ = ["REFERENCE_TRAINERS", "Session", "open_trainer", "try_claim"]
+__all__ = ["REFERENCE_TRAINERS", "Session", "open_trainer", "trainer_spec", "try_claim"]
 
 _GENEROSITY = 3  # parts of the time that one claim may take before it is cut off
 
@@ -56,6 +56,17 @@ REFERENCE_TRAINERS = {
     "numpy": "mimverify:numpy_trainer",
     "torch": "mimverify:torch_trainer",
 }
+
+
+def trainer_spec(trainer: str) -> str:
+    """`module:attribute` of a trainer: `"numpy"`, `"torch"`, `"torch:cuda"` on that device, or as
+    it is. **Raises** `InputError` for what has not the form of a device."""
+    name, _, device = trainer.partition(":")
+    if name == "torch" and device:
+        from mimverify.training.on_device import spec_on_device
+
+        return spec_on_device(device)
+    return REFERENCE_TRAINERS.get(trainer, trainer)
 
 
 def open_trainer(
@@ -84,7 +95,7 @@ def open_trainer(
         warnings.warn(main_note(trainer), stacklevel=_CALLER)
         return InProcessTrainer(found, trainer, methods=methods)
     if isinstance(trainer, str):
-        spec = REFERENCE_TRAINERS.get(trainer, trainer)
+        spec = trainer_spec(trainer)
         try:
             return SpawnedTrainer(
                 spec,
