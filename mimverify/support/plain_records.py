@@ -69,7 +69,8 @@ def from_plain(
     """
 
     def build(value: Plain, hint: Plain) -> Plain:
-        origin, inner = get_origin(hint), get_args(hint)
+        origin: Plain = get_origin(hint)
+        inner = get_args(hint)
         if origin in (Union, types.UnionType):
             return one_of(value, inner)
         if hint is None or hint is type(None):
