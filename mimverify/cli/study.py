@@ -129,6 +129,8 @@ def study(
             "--html": html_path, "--figure": figure_path,
         }
     )  # fmt: skip
+    if engine is not None:  # also where nothing is left to run
+        engine = choice("engine", engine, ENGINES)
     chosen = _choose(name, choice("scale", scale, SCALES))
     if chosen.named is None and (html_path or figure_path):
         raise InputError(

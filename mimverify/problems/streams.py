@@ -19,6 +19,10 @@ from mimverify.support.validation import integer
 #: Rows of one block. Part of the definition of every data set: changing it changes them all.
 BLOCK_ROWS = 1024
 
+#: Number of the definition of data sets: what a seed draws. Whatever changes it raises the number,
+#: which is in the keys of trials that draw data; `tests/problems/test_problems.py` says when.
+DATA_DEFINITION = 2  # 1: normals by SFC64; 2: by counter (`NormalStream`)
+
 
 class Stream:
     """A reproducible family of independent generators, one per block of rows."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.studies.comparison import LIMIT, Comparison, beyond, false_alarms
 from mimverify.studies.named_study import NamedStudy, StudyFigure
 from mimverify.support.strict_json import Json, jsonable
@@ -16,7 +17,7 @@ __all__ = ["StudyReport"]
 
 
 @dataclass(frozen=True)
-class StudyReport:
+class StudyReport(ShownInNotebooks):
     """A study at one scale, by the finished trials of a store and by nothing else.
 
     **Raises** `InputError` from `comparisons` and `figures` where trials are missing.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.support.strict_json import Json
 from mimverify.sweeps.row import Row
 from mimverify.sweeps.sweep import Sweep
@@ -13,7 +14,7 @@ __all__ = ["SweepResult"]
 
 
 @dataclass(frozen=True)
-class SweepResult:
+class SweepResult(ShownInNotebooks):
     """A sweep as its store has it at the end of a run.
 
     **Arguments**

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
@@ -150,7 +151,16 @@ class StoreWriter:
             if kind is None:  # else the first reason counts; claims end with this process
                 raise
         finally:
+            self._fold()
             self._connection.close()
+
+    def _fold(self) -> None:
+        """Fold the log into the file, so that a copy of the file alone has all trials. SQLite does
+        that for whoever closes last, unless that is a reader. Nobody waits: a reader that is there
+        leaves the rest to the next writer."""
+        with suppress(sqlite3.Error):
+            self._connection.execute("PRAGMA busy_timeout = 0")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def claim(self, keys: Iterable[str], *, again: bool = False) -> set[str]:
         """Those of the trials that this process may run now: neither finished nor under way.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.support.memory import check_fits, physical_memory
 from mimverify.support.strict_json import Json
 from mimverify.support.threads import available_cores
@@ -19,7 +20,7 @@ __all__ = ["SweepPlan", "check_memory", "plan_sweeps"]
 
 
 @dataclass(frozen=True)
-class SweepPlan:
+class SweepPlan(ShownInNotebooks):
     """What is left to do, and what it takes.
 
     **Arguments**

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from mimverify.backends import get_backend
 from mimverify.designs import StoredDesign
 from mimverify.problems import (
     BLOCK_ROWS,
+    DATA_DEFINITION,
     LINKS,
     PURPOSES,
     Dataset,
@@ -52,6 +54,15 @@ def rounding(p: NumpyArray, *factors: NumpyArray) -> float:
 
 
 # --- streams --------------------------------------------------------------------------
+
+
+def test_the_number_of_the_definition_of_data_sets() -> None:
+    """Where the digest changes, raise `DATA_DEFINITION` and write both here: results in stores of
+    trials are of other data then."""
+    X = MultiIndexModel("he2", 5, seed=7).sample(2050).X
+    integers = Stream(7, 1).block(2).integers(2**62, size=16)
+    digest = hashlib.sha256(X.astype("<f8").tobytes() + integers.astype("<i8").tobytes())
+    assert (DATA_DEFINITION, digest.hexdigest()[:16]) == (2, "c00e45cd16a6e9e2")
 
 
 def test_blocks_cover_the_rows() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import json
 import math
+import re
 
 import numpy as np
 import pytest
 
+from mimverify.problems import DATA_DEFINITION
 from mimverify.studies.trials import balanced_run, predicted_half, training
 from mimverify.studies.trials.predicted_half import start_shift
 from mimverify.support.errors import InputError
@@ -24,7 +26,7 @@ OURS = (
 def test_kinds_are_found_and_refuse_what_they_do_not_know() -> None:
     assert set(OURS) <= set(trial_kinds())
     for name in OURS:
-        assert int(get_trial_kind(name).version) >= 1
+        assert re.fullmatch(r"[1-9]\d*(\.[1-9]\d*)?", get_trial_kind(name).version)
         module = importlib.import_module(f"mimverify.studies.trials.{name.replace('-', '_')}")
         needed = {"link": "he2", "dim": 24, "samples": 240, "steps": 3, "level": 0.5}
         given = {key: needed[key] for key in module._NEEDED}
@@ -33,6 +35,12 @@ def test_kinds_are_found_and_refuse_what_they_do_not_know() -> None:
             module.complete({**given, "stepz": 3})
         with pytest.raises(InputError, match="is missing"):
             module.complete({})
+
+
+@pytest.mark.parametrize("name", ["balanced-run", "experiment", "training"])
+def test_the_definition_of_data_is_in_the_keys_of_what_draws_them(name: str) -> None:
+    """A store from before seeds drew other numbers does not mix with those after."""
+    assert get_trial_kind(name).version.partition(".")[2] == str(DATA_DEFINITION)
 
 
 @pytest.mark.parametrize("design", ["stored", "lazy"])

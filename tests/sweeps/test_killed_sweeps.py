@@ -126,7 +126,7 @@ def test_readers_see_whole_trials_while_there_are_writes(tmp_path: Path, reads: 
     store = Store(tmp_path / "s.sqlite")
     sweep = Sweep("squares", kind="sweep_trials:square", axes={"x": list(range(200))}, seeds=20)
     trials = sweep.trials()
-    stop = threading.Event()
+    stop, written = threading.Event(), threading.Event()
 
     def write() -> None:
         while not stop.is_set():  # connections come and go, which is when files do
@@ -136,12 +136,14 @@ def test_readers_see_whole_trials_while_there_are_writes(tmp_path: Path, reads: 
                         return
                     record = {"status": "done", "result": {"square": trial.parameters["x"] ** 2}}
                     writer.add(trial, {**record, "seconds": 0.0, "environment": {"host": "here"}})
+                    written.set()
 
     keys = [trial.key for trial in trials[:50]]
     with ThreadPoolExecutor(1) as pool:
         writing = pool.submit(write)
         try:
             before = 0
+            assert written.wait(60)  # threads take their time on a machine that is busy
             for _ in range(reads):
                 found = store.states(keys)
                 assert all(result is not None for _, result in found.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -311,6 +312,19 @@ def test_an_empty_file_becomes_a_store(tmp_path: Path, threads) -> None:
     path.touch()
     run_sweep(Sweep("s", kind=SQUARE, axes={"x": [1]}), Store(path), executor=threads)
     assert Store(path).count() == 1
+
+
+def test_the_file_alone_has_all_trials_after_a_run(store: Store, threads, tmp_path: Path) -> None:
+    """Also where somebody reads at the end: SQLite would leave all of them in its log."""
+    run_sweep(Sweep("s", kind=SQUARE, axes={"x": [1]}), store, executor=threads)
+    reader = sqlite3.connect(f"file:{store.path}?mode=ro", uri=True)
+    try:
+        assert reader.execute("SELECT count(*) FROM trials").fetchone() == (1,)
+        run_sweep(Sweep("s", kind=SQUARE, axes={"x": [1, 2, 3]}), store, executor=threads)
+        copy = shutil.copy(store.path, tmp_path / "copy.sqlite")
+    finally:
+        reader.close()
+    assert Store(copy).count() == 3
 
 
 def test_a_store_is_read_where_nothing_can_be_written(store: Store, threads) -> None:

@@ -9,11 +9,13 @@ from scipy.special import expit
 
 from mimverify.network.losses import get_loss
 from mimverify.problems.links import get_link
+from mimverify.problems.streams import DATA_DEFINITION
 from mimverify.scaling import half_bytes, measured_log_odds
 from mimverify.studies.trials._parameters import PROBLEM, completed, derived_seed
 from mimverify.support.strict_json import Json
 
-VERSION = 1
+#: Results follow what seeds draw, too.
+VERSION = f"1.{DATA_DEFINITION}"
 
 _NEEDED = ("link", "dim", "samples", "steps")
 _DEFAULTS = {**PROBLEM, "repeats": 1, "dtype": "float32"}

@@ -26,6 +26,7 @@ from mimverify.measure.recorder import Recorder
 from mimverify.network.losses import LOSSES
 from mimverify.problems.links import LINKS
 from mimverify.problems.model import MultiIndexModel
+from mimverify.problems.streams import DATA_DEFINITION
 from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
@@ -33,7 +34,8 @@ from mimverify.support.validation import canonical, choice, number, size
 from mimverify.sweeps.trial_kind import source_version
 from mimverify.training.centring import fit_constant
 
-VERSION = 1
+#: Results follow what seeds draw, too.
+VERSION = f"1.{DATA_DEFINITION}"
 
 ALGORITHMS = ("gradient-descent", "fresh-samples", "spectral", "prediction")
 

@@ -12,7 +12,7 @@ from mimverify.designs import Design, StoredDesign
 from mimverify.designs.lazy import LazyGaussianDesign, lazy_bytes
 from mimverify.measure import Recorder, normalised_error, reduce_model
 from mimverify.network.activations import get_activation
-from mimverify.problems import MultiIndexModel
+from mimverify.problems import DATA_DEFINITION, MultiIndexModel
 from mimverify.studies.trials._parameters import PROBLEM, completed, derived_seed
 from mimverify.support.arrays import FloatArray
 from mimverify.support.strict_json import Json
@@ -20,7 +20,8 @@ from mimverify.support.validation import choice
 from mimverify.training import LayerwiseTrainer
 from mimverify.training.stage2 import train_readout, unit_rows
 
-VERSION = 1
+#: Results follow what seeds draw, too.
+VERSION = f"1.{DATA_DEFINITION}"
 
 _NEEDED = ("link", "dim", "samples", "steps")
 _DEFAULTS = {
