@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 __all__ = ["lazy_names"]
 
@@ -54,7 +55,7 @@ def lazy_names(package: str, file: str) -> tuple[Callable[[str], object], Callab
 
 def _from_loader(package: str) -> dict[str, tuple[str, str]]:
     spec = sys.modules[package].__spec__
-    loader = None if spec is None else spec.loader
+    loader: Any = None if spec is None else spec.loader
     source = loader.get_source(package) if hasattr(loader, "get_source") else None
     if source is not None:
         return dict(_imported(ast.parse(source)))

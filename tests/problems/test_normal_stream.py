@@ -155,7 +155,8 @@ def test_the_law_of_the_construction() -> None:
 
 
 def test_tables_and_normals_are_the_same_on_every_machine() -> None:
-    """A change of either changes all data sets: formats of checkpoints and capsules with them."""
+    """A change of either changes all data sets: DATA_DEFINITION, formats of checkpoints, capsules
+    and so on with them."""
     tables = ziggurat()
     digest = hashlib.sha256()
     for table in (tables.scale, tables.inside, tables.height, np.array([tables.tail])):
