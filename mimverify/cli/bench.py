@@ -170,7 +170,7 @@ def _title(problem: Problem) -> str:
 
 def _page(benchmark: BenchmarkRun) -> Iterable[RenderableType]:
     from mimverify.performance.competitors import estimate
-    from mimverify.performance.competitors.machine import cpu_name
+    from mimverify.support.machine import cpu_name
 
     threads = "the libraries' own" if benchmark.threads is None else str(benchmark.threads)
     covered = estimate([0.0] * benchmark.rounds).coverage
