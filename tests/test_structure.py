@@ -47,6 +47,24 @@ def graph() -> dict[str, set[str]]:
     return {name: imports(path, known) - {name} for name, path in known.items()}
 
 
+def test_what_is_imported_later_exists() -> None:
+    """Imports within functions too, which nothing but a call of the function would try."""
+    known = modules()
+    wrong = [
+        f"{path.relative_to(ROOT)}:{node.lineno}: {name}"
+        for path in known.values()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+        )
+        if name.partition(".")[0] == "mimverify" and name not in known
+    ]
+    assert not wrong
+
+
 def test_no_module_imports_itself_in_a_circle() -> None:
     try:
         list(TopologicalSorter(graph()).static_order())

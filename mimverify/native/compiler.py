@@ -21,6 +21,8 @@ SOURCES = Path(__file__).parent
 LIBRARY = "mimverify_native.so"
 
 _COMPILERS = ("cc", "gcc", "clang")
+# CFLAGS is not read: -ffast-math in it would change results, -march=native make a wheel of one
+# machine. Who needs a flag gives it with the compiler: CC="gcc --sysroot=/target".
 _FLAGS = ("-O3", "-std=gnu11", "-fPIC", "-fno-math-errno", "-fno-trapping-math")
 _TIME_LIMIT = 600.0  # s, for one file
 
@@ -84,9 +86,12 @@ def compiler() -> list[str]:
     **Raises** `CompilerError` if there is none.
     """
     named = os.environ.get("CC", "").strip()
-    command = (
-        shlex.split(named) if named else next(([c] for c in _COMPILERS if shutil.which(c)), [])
-    )
+    try:
+        command = (
+            shlex.split(named) if named else next(([c] for c in _COMPILERS if shutil.which(c)), [])
+        )
+    except ValueError as error:
+        raise CompilerError(f"CC={named!r}: is no command ({error})") from None
     if not command or shutil.which(command[0]) is None:
         looked_for = f"CC={named!r}" if named else ", ".join(_COMPILERS)
         raise CompilerError(f"no C compiler was found ({looked_for})")
@@ -104,7 +109,11 @@ def build(target: Path, extra: tuple[str, ...] = ()) -> None:
     """
     command = compiler()
     target = Path(target)
-    with tempfile.TemporaryDirectory(prefix="mimverify-native-") as folder:
+    try:
+        memory = tempfile.TemporaryDirectory(prefix="mimverify-native-")
+    except OSError as error:
+        raise CompilerError(f"no folder for what is compiled ({error.strerror})") from None
+    with memory as folder:
         jobs = [
             (
                 SOURCES / unit.source,
@@ -141,7 +150,7 @@ def _run(command: list[str]) -> None:
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=_TIME_LIMIT,
-            stdin=subprocess.DEVNULL, errors="replace",
+            stdin=subprocess.DEVNULL, errors="replace", env=os.environ | {"LC_ALL": "C"},
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise CompilerError(f"{command[0]} did not end within {_TIME_LIMIT:g} s") from None

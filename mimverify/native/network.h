@@ -2,7 +2,7 @@
  *
  * The formulas are those of mimverify/network/activations.py and losses.py: sigma keeps absolute
  * accuracy (f - y is rounded to u|y| anyway), sigma' relative accuracy near zero. The numbers are
- * those of mimverify/native/kinds.py. */
+ * those of mimverify/native/network_pass.py. */
 
 #ifndef KINDS
 #define KINDS

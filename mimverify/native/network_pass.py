@@ -107,6 +107,9 @@ class NetworkPass:
         block = _rows(block.astype(self._dtype, copy=False))
         if len(y) != len(block):
             raise ValueError(f"{len(block)} rows and {len(y)} labels: expected as many of both")
+        _check_place(out, (self.neurons, block.shape[1]), self._dtype)
+        if block.shape[1] != self._network.columns:
+            raise ValueError(f"{block.shape[1]} columns: expected {self._network.columns}")
         if not len(block):
             out[...] = 0
             return
@@ -131,7 +134,10 @@ def network_features(
 
     P and the biases have one dtype, in which σ is computed.
     """
-    P, biases = _rows(P), np.ascontiguousarray(biases)
+    P, biases = _rows(P), np.ascontiguousarray(biases, P.dtype)
+    if not 0 < directions <= P.shape[1]:
+        raise ValueError(f"{directions} directions: expected 1 to {P.shape[1]}")
+    _check_place(out, (len(P), len(biases)), np.dtype(np.float64))
     row = _aligned(len(biases) + _LINE // P.itemsize, P.dtype)
     library.function("mimverify_features", P.dtype.name)(
         ctypes.c_int64(NATIVE_ACTIVATIONS.index(activation)), ctypes.c_int64(len(P)), _pointer(P),
@@ -142,6 +148,15 @@ def network_features(
 
 def _pointer(array: NumpyArray) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)
+
+
+def _check_place(out: NumpyArray, shape: tuple[int, ...], dtype: np.dtype[np.floating]) -> None:
+    """Before the library writes there, which takes any address for granted."""
+    if out.shape != shape or out.dtype != dtype or not out.flags.carray:
+        raise ValueError(
+            f"out: {out.dtype} {out.shape} with strides {out.strides}: expected contiguous and "
+            f"writeable {dtype} {shape}"
+        )
 
 
 def _rows(block: NumpyArray) -> NumpyArray:

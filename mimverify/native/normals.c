@@ -1,8 +1,11 @@
 /* Standard normals by counter: Philox4x32-10 and a ziggurat, for the level that this file is
  * compiled for.
  *
- * Definition and sources: mimverify/problems/normal_stream.py, whose NumPy code gives the same bits. So no
- * multiplication and addition may be contracted: compiled with -ffp-contract=off. */
+ * Definition and sources: mimverify/problems/normal_stream.py, whose NumPy code gives the same bits.
+ * So no multiplication and addition may be contracted: compiled with -ffp-contract=off. */
+#if defined(__FAST_MATH__) || (defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ != 0)
+#error "arithmetic of float64 in its own precision and order is needed"
+#endif
 #include <stdint.h>
 #include <string.h>
 

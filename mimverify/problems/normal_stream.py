@@ -26,10 +26,9 @@ from mimverify.support.errors import InputError
 from mimverify.support.validation import DTYPES, integer
 
 if TYPE_CHECKING:
-    from jaxtyping import Float, Float64, UInt64
+    from jaxtyping import Float, Float64, Int64, UInt64
 
-# Pairs that NumPy draws at a time: the calls for the few that need more counters take as long for
-# one as for a hundred.
+# Pairs that NumPy draws at a time: what they take stays in the level-2 cache.
 _PAIRS = 1 << 14
 _ENTRIES, _BLOCKS = 2**41, 2**56
 # Of the second word of a key. Torch's generator on CUDA is the same Philox, with a seed of two
@@ -39,7 +38,7 @@ _TAG = 0x6D696D00
 _MAGNITUDE = np.uint64(2**52 - 1)
 _LAYER = np.uint64(LAYERS - 1)
 _SHIFT = np.uint64(11)
-_TOP = np.uint64(63)
+_SIGN = np.uint64(1 << 63)
 _ONE = np.uint64(1)
 _LOW = np.uint64(2**32 - 1)
 _HALF = np.uint64(32)
@@ -107,20 +106,33 @@ def fill_in_numpy(
     out: Float[FloatArray, " n"], key: tuple[int, int], block: int, first: int
 ) -> None:
     """`NormalStream.fill` without native code."""
-    start = 0
+    start, places, words = 0, [], []
     while start < len(out):
         pair, skip = divmod(first + start, 2)
         entries = min(len(out) - start, 2 * _PAIRS - skip)
         drawn = _memory.normals[: (skip + entries + 1) // 2 * 2]
-        _normals(key, block, pair, drawn)
+        outside, their_words = _normals(key, block, pair, drawn)
         out[start : start + entries] = drawn[skip : skip + entries]
+        asked = (outside >= skip) & (outside < skip + entries)
+        places.append(outside[asked] + (start - skip))
+        words.append(their_words[asked])
         start += entries
+    if start:
+        # All at once: the calls take as long for one entry as for a hundred.
+        place, word = np.concatenate(places), np.concatenate(words)
+        sizes, word = _resolve(key, block, place.astype(np.uint64) + np.uint64(first), word)
+        _set_signs(sizes, word)
+        out[place] = sizes
 
 
 def _normals(
     key: tuple[int, int], block: int, pair: int, out: Float64[Float64Array, " entries"]
-) -> None:
-    """Write both entries of each pair from number `pair` on."""
+) -> tuple[Int64[NumpyArray, " k"], UInt64[NumpyArray, " k"]]:
+    """Write both entries of each pair from number `pair` on.
+
+    **Returns** the places in `out` that are outside the sure part of their layers, and their
+    words: what is written there is not their normal yet.
+    """
     tables, count = ziggurat(), len(out) // 2
     factors, others, products = _memory.counters[:, :, :count]
     np.add(_memory.pairs[:count], np.uint64(pair), out=factors[0])
@@ -139,13 +151,18 @@ def _normals(
     np.multiply(magnitudes, scales, out=out, casting="unsafe")
     np.take(tables.inside, places, out=looked_up, mode="clip")
     outside = np.flatnonzero(magnitudes >= looked_up)
-    if len(outside):
-        entries = outside.astype(np.uint64) + np.uint64(2 * pair)
-        out[outside], words[outside] = _resolve(key, block, entries, words[outside])
-    # The sign bit, so that there is a −0 and the native code need not tell it from 0.
-    words >>= _TOP
-    words <<= _TOP
-    signs = out.view(np.uint64)
+    their_words = words[outside]
+    _set_signs(out, words)
+    return outside, their_words
+
+
+def _set_signs(sizes: Float64[Float64Array, " n"], words: UInt64[NumpyArray, " n"]) -> None:
+    """Give magnitudes the signs of their words, which are overwritten.
+
+    By the bit, so that there is a −0 and the native code need not tell it from 0.
+    """
+    words &= _SIGN
+    signs = sizes.view(np.uint64)
     signs |= words
 
 

@@ -20,7 +20,7 @@ class Row:
     - `status`: `"done"`, with a `result`, or `"failed"`, with an `error` of type, message and
       traceback.
     - `seconds`: of the trial alone. `finished`: when, in UTC.
-    - `environment`: host, machine, versions of libraries.
+    - `environment`: host, machine, pass, definition of data, versions of libraries.
     """
 
     key: str

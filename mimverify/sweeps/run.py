@@ -9,6 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 
+from mimverify.native import native_library
 from mimverify.support.errors import InputError, LostProcessError, OutputError
 from mimverify.support.strict_json import Json, parse_json
 from mimverify.support.threads import available_cores
@@ -97,6 +98,7 @@ def run_sweeps(
 ) -> list[SweepResult]:
     """Several sweeps as one run, in one set of workers. As `run_sweep`."""
     sweeps = list(sweeps)
+    native_library()  # a wrong MIMVERIFY_NATIVE is wrong input once, not a failure of every trial
     if first is not None:
         integer("first", first, minimum=1)
     if executor is not None and scheduler is not None:

@@ -23,7 +23,7 @@ FORMATS = ("csv", "parquet")
 #: Of every table, in this order; then parameters by their names, results as `result_…`, versions
 #: as `version_…`.
 _FIXED = ("key", "kind", "kind_version", "status")
-_LAST = ("error_type", "error_message", "seconds", "finished", "host", "system", "cores")
+_LAST = ("error_type", "error_message", "seconds", "finished", "host", "system", "cores", "pass")
 
 
 def check_format(path: str | Path) -> str:
@@ -81,7 +81,7 @@ def _flat(row: Row) -> dict[str, Mapping[str, object]]:
         "key": row.key, "kind": row.kind, "kind_version": row.version, "status": row.status,
         "error_type": error.get("type"), "error_message": error.get("message"),
         "seconds": row.seconds, "finished": row.finished,
-        **{name: environment.get(name) for name in ("host", "system", "cores")},
+        **{name: environment.get(name) for name in ("host", "system", "cores", "pass")},
     }  # fmt: skip
     return {
         "fixed": fixed,

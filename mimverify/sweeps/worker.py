@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from multiprocessing import connection, parent_process
 
+from mimverify.native import pass_in_use
+from mimverify.problems.streams import DATA_DEFINITION
 from mimverify.support.errors import InputError
 from mimverify.support.importing import summarise
 from mimverify.support.memory import physical_memory
@@ -73,8 +75,14 @@ def error_record(error: BaseException) -> Json:
 
 
 def environment_record() -> Json:
-    """Where a trial ran: host, machine, versions of libraries."""
-    return {**_machine(), "versions": software_versions(if_imported=("numpy", "scipy", "torch"))}
+    """Where a trial ran: host, machine, pass, definition of data, versions of libraries."""
+    versions = software_versions(if_imported=("numpy", "scipy", "torch"))
+    return {
+        **_machine(),
+        "pass": pass_in_use()[0],
+        "data_definition": DATA_DEFINITION,
+        "versions": versions,
+    }
 
 
 @lru_cache(maxsize=1)

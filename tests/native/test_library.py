@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -101,12 +102,31 @@ def test_without_a_compiler_there_is_one_line(
     for command, words in (
         ("/nowhere/cc -O0", "no C compiler was found"),
         ("false", "false failed with exit code 1: no message"),
+        ("gcc 'half a word", "is no command"),
     ):
         monkeypatch.setenv("CC", command)
         with pytest.raises(compiler.CompilerError, match=words) as caught:
             compiler.build(target)
         assert "\n" not in str(caught.value)
         assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(shutil.which("cc") is None, reason="there is no C compiler")
+def test_flags_that_change_arithmetic_are_refused_or_not_read(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CC", "cc -ffast-math")
+    with pytest.raises(compiler.CompilerError, match="own precision and order"):
+        compiler.build(tmp_path / "made.so")
+    assert not list(tmp_path.iterdir())
+    assert not any(
+        flag.startswith(("-march", "-mcpu", "-mtune", "-Ofast", "-ffast"))
+        for flag in (
+            *compiler._FLAGS,
+            *(flag for unit in compiler.UNITS for flag in unit.flags),
+            *(flag for level in compiler.levels("x86_64") for flag in level.flags),
+        )
+    )
 
 
 def test_every_machine_has_the_generic_level() -> None:

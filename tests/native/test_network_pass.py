@@ -314,3 +314,35 @@ def test_tiny_numbers(level: str) -> None:
         G = gradient(design, data.y, (small, a, 0 * b))
     assert np.isfinite(G).all()
     assert np.abs(G).max() <= 1e-36
+
+
+def test_no_other_memory_is_written_than_that_which_fits(level: str) -> None:
+    """C takes any address for granted: what is not as long as it writes is refused before."""
+    with using(level):
+        native = native_library()
+        assert native is not None
+        V, a = np.ones((3, 5), np.float32), np.ones(3, np.float32)
+        network = NetworkPass(native, V, a, None, activation="relu", loss="squared")
+        X, y = np.ones((7, 5), np.float32), np.zeros(7, np.float32)
+        good = np.zeros((3, 5), np.float32)
+        locked = good.copy()
+        locked.flags.writeable = False
+        for out in (
+            np.zeros((3, 4), np.float32), np.zeros((2, 5), np.float32), np.zeros((3, 5)),
+            np.zeros((3, 10), np.float32)[:, ::2], np.zeros((5, 3), np.float32).T, locked,
+        ):  # fmt: skip
+            with pytest.raises(ValueError, match=r"out: .* expected contiguous and writeable"):
+                network(X, y, out)
+            assert not out.any()
+        with pytest.raises(ValueError, match="6 columns: expected 5"):
+            network(np.ones((7, 6), np.float32), y, np.zeros((3, 6), np.float32))
+        network(X, y, good)
+        assert good.all()
+        P, phi = np.ones((4, 2)), np.zeros((4, 6))
+        for directions, where, message in (
+            (3, phi, "3 directions: expected 1 to 2"), (0, phi, "0 directions"),
+            (2, np.zeros((4, 12))[:, ::2], "out: "), (2, np.zeros((6, 4)).T, "out: "),
+        ):  # fmt: skip
+            with pytest.raises(ValueError, match=message):
+                network_features(native, "tanh", P, directions, np.zeros(6), where)
+        assert not phi.any()

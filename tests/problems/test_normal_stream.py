@@ -118,8 +118,45 @@ def test_layers_have_one_area_and_end_at_the_top() -> None:
     assert 1 / (1 - tables.inside.mean() * 2.0**-52) == pytest.approx(234, abs=1)
 
 
+def test_the_law_of_the_construction() -> None:
+    """The density that the tables give, layer by layer, is the normal one up to rounding, and its
+    integral the distribution function. A layer is chosen with probability 1/1024, a point of it
+    evenly; what is not under the curve is chosen anew, except for the lowest layer's tail."""
+    tables = ziggurat()
+    widths, height = tables.scale * 2.0**52, tables.height
+    sure = tables.inside * tables.scale  # up to here a layer's points are taken as they are
+
+    def weight(x: NumpyArray) -> NumpyArray:
+        """Of |x| < R, not normalised: the sum over layers of density times acceptance."""
+        curve, total = np.exp(-(x**2) / 2), np.zeros_like(x)
+        for i in range(LAYERS):
+            if i:
+                accepted = np.clip((curve - height[i]) / (height[i + 1] - height[i]), 0, 1)
+            else:
+                accepted = np.zeros_like(x)  # beyond R there is the tail instead
+            taken = np.where(x < sure[i], 1.0, accepted) * (x < widths[i])
+            total += taken / widths[i]
+        return total / LAYERS
+
+    # All that is ever left is proportional to this; the tail has the rest of the lowest layer.
+    borders = np.concatenate([[0.0], widths[:0:-1]])  # between them the density is smooth
+    nodes, gauss = np.polynomial.legendre.leggauss(6)
+    half = np.diff(borders) / 2
+    x = borders[:-1, None] + half[:, None] * (1 + nodes)
+    pieces = (weight(x) * gauss).sum(axis=1) * half
+    tail = (1 - sure[0] / widths[0]) / LAYERS
+    whole = pieces.sum() + tail
+    expected = math.sqrt(2 / math.pi) * np.exp(-(x**2) / 2)
+    np.testing.assert_allclose(weight(x) / whole, expected, rtol=1e-12)
+    np.testing.assert_allclose(
+        np.cumsum(pieces) / whole, 2 * ndtr(borders[1:]) - 1, rtol=0, atol=1e-13
+    )
+    assert tail / whole == pytest.approx(2 * ndtr(-tables.tail), rel=1e-11)
+
+
 def test_tables_and_normals_are_the_same_on_every_machine() -> None:
-    """A change of either changes all data sets: formats of checkpoints and capsules with them."""
+    """A change of either changes all data sets: DATA_DEFINITION, formats of checkpoints, capsules
+    and so on with them."""
     tables = ziggurat()
     digest = hashlib.sha256()
     for table in (tables.scale, tables.inside, tables.height, np.array([tables.tail])):

@@ -142,7 +142,9 @@ def test_only_what_is_missing_is_run(store: Store, threads, tmp_path: Path) -> N
 
 def test_a_trial_records_where_it_ran(store: Store, threads) -> None:
     (row,) = run_sweep(Sweep("s", kind=SQUARE, axes={"x": [1]}), store, executor=threads).rows
-    assert {"host", "system", "cores", "versions"} <= set(row.environment)
+    assert {"host", "system", "cores", "pass", "data_definition", "versions"} <= set(
+        row.environment
+    )
     assert {"mimverify", "python", "numpy"} <= set(row.environment["versions"])
     assert row.seconds is not None
     assert row.finished.endswith("+00:00")

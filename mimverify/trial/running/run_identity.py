@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from mimverify.native import pass_in_use
 from mimverify.support.strict_json import Json
 from mimverify.support.versions import software_versions
 from mimverify.trial.claims.claim import suite_path
@@ -16,11 +17,12 @@ from mimverify.trial.running.settings import TrialSettings
 __all__ = ["run_identity", "sources_digest"]
 
 _DIGITS = 16  # of a hash: 64 bits tell files apart that nobody forges
+_SUFFIXES = (".py", ".c", ".h")  # of sources that results depend on
 _NOT_IMPORTED = ("scipy", "torch")  # by trials in other processes; importing takes a second
 
 
 def run_identity(settings: TrialSettings, **more: object) -> Json:
-    """Claim set, profile, seed, versions, platform and source hashes, as JSON values.
+    """Claim set, profile, seed, versions, platform, pass and source hashes, as JSON values.
 
     Which claims are selected is not in it: records say of which claim they are.
 
@@ -39,6 +41,7 @@ def run_identity(settings: TrialSettings, **more: object) -> Json:
         "threads": settings.threads,
         "versions": software_versions("numpy", "hypothesis") | _installed(),
         "machine": f"{platform.system()} {platform.machine()}",
+        "pass": pass_in_use()[0],
         "sources": _sources() | claim_set.hashes(),
     }
 
@@ -65,7 +68,7 @@ def _sources() -> dict[str, str]:
     package = Path(__file__).resolve().parents[2]
     found = {}
     for folder, name in ((package, "mimverify"), (suite_path(), "properties")):
-        for path in sorted(folder.rglob("*.py")):
+        for path in sorted(path for path in folder.rglob("*.*") if path.suffix in _SUFFIXES):
             inner = path.relative_to(folder)
             if name == "mimverify" and inner.parts[0] == "_properties":
                 continue
