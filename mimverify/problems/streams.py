@@ -18,9 +18,6 @@ from mimverify.support.validation import integer
 
 #: Rows of one block. Part of the definition of every data set: changing it changes them all.
 BLOCK_ROWS = 1024
-#: Of what a seed stands for: raised whenever the same model and seed give other numbers. 1 was
-#: SFC64 for everything, 2 has counted normals.
-DATA_DEFINITION = 2
 
 #: Number of the definition of data sets: what a seed draws. Whatever changes it raises the number,
 #: which is in the keys of trials that draw data; `tests/problems/test_problems.py` says when.
