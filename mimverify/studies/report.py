@@ -10,7 +10,7 @@ from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.studies.comparison import LIMIT, Comparison, beyond, false_alarms
 from mimverify.studies.named_study import NamedStudy, StudyFigure
 from mimverify.support.strict_json import Json, jsonable
-from mimverify.support.version import __version__
+from mimverify.support.versions import software_versions
 from mimverify.sweeps import Row, Store, Sweep
 
 __all__ = ["StudyReport"]
@@ -85,7 +85,7 @@ class StudyReport(ShownInNotebooks):
                 "study": self.study.name,
                 "title": self.study.title,
                 "scale": self.scale,
-                "mimverify": __version__,
+                "mimverify": software_versions()["mimverify"],
                 "trials": {
                     "done": sum(row.status == "done" for row in self.rows),
                     "failed": sum(row.status == "failed" for row in self.rows),

@@ -27,6 +27,7 @@ __all__ = [
 
 #: Modules that mimverify is and needs; those of the project's dependencies.
 REQUIREMENTS = (
+    "jinja2",
     "mimverify", "numpy", "scipy", "torch", "hypothesis", "pytest", "_pytest", "pluggy", "click",
     "rich", "array_api_compat", "threadpoolctl",
 )  # fmt: skip

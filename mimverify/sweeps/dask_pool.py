@@ -21,7 +21,7 @@ from mimverify.support.errors import InputError, LostProcessError
 from mimverify.support.importing import summarise
 from mimverify.support.sibling_files import process_is_alive
 from mimverify.support.threads import environment, thread_environment
-from mimverify.support.version import __version__
+from mimverify.support.versions import software_versions
 from mimverify.sweeps.worker_pool import WorkerPool, keep_interrupts_from_children
 
 __all__ = ["DaskPool", "local_cluster", "running_cluster"]
@@ -254,7 +254,7 @@ def running_cluster(address: str) -> Iterator[DaskPool]:
 
 
 def _own_version() -> str:
-    return __version__
+    return software_versions()["mimverify"]
 
 
 def _check_versions(pool: DaskPool, address: str) -> None:
@@ -264,10 +264,10 @@ def _check_versions(pool: DaskPool, address: str) -> None:
         raise InputError(
             f"scheduler={address!r}: its workers cannot import mimverify ({summarise(error)})"
         ) from None
-    if other := {version for version in found if version != __version__}:
+    if other := {version for version in found if version != _own_version()}:
         raise InputError(
             f"scheduler={address!r}: its workers have mimverify {', '.join(sorted(other))}, this "
-            f"process has {__version__}: expected the same"
+            f"process has {_own_version()}: expected the same"
         )
 
 

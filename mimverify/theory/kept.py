@@ -23,6 +23,7 @@ from mimverify.support.disk_cache import DiskCache, cache_folder
 from mimverify.support.errors import InputError
 from mimverify.support.plain_records import from_plain, to_plain
 from mimverify.support.strict_json import Json
+from mimverify.support.versions import software_versions
 
 __all__ = ["kept"]
 
@@ -126,7 +127,6 @@ def _source(function: object) -> str | None:
 @lru_cache(maxsize=1)
 def _versions() -> Json | None:
     """Digest of this package's sources, and the versions of what computes with it."""
-    import scipy
 
     root = Path(__file__).parents[1]
     total = sha256()
@@ -146,8 +146,7 @@ def _versions() -> Json | None:
         return None
     return {
         "sources": total.hexdigest(),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
+        **software_versions("numpy", "scipy"),
         "python": platform.python_version(),
         "machine": platform.machine(),
     }

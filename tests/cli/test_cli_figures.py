@@ -101,13 +101,12 @@ def test_a_trainer_that_cannot_be_tried_has_a_page(run: Any, tmp_path: Path) -> 
 def test_an_interrupted_trial_has_a_page(
     run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import mimverify.cli.check
     from mimverify.trial.running.report import TrainerReport
 
     def interrupted(*_: object, **__: object) -> TrainerReport:
         raise KeyboardInterrupt(TrainerReport("numpy", unfinished=["antisymmetry"]))
 
-    monkeypatch.setattr(mimverify.cli.check, "run_suite", interrupted)
+    monkeypatch.setattr("mimverify.trial.running.runner.run_suite", interrupted)
     page = tmp_path / "trial.html"
     assert run(*CHECK, "--html", str(page)).code == 130
     text = page.read_text(encoding="utf-8")

@@ -43,6 +43,8 @@ EMPTY: dict[str, Sequence[str]] = {
     "compare": ("he2", "--dim", "16", "--ratio", "4"),
     "scaling": ("he2", "-T", "1", "-d", "1000000000000000"),
     "history": ("results",),
+    "study": ("sweep.toml", "--store", "store.sqlite", "-q"),
+    "diagnose": ("X.npy", "y.npy", "--permutations", "19"),
     "bench": ("--contender", "{mine}:absent", "-d", "8", "-m", "4", "--rounds", "1"),
 }
 
@@ -69,6 +71,13 @@ def test_a_run_that_verifies_nothing_is_not_green(
         monkeypatch.setattr(
             "mimverify.theory.comparison.compare", lambda *_, **__: iter([_empty()])
         )
+    if verb == "study":  # other coordinators have all trials under way
+        Path("sweep.toml").write_text('name = "none"\n[fixed]\nlink = "he2"\n')
+        monkeypatch.setattr("mimverify.sweeps.run_sweeps", lambda *_, **__: [], raising=False)
+    if verb == "diagnose":  # labels that have nothing to do with the inputs
+        rng = np.random.default_rng(0)
+        np.save("X.npy", rng.standard_normal((200, 5)))
+        np.save("y.npy", rng.standard_normal(200))
     words = [word.format(mine=mine) for word in EMPTY[verb]]
     code = app.main(args=[verb, *words], prog_name="mimverify", standalone_mode=False)
     assert code == NOTHING_VERIFIED, capsys.readouterr().out

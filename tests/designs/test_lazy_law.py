@@ -203,7 +203,7 @@ REJECTED_WITHIN = [
     ("OmitsKnownPartOnTheLeft", "queries", 80),
     ("NoiseNotProjectedOffL", "queries", 80),
     ("OmitsKnownPartOnTheRight", "queries", 80),
-    ("NoiseNotProjectedOffR", "queries", 120),
+    ("NoiseNotProjectedOffR", "queries", 160),
     ("HalvesKnownPartOnTheRight", "queries", 80),
     ("ReusesNoise", "queries", 80),
     ("ReusesNoiseOnTheLeft", "queries", 120),

@@ -103,6 +103,13 @@ WRITERS = {
     "support/archive.py": ("np.savez",),
     "cli/options.py": ("np.savez",),
     "pages/figures.py": ("savefig",),
+    "sweeps/trial_table.py": ("write_table",),
+    "cli/new_trainer.py": ("unlink",),  # what it has written itself, where the rest failed
+    "handles/pipe/child_process.py": ("os.write",),  # into a pipe
+    "handles/pipe/pipe_trainer.py": ("shutil.which",),  # writes nothing
+    "support/disk_cache.py": ("mkdir", "unlink"),  # the oldest of its own entries
+    "sweeps/dask_pool.py": ("shutil.rmtree", "tempfile.TemporaryDirectory"),  # of the workers
+    "sweeps/store_file.py": ("mkdir",),  # the store's folder; SQLite writes the store
 }
 
 _OF_OS = {
