@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mimverify.adapt import process
@@ -371,6 +371,8 @@ def test_any_line_is_an_answer_or_a_trainers_error(line: bytes) -> None:
         read(line)
 
 
+# How long drawing takes is the machine's affair: the first draw compiles the strategies.
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(st.sampled_from(KEYS), JSON_VALUES),
     st.sampled_from(["step", "hello", None]),
