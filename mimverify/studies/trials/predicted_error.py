@@ -10,7 +10,7 @@ from mimverify.studies.trials._parameters import PROBLEM, completed
 from mimverify.support.strict_json import Json
 from mimverify.theory import predict_test_error
 
-VERSION = 1
+VERSION = 2
 
 _NEEDED = ("link", "dim", "samples", "steps")
 _DEFAULTS = {

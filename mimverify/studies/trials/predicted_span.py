@@ -13,7 +13,7 @@ from mimverify.theory.spectrum.population import drawn_measures, reached_measure
 from mimverify.theory.steps import recommended_steps, span_window
 from mimverify.training import default_steps
 
-VERSION = 2
+VERSION = 3
 
 _NEEDED = ("link", "dim", "samples", "steps")
 _DEFAULTS = {**PROBLEM, "neurons": 32, "dtype": "float32", "level": 0.9, "data_sets": 100}

@@ -59,6 +59,12 @@ class NeuronModel:
                 block = block - basis @ (basis.T @ block)
             vectors, norms, _ = np.linalg.svd(block, full_matrices=False)
             block = vectors[:, norms > _INVARIANT]
+            # What was short is orthogonal to the basis in absolute terms only: once more at length
+            # 1, or rounding grows from level to level until a direction is in the basis twice.
+            for _ in range(2):
+                block = block - basis @ (basis.T @ block)
+            vectors, norms, _ = np.linalg.svd(block, full_matrices=False)
+            block = vectors[:, norms > 0.5]
             if not block.shape[1]:
                 break
             basis = np.column_stack([basis, block])
