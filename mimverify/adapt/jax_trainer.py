@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mimverify.adapt.offers import Function, Offered, offered
+from mimverify.adapt.step_of_a_trajectory import StepOfATrajectory
 from mimverify.network import ACTIVATIONS, LOSSES, get_loss
 from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError
@@ -72,7 +73,7 @@ def jax(
     return JaxTrainer(loss_fn, update, make_optimiser, activations, losses, dtypes)
 
 
-class JaxTrainer:
+class JaxTrainer(StepOfATrajectory):
     """What `mimverify.adapt.jax` returns."""
 
     def __init__(
@@ -95,18 +96,6 @@ class JaxTrainer:
     def __deepcopy__(self, memo: dict[int, object]) -> JaxTrainer:
         """It has no state but its programs, which are compiled once for all copies."""
         return self
-
-    def step(
-        self,
-        W: Float[FloatArray, "m d"],
-        a: Float[FloatArray, " m"],
-        b: Float[FloatArray, " m"],
-        X: Float[FloatArray, "n d"],
-        y: Float[FloatArray, " n"],
-        **options: Any,
-    ) -> Float[FloatArray, "m d"]:
-        """W `(m, d)` after one step of a new optimiser."""
-        return np.asarray(self.trajectory(W, a, b, X, y, steps=1, **options)[1])
 
     def trajectory(
         self,

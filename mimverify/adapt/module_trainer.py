@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from mimverify.adapt.module_layers import find_layers
 from mimverify.adapt.offers import Function, Offered, offered, takes
+from mimverify.adapt.step_of_a_trajectory import StepOfATrajectory
 from mimverify.network import ACTIVATIONS, LOSSES, get_loss
 from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError
@@ -96,7 +97,7 @@ def torch(
     )  # fmt: skip
 
 
-class TorchTrainer:
+class TorchTrainer(StepOfATrajectory):
     """What `mimverify.adapt.torch` returns."""
 
     def __init__(
@@ -122,18 +123,6 @@ class TorchTrainer:
         self._parameters, self._output_scale = parameters, output_scale
         self._modules: dict[tuple[int, int, str, str], tuple[nn.Module, dict[str, Array]]] = {}
         self._scaled: set[tuple[object, ...]] = set()  # modules whose scale was seen to be right
-
-    def step(
-        self,
-        W: Float[FloatArray, "m d"],
-        a: Float[FloatArray, " m"],
-        b: Float[FloatArray, " m"],
-        X: Float[FloatArray, "n d"],
-        y: Float[FloatArray, " n"],
-        **options: Any,
-    ) -> Float[FloatArray, "m d"]:
-        """W `(m, d)` after one step of a new optimiser."""
-        return np.asarray(self.trajectory(W, a, b, X, y, steps=1, **options)[1])
 
     def trajectory(
         self,
