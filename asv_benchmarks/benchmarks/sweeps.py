@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import json
+import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 _ROUNDS = 3
 _WORKERS = 2
+_ALONE = "--alone"  # the argument of an independent process
 _FIXED = {
     "link": "cos2z", "dim": 256, "samples": 4096, "steps": 6, "neurons": 32,
     "readout_neurons": 64, "test_samples": 2000, "baselines": False,
@@ -29,16 +32,36 @@ def _sweep(name: str, first: int, count: int) -> Any:
     return Sweep(name, axes={"noise": noises}, fixed=_FIXED)
 
 
-def _alone(texts: list[str], start: Any, ends: Any) -> None:
-    """One of the independent processes: its trials, one after the other."""
+def _alone() -> None:
+    """One of the independent processes: its trials, one after the other, once it is told to start.
+
+    A process of this file: those of `multiprocessing` cannot import the module of a function of
+    theirs where asv found it.
+    """
     from mimverify.studies.trials import experiment
     from mimverify.sweeps.worker import run_trial
 
+    texts = json.loads(sys.stdin.readline())
     run_trial("experiment", str(experiment.VERSION), texts[0])  # imports, first pages of memory
-    start.wait()
+    print("ready", flush=True)
+    sys.stdin.readline()
     for text in texts:
         run_trial("experiment", str(experiment.VERSION), text)
-    ends.put(time.perf_counter())
+    print(time.perf_counter(), flush=True)
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        raise RuntimeError(f"an independent process ended, exit {process.wait()}")
+    return line
+
+
+def _tell(process: subprocess.Popen[str], line: str) -> None:
+    assert process.stdin is not None
+    process.stdin.write(line + "\n")
+    process.stdin.flush()
 
 
 def independent_seconds(sweep: Any) -> float:
@@ -46,22 +69,23 @@ def independent_seconds(sweep: Any) -> float:
     from mimverify.support.threads import environment, thread_environment
     from mimverify.sweeps.content_key import canonical_json
 
-    context = multiprocessing.get_context("spawn")
     texts = [canonical_json(trial.parameters) for trial in sweep.trials()]
-    start, ends = context.Barrier(_WORKERS + 1), context.Queue()
-    with environment(**thread_environment(1)):
+    command = [sys.executable, __file__, _ALONE]
+    with ExitStack() as stack, environment(**thread_environment(1)):
         processes = [
-            context.Process(target=_alone, args=(texts[k::_WORKERS], start, ends))
-            for k in range(_WORKERS)
+            stack.enter_context(
+                subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
+            for _ in range(_WORKERS)
         ]
+        for k, process in enumerate(processes):
+            _tell(process, json.dumps(texts[k::_WORKERS]))
         for process in processes:
-            process.start()
-    start.wait()
-    began = time.perf_counter()
-    ended = max(ends.get() for _ in processes)
-    for process in processes:
-        process.join()
-    return ended - began
+            _line(process)
+        began = time.perf_counter()
+        for process in processes:
+            _tell(process, "start")
+        return max(float(_line(process)) for process in processes) - began
 
 
 def sweep_seconds(sweep: Any, pool: Any) -> float:
@@ -106,7 +130,9 @@ class SweepOverProcesses:
         return median(sweep / alone for sweep, alone in rounds)
 
 
-if __name__ == "__main__":
+if __name__ == "__main__" and _ALONE in sys.argv:
+    _alone()
+elif __name__ == "__main__":
     chosen = sys.argv[1] if len(sys.argv) > 1 else "dask"
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 60
     start_seconds, found = relative_times(chosen, count)
