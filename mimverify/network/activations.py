@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from array_api_compat import array_namespace, is_numpy_array, is_torch_array
+from array_api_compat import array_namespace
 
 from mimverify.network.fused import LOG_COSH, PSEUDO_HUBER, QUADRATIC, Fused
+from mimverify.network.special_functions import special
 from mimverify.support.arrays import Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import choice
@@ -166,23 +167,12 @@ def _sigmoid(z: Array) -> Array:
     return (1 + array_namespace(z).tanh(z / 2)) / 2
 
 
-def _special(name: str, z: Array) -> Array:
-    """A function that SciPy, Torch and JAX have under one name, apart from the array API."""
-    if is_numpy_array(z):
-        from scipy import special  # takes long to import
-    elif is_torch_array(z):
-        from torch import special  # only reached with a Torch tensor in hand
-    else:
-        from jax.scipy import special  # likewise
-    return getattr(special, name)(z)
-
-
 def _normal_cdf(z: Array) -> Array:
-    return _special("ndtr", z)
+    return special("ndtr", z)
 
 
 def _erf(z: Array) -> Array:
-    return _special("erf", z)
+    return special("erf", z)
 
 
 def _normal_pdf(z: Array) -> Array:
