@@ -3,6 +3,14 @@
 from mimverify.network.losses.loss import Loss
 from mimverify.network.losses.named.huber import huber
 from mimverify.network.losses.named.pseudo_huber import pseudo_huber
-from mimverify.network.losses.registry import DEFAULT_LOSS, LOSSES, get_loss
+from mimverify.network.losses.registry import DEFAULT_LOSS, LOSSES, get_loss, lipschitz_losses
 
-__all__ = ["DEFAULT_LOSS", "LOSSES", "Loss", "get_loss", "huber", "pseudo_huber"]
+__all__ = [
+    "DEFAULT_LOSS",
+    "LOSSES",
+    "Loss",
+    "get_loss",
+    "huber",
+    "lipschitz_losses",
+    "pseudo_huber",
+]

@@ -14,7 +14,7 @@ from mimverify.support.importing import load_attribute
 from mimverify.support.package_files import objects_in
 from mimverify.support.validation import canonical, choice
 
-__all__ = ["DEFAULT_LOSS", "LOSSES", "get_loss"]
+__all__ = ["DEFAULT_LOSS", "LOSSES", "get_loss", "lipschitz_losses"]
 
 #: The loss where none is named, on every command line and in Python: of the theorem's kind, C¹ and
 #: Lipschitz. It clips labels beyond 1 from the constant, which costs some links signal.
@@ -44,6 +44,12 @@ LOSSES: dict[str, NamedLoss] = by_name(
         key=_place,
     )
 )
+
+
+def lipschitz_losses() -> tuple[str, ...]:
+    """Names of the losses that the theorem's bound on l' admits, those without a jump first."""
+    found = [name for name in LOSSES if get_loss(name).lipschitz]
+    return tuple(sorted(found, key=lambda name: not get_loss(name).smooth))
 
 
 def get_loss(loss: Loss | str) -> Loss:
