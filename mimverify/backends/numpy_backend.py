@@ -6,7 +6,6 @@ import numpy as np
 
 from mimverify.backends.base import Backend
 from mimverify.support.arrays import Array, FloatArray
-from mimverify.support.errors import InputError
 
 __all__ = ["NumpyBackend"]
 
@@ -15,11 +14,8 @@ class NumpyBackend(Backend):
     """NumPy on the CPU."""
 
     name = "numpy"
-
-    def __init__(self, dtype: str, device: str = "cpu") -> None:
-        if device != "cpu":
-            raise InputError(f"device={device!r}: the numpy backend has only 'cpu'")
-        super().__init__(dtype, device)
+    title = "NumPy"
+    modules = ("numpy",)
 
     def asarray(self, x: Array) -> FloatArray:
         return np.ascontiguousarray(x, dtype=self.dtype)

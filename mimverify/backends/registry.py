@@ -1,22 +1,54 @@
-"""Backends by name."""
+"""Backends by name, found by the files of this package: a new one is a new file, and in no list."""
 
 from __future__ import annotations
 
+import inspect
+from importlib import import_module
+
 from mimverify.backends.base import Backend
-from mimverify.backends.numpy_backend import NumpyBackend
-from mimverify.backends.torch_backend import TorchBackend
+from mimverify.support.errors import InputError
+from mimverify.support.package_files import modules_of
 from mimverify.support.validation import choice
 
-__all__ = ["BACKENDS", "get_backend"]
+__all__ = ["BACKENDS", "backend_class", "get_backend"]
 
-_KINDS: dict[str, type[Backend]] = {"numpy": NumpyBackend, "torch": TorchBackend}
 
+def _found() -> dict[str, type[Backend]]:
+    """Those that need no extra first, each of the two parts in alphabetical order."""
+    found: dict[str, type[Backend]] = {}
+    for module in modules_of(import_module(__package__)):
+        for kind in vars(module).values():
+            own = inspect.isclass(kind) and kind.__module__ == module.__name__
+            if own and issubclass(kind, Backend) and not inspect.isabstract(kind):
+                if kind.name in found:
+                    raise ImportError(f"{kind.__module__} and {found[kind.name].__module__} "
+                                      f"both define a backend {kind.name!r}")  # fmt: skip
+                found[kind.name] = kind
+    return dict(sorted(found.items(), key=lambda item: (item[1].extra != "", item[0])))
+
+
+_KINDS = _found()
+
+#: Names of all backends, whether or not their libraries are installed.
 BACKENDS = tuple(_KINDS)
+
+
+def backend_class(name: str) -> type[Backend]:
+    """The class of that name, whether or not its library is installed.
+
+    **Raises** `InputError` for an unknown backend.
+    """
+    return _KINDS[choice("backend", name, BACKENDS)]
 
 
 def get_backend(name: str, dtype: str, device: str = "cpu") -> Backend:
     """The backend of that name.
 
-    **Raises** `InputError` for an unknown backend or dtype, or a device that it cannot use.
+    **Raises** `InputError` for an unknown backend or dtype, one whose library is not installed, or
+    a device that it cannot use.
     """
-    return _KINDS[choice("backend", name, BACKENDS)](dtype, device)
+    kind = backend_class(name)
+    missing = kind.missing()
+    if missing is not None:
+        raise InputError(f"backend={name!r}: {missing}")
+    return kind(dtype, device)

@@ -15,6 +15,9 @@ class TorchBackend(Backend):
     """Torch on any of its devices."""
 
     name = "torch"
+    title = "Torch"
+    modules = ("torch",)
+    takes_devices = True
 
     def __init__(self, dtype: str, device: str = "cpu") -> None:
         import torch  # not at the top: importing it takes a second
