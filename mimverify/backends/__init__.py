@@ -2,7 +2,24 @@
 
 from mimverify.backends.base import Backend
 from mimverify.backends.numpy_backend import NumpyBackend
-from mimverify.backends.registry import BACKENDS, backend_class, get_backend
+from mimverify.backends.registry import (
+    BACKENDS,
+    BACKENDS_WITH_DEVICES,
+    LIBRARIES,
+    REQUIRED_BACKENDS,
+    backend_class,
+    get_backend,
+)
 from mimverify.backends.torch_backend import TorchBackend
 
-__all__ = ["BACKENDS", "Backend", "NumpyBackend", "TorchBackend", "backend_class", "get_backend"]
+__all__ = [
+    "BACKENDS",
+    "BACKENDS_WITH_DEVICES",
+    "LIBRARIES",
+    "REQUIRED_BACKENDS",
+    "Backend",
+    "NumpyBackend",
+    "TorchBackend",
+    "backend_class",
+    "get_backend",
+]

@@ -41,6 +41,7 @@ class Backend(ABC):
     - `modules`: top-level modules of the libraries that it imports when it is constructed.
     - `extra`: the extra of mimverify that installs them; empty where mimverify needs them anyway.
     - `takes_devices`: whether there are others than the CPU.
+    - `native_pass`: whether the native library does its pass over the rows.
     """
 
     name: ClassVar[str]
@@ -48,6 +49,7 @@ class Backend(ABC):
     modules: ClassVar[tuple[str, ...]] = ()
     extra: ClassVar[str] = ""
     takes_devices: ClassVar[bool] = False
+    native_pass: ClassVar[bool] = False
 
     def __init__(self, dtype: str, device: str = "cpu") -> None:
         if device != "cpu" and not self.takes_devices:
@@ -71,6 +73,10 @@ class Backend(ABC):
     @abstractmethod
     def empty(self, shape: tuple[int, ...]) -> Array:
         """An uninitialised array of this shape."""
+
+    def ready(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        """`x`, once it is computed. A library that returns before it is done waits here."""
+        return x
 
     @property
     def unit_roundoff(self) -> float:

@@ -16,6 +16,7 @@ class NumpyBackend(Backend):
     name = "numpy"
     title = "NumPy"
     modules = ("numpy",)
+    native_pass = True
 
     def asarray(self, x: Array) -> FloatArray:
         return np.ascontiguousarray(x, dtype=self.dtype)

@@ -10,7 +10,14 @@ from mimverify.support.errors import InputError
 from mimverify.support.package_files import modules_of
 from mimverify.support.validation import choice
 
-__all__ = ["BACKENDS", "backend_class", "get_backend"]
+__all__ = [
+    "BACKENDS",
+    "BACKENDS_WITH_DEVICES",
+    "LIBRARIES",
+    "REQUIRED_BACKENDS",
+    "backend_class",
+    "get_backend",
+]
 
 
 def _found() -> dict[str, type[Backend]]:
@@ -20,6 +27,8 @@ def _found() -> dict[str, type[Backend]]:
         for kind in vars(module).values():
             own = inspect.isclass(kind) and kind.__module__ == module.__name__
             if own and issubclass(kind, Backend) and not inspect.isabstract(kind):
+                if not kind.name.isidentifier():  # it is a part of the name of its trainer
+                    raise ImportError(f"{kind.__module__}: {kind.name!r} is no identifier")
                 if kind.name in found:
                     raise ImportError(f"{kind.__module__} and {found[kind.name].__module__} "
                                       f"both define a backend {kind.name!r}")  # fmt: skip
@@ -31,6 +40,15 @@ _KINDS = _found()
 
 #: Names of all backends, whether or not their libraries are installed.
 BACKENDS = tuple(_KINDS)
+
+#: Names of those that need no extra: they can be used wherever mimverify is installed.
+REQUIRED_BACKENDS = tuple(name for name, kind in _KINDS.items() if not kind.extra)
+
+#: Names of those that take other devices than the CPU.
+BACKENDS_WITH_DEVICES = tuple(name for name, kind in _KINDS.items() if kind.takes_devices)
+
+#: Top-level modules that any of them imports.
+LIBRARIES = tuple(dict.fromkeys(name for kind in _KINDS.values() for name in kind.modules))
 
 
 def backend_class(name: str) -> type[Backend]:
