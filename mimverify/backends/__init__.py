@@ -3,9 +3,9 @@
 from mimverify.backends.base import Backend
 from mimverify.backends.numpy_backend import NumpyBackend
 from mimverify.backends.registry import (
+    BACKEND_MODULES,
     BACKENDS,
     BACKENDS_WITH_DEVICES,
-    LIBRARIES,
     REQUIRED_BACKENDS,
     backend_class,
     get_backend,
@@ -15,7 +15,7 @@ from mimverify.backends.torch_backend import TorchBackend
 __all__ = [
     "BACKENDS",
     "BACKENDS_WITH_DEVICES",
-    "LIBRARIES",
+    "BACKEND_MODULES",
     "REQUIRED_BACKENDS",
     "Backend",
     "NumpyBackend",

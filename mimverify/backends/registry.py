@@ -13,7 +13,7 @@ from mimverify.support.validation import choice
 __all__ = [
     "BACKENDS",
     "BACKENDS_WITH_DEVICES",
-    "LIBRARIES",
+    "BACKEND_MODULES",
     "REQUIRED_BACKENDS",
     "backend_class",
     "get_backend",
@@ -48,7 +48,7 @@ REQUIRED_BACKENDS = tuple(name for name, kind in _KINDS.items() if not kind.extr
 BACKENDS_WITH_DEVICES = tuple(name for name, kind in _KINDS.items() if kind.takes_devices)
 
 #: Top-level modules that any of them imports.
-LIBRARIES = tuple(dict.fromkeys(name for kind in _KINDS.values() for name in kind.modules))
+BACKEND_MODULES = tuple(dict.fromkeys(name for kind in _KINDS.values() for name in kind.modules))
 
 
 def backend_class(name: str) -> type[Backend]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,7 +25,7 @@ from mimverify.designs.rows import RowSource
 from mimverify.problems.streams import BLOCK_ROWS, cut_rows
 from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError
-from mimverify.support.threads import available_cores, current_threads
+from mimverify.support.threads import available_cores, current_threads, keep_library_threads
 from mimverify.support.validation import parallel_count
 
 if TYPE_CHECKING:
@@ -238,5 +237,4 @@ def streamed_bytes(
 
 
 def _prepare_thread() -> None:
-    if "torch" in sys.modules:  # the call applies the number set in another thread to this one
-        sys.modules["torch"].get_num_threads()
+    keep_library_threads()  # Torch's call applies the number set in another thread to this one

@@ -219,7 +219,8 @@ def test_ratios_are_paired_by_round() -> None:
 
 def test_case_compares_with_products_and_with_the_fastest() -> None:
     times = {
-        "numpy": [4.0, 8.0], "torch": [3.0, 6.0], "numpy products": [5.0, 10.0], "jax grad": [6.0, 12.0],
+        "numpy": [4.0, 8.0], "torch": [3.0, 6.0], "numpy products": [5.0, 10.0],
+        "jax grad": [6.0, 12.0],
     }  # fmt: skip
     entries = {name: Entry(COMPETITORS[name], seconds) for name, seconds in times.items()}
     entries["sklearn"] = Entry(COMPETITORS["sklearn"], failure="died")
