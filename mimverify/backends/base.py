@@ -74,10 +74,6 @@ class Backend(ABC):
     def empty(self, shape: tuple[int, ...]) -> Array:
         """An uninitialised array of this shape."""
 
-    def ready(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        """`x`, once it is computed. A library that returns before it is done waits here."""
-        return x
-
     @property
     def unit_roundoff(self) -> float:
         """u of the dtype: 2⁻²⁴ or 2⁻⁵³."""

@@ -65,7 +65,7 @@ def _preparing(name: str, device: str = "") -> Callable[[Task], Run]:
                 design, objective, W, a, b,
                 activation=activation, schedule=schedule, steps=1, zero_allowed=True,
             )  # fmt: skip
-            return backend.to_numpy(new) if device else backend.ready(new)
+            return backend.to_numpy(new) if device else new
 
         used, reason = pass_in_use() if backend.native_pass else (name, "")
         note = (
