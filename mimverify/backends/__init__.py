@@ -2,7 +2,17 @@
 
 from mimverify.backends.base import Backend
 from mimverify.backends.numpy_backend import NumpyBackend
+from mimverify.backends.pass_terms import PassTerms, WholeBlock
 from mimverify.backends.registry import BACKENDS, backend_class, get_backend
 from mimverify.backends.torch_backend import TorchBackend
 
-__all__ = ["BACKENDS", "Backend", "NumpyBackend", "TorchBackend", "backend_class", "get_backend"]
+__all__ = [
+    "BACKENDS",
+    "Backend",
+    "NumpyBackend",
+    "PassTerms",
+    "TorchBackend",
+    "WholeBlock",
+    "backend_class",
+    "get_backend",
+]
