@@ -2,6 +2,7 @@
 
 from mimverify.backends.base import Backend
 from mimverify.backends.numpy_backend import NumpyBackend
+from mimverify.backends.pass_terms import PassTerms, WholeBlock
 from mimverify.backends.registry import (
     BACKEND_MODULES,
     BACKENDS,
@@ -19,7 +20,9 @@ __all__ = [
     "REQUIRED_BACKENDS",
     "Backend",
     "NumpyBackend",
+    "PassTerms",
     "TorchBackend",
+    "WholeBlock",
     "backend_class",
     "get_backend",
 ]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import inspect
+from functools import cache
 from importlib import import_module
+from types import ModuleType
 
 from mimverify.backends.base import Backend
+from mimverify.support.arrays import Array
 from mimverify.support.errors import InputError
 from mimverify.support.package_files import modules_of
 from mimverify.support.validation import choice
@@ -17,6 +20,7 @@ __all__ = [
     "REQUIRED_BACKENDS",
     "backend_class",
     "get_backend",
+    "special_functions",
 ]
 
 
@@ -70,3 +74,19 @@ def get_backend(name: str, dtype: str, device: str = "cpu") -> Backend:
     if missing is not None:
         raise InputError(f"backend={name!r}: {missing}")
     return kind(dtype, device)
+
+
+def special_functions(array: Array) -> ModuleType:
+    """The module with `erf` and `ndtr` for arrays of this one's library.
+
+    **Raises** `TypeError` for an array of a library that no backend has.
+    """
+    return _special_functions(type(array).__module__.partition(".")[0])
+
+
+@cache
+def _special_functions(library: str) -> ModuleType:
+    for kind in _KINDS.values():
+        if library in kind.array_modules:
+            return import_module(kind.special_functions)  # takes long: only where it is needed
+    raise TypeError(f"{library}: no backend has special functions for arrays of this library")

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from array_api_compat import array_namespace, is_numpy_array, is_torch_array
+from array_api_compat import array_namespace
 
+from mimverify.backends.registry import special_functions
 from mimverify.network.fused import LOG_COSH, PSEUDO_HUBER, QUADRATIC, Fused
 from mimverify.support.arrays import Array
 from mimverify.support.errors import InputError
@@ -167,14 +168,8 @@ def _sigmoid(z: Array) -> Array:
 
 
 def _special(name: str, z: Array) -> Array:
-    """A function that SciPy, Torch and JAX have under one name, apart from the array API."""
-    if is_numpy_array(z):
-        from scipy import special  # takes long to import
-    elif is_torch_array(z):
-        from torch import special  # only reached with a Torch tensor in hand
-    else:
-        from jax.scipy import special  # likewise
-    return getattr(special, name)(z)
+    """A function that the libraries have under one name, apart from the array API."""
+    return getattr(special_functions(z), name)(z)
 
 
 def _normal_cdf(z: Array) -> Array:
