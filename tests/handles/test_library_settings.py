@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from mimverify import LayerwiseTrainer, MultiIndexModel
+from mimverify.backends import REQUIRED_BACKENDS
 from mimverify.handles import InProcessTrainer
 from mimverify.handles.library_settings import SETTINGS, apply_settings, read_settings
 from mimverify.handles.methods import SIGNATURES
@@ -115,7 +116,7 @@ def test_the_reference_does_not_depend_on_them(name: str) -> None:
 
     def results() -> list[bytes]:
         found = []
-        for backend in ("numpy", "torch"):
+        for backend in REQUIRED_BACKENDS:
             for options in ({"remove_linear_part": True}, {"readout": "gradient-descent"}):
                 trainer = LayerwiseTrainer(
                     neurons=4, steps=2, readout_neurons=8, backend=backend, dtype=dtype,
