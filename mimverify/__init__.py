@@ -179,10 +179,19 @@ def __getattr__(name: str) -> object:
         value = getattr(import_module(f"mimverify.{_DEFINED_IN[name]}"), name)
     elif name in _PACKAGES:
         value = import_module(f"mimverify.{name}")
+    elif name.endswith("_trainer") and (found := _trainer(name)) is not None:
+        value = found
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = value
     return value
+
+
+def _trainer(name: str) -> object:
+    """The reference trainer on another backend; None if there is none of that name."""
+    from mimverify.training.on_backend import trainer_named
+
+    return trainer_named(name)
 
 
 def __dir__() -> list[str]:

@@ -15,7 +15,7 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, ClassVar
 
 # Seconds after which idle threads of the requesting process no longer spin either.
 _PAUSE = 0.2
@@ -24,8 +24,10 @@ _PAUSE = 0.2
 class Products(ABC):
     """X Wᵀ `(n, m)` and then Rᵀ X `(m, d)`, of whole matrices into preallocated memory.
 
-    A new backend is a subclass with `array` and `multiply`, and an entry in `PRODUCTS`.
+    A new backend is a subclass with `backend`, its name, `array` and `multiply`.
     """
+
+    backend: ClassVar[str]
 
     def __init__(self, samples: int, dim: int, neurons: int) -> None:
         import numpy as np
@@ -52,6 +54,8 @@ class Products(ABC):
 
 
 class NumpyProducts(Products):
+    backend = "numpy"
+
     def array(self, values: Any) -> Any:
         return values
 
@@ -62,6 +66,8 @@ class NumpyProducts(Products):
 
 
 class TorchProducts(Products):
+    backend = "torch"
+
     def array(self, values: Any) -> Any:
         import torch
 
@@ -73,7 +79,7 @@ class TorchProducts(Products):
         torch.matmul(left, right, out=out)
 
 
-PRODUCTS: dict[str, type[Products]] = {"numpy": NumpyProducts, "torch": TorchProducts}
+PRODUCTS: dict[str, type[Products]] = {kind.backend: kind for kind in Products.__subclasses__()}
 
 
 class BareProducts:

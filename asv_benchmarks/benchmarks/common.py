@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
+from .backend_files import backend_names
+
 #: `make history` sets it; without it the sizes are those of `make bench`.
 FULL = os.environ.get("MIMVERIFY_BENCH") == "full"
 
@@ -27,13 +29,15 @@ def grid(quick: Sequence[int], more: Sequence[int] = ()) -> list[int]:
     return sorted({*quick, *(more if FULL else ())})
 
 
-#: A backend in this list is benchmarked by everything that has a backend.
-BACKENDS = ["numpy", "torch"]
+#: A backend that needs no extra is benchmarked by everything that has a backend. Others, where they
+#: are installed, take part in few: compiling for each shape takes longer than what is measured.
+BACKENDS, _OPTIONAL = backend_names()
+ALL_BACKENDS = [*BACKENDS, *_OPTIONAL]
 #: CI runs only benchmarks with a backend, at the smallest dimension.
 DIMS = grid([128, 512], [256, 1024, 2048])
 
 # Their peak memory is that of the imports; and CI takes less time without it.
-_SMALLEST = [(DIMS[0],), *((backend, DIMS[0]) for backend in BACKENDS)]
+_SMALLEST = [(DIMS[0],), *((backend, DIMS[0]) for backend in ALL_BACKENDS)]
 
 
 class Work(ABC):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from .common import BACKENDS, FULL, TrainerWork, general_network, grid
+from .common import ALL_BACKENDS, BACKENDS, DIMS, FULL, TrainerWork, general_network, grid
 
 
 class Step(TrainerWork):
     """One step of the first layer from a general network, by the public method `step`."""
+
+    params = (ALL_BACKENDS, DIMS)
 
     def prepare(self, *params: Any) -> None:
         super().prepare(*params)
@@ -29,6 +31,8 @@ class Step(TrainerWork):
 
 class Fit(TrainerWork):
     """Both layers, from data to predictor; half of the rows for each."""
+
+    params = (ALL_BACKENDS, DIMS)
 
     def work(self) -> None:
         self.trainer.fit(self.X, self.y)

@@ -2,7 +2,27 @@
 
 from mimverify.backends.base import Backend
 from mimverify.backends.numpy_backend import NumpyBackend
-from mimverify.backends.registry import BACKENDS, get_backend
+from mimverify.backends.pass_terms import PassTerms, WholeBlock
+from mimverify.backends.registry import (
+    BACKEND_MODULES,
+    BACKENDS,
+    BACKENDS_WITH_DEVICES,
+    REQUIRED_BACKENDS,
+    backend_class,
+    get_backend,
+)
 from mimverify.backends.torch_backend import TorchBackend
 
-__all__ = ["BACKENDS", "Backend", "NumpyBackend", "TorchBackend", "get_backend"]
+__all__ = [
+    "BACKENDS",
+    "BACKENDS_WITH_DEVICES",
+    "BACKEND_MODULES",
+    "REQUIRED_BACKENDS",
+    "Backend",
+    "NumpyBackend",
+    "PassTerms",
+    "TorchBackend",
+    "WholeBlock",
+    "backend_class",
+    "get_backend",
+]

@@ -15,6 +15,11 @@ class TorchBackend(Backend):
     """Torch on any of its devices."""
 
     name = "torch"
+    title = "Torch"
+    modules = ("torch",)
+    takes_devices = True
+    special_functions = "torch.special"
+    array_modules = ("torch",)
 
     def __init__(self, dtype: str, device: str = "cpu") -> None:
         import torch  # not at the top: importing it takes a second
@@ -40,3 +45,16 @@ class TorchBackend(Backend):
 
     def empty(self, shape: tuple[int, ...]) -> Array:
         return self._torch.empty(shape, dtype=getattr(self._torch, self.dtype), device=self.device)
+
+    def matmul(self, left: Array, right: Array, out: Array | None = None) -> Array:
+        return self._torch.matmul(left, right, out=out)
+
+    def view(self, x: Array) -> FloatArray:
+        view: FloatArray = x.numpy()
+        return view
+
+    def fill_normals(self, rows: Array, seed: int) -> None:
+        generator = self._torch.Generator(device=self.device)
+        generator.manual_seed(seed)
+        for row in rows:
+            row.normal_(generator=generator)

@@ -30,7 +30,7 @@ class Plan:
 
     **Arguments**
 
-    - `trainers`: `"module:attribute"`, `"numpy"`, `"torch"`.
+    - `trainers`: `"module:attribute"`, or names of backends.
     - `claims`: ids of statistical claims, in the suite's order.
     - `levels`: false-alarm probabilities to calibrate at.
     - `seeds`: master seeds.

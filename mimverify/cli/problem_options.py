@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import click
 
+from mimverify.backends import BACKENDS, BACKENDS_WITH_DEVICES, backend_class
 from mimverify.cli.number_types import STEPS, Count, Number
 from mimverify.network import DEFAULT_LOSS
 
@@ -22,6 +23,9 @@ Given = int | float | str | bool | None
 
 #: The `default` of a verb that leaves open what others have a default of.
 OPEN = "open"
+
+
+_WITH_DEVICES = " or ".join(backend_class(name).title for name in BACKENDS_WITH_DEVICES)
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,12 @@ OPTIONS: dict[str, Spelling] = {
         "haar",
     ),
     "rank": Spelling(("--rank",), Count(), "Rank of a link 'module:function' that has none."),
-    "backend": Spelling(("--backend",), click.STRING, "Array library.", "numpy|torch", "numpy"),
-    "device": Spelling(("--device",), click.STRING, "Torch device, such as 'cuda'.", None, "cpu"),
+    "backend": Spelling(
+        ("--backend",), click.STRING, "Array library.", "|".join(BACKENDS), "numpy"
+    ),
+    "device": Spelling(
+        ("--device",), click.STRING, f"{_WITH_DEVICES} device, such as 'cuda'.", None, "cpu"
+    ),
     "dtype": Spelling(("--dtype",), click.STRING, "float32 or float64.", "F", "float64"),
 }
 

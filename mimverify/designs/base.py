@@ -25,57 +25,15 @@ if TYPE_CHECKING:
 #: threads, for blocks in any order.
 RowFunction = Callable[[Array, slice], Array]
 
-# A block is a thread's unit of work. The taller it is, the less the sum of the blocks' results
-# costs, and the more of its rows are fetched while earlier ones are processed.
-_BLOCK_BYTES = 1 << 23
-# Rows should stay in cache between the two products, beside their projections, and be enough for
-# the products and the elementwise work between them to run at full speed.
-_CACHE_BYTES = 1 << 21
-_MIN_ROWS, _MAX_ROWS = 128, 1024
-# A GPU is faster with few tall blocks.
-_DEVICE_BYTES = 1 << 28
-
-
-def rows_per_block(dim: int, backend: Backend) -> int:
-    """How many rows a pass takes at a time: a power of two, the same for every design.
-
-    The order of summation depends on it: designs of the same numbers agree bit for bit only if
-    their blocks are the same.
-    """
-    return _power_of_two_below(_BLOCK_BYTES if backend.device == "cpu" else None, dim, backend)
-
-
-def rows_in_cache(dim: int, backend: Backend) -> int:
-    """How many rows of a block are taken at a time where each library call is one product."""
-    return _power_of_two_below(_CACHE_BYTES if backend.device == "cpu" else None, dim, backend)
-
-
-def _power_of_two_below(nbytes: int | None, dim: int, backend: Backend) -> int:
-    row = dim * (4 if backend.dtype == "float32" else 8)
-    if nbytes is None:
-        fitting = max(_DEVICE_BYTES // row, _MIN_ROWS)
-    else:
-        fitting = min(max(nbytes // row, _MIN_ROWS), _MAX_ROWS)
-    return 1 << (fitting.bit_length() - 1)
-
-
-def block_per_thread(backend: Backend) -> bool:
-    """Whether each thread works on blocks of its own, with one thread in every library.
-
-    The elementwise work between the products is then parallel as well, and no result depends on
-    the number of threads. Devices other than CPUs parallelise by themselves.
-    """
-    return backend.device == "cpu"
-
 
 def project_block(
     block: Float[Array, "k d"], directions: Float[Array, "d q"], backend: Backend
 ) -> Float[Array, "k q"]:
-    """X_b Vᵀ `(k, q)` of a block `(k, d)` and Vᵀ `(d, q)`, as a pass of any design computes it."""
-    if not block_per_thread(backend):
-        return block @ directions
+    """X_b Vᵀ `(k, q)` of placed rows `(k, d)` and Vᵀ `(d, q)`, as a pass of any design has it."""
+    if not backend.block_per_thread:
+        return backend.matmul(block, directions)
     with single_threaded_libraries():
-        return block @ directions
+        return backend.matmul(block, directions)
 
 
 class Design(ABC):

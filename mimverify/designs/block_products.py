@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mimverify.backends import Backend
-from mimverify.designs.base import RowFunction, block_per_thread, rows_in_cache
+from mimverify.backends import Backend, WholeBlock
+from mimverify.designs.base import RowFunction
 from mimverify.problems.streams import cut_rows
 from mimverify.support.arrays import Array
-from mimverify.support.scratch import Pool, Scratch, library
+from mimverify.support.scratch import Pool, Scratch
 from mimverify.support.threads import single_threaded_libraries
 
 if TYPE_CHECKING:
     from jaxtyping import Float
-
-#: Writes ρ(X_b Vᵀ, rows_b)ᵀ X_b `(p, d)` of a block `(k, d)` and its range into a contiguous array.
-WholeBlock = Callable[[Array, slice, Array], None]
 
 
 class BlockProducts:
@@ -35,10 +31,9 @@ class BlockProducts:
     """
 
     def __init__(self, V: Float[Array, "q d"], rho: RowFunction, backend: Backend) -> None:
-        self._directions, self._rho = V, rho
+        self._directions, self._rho, self._backend = V, rho, backend
         self._whole = whole_block(rho, V)
-        self._block_per_thread = block_per_thread(backend)
-        self._rows = rows_in_cache(V.shape[1], backend)
+        self._rows = backend.rows_in_cache(V.shape[1])
         self._projected, self._products = Scratch(), Pool()
 
     @property
@@ -53,6 +48,8 @@ class BlockProducts:
             out = self._products.take((residuals, V.shape[1]), like=V, beside=block)
             write(block, rows, out)
             return out
+        if len(block) <= self._rows:
+            return self._of_part(block, rows)
         total: Array | None = None
         for part in cut_rows(slice(0, len(block)), self._rows):
             term = self._of_part(
@@ -66,7 +63,7 @@ class BlockProducts:
         return total
 
     def _of_part(self, block: Array, rows: slice) -> Array:
-        V, matmul = self._directions, library(self._directions).matmul
+        V, matmul = self._directions, self._backend.matmul
         (P,) = self._projected.blocks((len(block), len(V)), like=V)
         R = self._rho(matmul(block, V.T, out=P), rows)
         return matmul(R.T, block, out=self._products.take((R.shape[1], V.shape[1]), like=V))
@@ -77,7 +74,7 @@ class BlockProducts:
 
     def limits(self) -> AbstractContextManager[None]:
         """The libraries' threads during a pass: one, where our own threads divide the blocks."""
-        if self._whole is not None or not self._block_per_thread:
+        if self._whole is not None or not self._backend.block_per_thread:
             return nullcontext()
         return single_threaded_libraries()
 

@@ -1,4 +1,4 @@
-"""A design matrix held in memory, by either backend, on any device."""
+"""A design matrix held in memory, by any backend, on any device."""
 
 from __future__ import annotations
 
@@ -6,13 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from mimverify.backends import Backend
-from mimverify.designs.base import (
-    Design,
-    RowFunction,
-    block_per_thread,
-    project_block,
-    rows_per_block,
-)
+from mimverify.designs.base import Design, RowFunction, project_block
 from mimverify.designs.block_products import BlockProducts
 from mimverify.problems.streams import cut_rows
 from mimverify.support.arrays import Array
@@ -36,19 +30,21 @@ class StoredDesign(Design):
 
     def __init__(self, X: Float[Array, "n d"], backend: Backend) -> None:
         self.backend = backend
-        self.X = backend.asarray(X)
-        self.n_samples, self.dim = (int(k) for k in self.X.shape)
-        self._rows = rows_per_block(self.dim, backend)
-
-    def _blocks(self) -> Iterator[slice]:
-        return cut_rows(slice(0, self.n_samples), self._rows)
+        X = backend.asarray(X)
+        self.n_samples, self.dim = (int(k) for k in X.shape)
+        self._rows = backend.rows_per_block(self.dim)
+        # The backend keeps the blocks where its passes read them; most keep X as it is.
+        self._blocks = [
+            (rows, backend.place(X[rows]))
+            for rows in cut_rows(slice(0, self.n_samples), self._rows)
+        ]
 
     def one_pass(self, V: Float[Array, "q d"], rho: RowFunction) -> Float[Array, "p d"]:
         products = BlockProducts(V, rho, self.backend)
         with products.limits():
             return sum_in_order(
-                lambda rows: products(self.X[rows], rows),
-                list(self._blocks()),
+                lambda block: products(block[1], block[0]),
+                self._blocks,
                 self._threads(len(V)),
                 release=products.release,
             )
@@ -56,16 +52,16 @@ class StoredDesign(Design):
     def projections(self, V: Float[Array, "q d"]) -> Iterator[tuple[slice, Float[Array, "k q"]]]:
         directions = V.T
 
-        def of_block(rows: slice) -> Array:
-            return project_block(self.X[rows], directions, self.backend)
+        def of_block(block: tuple[slice, Array]) -> tuple[slice, Array]:
+            return block[0], project_block(block[1], directions, self.backend)
 
-        blocks, threads = list(self._blocks()), self._threads(len(V))
-        for start in range(0, len(blocks), 2 * threads):
-            batch = blocks[start : start + 2 * threads]
-            yield from zip(batch, map_in_order(of_block, batch, threads), strict=True)
+        threads = self._threads(len(V))
+        for start in range(0, len(self._blocks), 2 * threads):
+            batch = self._blocks[start : start + 2 * threads]
+            yield from map_in_order(of_block, batch, threads)
 
     def _threads(self, directions: int) -> int:
         """How many threads to use; no result depends on it."""
-        if not block_per_thread(self.backend) or self._rows * self.dim * directions < _SMALL:
+        if not self.backend.block_per_thread or self._rows * self.dim * directions < _SMALL:
             return 1
         return current_threads()

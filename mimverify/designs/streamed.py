@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections import deque
 from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,19 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mimverify.backends import Backend
-from mimverify.designs.base import (
-    Design,
-    RowFunction,
-    block_per_thread,
-    project_block,
-    rows_per_block,
-)
+from mimverify.designs.base import Design, RowFunction, project_block
 from mimverify.designs.block_products import BlockProducts
 from mimverify.designs.rows import RowSource
 from mimverify.problems.streams import BLOCK_ROWS, cut_rows
 from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError
-from mimverify.support.threads import available_cores, current_threads
+from mimverify.support.threads import available_cores, current_threads, keep_library_threads
 from mimverify.support.validation import parallel_count
 
 if TYPE_CHECKING:
@@ -59,7 +52,7 @@ class StreamedDesign(Design):
       read in order get one.
     - `on_progress`: called after each block with the rows done in this pass, and n.
 
-    On a CPU (`block_per_thread`), or where BLAS has one thread (`thread_limit(1)`), the
+    On a CPU (`Backend.block_per_thread`), or where BLAS has one thread (`thread_limit(1)`), the
     threads that read also do the arithmetic of their rows. That is fastest where drawing takes
     longest; BLAS threads would compete with those that draw.
 
@@ -86,10 +79,11 @@ class StreamedDesign(Design):
         self._threads = 1 if source.in_order else threads
         self._chunking = _Chunking(self.dim, backend, source.least_rows)
         self._rows = self._chunking.rows
-        self._block_per_thread = block_per_thread(backend)
+        self._block_per_thread = backend.block_per_thread
         # Correct in any case; with several BLAS threads they would compete for the cores.
         self._work_in_threads = (
             self._threads > 1
+            and backend.threads_may_share
             and self._rows <= self._chunking.chunk
             and (self._block_per_thread or current_threads() == 1)
         )
@@ -97,7 +91,11 @@ class StreamedDesign(Design):
     def one_pass(self, V: Float[Array, "q d"], rho: RowFunction) -> Float[Array, "p d"]:
         total = None
         products = BlockProducts(V, rho, self.backend)
-        each = self._each(products, self._work_in_threads, result_rows=len(V))
+
+        def work(block: Array, rows: slice) -> Array:
+            return products(self.backend.place(block), rows)
+
+        each = self._each(work, self._work_in_threads, result_rows=len(V))
         with products.limits(), closing(each) as results:
             for _, term in results:
                 if total is None:
@@ -113,7 +111,7 @@ class StreamedDesign(Design):
         directions = V.T
 
         def work(block: Array, _: slice) -> Array:
-            return project_block(block, directions, self.backend)
+            return project_block(self.backend.place(block), directions, self.backend)
 
         in_threads = not self._block_per_thread and self._work_in_threads
         # Not by several threads: `project_block` sets the libraries' threads for all of them.
@@ -202,7 +200,7 @@ class _Chunking:
 
     def __init__(self, dim: int, backend: Backend, least: int) -> None:
         self.row_bytes = dim * np.dtype(backend.dtype).itemsize
-        self.rows = rows_per_block(dim, backend)
+        self.rows = backend.rows_per_block(dim)
         fitting = max(_CHUNK_BYTES // self.row_bytes, 1)
         few = min(self.rows, 1 << (fitting.bit_length() - 1))
         self.chunk = max(least, few) if least > 1 else self.rows
@@ -238,5 +236,4 @@ def streamed_bytes(
 
 
 def _prepare_thread() -> None:
-    if "torch" in sys.modules:  # the call applies the number set in another thread to this one
-        sys.modules["torch"].get_num_threads()
+    keep_library_threads()  # Torch's call applies the number set in another thread to this one

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from mimverify.backends import backend_class
 from mimverify.support.versions import software_versions
 
 
 def library_versions(backend: str) -> dict[str, str]:
-    """Versions by name: of Python and of what computed; Torch's only for its backend."""
-    return software_versions("numpy", "scipy", *(["torch"] if backend == "torch" else []))
+    """Versions by name: of Python and of what computed, the backend's own libraries included."""
+    return software_versions("numpy", "scipy", *backend_class(backend).modules)

@@ -38,6 +38,7 @@ from mimverify.support.arrays import NumpyArray
 from mimverify.support.errors import InputError, TrainerError
 from mimverify.support.importing import adopt_search_path, find_in_folder, summarise
 from mimverify.support.strict_json import Json
+from mimverify.support.threads import set_library_threads
 
 __all__ = ["Segment", "main"]
 
@@ -142,13 +143,13 @@ class _Server:
             find_in_folder(name, folder)
         self._module = request["spec"].partition(":")[0]
         self._source = load_source(request["spec"])
-        self._limit_torch()
+        self._limit_libraries()
 
     def _fresh(self, request: Json) -> Json:
         self._trainer = None
         self._watch.forget()
         self._trainer = new_trainer(self._source, request["random_state"], self._signatures)
-        self._limit_torch()
+        self._limit_libraries()
         return describe(self._trainer, self._signatures).to_json()
 
     def _call(self, request: Json) -> Json | None:
@@ -173,11 +174,10 @@ class _Server:
         modules = (self._module, type(self._trainer).__module__)
         return source_hashes(modules, alone=True) | program_hashes(self._source)
 
-    def _limit_torch(self) -> None:
+    def _limit_libraries(self) -> None:
         """Torch may have been imported before the environment variables were set."""
-        torch = sys.modules.get("torch")
-        if self._threads is not None and torch is not None:
-            torch.set_num_threads(self._threads)
+        if self._threads is not None:
+            set_library_threads(self._threads)
 
 
 def _failure(error: TrainerError) -> Json:

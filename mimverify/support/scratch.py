@@ -7,8 +7,10 @@ by page, and threads wait for one another in the allocator.
 from __future__ import annotations
 
 import math
+import sys
 import threading
 from collections.abc import Sequence
+from functools import cache
 from types import ModuleType
 
 import numpy as np
@@ -22,11 +24,13 @@ _LINE = 64  # bytes of a cache line
 
 def library(array: Array) -> ModuleType:
     """The array's library, NumPy or Torch: its functions take `out`, unlike the array API's."""
-    if isinstance(array, np.ndarray):
-        return np
-    import torch  # only reached with a Torch tensor
+    return np if isinstance(array, np.ndarray) else _module_of(type(array))
 
-    return torch
+
+@cache
+def _module_of(kind: type) -> ModuleType:
+    """The library that defines a type of arrays, imported already."""
+    return sys.modules[kind.__module__.partition(".")[0]]
 
 
 class Scratch(threading.local):
@@ -60,16 +64,17 @@ class Pool:
     def __init__(self) -> None:
         self._free: list[Array] = []
 
-    def take(self, shape: Sequence[int], like: Array, beside: NumpyArray | None = None) -> Array:
+    def take(self, shape: Sequence[int], like: Array, beside: Array | None = None) -> Array:
         """A free array, or a new one with the library and dtype of `like`.
 
-        A new one starts at the same place of a cache line as the NumPy array `beside`, if given:
+        A new one starts at the same place of a cache line as `beside`, if that is NumPy's:
         columns that are read and written together then cross the lines' boundaries together.
         """
         try:
             return self._free.pop()
         except IndexError:
-            return _empty(shape, like) if beside is None else _empty_beside(shape, like, beside)
+            near = isinstance(beside, np.ndarray)
+            return _empty_beside(shape, like, beside) if near else _empty(shape, like)
 
     def give(self, array: Array) -> None:
         """Return an array to the pool."""

@@ -1,9 +1,8 @@
-"""Thread pools: BLAS, OpenMP and Torch under one number."""
+"""Thread pools: BLAS, OpenMP and those of other libraries under one number."""
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -15,6 +14,7 @@ from typing import TypeVar, cast
 from threadpoolctl import OpenBLASController, ThreadpoolController, threadpool_limits
 
 from mimverify.support.arrays import Array
+from mimverify.support.libraries.registry import LIBRARIES, loaded_libraries
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -31,6 +31,7 @@ _VARIABLES = (
     "MKL_NUM_THREADS",
     "NUMEXPR_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
+    *(name for library in LIBRARIES for name in library.thread_variables),
 )
 
 
@@ -48,7 +49,7 @@ def thread_limit(threads: int | None) -> Iterator[None]:
     with (
         environment(**thread_environment(threads)),
         threadpool_limits(threads),
-        _torch_limit(threads),
+        _library_limits(threads),
     ):
         yield
 
@@ -77,7 +78,7 @@ def single_threaded_libraries() -> Iterator[None]:
             _release = _limit_pools()
         _users += 1
     try:
-        with _torch_limit(1):  # Torch keeps a number for each thread
+        with _library_limits(1):  # Torch keeps a number for each thread
             yield
     finally:
         with _lock:
@@ -89,7 +90,7 @@ def single_threaded_libraries() -> Iterator[None]:
 def _limit_pools() -> Callable[[], None]:
     """Limit the pools to one thread. The returned function undoes it, from any thread."""
     _disown_openblas()
-    limiter = _pools("torch" in sys.modules).limit(limits=1)
+    limiter = _pools(_loaded()).limit(limits=1)
     _disown_openblas()
 
     def release() -> None:
@@ -108,23 +109,51 @@ def _disown_openblas() -> None:
         disown(force=True)
 
 
+def set_library_threads(threads: int) -> None:
+    """Give the libraries that are imported this many threads, in this thread of ours.
+
+    Those that are imported later read the environment.
+    """
+    for library, module in loaded_libraries():
+        if library.threads is not None:
+            library.threads.write(module, threads)
+
+
+def keep_library_threads() -> Callable[[], None]:
+    """The numbers of threads of this thread. **Returns** what gives them to another one of ours.
+
+    Some libraries keep a number for each thread, and reading it applies one that was set elsewhere.
+    """
+    counts = [
+        (library.threads, module, library.threads.read(module))
+        for library, module in loaded_libraries()
+        if library.threads is not None
+    ]
+
+    def adopt() -> None:
+        for threads, module, count in counts:
+            threads.write(module, count)
+
+    return adopt
+
+
 @contextmanager
-def _torch_limit(threads: int) -> Iterator[None]:
-    torch = sys.modules.get("torch")  # if loaded later, it reads the environment
-    if torch is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+def _library_limits(threads: int) -> Iterator[None]:
+    restore = keep_library_threads()
+    set_library_threads(threads)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        restore()
 
 
-@lru_cache(maxsize=2)
-def _pools(_torch_loaded: bool) -> ThreadpoolController:
-    # Finding the pools takes longer than a small step of training. Torch has its own.
+def _loaded() -> tuple[str, ...]:
+    return tuple(library.module for library, _ in loaded_libraries())
+
+
+@lru_cache(maxsize=8)
+def _pools(_libraries: tuple[str, ...]) -> ThreadpoolController:
+    # Finding the pools takes longer than a small step of training. Libraries bring their own.
     return ThreadpoolController()
 
 
@@ -138,7 +167,7 @@ def available_cores() -> int:
 
 def current_threads() -> int:
     """Threads of the largest pool of this process."""
-    pools = _pools("torch" in sys.modules).lib_controllers
+    pools = _pools(_loaded()).lib_controllers
     return max((int(pool.num_threads or 1) for pool in pools), default=1)
 
 
@@ -168,12 +197,10 @@ def map_in_order(
                 raise
 
     count = min(current_threads() if threads is None else threads, len(items))
-    torch = sys.modules.get("torch")
-    torch_threads = None if torch is None else torch.get_num_threads()
+    adopt_threads = keep_library_threads()
 
     def help_out() -> None:
-        if torch is not None:  # a thread keeps the number that it was last set to
-            torch.set_num_threads(torch_threads)
+        adopt_threads()  # a thread keeps the number that it was last set to
         work()
 
     # With a context for each: NumPy's error state of the caller applies to them too.

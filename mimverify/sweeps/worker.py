@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from multiprocessing import connection, parent_process
 
+from mimverify.backends import BACKEND_MODULES
 from mimverify.native import pass_in_use
 from mimverify.problems.streams import DATA_DEFINITION
 from mimverify.support.errors import InputError
@@ -76,7 +77,7 @@ def error_record(error: BaseException) -> Json:
 
 def environment_record() -> Json:
     """Where a trial ran: host, machine, pass, definition of data, versions of libraries."""
-    versions = software_versions(if_imported=("numpy", "scipy", "torch"))
+    versions = software_versions(if_imported=("numpy", "scipy", *BACKEND_MODULES))
     return {
         **_machine(),
         "pass": pass_in_use()[0],

@@ -4,6 +4,7 @@ from mimverify.training.centring import Centring, fit_constant
 from mimverify.training.gradient import first_layer_gradient
 from mimverify.training.linear_part import fit_linear_part
 from mimverify.training.objective import Objective
+from mimverify.training.on_backend import trainer_on
 from mimverify.training.schedules import (
     ConstantRate,
     ScaleFree,
@@ -32,4 +33,5 @@ __all__ = [
     "torch_trainer",
     "train_first_layer",
     "train_readout",
+    "trainer_on",
 ]

@@ -54,7 +54,7 @@ def _gradient(
     V = W
     if objective.linear is not None:  # θ·x is one more projection of the same pass
         V = array_namespace(W).concat([W, objective.linear[None, :]])
-    residual = Residuals(objective, a, b, activation, cancelling=cancelling)
+    residual = Residuals(objective, a, b, activation, design.backend, cancelling=cancelling)
     # a_j is a factor of the whole sum of neuron j: applied once, not for each row.
     G = design.one_pass(V, residual)
     G *= a[:, None] / design.n_samples

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from mimverify.designs.block_products import WholeBlock
-from mimverify.native import NetworkPass, native_library
+from mimverify.backends import Backend, PassTerms, WholeBlock
 from mimverify.network.activations import Activation
 from mimverify.network.native_kinds import activation_kind, loss_kind
 from mimverify.support.arrays import Array
 from mimverify.support.scratch import Scratch
-from mimverify.support.validation import DTYPES
 from mimverify.training.objective import Objective
 
 if TYPE_CHECKING:
@@ -28,18 +24,31 @@ class Residuals:
     **Arguments**
 
     - `a`, `b`: `(m,)`, arrays of the backend.
+    - `backend`: may have a way of its own to compute them, or a whole block's sum.
     - `cancelling`: the neurons are one half of pairs whose outputs cancel (theory.md E1).
     """
 
     def __init__(
-        self, objective: Objective, a: Array, b: Array, activation: Activation, *, cancelling: bool
+        self,
+        objective: Objective,
+        a: Array,
+        b: Array,
+        activation: Activation,
+        backend: Backend,
+        *,
+        cancelling: bool,
     ) -> None:
         self._objective, self._activation, self._cancelling = objective, activation, cancelling
         self._a, self._b = a, b
         self._biased = bool((b != 0).any())
         self._scratch = Scratch()
+        self._backend = backend
+        self._terms = self._as_terms()
+        self._compiled = backend.residuals(self._terms)
 
     def __call__(self, P: Float[Array, "k q"], rows: slice) -> Float[Array, "k m"]:
+        if self._compiled is not None:
+            return self._compiled(P, rows)
         objective, neurons = self._objective, len(self._a)
         Z = P[:, :neurons]
         if self._biased:
@@ -58,21 +67,16 @@ class Residuals:
         return Z
 
     def whole_block(self, V: Float[Array, "q d"]) -> tuple[int, WholeBlock] | None:
-        """By the native library, for NumPy's arrays and activations and losses that it has."""
-        objective = self._objective
-        activation, loss = activation_kind(self._activation), loss_kind(objective.loss)
-        ours = isinstance(V, np.ndarray) and V.size and V.dtype.name in DTYPES
-        native = native_library() if ours else None
-        if native is None or activation is None or loss is None:
-            return None
-        name, delta = loss
-        network = NetworkPass(
-            native, V, self._a, self._b if self._biased else None,
-            activation=activation, loss=name, delta=delta, constant=objective.constant,
-            offset=objective.offset, cancelling=self._cancelling,
+        """By the backend, where it has a way of its own."""
+        write = self._backend.whole_block(self._terms, V)
+        return None if write is None else (len(self._a), write)
+
+    def _as_terms(self) -> PassTerms:
+        objective, activation = self._objective, self._activation
+        name, loss = activation_kind(activation), loss_kind(objective.loss)
+        return PassTerms(
+            self._a, self._b, self._biased, activation.value, activation.first,
+            objective.loss.derivative, objective.y, objective.constant, objective.offset,
+            linear=objective.linear is not None, cancelling=self._cancelling,
+            native=None if name is None or loss is None else (name, *loss),
         )  # fmt: skip
-
-        def write(block: Array, rows: slice, out: Array) -> None:
-            network(block, objective.y[rows], out)
-
-        return len(self._a), write

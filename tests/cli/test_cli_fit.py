@@ -76,7 +76,6 @@ def test_the_run_is_that_of_the_trainer_on_the_arrays(fit: Command, tmp_path: Pa
         assert text in outcome.out
 
 
-@pytest.mark.parametrize("library", ["numpy", "torch"])
 def test_parquet_and_npy_give_the_same_run(fit: Command, library: str) -> None:
     options = [*SMALL, f"--backend={library}", "--dtype=float32", "--steps=3", "--json=-"]
     options += ["--activation=softplus", "--loss=squared", "--remove-linear-part", "--threads=1"]

@@ -421,7 +421,7 @@ WRONG = [
     (["cos2z", "--los=huber"], "--loss"),
     (["cos2z", "--loss=hubber"], "did you mean 'huber'"),
     (["cos2z", "--activation=reul"], "did you mean 'relu'"),
-    (["cos2z", "--backend=jax"], "numpy, torch"),
+    (["cos2z", "--backend=cupy"], "numpy, torch"),
     (["cos2z", "--dtype=float16"], "float32, float64"),
     (["cos2z", "--device=cuda"], "device='cuda'"),
     (["cos2z", "--device=nowhere", "--backend=torch"], "device='nowhere'"),

@@ -209,7 +209,7 @@ def test_divergence_is_raised_and_recorded() -> None:
         ({"steps": 1.5}, r"steps=1\.5: expected an integer"),
         ({"neurons": "many"}, "neurons='many': expected an integer of at least 2"),
         ({"neurons": 7}, "neurons=7"),
-        ({"backend": "jax"}, "backend='jax': expected one of"),
+        ({"backend": "cupy"}, "backend='cupy': expected one of"),
         ({"loss": "cubic"}, "loss='cubic'"),
         ({"neuron": 8}, "parameter='neuron': expected one of .*did you mean 'neurons'"),
         ({"random_state": 1}, "parameter='random_state': expected one of"),

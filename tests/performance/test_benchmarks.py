@@ -7,6 +7,7 @@ import inspect
 import itertools
 import json
 import math
+import os
 import re
 import shutil
 import subprocess
@@ -19,6 +20,8 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
+from mimverify.backends import BACKENDS, REQUIRED_BACKENDS, backend_class
 
 ROOT = Path(__file__).parents[2] / "asv_benchmarks"
 MODULES = sorted(path.stem for path in (ROOT / "benchmarks").glob("*.py") if path.stem[0] != "_")
@@ -80,7 +83,7 @@ def all_benchmarks(modules):
 def test_each_benchmark_pins_its_version_and_names_its_parameters(benchmarks):
     found = list(all_benchmarks(benchmarks))
     assert {cls.__module__ for cls, *_ in found} == {
-        f"benchmarks.{name}" for name in MODULES if name not in {"common", "bare"}
+        f"benchmarks.{name}" for name in MODULES if name not in {"common", "bare", "backend_files"}
     }
     for cls, name, params, names in found:
         where = f"{cls.__name__}.{name}"
@@ -223,7 +226,7 @@ def test_a_new_design_takes_five_lines(benchmarks):
     benchmark.time_work("numpy", 32)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("backend", REQUIRED_BACKENDS)
 @pytest.mark.parametrize("start", ["general", "symmetric"])
 def test_steps_and_products_alternate(benchmarks, backend, start, monkeypatch):
     ratios = benchmarks["ratios"]
@@ -241,7 +244,7 @@ def test_steps_and_products_alternate(benchmarks, backend, start, monkeypatch):
         benchmark.teardown(backend, 64, 16, start)
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("backend", REQUIRED_BACKENDS)
 def test_bare_products_are_those_of_a_step(benchmarks, backend):
     products = benchmarks["bare"].PRODUCTS[backend](40, 8, 6)
     products()
@@ -280,6 +283,30 @@ def test_statements_of_the_theory_benchmarks_run_under_timeit(benchmarks):
     assert timeit.Timer(*benchmarks["theory"].Alignment().timeraw_answer("cos2z", "huber")).timeit(
         1
     )
+
+
+def test_backends_are_those_of_the_package(benchmarks):
+    common = benchmarks["common"]
+    assert list(REQUIRED_BACKENDS) == common.BACKENDS
+    there = [name for name in BACKENDS if backend_class(name).missing() is None]
+    assert there == common.ALL_BACKENDS
+
+
+def test_backends_of_a_commit_that_did_not_say_what_they_need(tmp_path, monkeypatch):
+    """Their names are found, and nothing is imported."""
+    folder = tmp_path / "mimverify" / "backends"
+    folder.mkdir(parents=True)
+    (tmp_path / "mimverify" / "__init__.py").write_text("raise ImportError")
+    (folder / "torch_backend.py").write_text("class B(Backend):\n    name = 'torch'\n")
+    (folder / "numpy_backend.py").write_text("import numpy\nclass B(C):\n    name = 'numpy'\n")
+    (folder / "base.py").write_text("class Backend(ABC):\n    name: str\n    n = f(2)\n")
+    program = "from benchmarks.backend_files import backend_names; print(backend_names())"
+    path = os.pathsep.join([str(tmp_path), str(ROOT)])
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"PYTHONPATH": path}, cwd=tmp_path,
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.strip() == "(['numpy', 'torch'], [])"
 
 
 def test_every_backend_has_products(benchmarks):

@@ -13,7 +13,7 @@ from scipy.special import log_ndtr, ndtr
 from scipy.stats import binom, chi2, chisquare, norm, pearsonr
 
 from mimverify import InputError, MultiIndexModel
-from mimverify.backends import get_backend
+from mimverify.backends import REQUIRED_BACKENDS, get_backend
 from mimverify.designs.lazy.normals import normals
 from mimverify.native import loadable_levels, using
 from mimverify.problems import normal_stream
@@ -279,7 +279,7 @@ def test_lazy_designs_draw_the_same_numbers_with_either_backend(way: str, dtype:
     with using(way):
         expected = np.stack([drawn(9, seed=6, purpose=0x6C, block=2, first=9 * k, dtype=dtype)
                              for k in range(3)])  # fmt: skip
-        for name in ("numpy", "torch"):
+        for name in REQUIRED_BACKENDS:
             backend = get_backend(name, dtype)
             place = backend.empty((3, 20))
             normals(6, backend).fill(place[:, 4:13], 2)

@@ -14,7 +14,7 @@ from numpy.polynomial.hermite_e import hermegauss, hermeval
 from scipy.special import ndtr
 from scipy.stats import binom, chi2, pearsonr
 
-from mimverify.backends import get_backend
+from mimverify.backends import REQUIRED_BACKENDS, get_backend
 from mimverify.designs import StoredDesign
 from mimverify.problems import (
     BLOCK_ROWS,
@@ -214,7 +214,7 @@ def test_float32_is_float64_rounded() -> None:
 
 def test_both_backends_see_the_same_numbers(dtype: str) -> None:
     X = MultiIndexModel("cos2z", 4, seed=2).sample(50, dtype=dtype).X
-    for name in ("numpy", "torch"):
+    for name in REQUIRED_BACKENDS:
         backend = get_backend(name, dtype)
         np.testing.assert_array_equal(backend.to_numpy(StoredDesign(X, backend).X), X)
 

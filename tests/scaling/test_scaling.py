@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from scipy.stats import binom
 
 import mimverify.support.memory
+from mimverify.backends import REQUIRED_BACKENDS
 from mimverify.cli.verbs.scaling import scaling
 from mimverify.network import get_loss
 from mimverify.problems import get_link, haar_subspace
@@ -117,7 +118,7 @@ def test_it_gives_up_without_a_slope() -> None:
 # -- measurements beside theory ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("backend", REQUIRED_BACKENDS)
 def test_the_measured_alignment_is_that_of_theory(backend: str) -> None:
     """At D1's n_half the mean log-odds of 12 runs vanish to their scatter and O(1/d)."""
     link, loss, d, steps = get_link("cos2z"), get_loss("huber"), 400, 2
@@ -177,7 +178,7 @@ def test_half_bytes_counts_bases_and_labels() -> None:
         ({"steps": (0,)}, "steps=0"),
         ({"precision": 0.0}, "precision=0"),
         ({"most_runs": 2}, "most_runs=2"),
-        ({"backend": "jax"}, "backend='jax'"),
+        ({"backend": "cupy"}, "backend='cupy'"),
         ({"memory": -1.0}, "memory=-1"),
         ({"noise": -1.0}, "noise=-1"),
         ({"dims": ()}, r"dims=\[\]"),

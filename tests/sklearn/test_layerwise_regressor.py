@@ -270,7 +270,7 @@ def test_data_frames(rows) -> None:
         ({"stage1_fraction": 1.0}, "split='reuse'"),
         ({"remove_linear_part": "yes"}, "remove_linear_part='yes'"),
         ({"loss": "hubris"}, "loss='hubris'"),
-        ({"backend": "jax"}, "backend='jax'"),
+        ({"backend": "cupy"}, "backend='cupy'"),
         ({"neurons": 3}, "neurons=3"),
         ({"eta": 0.1}, "schedule='constant'"),
     ],

@@ -584,7 +584,7 @@ def small(library: str = "numpy", **options: Any) -> LayerwiseTrainer:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"backend": "jax"}, "backend='jax': expected one of numpy, torch"),
+        ({"backend": "cupy"}, "backend='cupy': expected one of numpy, torch"),
         ({"device": "moon"}, "device='moon'"),
         ({"dtype": "float16"}, "dtype='float16'"),
         ({"neurons": 5}, "neurons=5: the symmetric start needs an even number"),

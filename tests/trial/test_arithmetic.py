@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mimverify import InputError, LayerwiseTrainer, numpy_trainer
-from mimverify.backends import NumpyBackend, get_backend
+from mimverify.backends import REQUIRED_BACKENDS, NumpyBackend, get_backend
 from mimverify.designs import (
     CountedDesign,
     IterableRows,
@@ -118,7 +118,7 @@ def test_two_designs_may_share_their_counts():
 # -- the reference trainers' counts --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", ["numpy", "torch"])
+@pytest.mark.parametrize("backend", REQUIRED_BACKENDS)
 @pytest.mark.parametrize(("symmetric", "neurons"), [(False, M), (True, M // 2)])
 def test_a_step_costs_two_products_and_one_pass(backend, symmetric, neurons):
     """With a symmetric start half of the neurons go through."""

@@ -77,7 +77,7 @@ Examples:
 )  # fmt: skip
 @click.option(
     "--device", metavar="DEVICE",
-    help="Time our Torch step and the bare products there, cuda, say; --contender adds others.",
+    help="Time our steps and the bare products there, cuda, say; --contender adds others.",
 )  # fmt: skip
 @seed_option
 @threads_option
@@ -103,14 +103,12 @@ def bench(
     Ratios are medians of those of single rounds, with intervals: of at least 95 % from six
     rounds on. Other work on the machine makes all of it worthless.
     """
-    from mimverify.backends import get_backend
-    from mimverify.performance.competitors import BenchmarkRun
+    from mimverify.performance.competitors import BenchmarkRun, names_on
     from mimverify.training.on_device import check_device_name
 
     check_writable("--json", json_path)
     if device is not None:
-        get_backend("torch", dtype, check_device_name(device))  # there is such a device
-        competitors = (f"torch on {device}", f"torch products on {device}", *competitors)
+        competitors = (*names_on(check_device_name(device), dtype), *competitors)
     problems = _problems(dims, neurons, ratio, dtype, start, seed)
     with BenchmarkRun(competitors or None, rounds=rounds, threads=threads) as benchmark:
         for problem in problems:

@@ -11,6 +11,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from mimverify.backends import (
+    BACKENDS,
+    BACKENDS_WITH_DEVICES,
+    REQUIRED_BACKENDS,
+    backend_class,
+    get_backend,
+)
 from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.options import (
     PageConsole,
@@ -44,11 +51,25 @@ EXIT_CODES = ExitCodes(
     outlive_output=True,
 )
 
+
+def _references() -> str:
+    """The backends, and which extras some need."""
+    names = (
+        f"{name} (pip install 'mimverify[{extra}]')"
+        if (extra := backend_class(name).extra)
+        else name
+        for name in BACKENDS
+    )
+    return ", ".join(names)
+
+
+_REFERENCES = _references()
+
 #: Options that only say where results go.
 _OUTPUTS = ("json_path", "junitxml", "html_path", "figure_path", "verbose")
 
 
-@click.command(epilog=str(EXIT_CODES))
+@click.command(epilog=f"Reference trainers: {_REFERENCES}.\n\n{EXIT_CODES}")
 @click.argument("trainers", nargs=-1, metavar="[TRAINER]...")
 @trial_options(workers=min(2, available_cores()))
 @json_option
@@ -61,7 +82,7 @@ _OUTPUTS = ("json_path", "junitxml", "html_path", "figure_path", "verbose")
 )
 @click.option(
     "--device", metavar="DEVICE",
-    help="Of the reference trainer torch: cpu, cuda, cuda:1, …",
+    help=f"Of a reference trainer ({', '.join(BACKENDS_WITH_DEVICES)}): cpu, cuda, cuda:1, …",
 )  # fmt: skip
 @figure_option("Draw the evidence for each claim against its bound")
 @click.option(
@@ -84,8 +105,8 @@ def check(
 
     A TRAINER is 'module:attribute', naming an instance, a class or a function without
     arguments; 'process:COMMAND', a program that answers through pipes (docs/protocol.md); or
-    'numpy' or 'torch', the reference trainers. Without any, both of these. With --device it is
-    'torch' alone, and 'torch:cuda' means the same.
+    a backend, 'numpy' say, for the reference trainer on it. Without any, those that need no
+    extra. With --device it is those alone that run on devices; 'torch:cuda' means the same.
     """
     files = {"--json": json_path, "--junitxml": junitxml, "--html": html_path}
     for argument, path in files.items():
@@ -95,7 +116,6 @@ def check(
     if json_path == html_path == "-":
         raise InputError("--json, --html: expected '-' for one of them at most")
     from mimverify.trial.running.report import Report
-    from mimverify.trial.running.session import REFERENCE_TRAINERS
     from mimverify.trial.running.settings import TrialSettings
 
     if device is not None:
@@ -104,7 +124,7 @@ def check(
     report = Report(settings)
     console = PageConsole(stderr="-" in (json_path, html_path))
     try:
-        for trainer in trainers or tuple(REFERENCE_TRAINERS):
+        for trainer in trainers or REQUIRED_BACKENDS:
             report.trainers.append(_try(trainer, settings, console))
             _show(report, console, verbose)
         if not settings.claims and settings.expression is None:
@@ -121,17 +141,19 @@ def check(
 
 
 def _on_device(trainers: tuple[str, ...], device: str) -> tuple[str, ...]:
-    from mimverify.backends import get_backend
     from mimverify.training.on_device import check_device_name
 
     for trainer in trainers:
-        if trainer != "torch":
+        if trainer not in BACKENDS_WITH_DEVICES:
+            names = " or ".join(map(repr, BACKENDS_WITH_DEVICES))
             raise InputError(
-                f"--device {device}: is for the reference trainer 'torch': {trainer!r} chooses its "
+                f"--device {device}: is for the reference trainer {names}: {trainer!r} chooses its "
                 "own device"
             )
-    get_backend("torch", "float32", check_device_name(device))  # there is such a device
-    return tuple(f"{trainer}:{device}" for trainer in trainers or ("torch",))
+    chosen = trainers or tuple(name for name in BACKENDS_WITH_DEVICES if name in REQUIRED_BACKENDS)
+    for name in chosen:
+        get_backend(name, "float32", check_device_name(device))  # there is such a device
+    return tuple(f"{name}:{device}" for name in chosen)
 
 
 def _write(

@@ -24,33 +24,28 @@ class Normals(ABC):
 
 
 class _CountedNormals(Normals):
-    """By counter, entry by entry of the rows in order: the same of either backend on a CPU."""
+    """By counter, entry by entry of the rows in order: the same of any backend on the host."""
 
-    def __init__(self, seed: int) -> None:
-        self._stream = NormalStream(seed, _PURPOSE)
+    def __init__(self, seed: int, backend: Backend) -> None:
+        self._stream, self._backend = NormalStream(seed, _PURPOSE), backend
 
     def fill(self, rows: Float[Array, "p k"], stream: int) -> None:
         for number, row in enumerate(rows):
-            place = row if isinstance(row, np.ndarray) else row.numpy()  # a tensor's own memory
+            place = self._backend.view(row)
             self._stream.fill(place, stream, first=number * len(place))
 
 
-class _TorchNormals(Normals):
+class _DeviceNormals(Normals):
     """By the device's own generator."""
 
-    def __init__(self, seed: int, device: str) -> None:
-        import torch  # only where its user has loaded it already
-
-        self._torch, self._device = torch, device
+    def __init__(self, seed: int, backend: Backend) -> None:
+        self._backend = backend
         # Consecutive seeds never collide within one design; two designs of P streams each share
         # one with probability 2P/2⁶³.
         self._base = int(np.random.SeedSequence([seed, _KEY]).generate_state(1, np.uint64)[0])
 
     def fill(self, rows: Float[Array, "p k"], stream: int) -> None:
-        generator = self._torch.Generator(device=self._device)
-        generator.manual_seed((self._base + stream) % 2**63)
-        for row in rows:
-            row.normal_(generator=generator)
+        self._backend.fill_normals(rows, (self._base + stream) % 2**63)
 
 
 _KEY = 0x6C617A79
@@ -58,7 +53,5 @@ _PURPOSE = 0x6C  # among the streams of normals
 
 
 def normals(seed: int, backend: Backend) -> Normals:
-    """The normals of a design: counted ones on a CPU, elsewhere those of the device."""
-    if backend.device == "cpu":
-        return _CountedNormals(seed)
-    return _TorchNormals(seed, backend.device)
+    """The normals of a design: counted ones in this process's memory, elsewhere the device's."""
+    return _CountedNormals(seed, backend) if backend.on_host else _DeviceNormals(seed, backend)

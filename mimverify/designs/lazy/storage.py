@@ -66,7 +66,7 @@ def block_width(rows: int, backend: Backend) -> int:
     On a CPU few enough for one core's cache and for dot products in the
     backend's dtype; many enough that the interpreter's overhead does not count.
     """
-    if backend.device != "cpu":
+    if not backend.on_host:
         return 1 << 22
     itemsize = 4 if backend.dtype == "float32" else 8
     fitting = (1 << 23) // (max(rows, 1) * itemsize)

@@ -28,15 +28,15 @@ class Workers:
     **Arguments**
 
     - `backend`: whose arrays the tasks work on.
-    - `threads`: None for as many as the libraries' pools have; one on a device other than
-      a CPU, which has its own parallelism.
+    - `threads`: None for as many as the libraries' pools have; one with a backend
+      that has its own parallelism.
     """
 
     def __init__(self, backend: Backend, threads: int | None = None) -> None:
         if threads is not None:
             threads = parallel_count("threads", threads)
         self.threads = current_threads() if threads is None else threads
-        if backend.device != "cpu":
+        if not backend.block_per_thread:
             self.threads = 1
 
     def run(self, task: Callable[[int], _Result], blocks: Sequence[int]) -> list[_Result]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from mimverify.backends import get_backend
-from mimverify.designs.base import rows_per_block
 from mimverify.experiment.memory_need import MemoryItem
 from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.problems.model import CHUNK_ENTRIES, blocks_at_once
@@ -46,7 +45,7 @@ def projections(config: ResolvedConfig, dim: int) -> MemoryItem:
     a block of stage 1, or features of stage 2's blocks.
     """
     backend = get_backend(config.backend, config.dtype, config.device)
-    rows = min(rows_per_block(dim, backend), config.samples)
+    rows = min(backend.rows_per_block(dim), config.samples)
     gathered = min(rows + FEATURE_CHUNK_ROWS, config.samples)
     directions = max(config.neurons, _ORACLE if config.baselines else 0)
     block = min(rows, FEATURE_BLOCK_ROWS)

@@ -1,6 +1,6 @@
 """The time of one step of training, compared with competitors in the same run.
 
-problem → competitor (ours, products, peers, spectral) → worker, process → benchmark_run →
+problem → competitor (our_steps, products, contenders) → worker, process → benchmark_run →
 summary; and choose, the fastest backend for a shape. Every competitor has its own process.
 """
 
@@ -9,7 +9,12 @@ from mimverify.performance.competitors.choose import fastest_backend
 from mimverify.performance.competitors.competitor import Competitor, Run
 from mimverify.performance.competitors.problem import STARTS, Problem, Task, make_task
 from mimverify.performance.competitors.process import CompetitorError, CompetitorProcess
-from mimverify.performance.competitors.registry import COMPETITORS, get_competitor, missing_packages
+from mimverify.performance.competitors.registry import (
+    COMPETITORS,
+    get_competitor,
+    missing_packages,
+    names_on,
+)
 from mimverify.performance.competitors.summary import Estimate, estimate
 
 __all__ = [
@@ -30,4 +35,5 @@ __all__ = [
     "get_competitor",
     "make_task",
     "missing_packages",
+    "names_on",
 ]

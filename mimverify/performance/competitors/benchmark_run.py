@@ -246,7 +246,7 @@ class BenchmarkRun(ShownInNotebooks, Closing):
 
     def _measure_peaks(self, case: Case, report: Callable[[str], None]) -> None:
         for name, entry in case.entries.items():
-            if entry.failure is None and name.partition(" on ")[0] in _WITH_PEAKS:
+            if entry.failure is None and entry.competitor.peaks is not None:
                 report(f"the peaks of {name.split()[0]}")
                 with self._process_of(entry) as process:
                     peaks = process.peaks(case.problem.dtype, **self._peak_sizes)
@@ -266,6 +266,3 @@ class BenchmarkRun(ShownInNotebooks, Closing):
             yield process
         except CompetitorError as error:
             entry.failure = str(error)
-
-
-_WITH_PEAKS = tuple(own.products for own in COMPETITORS.values() if own.backend)

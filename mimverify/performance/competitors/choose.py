@@ -21,10 +21,11 @@ def fastest_backend(
     *,
     threads: int | None = None,
 ) -> str:
-    """The name of the backend whose step takes the least time here: `"numpy"` or `"torch"`.
+    """The name of the backend whose step takes the least time here, `"numpy"` say.
 
     Times one step of a general network on each backend, in processes of their own, in turn; a
-    few seconds in all. The name is what `LayerwiseTrainer(backend=…)` takes.
+    few seconds in all. A backend whose library is not installed is left out. The name is what
+    `LayerwiseTrainer(backend=…)` takes.
 
     **Arguments**
 

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias, get_args
 
 from mimverify.performance.competitors.problem import Task
-from mimverify.support.arrays import ArrayLike
+from mimverify.support.arrays import ArrayLike, FloatArray
 from mimverify.support.strict_json import Json
+
+Group: TypeAlias = Literal["ours", "products", "libraries", "eigen-solvers"]
+#: The kinds of competitors, in the table's order.
+GROUPS: tuple[Group, ...] = get_args(Group)
+
+#: Two calls that do what is measured each time, and return once it is done.
+Calls: TypeAlias = tuple[Callable[[], object], Callable[[], object]]
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,10 @@ class Competitor:
     - `products`: the competitor that times the bare products of the same library, or empty.
     - `backend`: name of the reference trainer's backend, or empty for other libraries.
     - `computes_step`: whether `Run.call` returns the new weights.
+    - `group`: its place in tables.
+    - `peaks`: where its library's peak speeds bound the time of a step: from a square matrix A and
+      a vector x, both of NumPy, the calls that multiply A with itself and that read x.
+    - `on_device`: the same on a device that is named, where there are others than the CPU.
     """
 
     name: str
@@ -53,3 +65,6 @@ class Competitor:
     products: str = ""
     backend: str = ""
     computes_step: bool = True
+    group: Group = "libraries"
+    peaks: Callable[[FloatArray, FloatArray], Calls] | None = None
+    on_device: Callable[[str], Competitor] | None = None

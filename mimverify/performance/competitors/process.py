@@ -152,6 +152,5 @@ def _environment(threads: int | None) -> dict[str, str]:
     environment = dict(os.environ)
     environment.pop("PYTHONPATH", None)  # the worker's own modules are not looked for there
     if threads is not None:
-        # JAX's pool has a variable that no other library reads.
-        environment.update(thread_environment(threads), NPROC=str(threads))
+        environment.update(thread_environment(threads))
     return environment

@@ -1,37 +1,35 @@
-"""The built-in competitors by name, and users' own."""
+"""The built-in competitors by name, and users' own.
+
+Ours are those of the backends; the others are the files of `contenders`. Neither are in a list.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from importlib.util import find_spec
-
-from mimverify.performance.competitors.competitor import Competitor
-from mimverify.performance.competitors.ours import NUMPY, TORCH, torch_on
-from mimverify.performance.competitors.peers import JAX, SKLEARN, TORCH_AUTOGRAD
-from mimverify.performance.competitors.products import (
-    NUMPY_PRODUCTS,
-    TORCH_PRODUCTS,
-    torch_products_on,
-)
-from mimverify.performance.competitors.spectral import EIGSH
+from mimverify.backends import BACKENDS, BACKENDS_WITH_DEVICES, get_backend
+from mimverify.performance.competitors import contenders
+from mimverify.performance.competitors.competitor import GROUPS, Competitor
+from mimverify.performance.competitors.our_steps import our_step
 from mimverify.support.errors import InputError
 from mimverify.support.importing import load_attribute
+from mimverify.support.optional_libraries import missing_libraries
+from mimverify.support.package_files import objects_in
 from mimverify.support.validation import choice
 from mimverify.training.on_device import check_device_name
 
-#: In the table's order: our backends, the bare products, other libraries, the eigen-solver.
-COMPETITORS: dict[str, Competitor] = {
-    competitor.name: competitor
-    for competitor in (
-        NUMPY, TORCH, NUMPY_PRODUCTS, TORCH_PRODUCTS, TORCH_AUTOGRAD, SKLEARN, JAX, EIGSH,
-    )
-}  # fmt: skip
 
-#: Those that run on a Torch device that is named: "torch on cuda".
-ON_DEVICE: dict[str, Callable[[str], Competitor]] = {
-    TORCH.name: torch_on,
-    TORCH_PRODUCTS.name: torch_products_on,
-}
+def _found() -> dict[str, Competitor]:
+    """By group, those that need no extra first, then alphabetically."""
+    everything = [*map(our_step, BACKENDS), *objects_in(contenders, Competitor)]
+    found: dict[str, Competitor] = {}
+    for one in sorted(everything, key=lambda c: (GROUPS.index(c.group), c.extra != "", c.name)):
+        if one.name in found:
+            raise ImportError(f"two contenders are called {one.name!r}")
+        found[one.name] = one
+    return found
+
+
+#: In the table's order.
+COMPETITORS: dict[str, Competitor] = _found()
 
 
 def get_competitor(spec: str) -> Competitor:
@@ -41,8 +39,9 @@ def get_competitor(spec: str) -> Competitor:
     **Raises** `InputError` for an unknown name, or an attribute that is no `Competitor`.
     """
     name, _, device = spec.partition(" on ")
-    if device and name in ON_DEVICE:
-        return ON_DEVICE[name](check_device_name(device))
+    on_device = COMPETITORS[name].on_device if device and name in COMPETITORS else None
+    if on_device is not None:
+        return on_device(check_device_name(device))
     if ":" not in spec:
         return COMPETITORS[choice("contender", spec, COMPETITORS)]
     found = load_attribute("contender", spec)
@@ -52,10 +51,30 @@ def get_competitor(spec: str) -> Competitor:
     return found
 
 
+def names_on(device: str, dtype: str) -> tuple[str, ...]:
+    """Names of those on a device: our steps on the backends that can use it, and their libraries'
+    bare products.
+
+    **Raises** `InputError` if no backend can.
+    """
+    refusals: list[InputError] = []
+    backends = []
+    for name in BACKENDS_WITH_DEVICES:
+        try:
+            get_backend(name, dtype, device)
+            backends.append(name)
+        except InputError as error:
+            refusals.append(error)
+    if not backends:
+        raise refusals[0]
+    products = (COMPETITORS[name].products for name in backends)
+    return tuple(
+        f"{name} on {device}"
+        for name in (*backends, *products)
+        if name in COMPETITORS and COMPETITORS[name].on_device is not None
+    )
+
+
 def missing_packages(competitor: Competitor) -> str | None:
     """A message that names the packages to install; None if all are there."""
-    missing = [name for name in competitor.modules if find_spec(name) is None]
-    if not missing:
-        return None
-    hint = f" (pip install 'mimverify[{competitor.extra}]')" if competitor.extra else ""
-    return f"needs {', '.join(missing)}{hint}"
+    return missing_libraries(competitor.modules, competitor.extra)

@@ -16,7 +16,7 @@ from time import perf_counter
 from mimverify.handles.framing import decode, encode
 from mimverify.performance.competitors.competitor import Competitor, Run
 from mimverify.performance.competitors.problem import Problem, make_task
-from mimverify.performance.competitors.products import NUMPY_PRODUCTS, TORCH_PRODUCTS, measure_peaks
+from mimverify.performance.competitors.products import measure_peaks
 from mimverify.performance.competitors.registry import get_competitor
 from mimverify.support.importing import adopt_search_path, summarise
 from mimverify.support.machine import process_facts
@@ -81,12 +81,8 @@ class Worker:
 
     def peaks(self, request: Json) -> Json:
         """The peak speeds of this library; empty for all but the bare products."""
-        if self._competitor.name.partition(" on ")[0] not in (
-            NUMPY_PRODUCTS.name, TORCH_PRODUCTS.name,
-        ):  # fmt: skip
-            return {}
         sizes = {name: request[name] for name in ("side", "nbytes") if name in request}
-        return dict(measure_peaks(self._competitor.name, request["dtype"], **sizes))
+        return dict(measure_peaks(self._competitor, request["dtype"], **sizes))
 
     def _once(self) -> float:
         assert self._run is not None

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_info
 
+from mimverify.backends import BACKEND_MODULES
 from mimverify.handles.memory_forms import PLAIN
 from mimverify.native import pass_in_use
 from mimverify.support.archive import Archive
@@ -244,7 +245,7 @@ def array_hash(array: NumpyArray) -> str:
 
 def environment() -> Json:
     """Versions, thread pools, platform and pass of this process."""
-    versions = software_versions("numpy", "scipy", "hypothesis", if_imported=["torch"])
+    versions = software_versions("numpy", "scipy", "hypothesis", if_imported=BACKEND_MODULES)
     pools = [
         {key: pool.get(key) for key in ("user_api", "internal_api", "version", "num_threads")}
         for pool in threadpool_info()

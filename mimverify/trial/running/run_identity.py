@@ -8,6 +8,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from mimverify.backends import BACKEND_MODULES
 from mimverify.native import pass_in_use
 from mimverify.support.strict_json import Json
 from mimverify.support.versions import software_versions
@@ -18,7 +19,8 @@ __all__ = ["run_identity", "sources_digest"]
 
 _DIGITS = 16  # of a hash: 64 bits tell files apart that nobody forges
 _SUFFIXES = (".py", ".c", ".h")  # of sources that results depend on
-_NOT_IMPORTED = ("scipy", "torch")  # by trials in other processes; importing takes a second
+#: By trials in other processes, perhaps; importing takes a second.
+_NOT_IMPORTED = ("scipy", *(name for name in BACKEND_MODULES if name != "numpy"))
 
 
 def run_identity(settings: TrialSettings, **more: object) -> Json:

@@ -47,7 +47,7 @@ OnEvent: TypeAlias = Callable[[str, Json], None]
 def run_suite(
     trainer: str, settings: TrialSettings, *, on_event: OnEvent | None = None
 ) -> TrainerReport:
-    """Try a trainer, named `"module:attribute"`, `"numpy"` or `"torch"`, in child processes.
+    """Try a trainer, named `"module:attribute"` or by its backend, in child processes.
 
     The settings' `workers` is the number of children, which share the claims.
 

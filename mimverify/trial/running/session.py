@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from mimverify.backends import BACKENDS, backend_class
 from mimverify.handles import InProcessTrainer, TrainerHandle
 from mimverify.handles.isolated import SpawnedTrainer
 from mimverify.handles.main_module import is_of_main, load_from_main, main_note
@@ -51,21 +52,18 @@ _GENEROSITY = 3  # parts of the time that one claim may take before it is cut of
 
 _CALLER = 4  # frames above `open_trainer`, where `mimverify.check` was called
 
-#: Short names of mimverify's own trainers.
-REFERENCE_TRAINERS = {
-    "numpy": "mimverify:numpy_trainer",
-    "torch": "mimverify:torch_trainer",
-}
+#: Short names of mimverify's own trainers, those of its backends.
+REFERENCE_TRAINERS = {name: f"mimverify:{name}_trainer" for name in BACKENDS}
 
 
 def trainer_spec(trainer: str) -> str:
-    """`module:attribute` of a trainer: `"numpy"`, `"torch"`, `"torch:cuda"` on that device, or as
+    """`module:attribute` of a trainer: a backend's name, `"torch:cuda"` for one on a device, or as
     it is. **Raises** `InputError` for what has not the form of a device."""
     name, _, device = trainer.partition(":")
-    if name == "torch" and device:
+    if device and name in BACKENDS and backend_class(name).takes_devices:
         from mimverify.training.on_device import spec_on_device
 
-        return spec_on_device(device)
+        return spec_on_device(name, device)
     return REFERENCE_TRAINERS.get(trainer, trainer)
 
 
@@ -96,6 +94,7 @@ def open_trainer(
         return InProcessTrainer(found, trainer, methods=methods)
     if isinstance(trainer, str):
         spec = trainer_spec(trainer)
+        _check_installed(trainer)
         try:
             return SpawnedTrainer(
                 spec,
@@ -112,13 +111,21 @@ def open_trainer(
     return InProcessTrainer(trainer, methods=methods)
 
 
+def _check_installed(trainer: str) -> None:
+    """**Raises** `TrainerError` for a backend's trainer where its library is missing."""
+    name = trainer.partition(":")[0]
+    missing = backend_class(name).missing() if name in BACKENDS else None
+    if missing is not None:
+        raise TrainerError("import", f"trainer={trainer!r}: {missing}")
+
+
 class Session(Closing):
     """Tries claims against one trainer; its errors become verdicts, not exceptions.
 
     **Arguments**
 
-    - `trainer`: `"module:attribute"`, `"numpy"`, `"torch"`: run in a worker process, killed
-      when a call outlasts its limit. Or an instance, class or zero-argument factory: run in
+    - `trainer`: `"module:attribute"` or a backend's name: run in a worker process, killed when
+      a call outlasts its limit. Or an instance, class or zero-argument factory: run in
       this process, where nothing can stop a call that hangs.
     - `settings`: see `TrialSettings`; its fields may also be given by name, and then replace
       those of `settings`. The selected claims share the profile's time. `workers` is ignored.

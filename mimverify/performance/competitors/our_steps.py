@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
-from mimverify.backends import get_backend
+from mimverify.backends import backend_class, get_backend
 from mimverify.designs.stored import StoredDesign
 from mimverify.native import pass_in_use
 from mimverify.network.activations import get_activation
@@ -15,6 +16,38 @@ from mimverify.support.arrays import Array
 from mimverify.training.objective import Objective
 from mimverify.training.schedules import ConstantRate
 from mimverify.training.stage1 import train_first_layer
+
+
+def our_step(name: str) -> Competitor:
+    """Our step on the backend of that name, under the same name."""
+    backend = backend_class(name)
+    about = f"mimverify's step on {backend.title}: train_first_layer with one step"
+    return Competitor(
+        name,
+        f"{about}, its checks included",
+        _preparing(name),
+        group="ours",
+        modules=backend.modules,
+        extra=backend.extra,
+        products=f"{name} products",
+        backend=name,
+        on_device=partial(_on, name) if backend.takes_devices else None,
+    )
+
+
+def _on(name: str, device: str) -> Competitor:
+    """Our step on a device, beside the bare products there."""
+    backend = backend_class(name)
+    return Competitor(
+        f"{name} on {device}",
+        f"mimverify's step on {backend.title}, its data on {device}",
+        _preparing(name, device),
+        group="ours",
+        modules=backend.modules,
+        extra=backend.extra,
+        products=f"{name} products on {device}",
+        backend=name,
+    )
 
 
 def _preparing(name: str, device: str = "") -> Callable[[Task], Run]:
@@ -34,37 +67,10 @@ def _preparing(name: str, device: str = "") -> Callable[[Task], Run]:
             )  # fmt: skip
             return backend.to_numpy(new) if device else new
 
-        used, reason = pass_in_use() if name == "numpy" else (name, "")
-        note = "" if name != "numpy" else f"pass: {used}" + (f" ({reason})" if reason else "")
+        used, reason = pass_in_use() if backend.native_pass else (name, "")
+        note = (
+            "" if not backend.native_pass else f"pass: {used}" + (f" ({reason})" if reason else "")
+        )
         return Run(call, facts={"pass": used}, note=note)
 
     return prepare
-
-
-NUMPY = Competitor(
-    "numpy",
-    "mimverify's step on NumPy: train_first_layer with one step, its checks included",
-    _preparing("numpy"),
-    products="numpy products",
-    backend="numpy",
-)
-TORCH = Competitor(
-    "torch",
-    "the same on Torch",
-    _preparing("torch"),
-    modules=("torch",),
-    products="torch products",
-    backend="torch",
-)
-
-
-def torch_on(device: str) -> Competitor:
-    """Our step on a Torch device, beside the bare products there."""
-    return Competitor(
-        f"torch on {device}",
-        f"mimverify's step on Torch, its data on {device}",
-        _preparing("torch", device),
-        modules=("torch",),
-        products=f"torch products on {device}",
-        backend="torch",
-    )

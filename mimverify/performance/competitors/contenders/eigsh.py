@@ -92,6 +92,7 @@ EIGSH = Competitor(
     "scipy.sparse.linalg.eigsh on H_n as an operator, to the alignment that T steps reach; its "
     "time divided by T",
     _eigsh,
+    group="eigen-solvers",
     products="numpy products",
     computes_step=False,
 )

@@ -1,0 +1,15 @@
+"""A backend whose library is installed nowhere."""
+
+from __future__ import annotations
+
+from mimverify.backends.plain_clone import PlainClone
+
+
+class AbsentClone(PlainClone):
+    """Named everywhere, usable nowhere."""
+
+    name = "absent_clone"
+    title = "Absent clone"
+    modules = ("no_such_library",)
+    extra = "absent"
+    takes_devices = True
