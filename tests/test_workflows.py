@@ -17,7 +17,7 @@ import pytest
 
 from mimverify.native import compiler
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / ".github" / "workflows"
 yaml = pytest.importorskip("yaml", reason="of asv and Dask")
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="the sdist has no workflows")
