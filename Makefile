@@ -39,7 +39,7 @@ $(STAMP): pyproject.toml constraints.txt $(NATIVE)
 	@echo "setting up $(VENV) (about a minute)"
 	@rm -f $@
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[dev,bench,sklearn]'
+	@$(BIN)/python -m pip install -qq --no-compile -c constraints.txt -e '.[dev,bench,sklearn]'
 	@pwd -P > $@
 
 ##@ Trial
@@ -59,7 +59,7 @@ test-deep: $(STAMP) ## the long statistical tests that `make test` leaves out
 test-lowest: ## the tests with the lowest versions that pyproject.toml admits, Torch excepted
 	@$(PYTHON) -m venv --clear .venv-lowest
 	@$(PYTHON) .ci/lowest.py >.venv-lowest/constraints.txt
-	@.venv-lowest/bin/python -m pip install -qq -c .venv-lowest/constraints.txt -e '.[test]'
+	@.venv-lowest/bin/python -m pip install -qq --no-compile -c .venv-lowest/constraints.txt -e '.[test]'
 	.venv-lowest/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 fuzz: $(STAMP) ## damage every kind of file that is read back (make fuzz ARGS="-k capsule" EXAMPLES=100000)

@@ -58,6 +58,8 @@ def _platform_tag() -> str:
     """`linux_x86_64` and the like; MIMVERIFY_WHEEL_PLATFORM names another, such as manylinux's."""
     named = os.environ.get("MIMVERIFY_WHEEL_PLATFORM", "").strip()
     own = sysconfig.get_platform().replace("universal2", platform.machine())
+    if own.startswith("macosx-10") and own.endswith("arm64"):
+        own = "macosx-11.0-arm64"  # the first with this processor; installers refuse older ones
     return (named or own).replace("-", "_").replace(".", "_")
 
 
