@@ -56,7 +56,7 @@ def constant_in(package: ModuleType, module: str, name: str) -> object | None:
     source = _source_of(package, module)
     if source is None:
         return getattr(import_module(f"{package.__name__}.{module}"), name, None)
-    if f"\n{name} = " not in source:
+    if f"\n{name} = " not in f"\n{source}":
         return None
     for node in _parsed(_BEGINNINGS.split(source, maxsplit=1)[0], source).body:
         if isinstance(node, ast.Assign) and [ast.unparse(each) for each in node.targets] == [name]:
