@@ -60,7 +60,8 @@ def constant_in(package: ModuleType, module: str, name: str) -> object | None:
         return None
     for node in _parsed(_BEGINNINGS.split(source, maxsplit=1)[0], source).body:
         if isinstance(node, ast.Assign) and [ast.unparse(each) for each in node.targets] == [name]:
-            return ast.literal_eval(node.value)
+            value: object = ast.literal_eval(node.value)
+            return value
     return None
 
 

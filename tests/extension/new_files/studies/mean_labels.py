@@ -20,7 +20,7 @@ def _sweeps(scale: str) -> list[Sweep]:
 
 
 def _compare(rows: Sequence[Row]) -> list[Comparison]:
-    means = np.array([row.result["mean"] for row in rows if row.status == "done"])
+    means = np.array([row.result["mean"] for row in rows if row.result is not None])
     if len(means) < 2:
         return []
     return [
