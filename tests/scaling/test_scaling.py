@@ -15,7 +15,7 @@ from scipy.stats import binom
 
 import mimverify.support.memory
 from mimverify.backends import REQUIRED_BACKENDS
-from mimverify.cli.scaling import scaling
+from mimverify.cli.verbs.scaling import scaling
 from mimverify.network import get_loss
 from mimverify.problems import get_link, haar_subspace
 from mimverify.scaling import (

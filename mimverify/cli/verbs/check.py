@@ -17,7 +17,7 @@ from mimverify.backends import (
     backend_class,
     get_backend,
 )
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.options import (
     PageConsole,
     check_distinct,
@@ -42,6 +42,14 @@ if TYPE_CHECKING:
     from mimverify.trial.running.report import Report, TrainerReport
     from mimverify.trial.running.settings import TrialSettings
 
+SECTION = "Put on trial"
+EXIT_CODES = ExitCodes(
+    success="verified: claims passed, none failed",
+    failure="a claim failed or errored",
+    unverified="no claim passed, or with --strict something stayed undecided",
+    outlive_output=True,
+)
+
 
 def _references() -> str:
     """The backends, and which extras some need."""
@@ -60,7 +68,7 @@ _REFERENCES = _references()
 _OUTPUTS = ("json_path", "junitxml", "html_path", "figure_path", "verbose")
 
 
-@click.command(epilog=f"Reference trainers: {_REFERENCES}.\n\n{exit_codes('check')}")
+@click.command(epilog=f"Reference trainers: {_REFERENCES}.\n\n{EXIT_CODES}")
 @click.argument("trainers", nargs=-1, metavar="[TRAINER]...")
 @trial_options(workers=min(2, available_cores()))
 @json_option
