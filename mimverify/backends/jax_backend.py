@@ -6,10 +6,10 @@ step, m d numbers, cross to it and back. So no setting of JAX need be changed, n
 moment outside of these calls: float64 is switched on for them alone.
 
 XLA compiles a program for each shape, which takes as long as a thousand small steps. Small blocks
-are therefore padded with zeros to a power of eight in each direction, and programs take how many
-rows and neurons there are as an argument; and σ, l' and the products are programs of their own,
-shared by all combinations of them. The larger ones are compiled whole, in their own shape: both
-products and what is between them, for rows that fit a core's cache at a time.
+are therefore padded with zeros to a power of eight in each direction, and pass through few
+programs that all networks share: the two products, and σ with σ', and l', on vectors of three
+lengths. Larger blocks are compiled whole, in their own shape: both products and what is between
+them, for rows that stay in a core's cache.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ _CACHE_BYTES = 1 << 21
 _MIN_ROWS, _MAX_ROWS = 128, 512
 # Entries of a padded block, and multiply-adds of a product with it, up to which it is small.
 _SMALL_BLOCK = 1 << 18
-_SMALL_PRODUCT = 1 << 22
+_SMALL_PRODUCT = 1 << 23
+# Lengths of vectors that σ and l' are compiled for.
+_LENGTHS = (1 << 12, 1 << 15, 1 << 18)
 
 
 class JaxBackend(Backend):
@@ -119,81 +121,102 @@ class JaxBackend(Backend):
     def matmul(self, left: Array, right: Array, out: Array | None = None) -> Array:
         """`left` or `right` may be placed rows; the result is NumPy's in any case."""
         if isinstance(left, _Placed):
-            result = self._product(left.array, right, (left.array.shape[1], None))
+            result = self._times(left, right)
         elif isinstance(right, _Placed):
-            result = self._product(right.array.T, left.T, (right.array.shape[0], None)).T
+            result = self._transposed_times(right, left)
         else:
             return np.matmul(left, right, out=out)
-        result = result[: len(left), : right.shape[1]]
         if out is None:
             return np.array(result)
         out[...] = result
         return out
 
-    def _product(self, rows: Array, other: Array, shape: tuple[int, int | None]) -> Array:
-        columns = other.shape[1]
-        wide = _power_of_eight(columns) if rows.size <= _SMALL_BLOCK else columns
-        other = _padded(np.asarray(other, self.dtype), (shape[0], wide))
+    def _times(self, rows: _Placed, right: Array) -> FloatArray:
+        """X @ right `(k, q)`."""
+        k, q = rows.shape[0], right.shape[1]
+        right = _padded(right, (rows.array.shape[1], rows.few(q)))
+        return self._run(self._programs.product, rows.array, right)[:k, :q]
+
+    def _transposed_times(self, rows: _Placed, left: Array) -> FloatArray:
+        """left @ X `(p, d)`."""
+        p, d = left.shape[0], rows.shape[1]
+        left = _padded(left, (rows.few(p), rows.array.shape[0]))
+        return self._run(self._programs.product, left, rows.array)[:p, :d]
+
+    def _run(self, program: Callable[..., Array], *arguments: Array) -> FloatArray:
         with self._scope():
-            return np.asarray(self._programs.product(rows, other))
+            result: FloatArray = np.asarray(program(*arguments))
+            return result
+
+    def _elementwise(self, functions: _Same, *arrays: FloatArray) -> list[FloatArray]:
+        """What the functions make of arrays of one shape, each in the shape of these."""
+        shape, size = arrays[0].shape, arrays[0].size
+        flat = [np.ascontiguousarray(array, self.dtype).reshape(-1) for array in arrays]
+        results = [np.empty(size, self.dtype) for _ in functions.functions]
+        length = next((length for length in _LENGTHS if size <= 4 * length), _LENGTHS[-1])
+        with _as_input_errors(self._programs.jax), self._scope():
+            for start in range(0, size, length):
+                part = slice(start, min(start + length, size))
+                computed = self._programs.elementwise(
+                    functions,
+                    *(self._put(_padded(array[part], (length,))) for array in flat),
+                )
+                for result, values in zip(results, computed, strict=True):
+                    result[part] = np.asarray(values)[: part.stop - part.start]
+        return [result.reshape(shape) for result in results]
 
     # -- a pass -----------------------------------------------------------------------------
 
     def whole_block(self, terms: PassTerms, V: Array) -> WholeBlock | None:
-        """By a compiled program, or a few where the block is small."""
-        operands = _Operands(self, terms, V)
+        """By one compiled program, or a few where the block is small."""
+        whole = self._whole(terms, V)
+        between = self.residuals(terms)
 
         def write(block: Array, rows: slice, out: Array) -> None:
             placed = block if isinstance(block, _Placed) else self.place(block)
-            labels = _padded(terms.y[rows], placed.array.shape[:1])
-            N, D = placed.array.shape
-            small = N * D * _power_of_eight(len(V)) <= _SMALL_PRODUCT
-            compute = self._in_parts if small else self._whole
-            with _as_input_errors(self._programs.jax), self._scope():
-                result = np.asarray(compute(operands, placed, labels))
-            out[...] = result[: out.shape[0], : out.shape[1]]
+            if placed.array.size * len(V) > _SMALL_PRODUCT:
+                whole(placed, terms.y[rows], out)
+            else:
+                R = between(self._times(placed, V.T), rows)
+                out[...] = self._transposed_times(placed, R.T)
 
         return write
 
-    def _whole(self, operands: _Operands, placed: _Placed, labels: FloatArray) -> Array:
-        N, D = placed.array.shape
-        turn = min(self._rows_of_a_turn(D), N) if self.device == "cpu" else N
-        weights, a, b = operands.of(D, padded=False)
-        return self._programs.whole(
-            operands.functions, operands.terms.cancelling, operands.terms.linear, turn,
-            placed.array, labels, weights, a, b, placed.shape[0], *operands.constants,
-        )  # fmt: skip
-
-    def _in_parts(self, operands: _Operands, placed: _Placed, labels: FloatArray) -> Array:
-        run, terms, m = self._programs, operands.terms, len(operands.terms.a)
-        weights, a, b = operands.of(placed.array.shape[1], padded=True)
-        constant, offset = operands.constants
-        Z = run.projections(placed.array, weights, b)
-        value, first = run.pair(operands.functions.pair, Z)
-        kept = 0 if terms.cancelling else m
-        output = run.outputs(value, Z, a, labels, kept, m if terms.linear else -1, constant)
-        slope = run.slope(operands.functions.slope, output, labels, offset)
-        return run.adjoint(first, slope, placed.array, placed.shape[0], m)
-
-    def residuals(self, terms: PassTerms) -> Residual | None:
-        operands = _Operands(self, terms, None)
+    def residuals(self, terms: PassTerms) -> Residual:
+        pair, slope_of = _Same(terms.value, terms.first), _Same(terms.slope)
+        m = len(terms.a)
 
         def residuals(P: Array, rows: slice) -> FloatArray:
-            k = len(P)
-            step = _power_of_eight(k) if k <= _TALL else -(-k // _TALL) * _TALL
-            P = self._put(_padded(P, (step, P.shape[1])))
-            with _as_input_errors(self._programs.jax), self._scope():
-                result = self._programs.between(
-                    operands.functions, terms.cancelling, terms.linear, P,
-                    _padded(terms.y[rows], (step,)), terms.a, terms.b, *operands.constants,
-                )  # fmt: skip
-                return np.array(np.asarray(result)[:k])
+            y = terms.y[rows]
+            value, first = self._elementwise(pair, P[:, :m] + terms.b)
+            output = np.zeros_like(y) if terms.cancelling else value @ terms.a
+            output += terms.constant
+            if terms.linear:
+                output += P[:, m]
+            (slope,) = self._elementwise(slope_of, output, y)
+            first *= (slope - terms.offset)[:, None]
+            return first
 
         return residuals
 
+    def _whole(self, terms: PassTerms, V: Array) -> Callable[[_Placed, Array, Array], None]:
+        functions = _Same(terms.value, terms.first, terms.slope)
+        constants = [np.asarray(c, self.dtype) for c in (terms.constant, terms.offset)]
+        weights: list[Array] = []
 
-# Rows of projections alone: beyond it they are padded to a multiple of it.
-_TALL = 4096
+        def whole(placed: _Placed, y: Array, out: Array) -> None:
+            N, D = placed.array.shape
+            if not weights:  # of one shape for all blocks of a pass that are not small
+                weights.extend(map(self._put, (_padded(V, (len(V), D)), terms.a, terms.b)))
+            turn = min(self._rows_of_a_turn(D), N) if self.device == "cpu" else N
+            with _as_input_errors(self._programs.jax):
+                result = self._run(
+                    partial(self._programs.whole, functions, terms.cancelling, terms.linear, turn),
+                    placed.array, _padded(y, (N,)), *weights, placed.shape[0], *constants,
+                )  # fmt: skip
+            out[...] = result[:, : out.shape[1]]
+
+        return whole
 
 
 @dataclass(frozen=True)
@@ -206,30 +229,9 @@ class _Placed:
     def __len__(self) -> int:
         return self.shape[0]
 
-
-class _Operands:
-    """What a pass takes beside the rows, on the device, once for all blocks of one shape."""
-
-    def __init__(self, backend: JaxBackend, terms: PassTerms, V: Array | None) -> None:
-        self.terms = terms
-        self.functions = _Functions.of(terms)
-        self.constants = tuple(np.asarray(c, backend.dtype) for c in (terms.constant, terms.offset))
-        self._backend, self._V = backend, V
-        self._placed: dict[tuple[int, bool], tuple[Array, Array, Array]] = {}
-
-    def of(self, columns: int, *, padded: bool) -> tuple[Array, Array, Array]:
-        """V, a and b; `padded`: to so many rows that few shapes occur."""
-        if (columns, padded) not in self._placed:
-            rows = _power_of_eight(len(self._V)) if padded else len(self._V)
-            few = (rows,) if padded else self.terms.a.shape
-            arrays = (
-                _padded(self._V, (rows, columns)),
-                _padded(self.terms.a, few),
-                _padded(self.terms.b, few),
-            )
-            put = self._backend._put
-            self._placed[columns, padded] = (put(arrays[0]), put(arrays[1]), put(arrays[2]))
-        return self._placed[columns, padded]
+    def few(self, count: int) -> int:
+        """At least `count`, of few possible numbers where the block is small."""
+        return _power_of_eight(count) if self.array.size <= _SMALL_BLOCK else count
 
 
 def _padded(x: Array, shape: tuple[int, ...]) -> Array:
@@ -266,18 +268,6 @@ class _Same:
         return hash(tuple(map(id, self.functions)))
 
 
-@dataclass(frozen=True)
-class _Functions:
-    """σ and σ' together, and l'."""
-
-    pair: _Same
-    slope: _Same
-
-    @classmethod
-    def of(cls, terms: PassTerms) -> _Functions:
-        return cls(_Same(terms.value, terms.first), _Same(terms.slope))
-
-
 class _Programs:
     """Functions that JAX compiles, once for each shape, dtype and functions of a network."""
 
@@ -287,69 +277,40 @@ class _Programs:
         # On a GPU the default would round float32 to ten bits.
         dot = partial(numpy.matmul, precision=lax.Precision.HIGHEST)
 
-        def between(
-            functions: _Functions, cancelling: bool, linear: bool,
-            P: Array, y: Array, a: Array, b: Array, constant: Array, offset: Array,
-        ) -> Array:  # fmt: skip
-            m = a.shape[0]
-            Z = P[:, :m] + b
-            value, first = functions.pair.functions
-            output = numpy.zeros_like(y) if cancelling else dot(value(Z), a)
-            output = output + constant
-            if linear:
-                output = output + P[:, m]
-            (slope,) = functions.slope.functions
-            return (first(Z) * (slope(output, y) - offset)[:, None]).astype(P.dtype)
-
         def whole(
-            functions: _Functions, cancelling: bool, linear: bool, turn: int,
-            X: Array, y: Array, V: Array, a: Array, b: Array, n: Array, *constants: Array,
+            functions: _Same, cancelling: bool, linear: bool, turn: int,
+            X: Array, y: Array, V: Array, a: Array, b: Array, n: Array,
+            constant: Array, offset: Array,
         ) -> Array:  # fmt: skip
+            value, first, slope = functions.functions
+            m = a.shape[0]
+
             def of_turn(number: Array, total: Array) -> Array:
                 start = number * turn
                 rows = lax.dynamic_slice_in_dim(X, start, turn)
                 labels = lax.dynamic_slice_in_dim(y, start, turn)
-                R = between(functions, cancelling, linear, dot(rows, V.T), labels, a, b, *constants)
+                P = dot(rows, V.T)
+                Z = P[:, :m] + b
+                output = numpy.zeros_like(labels) if cancelling else dot(value(Z), a)
+                output = output + constant
+                if linear:
+                    output = output + P[:, m]
+                R = first(Z) * (slope(output, labels) - offset)[:, None]
                 # Not a product with zero: a residual at a row that there is not may be infinite.
-                R = numpy.where((start + numpy.arange(turn) < n)[:, None], R, 0)
+                R = numpy.where((start + numpy.arange(turn) < n)[:, None], R, 0).astype(X.dtype)
                 return total + dot(R.T, rows)
 
-            total = numpy.zeros((a.shape[0], X.shape[1]), X.dtype)
+            total = numpy.zeros((m, X.shape[1]), X.dtype)
             turns = X.shape[0] // turn
             return of_turn(0, total) if turns == 1 else lax.fori_loop(0, turns, of_turn, total)
 
-        def projections(X: Array, V: Array, b: Array) -> Array:
-            return (dot(X, V.T) + b).reshape(-1)
-
-        def pair(functions: _Same, Z: Array) -> tuple[Array, Array]:
-            value, first = functions.functions
-            return value(Z).astype(Z.dtype), first(Z).astype(Z.dtype)
-
-        def outputs(
-            value: Array, Z: Array, a: Array, y: Array, kept: Array, linear: Array, constant: Array
-        ) -> Array:
-            shape, neuron = (y.shape[0], a.shape[0]), numpy.arange(a.shape[0])
-            part = numpy.where(neuron < kept, value.reshape(shape), 0)
-            theta = numpy.where(neuron == linear, Z.reshape(shape), 0)
-            return dot(part, a) + constant + numpy.sum(theta, axis=1)
-
-        def slope(functions: _Same, output: Array, y: Array, offset: Array) -> Array:
-            (derivative,) = functions.functions
-            return (derivative(output, y) - offset).astype(y.dtype)
-
-        def adjoint(first: Array, slope: Array, X: Array, n: Array, m: Array) -> Array:
-            N = X.shape[0]
-            R = first.reshape(N, -1) * slope[:, None]
-            there = (numpy.arange(N) < n)[:, None] & (numpy.arange(R.shape[1]) < m)
-            return dot(numpy.where(there, R, 0).T, X)
+        def elementwise(functions: _Same, *vectors: Array) -> list[Array]:
+            computed = (function(*vectors) for function in functions.functions)
+            return [values.astype(vectors[0].dtype) for values in computed]
 
         self.product = jax.jit(dot)
-        self.between = jax.jit(between, static_argnums=(0, 1, 2))
         self.whole = jax.jit(whole, static_argnums=(0, 1, 2, 3))
-        self.projections, self.outputs = jax.jit(projections), jax.jit(outputs)
-        self.adjoint = jax.jit(adjoint)
-        self.pair = jax.jit(pair, static_argnums=0)
-        self.slope = jax.jit(slope, static_argnums=0)
+        self.elementwise = jax.jit(elementwise, static_argnums=0)
 
 
 @lru_cache(maxsize=1)

@@ -46,7 +46,7 @@ says what each of them does.
 Examples:
   mimverify bench
   mimverify bench -d 1024 -m 64 --start symmetric --json bench.json
-  mimverify bench --contender numpy --contender jax --rounds 15
+  mimverify bench --contender numpy --contender 'jax grad' --rounds 15
 
 {codes}
 """
