@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mimverify.backends import Backend
 from mimverify.designs.base import (
     Design,
@@ -15,7 +17,7 @@ from mimverify.designs.base import (
 )
 from mimverify.designs.block_products import BlockProducts
 from mimverify.problems.streams import cut_rows
-from mimverify.support.arrays import Array
+from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.threads import current_threads, map_in_order, sum_in_order
 
 if TYPE_CHECKING:
@@ -63,6 +65,10 @@ class StoredDesign(Design):
         for start in range(0, len(blocks), 2 * threads):
             batch = blocks[start : start + 2 * threads]
             yield from zip(batch, map_in_order(of_block, batch, threads), strict=True)
+
+    def stored_inputs(self) -> Float[FloatArray, "n d"]:
+        # Not a copy where it is one of NumPy's already.
+        return self.X if isinstance(self.X, np.ndarray) else self.backend.to_numpy(self.X)
 
     def _threads(self, directions: int) -> int:
         """How many threads to use; no result depends on it."""

@@ -24,9 +24,10 @@ from mimverify.experiment import (
     memory_need,
     memory_needed,
     run_experiment,
+    stages_for,
 )
+from mimverify.experiment.designs.lazy import LazyStages
 from mimverify.experiment.resumption import keep_step
-from mimverify.experiment.stages import LazyStages, stages_for
 from mimverify.experiment.stages.directions import (
     mirrored,
     regression_directions,
