@@ -64,11 +64,8 @@ def _sweeps(scale: str) -> list[Sweep]:
     for dim, steps in planes:
         common = {**_PROBLEM, "dim": dim, "steps": steps, "neurons": _NEURONS}
         sizes = sorted({round(ratio * dim) for ratio in at.ratios})
-        held = {
-            "stored": [n for n in sizes if n * dim <= _STORED],
-            "lazy": [n for n in sizes if n * dim > _STORED],
-        }
-        for design, some in held.items():
+        few = [n for n in sizes if n * dim <= _STORED]
+        for design, some in (("stored", few), ("lazy", sizes[len(few) :])):
             if some:
                 sweeps.append(
                     Sweep(f"d = {dim}, {design}", kind="training", seeds=at.runs,
