@@ -127,7 +127,7 @@ MIRRORS = (
     "mimverify.cli.",
     "mimverify.zoo.",
     "mimverify.strategies.",
-    "mimverify.experiment.stages.",
+    "mimverify.experiment.designs.",
     "mimverify.studies.",
 )
 

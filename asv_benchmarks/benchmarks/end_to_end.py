@@ -6,11 +6,11 @@ from abc import abstractmethod
 from dataclasses import replace
 from typing import Any
 
-from .common import BACKENDS, LINK, NEURONS, ROWS_PER_DIM, STEPS, Work, grid
+from .common import BACKENDS, LINK, NEURONS, ROWS_PER_DIM, STEPS, Work, designs, grid
 
 
 class Run(Work):
-    """`run_experiment` on n = 16 d rows a stage. A new design is a subclass with its name."""
+    """`run_experiment` on n = 16 d rows a stage, for each design."""
 
     @property
     @abstractmethod
@@ -56,3 +56,19 @@ class RunStreamed(Run):
 class RunLazy(Run):
     params = (BACKENDS, grid([512], [1024, 2048, 4096]))
     design = "lazy"
+
+
+def _others() -> dict[str, type[Run]]:
+    """The designs that have no sizes of their own above: where several processes can share a run,
+    it is one of a single process."""
+    own = {kind.design for kind in Run.__subclasses__()}
+    common = {"params": (BACKENDS, grid([512], [1024])), "__module__": __name__}
+    return {
+        name: type(name, (Run,), {**common, "design": design})
+        for design in designs()
+        if design not in own
+        for name in ["Run" + design.title().replace("-", "")]
+    }
+
+
+globals().update(_others())  # asv looks for classes by their names

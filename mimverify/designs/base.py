@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from array_api_compat import array_namespace
 
 from mimverify.backends import Backend
-from mimverify.support.arrays import Array, Float64Array
+from mimverify.support.arrays import Array, Float64Array, FloatArray
 from mimverify.support.threads import single_threaded_libraries
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ class Design(ABC):
         """X Vᵀ, shape `(n, q)`, an array of the backend."""
         blocks = [block for _, block in self.projections(V)]
         return array_namespace(V).concat(blocks) if len(blocks) > 1 else blocks[0]
+
+    def stored_inputs(self) -> Float[FloatArray, "n d"] | None:
+        """X `(n, d)` as an array of NumPy, where this process has all of it in memory; or None."""
+        return None
 
     def reduce(self, partial: Float64[Float64Array, "*shape"]) -> Float64[Float64Array, "*shape"]:
         """The sum over processes of an array of any shape that each computed from its rows."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mimverify.backends import Backend
 from mimverify.designs.base import Design, RowFunction, project_block
 from mimverify.designs.block_products import BlockProducts
 from mimverify.problems.streams import cut_rows
-from mimverify.support.arrays import Array
+from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.threads import current_threads, map_in_order, sum_in_order
 
 if TYPE_CHECKING:
@@ -59,6 +61,10 @@ class StoredDesign(Design):
         for start in range(0, len(self._blocks), 2 * threads):
             batch = self._blocks[start : start + 2 * threads]
             yield from map_in_order(of_block, batch, threads)
+
+    def stored_inputs(self) -> Float[FloatArray, "n d"]:
+        # Not a copy where it is one of NumPy's already.
+        return self.X if isinstance(self.X, np.ndarray) else self.backend.to_numpy(self.X)
 
     def _threads(self, directions: int) -> int:
         """How many threads to use; no result depends on it."""

@@ -3,7 +3,8 @@
 `run_experiment` is what `mimverify train` runs. `Experiment` is the same run as an object
 that reports at any time what it has so far, for callers that may stop early.
 
-resolved → config, result → memory, checks → stages (one class for each design) → resumption → run.
+resolved → config, result → memory, stages (what designs share) →
+designs (one file each) → checks, resumption → run.
 """
 
 from mimverify.experiment.config import ExperimentConfig
@@ -11,7 +12,14 @@ from mimverify.experiment.memory_need import MemoryItem, MemoryNeed
 from mimverify.experiment.progress import OnProgress, OnStep
 from mimverify.experiment.resolved import DESIGNS, ResolvedConfig
 from mimverify.experiment.result import BASELINES, ExperimentResult
-from mimverify.experiment.run import Experiment, memory_need, memory_needed, run_experiment
+from mimverify.experiment.run import (
+    Experiment,
+    memory_need,
+    memory_needed,
+    processes_of,
+    run_experiment,
+)
+from mimverify.experiment.stages import designs_where, stages_for
 from mimverify.support.memory import physical_memory
 
 __all__ = [
@@ -25,8 +33,11 @@ __all__ = [
     "OnProgress",
     "OnStep",
     "ResolvedConfig",
+    "designs_where",
     "memory_need",
     "memory_needed",
     "physical_memory",
+    "processes_of",
     "run_experiment",
+    "stages_for",
 ]

@@ -9,6 +9,7 @@ import numpy as np
 from mimverify.backends import get_backend
 from mimverify.experiment.reference_trainer import trainer_for
 from mimverify.experiment.resolved import ResolvedConfig
+from mimverify.experiment.stages import stages_for
 from mimverify.problems.model import MultiIndexModel
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError, MimverifyError
@@ -28,12 +29,9 @@ def check_combinations(config: ResolvedConfig) -> None:
 
 
 def _check_inputs(config: ResolvedConfig) -> None:
-    if config.design == "lazy" and config.inputs.name != "gaussian":
-        raise InputError(
-            f"inputs={config.inputs.name!r}, design='lazy': only of a Gaussian matrix is the part "
-            "that training has not looked at independent of what it has seen, so that it need not "
-            "be drawn (theory.md §8); use design='streamed'"
-        )
+    reason = stages_for(config.design).gaussian_only
+    if reason and config.inputs.name != "gaussian":
+        raise InputError(f"inputs={config.inputs.name!r}, design={config.design!r}: {reason}")
 
 
 def _check_checkpoint(config: ResolvedConfig) -> None:
@@ -42,12 +40,9 @@ def _check_checkpoint(config: ResolvedConfig) -> None:
             raise InputError("resume=True: needs checkpoint, the file to go on from")
         return
     path = Path(config.checkpoint)
-    if config.design == "lazy":
-        raise InputError(
-            f"checkpoint={config.checkpoint!r}, design='lazy': the state of a lazy run is the "
-            "part of the matrix that was revealed, as large as the run's memory, and is not "
-            "kept; use design='streamed'"
-        )
+    reason = stages_for(config.design).not_resumable
+    if reason:
+        raise InputError(f"checkpoint={config.checkpoint!r}, design={config.design!r}: {reason}")
     if path.suffix != ".npz":
         raise InputError(f"checkpoint={config.checkpoint!r}: expected a name that ends in .npz")
     if not config.resume and path.exists():

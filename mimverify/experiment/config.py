@@ -30,9 +30,8 @@ class ExperimentConfig:
       coordinate axes.
     - `test_samples`: rows of the test set.
     - `threads`: of every library's pool; None leaves them as they are.
-    - `design`: how the inputs are held: `"stored"`; `"streamed"`, drawn anew at every pass
-      (the same numbers); `"lazy"`, drawn only as far as training queries them (the same law,
-      theory.md §8); `"sharded"`, rows divided over the processes of `torchrun`.
+    - `design`: how the inputs are held, one of `DESIGNS`: `"stored"` is in memory, and what the
+      others do is in the files of `mimverify.experiment.designs`.
     - `baselines`: also fit the baselines of the test error.
     - `checkpoint`: a file `.npz` that holds the run as of its last step.
     - `resume`: continue from that file.

@@ -6,12 +6,15 @@ from dataclasses import KW_ONLY, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from mimverify.backends import BACKENDS
+from mimverify.experiment import designs
 from mimverify.network.activations import Activation, get_activation
 from mimverify.network.losses import Loss, get_loss
 from mimverify.problems.inputs import InputLaw, get_inputs
 from mimverify.problems.links import Link, get_link
+from mimverify.problems.model import MultiIndexModel
 from mimverify.problems.subspace import SUBSPACES
 from mimverify.support.errors import InputError
+from mimverify.support.package_files import names_of_modules
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import (
     choice,
@@ -29,8 +32,8 @@ from mimverify.training.trainer import SCHEDULES
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-#: How stage 1 holds its inputs.
-DESIGNS = ("stored", "streamed", "lazy", "sharded")
+#: How a run may hold its inputs: the names of the files of `mimverify.experiment.designs`.
+DESIGNS = tuple(name.replace("_", "-") for name in names_of_modules(designs))
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,17 @@ class ResolvedConfig:
     def resolved(self) -> ResolvedConfig:
         """An equal one, checked again: `dataclasses.replace` takes any value."""
         return ResolvedConfig.of(self)
+
+    def model(self) -> MultiIndexModel:
+        """The model that the data is drawn from."""
+        return MultiIndexModel(
+            self.link,
+            self.dim,
+            noise=self.noise,
+            inputs=self.inputs,
+            subspace=self.subspace,
+            seed=self.seed,
+        )
 
     def to_json(self) -> Json:
         """The fields by name; links, losses, activations and inputs as their specifications."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sized
+from collections.abc import Iterator, Sized
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -21,7 +22,6 @@ from mimverify.experiment.stages import stages_for
 from mimverify.measure.recorder import Recorder
 from mimverify.network.activations import get_activation
 from mimverify.network.losses import get_loss
-from mimverify.problems.model import MultiIndexModel
 from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError, MimverifyError
 from mimverify.support.importing import summarise
@@ -41,8 +41,8 @@ def run_experiment(
 ) -> ExperimentResult:
     """Run an experiment to its end.
 
-    A sharded run takes part in the process group that `torchrun` describes; every process
-    gets the same result.
+    A run of a distributed design takes part in the process group that `torchrun` describes; every
+    process gets the same result.
 
     **Arguments**
 
@@ -52,14 +52,9 @@ def run_experiment(
 
     **Raises** `InputError` for a configuration that cannot be run, before any work is done
     wherever possible; `DivergenceError` when the weights leave the finite numbers;
-    `LostProcessError` when another process of a sharded run is gone.
+    `LostProcessError` when another process of a distributed run is gone.
     """
-    if config.resolved().design != "sharded":
-        experiment = Experiment(
-            config, on_step=on_step, on_progress=on_progress, keep_weights=keep_weights
-        )
-        return experiment.run()
-    with process_group(config.device) as communicator:
+    with processes_of(config) as communicator:
         experiment = Experiment(
             config,
             on_step=on_step,
@@ -70,13 +65,26 @@ def run_experiment(
         return experiment.run()
 
 
+@contextmanager
+def processes_of(config: ExperimentConfig | ResolvedConfig) -> Iterator[Communicator]:
+    """This process among those of a run: `torchrun`'s, where the design is shared by them.
+
+    **Raises** as `process_group`, and `InputError` for a bad value of the configuration.
+    """
+    if stages_for(config.resolved().design).distributed:
+        with process_group(config.device) as communicator:
+            yield communicator
+    else:
+        yield Communicator(config.device)
+
+
 class Experiment:
     """One run that can be stopped: `result` returns at any time what there is so far.
 
     Arguments and exceptions as for `run_experiment`; the constructor makes all checks that
     need no data, and a rehearsal of zero steps.
 
-    - `communicator`: of a sharded run; None is a run of one process.
+    - `communicator`: of a run of several processes; None is a run of one.
 
     `memory` is the estimate of the run's peak; `announcement` states it in a line.
     """
@@ -104,14 +112,7 @@ class Experiment:
         strategy = stages_for(self.config.design)
         self._available = available_memory(self.communicator.device, on_host=strategy.on_host)
         self._check_memory()
-        self.model = MultiIndexModel(
-            self.config.link,
-            self.config.dim,
-            noise=self.config.noise,
-            inputs=self.config.inputs,
-            subspace=self.config.subspace,
-            seed=self.config.seed,
-        )
+        self.model = self.config.model()
         self.trainer = trainer_for(self.config)
         self.recorder = Recorder(self.model.subspace, keep_weights=keep_weights, on_step=on_step)
         with thread_limit(self.config.threads):

@@ -138,13 +138,13 @@ def linear_regression(
     A well-posed problem, n > 2(d + 1), takes some forty conjugate-gradient passes over the
     data; a direct solver would take O(n d²) time, more than training, and two copies of the
     data. With fewer samples the passes converge slowly or not at all: the shortest solution
-    is then computed directly on a stored design, and any other has none (None).
+    is then computed directly where the inputs are in memory, and there is none (None) elsewhere.
     """
     if design.n_samples > 2 * (design.dim + 1):
         return fit_linear_part(design, y, get_loss("squared"))
-    if not isinstance(design, StoredDesign):
+    inputs = design.stored_inputs()
+    if inputs is None:
         return None
-    inputs = design.X if isinstance(design.X, np.ndarray) else design.backend.to_numpy(design.X)
     X = inputs.astype(np.float64, copy=False)
     centre, mean = X.mean(axis=0), float(y.mean())
     theta = np.asarray(np.linalg.lstsq(X - centre, y - mean, rcond=None)[0])

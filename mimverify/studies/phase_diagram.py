@@ -64,8 +64,8 @@ def _sweeps(scale: str) -> list[Sweep]:
     for dim, steps in planes:
         common = {**_PROBLEM, "dim": dim, "steps": steps, "neurons": _NEURONS}
         sizes = sorted({round(ratio * dim) for ratio in at.ratios})
-        for design in ("stored", "lazy"):
-            some = [n for n in sizes if (n * dim > _STORED) == (design == "lazy")]
+        few = [n for n in sizes if n * dim <= _STORED]
+        for design, some in (("stored", few), ("lazy", sizes[len(few) :])):
             if some:
                 sweeps.append(
                     Sweep(f"d = {dim}, {design}", kind="training", seeds=at.runs,

@@ -21,6 +21,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from console_script import Command, command
+from mimverify.experiment import DESIGNS, stages_for
 from mimverify.problems import MultiIndexModel
 
 ROOT = Path(__file__).parents[2]
@@ -315,7 +316,7 @@ def test_save_with_resume_is_refused_before_anything_is_done(
 # -- designs ---------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("design", ["stored", "streamed", "lazy", "sharded"])
+@pytest.mark.parametrize("design", DESIGNS)
 def test_memory_is_announced_before_anything_else(train: Command, design: str) -> None:
     outcome = train("z1z2", *SMALL, "--design", design, "--json", "record.json")
     assert (outcome.code, outcome.err) == (0, "")
@@ -343,7 +344,16 @@ def test_several_processes_need_a_sharded_design(
     monkeypatch.setenv("WORLD_SIZE", "2")
     outcome = train("z1z2", *SMALL)
     assert (outcome.code, outcome.out) == (2, "")
-    assert "WORLD_SIZE=2, design='stored'" in outcome.err
+    assert outcome.err == (
+        "Error: WORLD_SIZE=2, design='stored': several processes share a run with "
+        "design='sharded' only\n"
+    )
+
+
+def test_help_says_what_each_design_does(train: Command) -> None:
+    shown = " ".join(train("--help").out.split())
+    for design in DESIGNS:
+        assert f"{design}: {stages_for(design).summary}." in shown
 
 
 def test_without_baselines_the_table_has_none(train: Command) -> None:

@@ -24,9 +24,10 @@ from mimverify.experiment import (
     memory_need,
     memory_needed,
     run_experiment,
+    stages_for,
 )
+from mimverify.experiment.designs.lazy import LazyStages
 from mimverify.experiment.resumption import keep_step
-from mimverify.experiment.stages import LazyStages, stages_for
 from mimverify.experiment.stages.directions import (
     mirrored,
     regression_directions,
@@ -355,7 +356,10 @@ def stopped(config: ExperimentConfig, step: int) -> ExperimentResult:
     return experiment.result(stopped_by=KeyboardInterrupt())
 
 
-@pytest.mark.parametrize("design", ["stored", "streamed", "sharded"])
+RESUMABLE = [design for design in DESIGNS if not stages_for(design).not_resumable]
+
+
+@pytest.mark.parametrize("design", RESUMABLE)
 @pytest.mark.parametrize("changes", [{}, {**SOFTPLUS, "loss": "squared", "dtype": "float32"}])
 def test_resumed_run_is_the_uninterrupted_one(
     design: str, changes: dict[str, Any], tmp_path: Path

@@ -10,6 +10,7 @@ import re
 import numpy as np
 import pytest
 
+from mimverify.experiment import DESIGNS, stages_for
 from mimverify.problems import DATA_DEFINITION
 from mimverify.studies.trials import balanced_run, predicted_half, training
 from mimverify.studies.trials.predicted_half import start_shift
@@ -43,7 +44,10 @@ def test_the_definition_of_data_is_in_the_keys_of_what_draws_them(name: str) -> 
     assert get_trial_kind(name).version.partition(".")[2] == str(DATA_DEFINITION)
 
 
-@pytest.mark.parametrize("design", ["stored", "lazy"])
+ONE_PROCESS = [design for design in DESIGNS if not stages_for(design).distributed]
+
+
+@pytest.mark.parametrize("design", ONE_PROCESS)
 def test_training_is_a_function_of_its_parameters(design: str) -> None:
     parameters = {**SMALL, "design": design, "errors_after": [0, 3], "seed": 2}
     first, again = (training.run(dict(parameters)) for _ in range(2))
@@ -52,6 +56,13 @@ def test_training_is_a_function_of_its_parameters(design: str) -> None:
     assert len(first["alignment"]) == len(first["span_recovery"]) == 4
     assert first["test_error"][1] < first["test_error"][0]
     assert training.run({**parameters, "seed": 3}) != first
+
+
+def test_designs_of_several_processes_are_refused() -> None:
+    with pytest.raises(InputError, match="design='sharded': a trial is one process"):
+        training.complete({**SMALL, "design": "sharded"})
+    with pytest.raises(InputError, match="did you mean 'streamed'"):
+        training.complete({**SMALL, "design": "steamed"})
 
 
 def test_spelling_does_not_change_the_seed() -> None:

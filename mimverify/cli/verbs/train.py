@@ -34,7 +34,7 @@ from mimverify.cli.options import (
     write_json,
 )
 from mimverify.cli.problem_options import problem_option
-from mimverify.experiment import DESIGNS
+from mimverify.experiment import DESIGNS, designs_where, processes_of, stages_for
 from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.pages.figures import save_figure
 from mimverify.problems import LINKS, input_names
@@ -86,6 +86,9 @@ Examples:
 
 {EXIT_CODES} The steps finished so far are reported in any case.
 """
+
+
+_HELD = " ".join(f"{name}: {stages_for(name).summary}." for name in DESIGNS)
 
 
 def _field_option(name: str, *declarations: str, **settings: Any) -> Callable[[_Command], _Command]:
@@ -147,9 +150,7 @@ def _field_option(name: str, *declarations: str, **settings: Any) -> Callable[[_
 @_field_option("test_samples", "--test-samples", type=Count(), help="Samples of the test set.")
 @_field_option(
     "design", "--design", metavar="|".join(DESIGNS),
-    help="How the inputs are held: in memory; drawn anew at every pass (the same numbers); drawn "
-    "only as far as training looks at them (the same law); rows divided over torchrun's "
-    "processes.",
+    help=f"How the inputs are held. {_HELD}",
 )  # fmt: skip
 @_field_option(
     "baselines", "--baselines/--no-baselines",
@@ -190,7 +191,6 @@ def train(
     first layer with the hidden subspace and how much of the subspace it spans; in the end
     the test error beside its baselines.
     """
-    from mimverify.designs.distributed import process_group
     from mimverify.experiment import ExperimentConfig
 
     check_writable("--json", json_path)
@@ -212,16 +212,13 @@ def train(
         )
     config = ExperimentConfig(**options)
     output = _Output(json_path, save_path, figure_path, quiet, predicted)
-    design = config.resolved().design
-    if design != "sharded":
-        if os.environ.get("WORLD_SIZE", "1") != "1":
-            raise InputError(
-                f"WORLD_SIZE={os.environ['WORLD_SIZE']}, design={design!r}: several processes "
-                "share a run with design='sharded' only"
-            )
-        _run(config, output)
-        return
-    with process_group(config.device) as communicator:
+    design, processes = config.resolved().design, os.environ.get("WORLD_SIZE", "1")
+    if processes != "1" and not stages_for(design).distributed:
+        raise InputError(
+            f"WORLD_SIZE={processes}, design={design!r}: several processes share a run with "
+            f"{designs_where(lambda stages: stages.distributed)} only"
+        )
+    with processes_of(config) as communicator:
         _run(config, output if communicator.rank == 0 else _SILENT, communicator)
 
 
@@ -239,9 +236,7 @@ class _Output:
 _SILENT = _Output()  # of all processes but the first
 
 
-def _run(
-    config: ExperimentConfig, output: _Output, communicator: Communicator | None = None
-) -> None:
+def _run(config: ExperimentConfig, output: _Output, communicator: Communicator) -> None:
     from mimverify.cli.forecast import forecast
     from mimverify.experiment import Experiment
 

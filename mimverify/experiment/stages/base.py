@@ -15,6 +15,8 @@ from mimverify.problems.model import MultiIndexModel
 from mimverify.support.arrays import Array, FloatArray
 from mimverify.training.trainer import LayerwiseTrainer
 
+_DRAWING = 20.0  # multiplications that take as long as drawing an input
+
 
 class Stages(ABC):
     """The data of one run, stage by stage: one stage's inputs are in memory at a time.
@@ -26,12 +28,28 @@ class Stages(ABC):
     - `progress`: called with the phases.
     - `communicator`: this process among those of the run.
 
-    `advice` ends the refusal of a run that does not fit; `on_host`: whether runs on another
-    device hold their inputs in the machine's memory too.
+    What a design says of itself, all but the first two where it is not as most are:
+
+    - `name`: on the command line and in configurations; that of its file.
+    - `summary`: how it holds the inputs, in a few words, for the help of `mimverify train`.
+    - `distributed`: whether the processes of `torchrun` share a run.
+    - `one_array`: whether this process holds a stage's inputs as one array, that of
+      `MultiIndexModel.sample`.
+    - `gaussian_only`: why inputs of another law cannot be held so, and what to do instead; empty
+      where they can.
+    - `not_resumable`: why a run keeps no checkpoint, and what to do instead; empty where it does.
+    - `on_host`: whether runs on another device hold their inputs in the machine's memory too.
+    - `advice`: what to do where a run does not fit into memory; ends its refusal.
     """
 
-    advice: ClassVar[str] = ""
+    name: ClassVar[str] = ""
+    summary: ClassVar[str] = ""
+    distributed: ClassVar[bool] = False
+    one_array: ClassVar[bool] = False
+    gaussian_only: ClassVar[str] = ""
+    not_resumable: ClassVar[str] = ""
     on_host: ClassVar[bool] = True
+    advice: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -50,6 +68,12 @@ class Stages(ABC):
     @abstractmethod
     def memory(cls, config: ResolvedConfig, *, ranks: int = 1) -> MemoryNeed:
         """The memory of a run at its peak, in each of `ranks` processes."""
+
+    @classmethod
+    def first_layer_work(cls, config: ResolvedConfig) -> float:
+        """Multiplications of drawing stage 1's inputs and of its steps, roughly."""
+        n, d, m, steps = config.samples, config.dim, config.neurons, config.steps
+        return n * d * (_DRAWING + 2.0 * m * steps)
 
     @abstractmethod
     def first_layer(self) -> tuple[Design, FloatArray]:

@@ -19,14 +19,21 @@ from dataclasses import fields, replace
 
 import numpy as np
 
-from mimverify.experiment import ExperimentConfig, ResolvedConfig, memory_needed, run_experiment
+from mimverify.experiment import (
+    ExperimentConfig,
+    ResolvedConfig,
+    designs_where,
+    memory_needed,
+    run_experiment,
+    stages_for,
+)
 from mimverify.experiment.reference_trainer import trainer_for
 from mimverify.measure import alignment, span_recovery
 from mimverify.measure.recorder import Recorder
 from mimverify.network.losses import LOSSES
 from mimverify.problems.links import LINKS
-from mimverify.problems.model import MultiIndexModel
 from mimverify.problems.streams import DATA_DEFINITION
+from mimverify.studies.trials._one_process import check_one_process
 from mimverify.support.arrays import Array, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
@@ -68,12 +75,11 @@ def complete(parameters: Json) -> Json:
         dim = size("dim", given.get("dim", ExperimentConfig.dim))
         given["samples"] = max(round(ratio * dim), 1)
     config = ExperimentConfig(**given).resolved()
-    if config.design == "sharded":
-        raise InputError("design='sharded': a trial is one process: expected another design")
-    if algorithm in ("fresh-samples", "spectral") and (config.design, config.backend) != (
-        "stored", "numpy",
-    ):  # fmt: skip
-        raise InputError(f"algorithm={algorithm!r}: expected design='stored', backend='numpy'")
+    check_one_process(config.design)
+    arrays = stages_for(config.design).one_array and config.backend == "numpy"
+    if algorithm in ("fresh-samples", "spectral") and not arrays:
+        expected = designs_where(lambda stages: stages.one_array)
+        raise InputError(f"algorithm={algorithm!r}: expected {expected}, backend='numpy'")
     found = {name: config.to_json()[name] for name in names}
     sources = {}
     for name in _NAMED:
@@ -151,7 +157,7 @@ def _gradient_descent(config: ResolvedConfig) -> Json:
 
 
 def _fresh_samples(config: ResolvedConfig) -> Json:
-    model = _model(config)
+    model = config.model()
     recorder = Recorder(model.subspace)
     trainer = trainer_for(replace(config, steps=min(config.steps, 1)))
     seeds = np.random.SeedSequence(config.seed).generate_state(max(config.steps, 1))
@@ -180,7 +186,7 @@ def _spectral(config: ResolvedConfig) -> Json:
     from scipy.sparse.linalg import LinearOperator, eigsh
 
     began = time.perf_counter()
-    model = _model(config)
+    model = config.model()
     data = model.sample(config.samples, dtype=config.dtype)
     centring = fit_constant(config.loss, data.y)
     T = config.loss.label_transform(data.y, centring.constant) + centring.offset
@@ -222,17 +228,6 @@ def _prediction(config: ResolvedConfig) -> Json:
         "alignment_high": high[-1],
         "trajectory": mean,
     }
-
-
-def _model(config: ResolvedConfig) -> MultiIndexModel:
-    names = {field.name for field in fields(config)} & {"inputs", "subspace"}
-    return MultiIndexModel(
-        config.link,
-        config.dim,
-        noise=config.noise,
-        seed=config.seed,
-        **{name: getattr(config, name) for name in names},
-    )
 
 
 _ALGORITHMS = {

@@ -9,10 +9,10 @@ import numpy as np
 from mimverify.backends import get_backend
 from mimverify.designs.sharded import ShardedDesign, shard_rows
 from mimverify.designs.stored import StoredDesign
+from mimverify.experiment.designs.stored import stored_need
 from mimverify.experiment.memory_need import MemoryNeed
 from mimverify.experiment.resolved import ResolvedConfig
 from mimverify.experiment.stages.drawn import DrawnStages, phase
-from mimverify.experiment.stages.stored import stored_need
 from mimverify.problems.model import Dataset
 from mimverify.support.arrays import FloatArray
 
@@ -25,6 +25,9 @@ class ShardedStages(DrawnStages[ShardedDesign]):
     squares that passes can solve.
     """
 
+    name: ClassVar[str] = "sharded"
+    summary: ClassVar[str] = "rows divided over the processes of torchrun"
+    distributed: ClassVar[bool] = True
     advice: ClassVar[str] = "; more machines hold more rows, design='streamed' a few rows at a time"
 
     @classmethod

@@ -40,11 +40,20 @@ class LazyStages(Stages):
     directions as there are inputs.
     """
 
+    name: ClassVar[str] = "lazy"
+    summary: ClassVar[str] = "drawn only as far as training looks at them, to the same law"
+    gaussian_only: ClassVar[str] = (
+        "only of a Gaussian matrix is the part that training has not looked at independent of "
+        "what it has seen, so that it need not be drawn (theory.md §8); use design='streamed'"
+    )
+    not_resumable: ClassVar[str] = (
+        "the state of a lazy run is the part of the matrix that was revealed, as large as the "
+        "run's memory, and is not kept; use design='streamed'"
+    )
+    on_host: ClassVar[bool] = False
     advice: ClassVar[str] = (
         "; fewer neurons or steps ask for fewer directions, and so do --no-baselines and float32"
     )
-
-    on_host: ClassVar[bool] = False
 
     @classmethod
     def memory(cls, config: ResolvedConfig, *, ranks: int = 1) -> MemoryNeed:
@@ -78,6 +87,11 @@ class LazyStages(Stages):
             labels = memory_items.labels(config, regression=True)
             phases.append(MemoryNeed((regression, labels, hidden, *memory_items.test(config, 0))))
         return MemoryNeed.largest(phases)
+
+    @classmethod
+    def first_layer_work(cls, config: ResolvedConfig) -> float:
+        queried = training_directions(config)
+        return float(config.samples + config.dim) * (queried.right + queried.left) ** 2
 
     def first_layer(self) -> tuple[Design, FloatArray]:
         return self._lazy_design(

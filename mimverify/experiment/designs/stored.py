@@ -29,6 +29,9 @@ class _Stored(StoredDesign):
 class StoredStages(DrawnStages[_Stored]):
     """Inputs `(n, d)` in one array."""
 
+    name: ClassVar[str] = "stored"
+    summary: ClassVar[str] = "in memory"
+    one_array: ClassVar[bool] = True
     advice: ClassVar[str] = (
         "; design='streamed' holds a few rows at a time, design='lazy' only what training asks for"
     )

@@ -32,6 +32,8 @@ class StreamedStages(DrawnStages[_Redrawn]):
     The linear baseline needs n > 2(d + 1), the least squares that passes can solve.
     """
 
+    name: ClassVar[str] = "streamed"
+    summary: ClassVar[str] = "drawn anew at every pass, the same numbers as stored"
     advice: ClassVar[str] = "; design='lazy' takes less where inputs are many, threads=1 always"
 
     @classmethod
