@@ -18,6 +18,7 @@ from mimverify.problems.links import Link
 from mimverify.support.arrays import Float64Array
 from mimverify.theory.conditional.moments import ROUNDING, ConditionalMoments, Estimate
 from mimverify.theory.labels.quadrature import MAX_BOX_DIMENSIONS, normal_rule
+from mimverify.theory.labels.sobol import sobol_points
 from mimverify.theory.labels.tables import Tabulated, nearest
 
 MAXIMUM_RANK = 12
@@ -129,9 +130,7 @@ def _draw(
 
     rng = np.random.default_rng([seed, replicate, 0x636F6E64])
     dimension = link.rank + (noise > 0)
-    from scipy.stats import qmc  # scipy.stats takes long to import
-
-    uniform = qmc.Sobol(dimension, scramble=True, seed=rng).random(points)
+    uniform = sobol_points(dimension, points.bit_length() - 1, rng)
     # The coordinates are multiples of 2⁻³⁰, zero among them: half a step off stays inside.
     normal = ndtri(uniform + 2.0**-31)
     y = link(normal[:, : link.rank])

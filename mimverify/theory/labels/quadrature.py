@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import integer
+from mimverify.theory.labels.sobol import sobol_points
 
 if TYPE_CHECKING:
     from jaxtyping import Float64
@@ -65,15 +67,24 @@ class NormalRule:
     rests_on: str
 
 
-def normal_rule(monitor: Monitor, dimensions: int) -> NormalRule:
+def normal_rule(
+    monitor: Monitor, dimensions: int, *, found: tuple[Float64Array, Float64Array] | None = None
+) -> NormalRule:
     """A rule that resolves everything that `monitor` returns, and φ(z) times it.
 
-    Deterministic. **Raises** `InputError` for more than `MAX_DIMENSIONS` dimensions.
+    Deterministic.
+
+    **Arguments**
+
+    - `found`: nodes and weights that `normal_nodes` gave, to be taken as they are: only what
+      checks them is computed then.
+
+    **Raises** `InputError` for more than `MAX_DIMENSIONS` dimensions.
     """
     dimensions = _checked(dimensions)
     if dimensions > MAX_BOX_DIMENSIONS:
         return _sobol_rule(dimensions)
-    return _box_rule(monitor, dimensions)
+    return _box_rule(monitor, dimensions, found or normal_nodes(monitor, dimensions))
 
 
 def normal_nodes(monitor: Monitor, dimensions: int) -> tuple[Float64Array, Float64Array]:
@@ -193,12 +204,12 @@ class _Boxes:
         self.roughness = np.concatenate([self.roughness[~chosen], roughness])
 
 
-def _box_rule(monitor: Monitor, dimensions: int) -> NormalRule:
+def _box_rule(
+    monitor: Monitor, dimensions: int, found: tuple[Float64Array, Float64Array]
+) -> NormalRule:
     cuts, most = np.array(_CUTS), _MOST_NODES[dimensions]
-    nodes, weights = _refined(monitor, dimensions, cuts, most)
     return NormalRule(
-        nodes,
-        weights,
+        *found,
         _refined(monitor, dimensions, _STRETCH * cuts, most // 2),
         1,
         "adaptive Gauss–Legendre boxes; the change of the result on another partition with half "
@@ -245,25 +256,25 @@ def _tensor_rule(order: int, dimensions: int) -> tuple[Float64Array, Float64Arra
 # -- Sobol -------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1)  # drawing them takes longer than most of what is asked of them
 def _sobol_rule(dimensions: int) -> NormalRule:
     from scipy.special import ndtri
-    from scipy.stats import qmc  # scipy.stats takes long to import
 
     # r⁴/8 products are taken at every node: fewer nodes where r is large.
     power = max(_LEAST_SOBOL_POWER, _MOST_SOBOL_POWER - max(0, dimensions - 4) // 2)
     rng = np.random.default_rng([dimensions, 0x71756164])
     uniform = np.concatenate(
-        [
-            qmc.Sobol(dimensions, scramble=True, rng=rng).random_base2(power)
-            for _ in range(_REPLICATES)
-        ]
+        [sobol_points(dimensions, power, rng) for _ in range(_REPLICATES)]
     )
     z = ndtri(np.clip(uniform, 1e-16, 1 - 1e-16))
     half = len(z) // 2
+    weights, half_weights = np.full(len(z), 1 / len(z)), np.full(half, 1 / half)
+    for shared in (z, weights, half_weights):
+        shared.flags.writeable = False
     return NormalRule(
         z,
-        np.full(len(z), 1 / len(z)),
-        (z[:half], np.full(half, 1 / half)),
+        weights,
+        (z[:half], half_weights),
         _REPLICATES,
         f"{_REPLICATES} independently scrambled Sobol sets of 2^{power} points; twice "
         "the standard error of their mean",
