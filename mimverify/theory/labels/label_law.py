@@ -190,7 +190,14 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
         def monitor(x: Float64Array) -> Float64Array:
             T = _finite(transform, labels(x))
             # What Λ and the u_k are made of.
-            return np.column_stack([T, T**2, T[:, None] * x[:, :r] ** 2, (T * x[:, 0]) ** 2])
+            found = np.empty((3 + r, len(T)))
+            found[0] = T
+            np.square(T, out=found[1])
+            for axis in range(r):
+                np.square(x[:, axis], out=found[2 + axis])
+            np.multiply(found[1], found[2], out=found[2 + r])
+            found[2:-1] *= T
+            return found.T
 
         return monitor
 
@@ -213,23 +220,17 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
     check_nodes, check_weights = rule.check
     check_y = labels(check_nodes)
     # The coarser rule fits its own constant: an error of c shows as well.
-    check_transform = (
-        transform
-        if isinstance(loss, LabelTransform)
-        else LabelTransform.of_loss(
-            loss,
-            _constant(
-                loss, check_y, check_weights, near=None if centring is None else centring.constant
-            ),
-        )
-    )
+    check_transform, check_centring = transform, None
+    if centring is not None and isinstance(loss, Loss):
+        check_centring = _constant(loss, check_y, check_weights, near=centring.constant)
+        check_transform = LabelTransform.of_loss(loss, check_centring)
     check_T = _finite(check_transform, check_y)
     check = LabelLaw(
         z=check_nodes[:, :r],
         y=check_y,
         T=check_T - check_weights @ check_T if centred else check_T,
         weights=check_weights,
-        constant=None if centring is None else centring.constant,
+        constant=None if check_centring is None else check_centring.constant,
         removed_mean=mean - (0.0 if centring is None else centring.offset) if centred else 0.0,
         at_jump=isinstance(loss, Loss)
         and not loss.smooth
@@ -247,6 +248,7 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
         y=y,
         T=T - mean if centred else T,
         weights=rule.weights,
+        constant=None if centring is None else centring.constant,
         check=check,
         replicates=rule.replicates,
     )

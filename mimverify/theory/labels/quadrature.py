@@ -147,17 +147,23 @@ class _Boxes:
 
     def nodes(self, low: Float64Array, high: Float64Array) -> tuple[Float64Array, Float64Array]:
         """Nodes `(B q, D)` and Lebesgue weights `(B q,)`."""
-        half = (high - low) / 2
-        z = (low + high)[:, None, :] / 2 + half[:, None, :] * self.reference
+        half, middle = (high - low) / 2, (low + high) / 2
+        # One axis after the other in memory: whatever is computed of them runs along one.
+        z = np.empty((self.dimensions, len(low), len(self.reference)))
+        for axis in range(self.dimensions):
+            np.multiply(half[:, axis, None], self.reference[:, axis], out=z[axis])
+            z[axis] += middle[:, axis, None]
         w = np.prod(half, axis=1)[:, None] * self.reference_weights
-        return z.reshape(-1, self.dimensions), w.ravel()
+        return z.reshape(self.dimensions, -1).T, w.ravel()
 
     def rule(self) -> tuple[Float64Array, Float64Array]:
         """Nodes, and weights with respect to the normal law."""
         z, w = self.nodes(self.low, self.high)
         w = w * _density(z)
         kept = w > 0
-        return z[kept], w[kept] / w.sum()
+        if not kept.all():
+            z, w = z.T[:, kept].T, w[kept]
+        return z, w / w.sum()
 
     def _evaluate(self, low: Float64Array, high: Float64Array) -> tuple[Float64Array, Float64Array]:
         """Integrals `(B, F)` of φ times the monitored values, and roughness `(B, D, F)`."""
@@ -174,18 +180,21 @@ class _Boxes:
         self, low: Float64Array, high: Float64Array
     ) -> tuple[Float64Array, Float64Array]:
         z, w = self.nodes(low, high)
-        density = _density(z)
-        monitored = np.column_stack([np.ones(len(z)), self.monitor(z)])
-        f = (monitored * density[:, None]).reshape(len(low), -1, monitored.shape[1])
-        integrals = np.einsum("bqf,bq->bf", f, w.reshape(len(low), -1))
+        monitored = self.monitor(z).T
+        f = np.empty((1 + len(monitored), len(z)))
+        f[0] = _density(z)
+        np.multiply(monitored, f[0], out=f[1:])
+        boxes, functions = len(low), len(f)
+        integrals = np.einsum("fbq,bq->bf", f.reshape(functions, boxes, -1), w.reshape(boxes, -1))
         volume = np.prod(high - low, axis=1)
-        shape = (len(low), *[self.order] * self.dimensions, f.shape[2])
-        tensor = f.reshape(shape)
-        roughness = np.empty((len(low), self.dimensions, f.shape[2]))
+        roughness = np.empty((boxes, self.dimensions, functions))
         for axis in range(self.dimensions):
-            along = np.moveaxis(tensor, axis + 1, 1).reshape(len(low), self.order, -1, f.shape[2])
-            tails = np.abs(np.einsum("kp,bpqf->bkqf", self.tail, along)).max(axis=1)
-            roughness[:, axis] = volume[:, None] * tails.mean(axis=1)
+            after = self.order ** (self.dimensions - 1 - axis)
+            along = f.reshape(-1, self.order, after)
+            tails = self.tail @ along if after > 1 else along[:, :, 0] @ self.tail.T
+            largest = np.abs(tails).max(axis=1)
+            means = largest.reshape(functions, boxes, -1).mean(axis=2)
+            roughness[:, axis] = volume[:, None] * means.T
         return integrals, roughness
 
     def split(self, chosen: NDArray[np.bool_], scale: Float64Array) -> None:
