@@ -74,8 +74,12 @@ def first_moments(law: LabelLaw) -> FirstMoments:
     count = len(pairs(law.rank)[0])
 
     def both(at: LabelLaw) -> Float64Array:
-        first = at.T[:, None] * _products(at.z)
-        return np.concatenate([first, at.T[:, None] * first], axis=1)
+        found = np.empty((2 * count, len(at.T)))
+        for k, (i, j) in enumerate(zip(*pairs(law.rank), strict=True)):
+            np.multiply(at.z[:, i], at.z[:, j], out=found[k])
+        found[:count] *= at.T
+        np.multiply(found[:count], at.T, out=found[count:])
+        return found.T  # sums along rows are fast
 
     packed, packed_errors = law.mean(both)
     first, second, first_error, second_error = (
@@ -270,11 +274,6 @@ def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> Transform
 def coincident(values: Float64Array, error: float) -> float:
     """How far apart values with this error may be and count as equal."""
     return max(CLEARLY * error, 1e-9 * float(np.abs(values).max()))
-
-
-def _products(z: Float64Array) -> Float64Array:
-    i, j = pairs(z.shape[1])
-    return z[:, i] * z[:, j]
 
 
 def _diagonalise(

@@ -310,6 +310,7 @@ def inspect_link(
     plateau_from = None
     if analysis.plateau:
         plateau_from = _plateau_from(link, loss, noise, dim, analysis.plateau)
+    link_tensors, transform_tensors = hermite_tensors(law, lambda at: at.y, lambda at: at.T)
     return LinkInspection(
         link=link,
         loss=loss,
@@ -320,8 +321,8 @@ def inspect_link(
         information=information,
         alpha_it=alpha_it,
         alpha_alg=alpha_alg,
-        link_tensors=hermite_tensors(law, lambda at: at.y),
-        transform_tensors=hermite_tensors(law, lambda at: at.T),
+        link_tensors=link_tensors,
+        transform_tensors=transform_tensors,
         paper=paper_assumptions(link, loss, law, analysis),
         assumptions=assumptions,
         control=_control(link, analysis, plateau_from, dim),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +28,8 @@ _BLOCK_LABELS = 1 << 18
 # From so many labels on, a subsample brackets the root first.
 _SUBSAMPLED_FROM = 1 << 19
 _SUBSAMPLE = 1 << 15
+# How often the distance from a guess is tried, and how much more of it the next time.
+_NEARBY, _FARTHER = 3, 64
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,9 @@ def fit_constant(
     loss: Loss,
     y: Float[FloatArray, " n"],
     weights: Float64[Float64Array, " n"] | None = None,
+    *,
+    near: tuple[float, float] | None = None,
+    accuracy: float = 0.0,
 ) -> Centring:
     """The M-estimate: the root c of mean l'(c, y_i) = 0, in float64.
 
@@ -53,6 +59,9 @@ def fit_constant(
     **Arguments**
 
     - `weights`: positive, with sum 1, `(n,)`: means over a distribution instead of a sample.
+    - `near`: where the root is expected, and by how much that may be off: a good guess leaves few
+      passes over the labels, a bad one costs some, and neither changes the result.
+    - `accuracy`: absolute, of the root; 0: as far as rounding lets it be found.
 
     **Raises** `InputError` for constant labels, or a user's loss without a root.
     """
@@ -74,14 +83,21 @@ def fit_constant(
             else np.quantile(y, 0.5, weights=weights, method="inverted_cdf")
         )
     else:
-        low, high = _subsample_bracket(loss, y, mean) if weights is None else (None, None)
-        if low is None or high is None:
-            low, high = _bracket(loss, mean, float(y.min()), float(y.max()))
+        bracket = None
+        if near is not None:
+            bracket = _near_bracket(mean, *near)
+        elif weights is None:
+            bracket = _subsample_bracket(loss, y, mean)
+        low, high = bracket or _bracket(loss, mean, float(y.min()), float(y.max()))
         # Where l' jumps at a label that is 0 no relative tolerance is ever met: the absolute one
         # ends the bisection, far below the spacing of labels of this range.
         eps = float(np.finfo(float).eps)
-        xtol = max(eps**2 * (high - low), float(np.finfo(float).tiny))
-        constant = float(brentq(mean, low, high, xtol=xtol, rtol=4 * eps, maxiter=10_000))
+        xtol = max(eps**2 * (high - low), float(np.finfo(float).tiny), accuracy)
+        constant = (
+            float(brentq(mean, low, high, xtol=xtol, rtol=4 * eps, maxiter=10_000))
+            if low < high
+            else low
+        )
     return Centring(constant, mean(constant))
 
 
@@ -104,23 +120,39 @@ def _mean_derivative(
 
 def _subsample_bracket(
     loss: Loss, y: FloatArray, mean: Callable[[float], float]
-) -> tuple[float, float] | tuple[None, None]:
+) -> tuple[float, float] | None:
     """A short interval that contains the root, from the root of a subsample of many labels.
 
     The search needs few evaluations over all labels from there.
     """
     if len(y) < _SUBSAMPLED_FROM:
-        return None, None
+        return None
     sample = y[:: len(y) // _SUBSAMPLE]
     if np.ptp(sample) == 0:
-        return None, None
+        return None
     centre = fit_constant(loss, sample).constant
     slope = np.asarray(loss.derivative(np.full_like(sample, centre), sample))
     # A bound on the distance of the two roots: some standard errors, with the spread of the
     # labels in place of the unknown curvature.
     reach = 8 * max(float(np.std(slope)), float(np.std(sample))) / np.sqrt(len(sample))
     low, high = centre - reach, centre + reach
-    return (low, high) if mean(low) < 0 < mean(high) else (None, None)
+    return (low, high) if mean(low) < 0 < mean(high) else None
+
+
+def _near_bracket(
+    mean: Callable[[float], float], guess: float, reach: float
+) -> tuple[float, float] | None:
+    """An interval with the root at a guess that may be off by `reach`, or somewhat more; the guess
+    alone where it is a root."""
+    at_guess = mean(guess)
+    if at_guess == 0:
+        return guess, guess
+    for _ in range(_NEARBY):
+        other = guess - math.copysign(reach, at_guess)
+        if at_guess * mean(other) < 0:
+            return min(guess, other), max(guess, other)
+        reach *= _FARTHER
+    return None
 
 
 def _bracket(

@@ -422,7 +422,8 @@ def test_analysis_refuses() -> None:
 
 def tensors(link: Link | str, loss: str = "squared", noise: float = 0.0) -> HermiteTensors:
     """Tensors of the label."""
-    return hermite_tensors(label_law(link, loss, noise=noise), lambda at: at.y)
+    (found,) = hermite_tensors(label_law(link, loss, noise=noise), lambda at: at.y)
+    return found
 
 
 def direct_tensor(
@@ -468,7 +469,7 @@ def test_tensors_of_a_cosine() -> None:
 
 def test_second_tensor_is_the_matrix_of_the_analysis() -> None:
     law = label_law("relu-sum", "squared")
-    found = hermite_tensors(law, lambda at: at.T)
+    (found,) = hermite_tensors(law, lambda at: at.T)
     assert found.tensors[0] == pytest.approx(0, abs=1e-12)
     analysis = analysed("relu-sum", "squared")
     assert np.sort(np.linalg.eigvalsh(found.tensors[2])) == pytest.approx(
@@ -511,8 +512,9 @@ def test_information_exponent_under_noise() -> None:
 def test_exponent_of_the_transform_is_not_that_of_the_label() -> None:
     """he3 squared has an even part: a transform of the label may lower the exponent."""
     law = label_law("he3", LabelTransform("square", np.square))
-    assert hermite_tensors(law, lambda at: at.y).lowest == 3
-    assert hermite_tensors(law, lambda at: at.T).lowest == 2
+    of_label, of_transform = hermite_tensors(law, lambda at: at.y, lambda at: at.T)
+    assert of_label.lowest == 3
+    assert of_transform.lowest == 2
 
 
 # --- equal eigenvalues ------------------------------------------------------------------------

@@ -22,12 +22,13 @@ from mimverify.support.validation import integer, number
 from mimverify.theory.conditional.moments import ConditionalMoments
 from mimverify.theory.conditional.preimages import by_preimages
 from mimverify.theory.conditional.projection import MAXIMUM_RANK, by_projection
+from mimverify.theory.labels.sobol import sobol_points
 from mimverify.theory.labels.tables import STANDARD, Units
 
 #: A median this many spreads from zero is an offset, to be subtracted. A smaller one is left,
 #: for the sake of labels known to a small *relative* error.
 _OFFSET = 16.0
-_UNIT_POINTS = 4096  # by which the labels' unit is found; a power of two
+_UNIT_POWER = 12  # 2 to it: points by which the labels' unit is found
 
 
 def conditional_moments(
@@ -88,12 +89,10 @@ def label_units(link: Link, noise: float) -> Units:
     from scipy.special import ndtri
 
     if link.rank == 1:
-        uniform = ((np.arange(_UNIT_POINTS) + 0.5) / _UNIT_POINTS)[:, None]
+        uniform = ((np.arange(1 << _UNIT_POWER) + 0.5) / (1 << _UNIT_POWER))[:, None]
     else:
-        from scipy.stats import qmc  # scipy.stats takes long to import
-
         rng = np.random.default_rng([link.rank, 0x756E6974])
-        uniform = qmc.Sobol(link.rank, scramble=True, rng=rng).random(_UNIT_POINTS) + 2.0**-31
+        uniform = sobol_points(link.rank, _UNIT_POWER, rng) + 2.0**-31
     y = _quietly(link, ndtri(uniform))
     _, exponent = math.frexp(np.abs(y).max())
     y = np.ldexp(y, -exponent)  # now |y| ≤ 1, and no sum overflows

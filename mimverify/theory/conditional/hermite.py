@@ -7,8 +7,7 @@ the part of f of degree k. Source: theory.md §1 (Λ is the tensor of order 2 of
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement, permutations
 
@@ -42,32 +41,53 @@ class HermiteTensors:
         return None
 
 
-def hermite_tensors(law: LabelLaw, values: Callable[[LabelLaw], Float64Array]) -> HermiteTensors:
-    """Tensors of `values(law)` `(q,)`, such as T or y."""
+def hermite_tensors(
+    law: LabelLaw, *functions: Callable[[LabelLaw], Float64Array]
+) -> tuple[HermiteTensors, ...]:
+    """Tensors of each of `functions(law)` `(q,)`, such as T or y."""
     indices = [
         index
         for order in range(HIGHEST_ORDER + 1)
         for index in combinations_with_replacement(range(law.rank), order)
     ]
+    place = {index: k for k, index in enumerate(indices)}
+    count = len(indices)
 
     def products(at: LabelLaw) -> Float64Array:
-        rows = at.z.T.copy()
-        polynomials = {
-            (axis, degree): hermite(degree, rows[axis])
-            for axis in range(law.rank)
-            for degree in range(1, HIGHEST_ORDER + 1)
-        }
-        found = np.empty((len(indices), len(at.T)))
-        found[:] = values(at)
-        for row, index in zip(found, indices, strict=True):
-            for factor in Counter(index).items():
-                row *= polynomials[factor]
+        found = np.empty((len(functions) * count, len(at.T)))
+        polynomials = found[:count]
+        polynomials[0] = 1.0
+        for k, index in enumerate(indices[1:], start=1):
+            # He_n(z) of the last axis, times the product for the axes before it.
+            axis = index[-1]
+            repeated = index.count(axis)
+            before = index[:-repeated]
+            if before:
+                own = polynomials[place[(axis,) * repeated]]
+                np.multiply(polynomials[place[before]], own, out=polynomials[k])
+            else:
+                polynomials[k] = hermite(repeated, at.z[:, axis])
+        for which in reversed(range(len(functions))):  # the polynomials themselves last
+            rows = found[which * count : (which + 1) * count]
+            np.multiply(polynomials, functions[which](at), out=rows)
         return found.T
 
     entries, uncertainties = law.mean(products)
+    return tuple(
+        _tensors(law.rank, indices, entries[own], uncertainties[own])
+        for own in (slice(k * count, (k + 1) * count) for k in range(len(functions)))
+    )
+
+
+def _tensors(
+    rank: int,
+    indices: Sequence[tuple[int, ...]],
+    entries: Float64Array,
+    uncertainties: Float64Array,
+) -> HermiteTensors:
     tensors, errors = [], []
     for order in range(HIGHEST_ORDER + 1):
-        tensor, error = np.zeros((law.rank,) * order), 0.0
+        tensor, error = np.zeros((rank,) * order), 0.0
         for index, entry, uncertainty in zip(indices, entries, uncertainties, strict=True):
             if len(index) == order:
                 error = max(error, float(uncertainty))

@@ -18,6 +18,7 @@ from mimverify.problems.links import Link
 from mimverify.support.arrays import Float64Array
 from mimverify.theory.conditional.moments import ROUNDING, ConditionalMoments, Estimate
 from mimverify.theory.labels.quadrature import MAX_BOX_DIMENSIONS, normal_rule
+from mimverify.theory.labels.sobol import sobol_points
 from mimverify.theory.labels.tables import Tabulated, nearest
 
 MAXIMUM_RANK = 12
@@ -74,7 +75,7 @@ def by_projection(link: Link, noise: float, seed: int, blur: float = 0.0) -> Con
         table.add(y[order], ordered, features, atom[hit], table_edges)
         atomic = _on_atoms(features, atom[hit], len(labels), points)
         coefficients.append(
-            [np.concatenate([atomic, _on_bins(ordered, edges, points)]) for edges in resolutions]
+            [np.concatenate([atomic, found]) for found in _on_bins(ordered, resolutions, points)]
         )
     moments = [_cross_products([c[k] for c in coefficients]) for k in range(len(resolutions))]
     chosen = 0
@@ -129,9 +130,7 @@ def _draw(
 
     rng = np.random.default_rng([seed, replicate, 0x636F6E64])
     dimension = link.rank + (noise > 0)
-    from scipy.stats import qmc  # scipy.stats takes long to import
-
-    uniform = qmc.Sobol(dimension, scramble=True, seed=rng).random(points)
+    uniform = sobol_points(dimension, points.bit_length() - 1, rng)
     # The coordinates are multiples of 2⁻³⁰, zero among them: half a step off stays inside.
     normal = ndtri(uniform + 2.0**-31)
     y = link(normal[:, : link.rank])
@@ -240,26 +239,57 @@ def _on_atoms(
     return np.asarray(np.array(totals).T / np.sqrt(np.maximum(count, 1) * points)[:, None])
 
 
-def _on_bins(ordered: Float64Array, edges: Float64Array, points: int) -> Float64Array:
-    """E[e_k(y) features] for Legendre polynomials of degree ≤ 2 on each bin, `(3 bins, f)`.
+def _on_bins(
+    ordered: Float64Array, resolutions: list[Float64Array], points: int
+) -> list[Float64Array]:
+    """E[e_k(y) features] for Legendre polynomials of degree ≤ 2 on each bin, `(3 bins, f)`, for
+    the bins of each resolution.
 
     `ordered` `(f, M)` holds the features of the labels outside the atoms, by rank. Each
-    polynomial is normalised by its own sum of squares over the ranks in the bin.
+    polynomial is normalised by its own sum of squares over the ranks in the bin. The features are
+    summed once, over the bins that all resolutions together cut: a polynomial on a bin is one on
+    each of its parts.
     """
     count = ordered.shape[1]
-    if len(edges) == 2:  # next to nothing outside the atoms: one bin, degree 0
-        return np.asarray(ordered.sum(axis=1)[None] / math.sqrt(max(count, 1) * points))
-    starts = np.round(edges * count).astype(np.intp)
-    sizes = np.diff(starts)
-    local = (np.arange(count) - np.repeat(starts[:-1], sizes) + 0.5) / np.repeat(sizes, sizes)
-    x = 2 * local - 1
-    coefficients = []
-    weighed = np.empty_like(ordered)  # the same memory for each: fresh one costs as much as sums
-    for polynomial in (np.ones(count), x, 1.5 * x**2 - 0.5):
-        sums = np.add.reduceat(np.multiply(polynomial, ordered, out=weighed), starts[:-1], axis=1).T
-        squares = np.add.reduceat(polynomial**2, starts[:-1])
-        coefficients.append(sums / np.sqrt(squares * points)[:, None])
-    return np.concatenate(coefficients)
+    if len(resolutions[-1]) == 2:  # next to nothing outside the atoms: one bin, degree 0
+        return [np.asarray(ordered.sum(axis=1)[None] / math.sqrt(max(count, 1) * points))]
+    starts = [np.round(edges * count).astype(np.intp) for edges in resolutions]
+    cuts = np.unique(np.concatenate(starts))
+    parts = cuts[:-1]
+    middle, half = (cuts[1:] + parts) / 2, np.diff(cuts) / 2
+    # Local coordinates within each part, in [−1, 1], and their powers' sums.
+    sizes = np.diff(cuts)
+    local = (np.arange(count) - np.repeat(middle, sizes) + 0.5) / np.repeat(half, sizes)
+    sums = []
+    weighed = ordered
+    for power in range(3):
+        if power:
+            weighed = np.multiply(local, weighed, out=weighed if power > 1 else None)
+        sums.append(np.add.reduceat(weighed, parts, axis=1))
+    found = []
+    for own in starts:
+        sizes = np.diff(own)
+        first = np.searchsorted(parts, own[:-1])
+        # A part's place in its bin: x = shift + scale · local.
+        members = np.diff(np.append(first, len(parts)))
+        widths = np.repeat(sizes, members)
+        shift = 2 * (middle - np.repeat(own[:-1], members)) / widths - 1
+        scale = 2 * half / widths
+        linear = shift * sums[0] + scale * sums[1]
+        square = shift**2 * sums[0] + 2 * shift * scale * sums[1] + scale**2 * sums[2]
+        # Sums of x² and x⁴ over n equidistant ranks x = (2 k + 1)/n − 1.
+        n = sizes.astype(np.float64)
+        second, fourth = (n**2 - 1) / (3 * n), (n**2 - 1) * (3 * n**2 - 7) / (15 * n**3)
+        coefficients = []
+        for squares, at_parts in (
+            (n, sums[0]),
+            (second, linear),
+            (2.25 * fourth - 1.5 * second + 0.25 * n, 1.5 * square - 0.5 * sums[0]),
+        ):
+            totals = np.add.reduceat(at_parts, first, axis=1).T
+            coefficients.append(totals / np.sqrt(squares * points)[:, None])
+        found.append(np.concatenate(coefficients))
+    return found
 
 
 def _cross_products(coefficients: list[Float64Array]) -> tuple[Float64Array, Float64Array]:

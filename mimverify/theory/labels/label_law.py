@@ -21,7 +21,13 @@ from mimverify.support.arrays import ArrayLike, Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import array, integer, not_constant, number
 from mimverify.theory.labels.cache import cached
-from mimverify.theory.labels.quadrature import MAX_DIMENSIONS, normal_nodes, normal_rule
+from mimverify.theory.labels.quadrature import (
+    MAX_BOX_DIMENSIONS,
+    MAX_DIMENSIONS,
+    Monitor,
+    normal_nodes,
+    normal_rule,
+)
 from mimverify.theory.labels.tails import Tail, tail_of
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.training.centring import Centring, fit_constant
@@ -29,9 +35,13 @@ from mimverify.training.centring import Centring, fit_constant
 # Refits of the constant, each with nodes that resolve the transform of the one before; each
 # brings the next median an order of magnitude nearer, where nodes are cheap.
 _REFITS = {1: 8, 2: 2, 3: 2}
-# Where l' is continuous, a constant off by this much of the labels' spread moves the next one by
-# its square, which is less than the nodes resolve.
-_SETTLED = 1e-5
+# Where l' is continuous, nodes for a constant that is off by this much of the labels' spread are
+# wrong by its square, which is less than they resolve.
+_SETTLED = {1: 1e-9, 2: 1e-5, 3: 1e-5}
+# Groups of neighbouring labels by whose means a constant is found roughly, and by how much of the
+# spread that is off, mostly.
+_GROUPS, _NEAR = 1 << 12, 1e-6
+_ACCURACY = 1e-14  # of a constant, in units of the labels' spread
 _ROWS = 4096  # nodes of which a mean is taken at a time
 # Fourth moments of larger T would overflow.
 _LARGEST = 1e70
@@ -176,20 +186,28 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
     def labels(x: Float64Array) -> Float64Array:
         return _labels(link, noise, x)
 
-    centring = None
+    def monitor_of(transform: LabelTransform) -> Monitor:
+        def monitor(x: Float64Array) -> Float64Array:
+            T = _finite(transform, labels(x))
+            # What Λ and the u_k are made of.
+            found = np.empty((3 + r, len(T)))
+            found[0] = T
+            np.square(T, out=found[1])
+            for axis in range(r):
+                np.square(x[:, axis], out=found[2 + axis])
+            np.multiply(found[1], found[2], out=found[2 + r])
+            found[2:-1] *= T
+            return found.T
+
+        return monitor
+
+    found = centring = None
     if isinstance(loss, LabelTransform):
         transform = loss
     else:
-        centring = _population_constant(link, loss, noise)
+        centring, found = _with_constant(link, loss, noise, monitor_of)
         transform = LabelTransform.of_loss(loss, centring)
-
-    def monitor(x: Float64Array) -> Float64Array:
-        y = labels(x)
-        T = _finite(transform, y)
-        # What Λ and the u_k are made of.
-        return np.column_stack([T, T**2, T[:, None] * x[:, :r] ** 2, (T * x[:, 0]) ** 2])
-
-    rule = normal_rule(monitor, dimensions)
+    rule = normal_rule(monitor_of(transform), dimensions, found=found)
     y = labels(rule.nodes)
     T = _finite(transform, y)
     mean = float(rule.weights @ T)
@@ -202,18 +220,17 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
     check_nodes, check_weights = rule.check
     check_y = labels(check_nodes)
     # The coarser rule fits its own constant: an error of c shows as well.
-    check_transform = (
-        transform
-        if isinstance(loss, LabelTransform)
-        else LabelTransform.of_loss(loss, _constant(loss, check_y, check_weights))
-    )
+    check_transform, check_centring = transform, None
+    if centring is not None and isinstance(loss, Loss):
+        check_centring = _constant(loss, check_y, check_weights, near=centring.constant)
+        check_transform = LabelTransform.of_loss(loss, check_centring)
     check_T = _finite(check_transform, check_y)
     check = LabelLaw(
         z=check_nodes[:, :r],
         y=check_y,
         T=check_T - check_weights @ check_T if centred else check_T,
         weights=check_weights,
-        constant=None if centring is None else centring.constant,
+        constant=None if check_centring is None else check_centring.constant,
         removed_mean=mean - (0.0 if centring is None else centring.offset) if centred else 0.0,
         at_jump=isinstance(loss, Loss)
         and not loss.smooth
@@ -231,41 +248,80 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
         y=y,
         T=T - mean if centred else T,
         weights=rule.weights,
+        constant=None if centring is None else centring.constant,
         check=check,
         replicates=rule.replicates,
     )
 
 
-def _population_constant(link: Link, loss: Loss, noise: float) -> Centring:
-    y, weights = _resolved_labels(link, noise)
-    not_constant(y)
-    centring = _constant(loss, y, weights)
-    if loss.name == "squared":
-        return centring
-    spread = float(np.sqrt(weights @ (y - weights @ y) ** 2))
-    for _ in range(_REFITS.get(link.rank + bool(noise), 1)):
+def _with_constant(
+    link: Link,
+    loss: Loss,
+    noise: float,
+    monitor_of: Callable[[LabelTransform], Monitor],
+) -> tuple[Centring, tuple[Float64Array, Float64Array] | None]:
+    """The constant that a loss fits to the population, and nodes that resolve its T if the last
+    ones that it was fitted to do."""
+    dimensions = link.rank + bool(noise)
+    resolved = _resolved_labels(link, noise)
+    not_constant(resolved.y)
+    if loss.name == "squared" or dimensions > MAX_BOX_DIMENSIONS:  # no other nodes than these
+        return _constant(loss, resolved.y, resolved.weights, near=_roughly(loss, resolved)), None
+    if not loss.smooth:
+        # T jumps where the label is the constant: only nodes of the very same one resolve it.
+        centring = _constant(loss, resolved.y, resolved.weights)
+        for _ in range(_REFITS[dimensions]):
+            constant = centring.constant
+            nodes, weights = normal_nodes(
+                lambda x, c=constant: loss.label_transform(  # type: ignore[misc]
+                    _labels(link, noise, x), c
+                )[:, None],
+                dimensions,
+            )
+            centring = _constant(loss, _labels(link, noise, nodes), weights, near=constant)
+        return centring, None
+    centring = Centring(_roughly(loss, resolved))
+    for _ in range(_REFITS[dimensions] + 1):
         constant = centring.constant
         nodes, weights = normal_nodes(
-            lambda x, c=constant: loss.label_transform(  # type: ignore[misc]
-                _labels(link, noise, x), c
-            )[:, None],
-            link.rank + bool(noise),
+            monitor_of(LabelTransform.of_loss(loss, centring)), dimensions
         )
-        centring = _constant(loss, _labels(link, noise, nodes), weights)
-        if loss.smooth and abs(centring.constant - constant) <= _SETTLED * spread:
+        centring = _constant(loss, _labels(link, noise, nodes), weights, near=constant)
+        if abs(centring.constant - constant) <= _SETTLED[dimensions] * resolved.spread:
             break
-    return centring
+    return centring, (nodes, weights)
+
+
+@dataclass(frozen=True)
+class _Resolved:
+    """Labels `(q,)` in rising order on nodes that resolve them, the nodes' weights, and the
+    labels' standard deviation."""
+
+    y: Float64Array
+    weights: Float64Array
+    spread: float
 
 
 @cached(maxsize=2)
-def _resolved_labels(link: Link, noise: float) -> tuple[Float64Array, Float64Array]:
-    """Labels on nodes that resolve them, and the nodes' weights: where every loss begins."""
+def _resolved_labels(link: Link, noise: float) -> _Resolved:
+    """Where every loss begins."""
     nodes, weights = normal_nodes(
         lambda x: _labels(link, noise, x)[:, None], link.rank + bool(noise)
     )
     y = _labels(link, noise, nodes)
+    order = np.argsort(y, kind="stable")
+    y, weights = y[order], weights[order]
     y.flags.writeable = weights.flags.writeable = False
-    return y, weights
+    return _Resolved(y, weights, float(np.sqrt(weights @ (y - weights @ y) ** 2)))
+
+
+def _roughly(loss: Loss, resolved: _Resolved) -> float:
+    """The constant that a loss fits to means of neighbouring labels."""
+    starts = np.linspace(0, len(resolved.y), _GROUPS + 1).astype(np.intp)[:-1]
+    starts = np.unique(starts)
+    weights = np.add.reduceat(resolved.weights, starts)
+    y = np.add.reduceat(resolved.weights * resolved.y, starts) / weights
+    return fit_constant(loss, y, weights).constant
 
 
 def _labels(link: Link, noise: float, x: Float64Array) -> Float64Array:
@@ -273,14 +329,23 @@ def _labels(link: Link, noise: float, x: Float64Array) -> Float64Array:
     return y + noise * x[:, link.rank] if noise else y
 
 
-def _constant(loss: Loss, y: Float64Array, weights: Float64Array) -> Centring:
+def _constant(
+    loss: Loss, y: Float64Array, weights: Float64Array, *, near: float | None = None
+) -> Centring:
     """`fit_constant`, with a median between two nodes rather than on one.
 
     On a node, sign(y − c) would be 0 for its whole weight; an atom of the law (labels ±1) is
-    no accident, and stays.
+    no accident, and stays. `near` is a guess.
     """
+    if loss.name != "l1":
+        if near is None or not loss.smooth:
+            return fit_constant(loss, y, weights)
+        spread = float(np.sqrt(weights @ (y - weights @ y) ** 2))
+        return fit_constant(
+            loss, y, weights, near=(near, _NEAR * spread), accuracy=_ACCURACY * spread
+        )
     centring = fit_constant(loss, y, weights)
-    if loss.name != "l1" or weights[y == centring.constant].sum() > ATOM:
+    if weights[y == centring.constant].sum() > ATOM:
         return centring
     above = y[y > centring.constant]
     constant = (centring.constant + float(above.min())) / 2

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.validation import integer
+from mimverify.theory.labels.sobol import sobol_points
 
 if TYPE_CHECKING:
     from jaxtyping import Float64
@@ -65,15 +67,24 @@ class NormalRule:
     rests_on: str
 
 
-def normal_rule(monitor: Monitor, dimensions: int) -> NormalRule:
+def normal_rule(
+    monitor: Monitor, dimensions: int, *, found: tuple[Float64Array, Float64Array] | None = None
+) -> NormalRule:
     """A rule that resolves everything that `monitor` returns, and φ(z) times it.
 
-    Deterministic. **Raises** `InputError` for more than `MAX_DIMENSIONS` dimensions.
+    Deterministic.
+
+    **Arguments**
+
+    - `found`: nodes and weights that `normal_nodes` gave, to be taken as they are: only what
+      checks them is computed then.
+
+    **Raises** `InputError` for more than `MAX_DIMENSIONS` dimensions.
     """
     dimensions = _checked(dimensions)
     if dimensions > MAX_BOX_DIMENSIONS:
         return _sobol_rule(dimensions)
-    return _box_rule(monitor, dimensions)
+    return _box_rule(monitor, dimensions, found or normal_nodes(monitor, dimensions))
 
 
 def normal_nodes(monitor: Monitor, dimensions: int) -> tuple[Float64Array, Float64Array]:
@@ -136,17 +147,23 @@ class _Boxes:
 
     def nodes(self, low: Float64Array, high: Float64Array) -> tuple[Float64Array, Float64Array]:
         """Nodes `(B q, D)` and Lebesgue weights `(B q,)`."""
-        half = (high - low) / 2
-        z = (low + high)[:, None, :] / 2 + half[:, None, :] * self.reference
+        half, middle = (high - low) / 2, (low + high) / 2
+        # One axis after the other in memory: whatever is computed of them runs along one.
+        z = np.empty((self.dimensions, len(low), len(self.reference)))
+        for axis in range(self.dimensions):
+            np.multiply(half[:, axis, None], self.reference[:, axis], out=z[axis])
+            z[axis] += middle[:, axis, None]
         w = np.prod(half, axis=1)[:, None] * self.reference_weights
-        return z.reshape(-1, self.dimensions), w.ravel()
+        return z.reshape(self.dimensions, -1).T, w.ravel()
 
     def rule(self) -> tuple[Float64Array, Float64Array]:
         """Nodes, and weights with respect to the normal law."""
         z, w = self.nodes(self.low, self.high)
         w = w * _density(z)
         kept = w > 0
-        return z[kept], w[kept] / w.sum()
+        if not kept.all():
+            z, w = z.T[:, kept].T, w[kept]
+        return z, w / w.sum()
 
     def _evaluate(self, low: Float64Array, high: Float64Array) -> tuple[Float64Array, Float64Array]:
         """Integrals `(B, F)` of φ times the monitored values, and roughness `(B, D, F)`."""
@@ -163,18 +180,21 @@ class _Boxes:
         self, low: Float64Array, high: Float64Array
     ) -> tuple[Float64Array, Float64Array]:
         z, w = self.nodes(low, high)
-        density = _density(z)
-        monitored = np.column_stack([np.ones(len(z)), self.monitor(z)])
-        f = (monitored * density[:, None]).reshape(len(low), -1, monitored.shape[1])
-        integrals = np.einsum("bqf,bq->bf", f, w.reshape(len(low), -1))
+        monitored = self.monitor(z).T
+        f = np.empty((1 + len(monitored), len(z)))
+        f[0] = _density(z)
+        np.multiply(monitored, f[0], out=f[1:])
+        boxes, functions = len(low), len(f)
+        integrals = np.einsum("fbq,bq->bf", f.reshape(functions, boxes, -1), w.reshape(boxes, -1))
         volume = np.prod(high - low, axis=1)
-        shape = (len(low), *[self.order] * self.dimensions, f.shape[2])
-        tensor = f.reshape(shape)
-        roughness = np.empty((len(low), self.dimensions, f.shape[2]))
+        roughness = np.empty((boxes, self.dimensions, functions))
         for axis in range(self.dimensions):
-            along = np.moveaxis(tensor, axis + 1, 1).reshape(len(low), self.order, -1, f.shape[2])
-            tails = np.abs(np.einsum("kp,bpqf->bkqf", self.tail, along)).max(axis=1)
-            roughness[:, axis] = volume[:, None] * tails.mean(axis=1)
+            after = self.order ** (self.dimensions - 1 - axis)
+            along = f.reshape(-1, self.order, after)
+            tails = self.tail @ along if after > 1 else along[:, :, 0] @ self.tail.T
+            largest = np.abs(tails).max(axis=1)
+            means = largest.reshape(functions, boxes, -1).mean(axis=2)
+            roughness[:, axis] = volume[:, None] * means.T
         return integrals, roughness
 
     def split(self, chosen: NDArray[np.bool_], scale: Float64Array) -> None:
@@ -193,12 +213,12 @@ class _Boxes:
         self.roughness = np.concatenate([self.roughness[~chosen], roughness])
 
 
-def _box_rule(monitor: Monitor, dimensions: int) -> NormalRule:
+def _box_rule(
+    monitor: Monitor, dimensions: int, found: tuple[Float64Array, Float64Array]
+) -> NormalRule:
     cuts, most = np.array(_CUTS), _MOST_NODES[dimensions]
-    nodes, weights = _refined(monitor, dimensions, cuts, most)
     return NormalRule(
-        nodes,
-        weights,
+        *found,
         _refined(monitor, dimensions, _STRETCH * cuts, most // 2),
         1,
         "adaptive Gauss–Legendre boxes; the change of the result on another partition with half "
@@ -245,25 +265,25 @@ def _tensor_rule(order: int, dimensions: int) -> tuple[Float64Array, Float64Arra
 # -- Sobol -------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1)  # drawing them takes longer than most of what is asked of them
 def _sobol_rule(dimensions: int) -> NormalRule:
     from scipy.special import ndtri
-    from scipy.stats import qmc  # scipy.stats takes long to import
 
     # r⁴/8 products are taken at every node: fewer nodes where r is large.
     power = max(_LEAST_SOBOL_POWER, _MOST_SOBOL_POWER - max(0, dimensions - 4) // 2)
     rng = np.random.default_rng([dimensions, 0x71756164])
     uniform = np.concatenate(
-        [
-            qmc.Sobol(dimensions, scramble=True, rng=rng).random_base2(power)
-            for _ in range(_REPLICATES)
-        ]
+        [sobol_points(dimensions, power, rng) for _ in range(_REPLICATES)]
     )
     z = ndtri(np.clip(uniform, 1e-16, 1 - 1e-16))
     half = len(z) // 2
+    weights, half_weights = np.full(len(z), 1 / len(z)), np.full(half, 1 / half)
+    for shared in (z, weights, half_weights):
+        shared.flags.writeable = False
     return NormalRule(
         z,
-        np.full(len(z), 1 / len(z)),
-        (z[:half], np.full(half, 1 / half)),
+        weights,
+        (z[:half], half_weights),
         _REPLICATES,
         f"{_REPLICATES} independently scrambled Sobol sets of 2^{power} points; twice "
         "the standard error of their mean",

@@ -12,6 +12,7 @@ import numpy as np
 
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
+from mimverify.theory.labels.sobol import sobol_points
 
 _RADII = np.array([4.0, 8.0, 16.0, 32.0, 64.0])
 _DIRECTIONS_POWER = 9
@@ -54,9 +55,7 @@ def tail_of(transform: Callable[[Float64Array], Float64Array], rank: int) -> Tai
 
     axes = np.concatenate([np.eye(rank), -np.eye(rank)])
     if rank > 1:
-        from scipy.stats import qmc  # scipy.stats takes long to import
-
-        uniform = qmc.Sobol(rank, scramble=False).random_base2(_DIRECTIONS_POWER)[1:]
+        uniform = sobol_points(rank, _DIRECTIONS_POWER)[1:]
         gaussian = ndtri(np.clip(uniform, 1e-9, 1 - 1e-9))
         norms = np.linalg.norm(gaussian, axis=1)
         directions = np.concatenate([axes, gaussian[norms > 0] / norms[norms > 0, None]])

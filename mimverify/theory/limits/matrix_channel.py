@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from mimverify.problems.links import Link
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
+from mimverify.theory.labels.sobol import sobol_points
 
 #: Points from which labels of positive probability are found, and how often one has to recur.
 SAMPLE = 2**15
@@ -66,16 +67,13 @@ class MatrixChannel:
     def of(link: Link, noise: float, effort: Effort) -> MatrixChannel:
         """Scrambled Sobol points, the same for every q: what follows from R is deterministic."""
         from scipy.special import ndtri
-        from scipy.stats import qmc  # scipy.stats takes long to import
 
         r, rng = link.rank, np.random.default_rng([effort.seed, link.rank, 0x6D6174])
         N, M = effort.estimates, effort.nodes
-        estimates = ndtri(qmc.Sobol(r, scramble=True, rng=rng).random(N) + 2.0**-31)
+        estimates = ndtri(sobol_points(r, N.bit_length() - 1, rng) + 2.0**-31)
         dimension = r + (noise > 0)
         # No antithetic points: the order of two nearly equal labels would be taken for knowledge.
-        points = np.stack(
-            [qmc.Sobol(dimension, scramble=True, rng=rng).random(M) for _ in range(2)]
-        )
+        points = np.stack([sobol_points(dimension, M.bit_length() - 1, rng) for _ in range(2)])
         # Another shift for each estimate makes their errors independent.
         shifts = rng.random((2, N, 1, dimension))
         normal = ndtri((points[:, None] + shifts + 2.0**-31) % 1.0)
@@ -139,10 +137,9 @@ def square_root(q: Float64Array) -> Float64Array:
 def _atoms(link: Link) -> tuple[Float64Array, float]:
     """Labels of positive probability, and the probability of all others."""
     from scipy.special import ndtri
-    from scipy.stats import qmc  # scipy.stats takes long to import
 
     rng = np.random.default_rng([link.rank, 0x61746F6D])
-    uniform = qmc.Sobol(link.rank, scramble=True, rng=rng).random(SAMPLE)
+    uniform = sobol_points(link.rank, SAMPLE.bit_length() - 1, rng)
     y = link(ndtri(uniform + 2.0**-31))
     labels, counts = np.unique(y, return_counts=True)
     often = counts >= _RECURRENT
