@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +115,7 @@ def build(target: Path, extra: tuple[str, ...] = ()) -> None:
     except OSError as error:
         raise CompilerError(f"no folder for what is compiled ({error.strerror})") from None
     with memory as folder:
+        # The small one first: what is wrong with a compiler shows there as well, and at once.
         jobs = [
             (
                 SOURCES / unit.source,
@@ -123,14 +125,22 @@ def build(target: Path, extra: tuple[str, ...] = ()) -> None:
                     f"-DVECTOR_BYTES={level.vector_bytes}",
                 ),
             )
-            for unit in UNITS
+            for unit in reversed(UNITS)
             for level in levels()
         ]  # fmt: skip
         jobs.append((SOURCES / "levels.c", Path(folder) / "levels.o", (f"-DSTAMP={stamp()}",)))
 
+        failed = threading.Event()
+
         def compile_one(job: tuple[Path, Path, tuple[str, ...]]) -> None:
             source, made, flags = job
-            _run([*command, *_FLAGS, *flags, *extra, "-c", str(source), "-o", str(made)])
+            if failed.is_set():
+                return
+            try:
+                _run([*command, *_FLAGS, *flags, *extra, "-c", str(source), "-o", str(made)])
+            except CompilerError:
+                failed.set()
+                raise
 
         with ThreadPoolExecutor(min(len(jobs), os.cpu_count() or 1)) as pool:
             list(pool.map(compile_one, jobs))

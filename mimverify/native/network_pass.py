@@ -26,6 +26,9 @@ NATIVE_ACTIVATIONS = (
 NATIVE_LOSSES = ("squared", "l1", "huber", "pseudo-huber", "log-cosh")
 
 _LINE = 64  # bytes of a cache line, and of the widest vector
+#: By the bytes of a number. NumPy puts a dtype's name together anew each time it is asked, which a
+#: short step can feel.
+_NAMES = {4: "float32", 8: "float64"}
 
 
 class _Network(ctypes.Structure):
@@ -68,7 +71,8 @@ class NetworkPass:
         offset: float = 0.0,
         cancelling: bool = False,
     ) -> None:
-        dtype = np.dtype(V.dtype.name)  # in this machine's byte order
+        dtype = V.dtype.newbyteorder("=")  # in this machine's
+        name = _NAMES[dtype.itemsize]
         V = np.ascontiguousarray(V, dtype)
         (q, d), m = V.shape, len(a)
         if q - m not in (0, 1) or (b is not None and len(b) != m):
@@ -79,13 +83,13 @@ class NetworkPass:
         padded = -(-q // lanes) * lanes
         self.neurons = m
         self._dtype = dtype
-        self._pass = library.function("mimverify_pass", dtype.name)
-        size = library.function("mimverify_workspace", dtype.name)
+        self._pass = library.function("mimverify_pass", name)
+        size = library.function("mimverify_workspace", name)
         size.restype = ctypes.c_int64
         self._workspace = int(size(ctypes.c_int64(q), ctypes.c_int64(d)))
         self._scratch = Scratch()
         packed = _aligned(padded * d, dtype)
-        library.function("mimverify_pack", dtype.name)(
+        library.function("mimverify_pack", name)(
             _pointer(V), ctypes.c_int64(d), ctypes.c_int64(q), ctypes.c_int64(d), _pointer(packed)
         )
         arrays = [

@@ -44,7 +44,11 @@ def verdicts_of(
     return {verdict.id: (verdict.status, verdict.message) for verdict in verdicts}
 
 
-@pytest.mark.parametrize("name", STEPPING)
+@pytest.mark.parametrize(
+    "name",
+    # The slowest one is compiled once for each shape, the other JAX trainer for few.
+    [pytest.param(n, marks=pytest.mark.slow if n == "jax_jit" else ()) for n in STEPPING],
+)
 def test_a_correct_trainer_passes_exact_claims(name: str) -> None:
     trainer = trainer_class(name)
     claims = ["gradient-step", "antisymmetry", "power-iteration"]

@@ -111,7 +111,15 @@ def test_fits_by_chance_are_not_compared_but_predictions_are() -> None:
 
 # Torch warns of read-only memory, which it does not write to here.
 @pytest.mark.filterwarnings("ignore:The given NumPy array is not writable:UserWarning")
-@pytest.mark.parametrize("name", ["torch_sgd", "numpy_fortran", "jax_grad", "jax_jit"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "torch_sgd", "numpy_fortran",
+        # Most of their time is the compiler's, once for each shape.
+        pytest.param("jax_grad", marks=pytest.mark.slow),
+        pytest.param("jax_jit", marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_trainers_of_other_origin_pass(name: str) -> None:
     if name.startswith("jax"):
         pytest.importorskip("jax", reason="the trainers on JAX need jax: pip install jax")
