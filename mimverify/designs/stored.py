@@ -30,12 +30,12 @@ class StoredDesign(Design):
 
     def __init__(self, X: Float[Array, "n d"], backend: Backend) -> None:
         self.backend = backend
-        X = backend.asarray(X)
-        self.n_samples, self.dim = (int(k) for k in X.shape)
+        self.X = backend.asarray(X)
+        self.n_samples, self.dim = (int(k) for k in self.X.shape)
         self._rows = backend.rows_per_block(self.dim)
         # The backend keeps the blocks where its passes read them; most keep X as it is.
         self._blocks = [
-            (rows, backend.place(X[rows]))
+            (rows, backend.place(self.X[rows]))
             for rows in cut_rows(slice(0, self.n_samples), self._rows)
         ]
 

@@ -1,4 +1,4 @@
-"""Memory that passes reuse, for arrays of either library.
+"""Memory that passes reuse, for arrays of any library whose arrays can be written to.
 
 Allocating a block costs more than the arithmetic on it: large ones are mapped by the system page
 by page, and threads wait for one another in the allocator.
@@ -10,7 +10,6 @@ import math
 import sys
 import threading
 from collections.abc import Sequence
-from functools import cache
 from types import ModuleType
 
 import numpy as np
@@ -24,13 +23,9 @@ _LINE = 64  # bytes of a cache line
 
 def library(array: Array) -> ModuleType:
     """The array's library, NumPy or Torch: its functions take `out`, unlike the array API's."""
-    return np if isinstance(array, np.ndarray) else _module_of(type(array))
-
-
-@cache
-def _module_of(kind: type) -> ModuleType:
-    """The library that defines a type of arrays, imported already."""
-    return sys.modules[kind.__module__.partition(".")[0]]
+    if isinstance(array, np.ndarray):
+        return np
+    return sys.modules[type(array).__module__.partition(".")[0]]
 
 
 class Scratch(threading.local):
@@ -73,8 +68,9 @@ class Pool:
         try:
             return self._free.pop()
         except IndexError:
-            near = isinstance(beside, np.ndarray)
-            return _empty_beside(shape, like, beside) if near else _empty(shape, like)
+            if isinstance(beside, np.ndarray):
+                return _empty_beside(shape, like, beside)
+            return _empty(shape, like)
 
     def give(self, array: Array) -> None:
         """Return an array to the pool."""
