@@ -27,7 +27,7 @@ RowFunction = Callable[[Array, slice], Array]
 
 
 def project_block(
-    block: Float[Array, "k d"], directions: Float[Array, "d q"], backend: Backend
+    block: Array, directions: Float[Array, "d q"], backend: Backend
 ) -> Float[Array, "k q"]:
     """X_b Vᵀ `(k, q)` of placed rows `(k, d)` and Vᵀ `(d, q)`, as a pass of any design has it."""
     if not backend.block_per_thread:

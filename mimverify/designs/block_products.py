@@ -41,7 +41,7 @@ class BlockProducts:
         """Whether the row function computes all of a block at once."""
         return self._whole is not None
 
-    def __call__(self, block: Float[Array, "k d"], rows: slice) -> Float[Array, "p d"]:
+    def __call__(self, block: Array, rows: slice) -> Float[Array, "p d"]:
         V = self._directions
         if self._whole is not None:
             residuals, write = self._whole

@@ -6,6 +6,7 @@ import inspect
 import pickle
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def test_its_trajectory_is_the_oracles(
     activation: str, loss: str, any_library: str, dtype: str
 ) -> None:
     arrays = network(dtype)
-    options = {"eta": 0.3, "beta": 0.1, "activation": activation, "loss": loss}
+    options: dict[str, Any] = {"eta": 0.3, "beta": 0.1, "activation": activation, "loss": loss}
     found = LayerwiseTrainer(backend=any_library).trajectory(*arrays, steps=3, **options)
     assert found.dtype == dtype
     exact = exact_trajectory(*arrays, steps=3, **options)

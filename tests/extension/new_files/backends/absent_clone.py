@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mimverify.backends.plain_clone import PlainClone
+from mimverify.backends.numpy_backend import NumpyBackend
 
 
-class AbsentClone(PlainClone):
+class AbsentClone(NumpyBackend):
     """Named everywhere, usable nowhere."""
 
     name = "absent_clone"
