@@ -229,6 +229,11 @@ class _Placed:
     def __len__(self) -> int:
         return self.shape[0]
 
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        """That of the array."""
+        return np.dtype(self.array.dtype)
+
     def few(self, count: int) -> int:
         """At least `count`, of few possible numbers where the block is small."""
         return _power_of_eight(count) if self.array.size <= _SMALL_BLOCK else count

@@ -56,7 +56,7 @@ class LayerwiseTrainer:
 
     **Arguments** (all by keyword)
 
-    - `backend`, `device`: `"numpy"` or `"torch"`, and a Torch device.
+    - `backend`, `device`: a backend's name, `"torch"` say, and a device that it takes.
     - `dtype`: `"float32"`, `"float64"`, or None for that of X.
     - `neurons`: m, even unless `start` is given.
     - `readout_neurons`: p, random features of the second stage.

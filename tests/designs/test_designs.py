@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mimverify.backends import get_backend
-from mimverify.designs import Design, StoredDesign, base
+from mimverify.backends import base, get_backend
+from mimverify.designs import Design, StoredDesign
 
 Array = NDArray[Any]
 
@@ -78,7 +78,7 @@ def test_blocks_and_their_parts_are_as_large_as_they_may_be(d: int, dtype: str) 
     """Unless that would leave too few rows for the products to run at full speed."""
     backend = get_backend("numpy", dtype)
     row_bytes = d * np.dtype(dtype).itemsize
-    block, part = base.rows_per_block(d, backend), base.rows_in_cache(d, backend)
+    block, part = backend.rows_per_block(d), backend.rows_in_cache(d)
     for rows, most in ((block, base._BLOCK_BYTES), (part, base._CACHE_BYTES)):
         assert rows & (rows - 1) == 0
         assert base._MIN_ROWS <= rows <= base._MAX_ROWS

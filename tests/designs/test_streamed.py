@@ -29,7 +29,6 @@ from mimverify.designs import (
     parquet_labels,
     streamed,
 )
-from mimverify.designs.base import block_per_thread
 from mimverify.problems import MultiIndexModel
 from mimverify.support.errors import InputError
 from mimverify.training import LayerwiseTrainer
@@ -79,7 +78,7 @@ def test_passes_are_those_of_the_stored_design_bit_for_bit(
     model, backend = MultiIndexModel("cos2z", d, seed=3), get_backend(library, dtype)
     stored = StoredDesign(model.sample(n, dtype=dtype).X, backend)
     design = StreamedDesign(ModelRows(model, n), backend, threads=3)
-    assert design._work_in_threads == (in_threads or block_per_thread(backend))
+    assert design._work_in_threads == (in_threads or backend.block_per_thread)
     assert (design.n_samples, design.dim) == (n, d)
     V = backend.asarray(numbers(7, d))
 

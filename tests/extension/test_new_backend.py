@@ -67,7 +67,6 @@ assert not set(NEW) & set(REQUIRED_BACKENDS), REQUIRED_BACKENDS
 assert list(BACKENDS) == [*REQUIRED_BACKENDS, *sorted(set(BACKENDS) - set(REQUIRED_BACKENDS))]
 assert "absent_clone" in BACKENDS_WITH_DEVICES
 assert "numpy einsum" in COMPETITORS
-assert fastest_backend(16, 4, 64, rounds=1, threads=1) in set(BACKENDS) - {"absent_clone"}
 
 trainer = mimverify.plain_clone_trainer(steps=1)
 assert (trainer.backend, trainer.steps) == ("plain_clone", 1)
@@ -80,6 +79,10 @@ options = dict(eta=task.eta, beta=task.beta, activation=task.activation, loss=ta
 exact, bound = exact_step(*arrays, **options), step_envelope(*arrays, **options, dtype="float64")
 for name in ("plain_clone", "numpy einsum"):
     assert (np.abs(COMPETITORS[name].prepare(task).call() - exact) <= bound).all(), name
+
+for name in set(COMPETITORS) - {"plain_clone", "absent_clone"}:  # to save the others' time
+    del COMPETITORS[name]
+assert fastest_backend(16, 4, 64, rounds=1, threads=1) == "plain_clone"
 """
 
 

@@ -232,7 +232,12 @@ def test_shards_know_their_labels(level: str) -> None:
     backend, data = get_backend("numpy", "float64"), MODEL.sample(1000)
     W, a, b = network(6, 90, "float64")
     rho = Residuals(
-        Objective(get_loss("huber"), data.y), a, b, get_activation("gelu"), cancelling=False
+        Objective(get_loss("huber"), data.y),
+        a,
+        b,
+        get_activation("gelu"),
+        backend,
+        cancelling=False,
     )
     with using(level):
         whole = StoredDesign(data.X, backend).one_pass(W, rho)
@@ -250,7 +255,7 @@ def test_shards_know_their_labels(level: str) -> None:
 def in_c(activation: Any, loss: Any, library_name: str = "numpy") -> bool:
     backend = get_backend(library_name, "float64")
     W, a, b = (backend.asarray(v) for v in network(4, 5, "float64"))
-    rho = Residuals(Objective(loss, b), a, b, activation, cancelling=False)
+    rho = Residuals(Objective(loss, b), a, b, activation, backend, cancelling=False)
     return BlockProducts(W, rho, backend).native
 
 

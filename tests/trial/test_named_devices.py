@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from mimverify import LayerwiseTrainer
+from mimverify.backends import BACKENDS, BACKENDS_WITH_DEVICES, backend_class
 from mimverify.cli.app import main
-from mimverify.support.errors import InputError
+from mimverify.support.errors import InputError, TrainerError
 from mimverify.support.importing import load_attribute
-from mimverify.trial.running.session import trainer_spec
+from mimverify.trial.running.session import open_trainer, trainer_spec
 
 
 def _made(trainer: str) -> LayerwiseTrainer:
@@ -32,11 +33,27 @@ def test_a_device_that_is_not_there_is_refused_before_any_claim() -> None:
 
 
 def test_other_names_stay() -> None:
-    assert trainer_spec("numpy") == "mimverify:numpy_trainer"
-    assert trainer_spec("torch") == "mimverify:torch_trainer"
+    for name in BACKENDS:
+        assert trainer_spec(name) == f"mimverify:{name}_trainer"
+        place = f"mimverify.training.on_device:{name}_on_cuda_1"
+        devices = name in BACKENDS_WITH_DEVICES
+        assert trainer_spec(f"{name}:cuda:1") == (place if devices else f"{name}:cuda:1")
     assert trainer_spec("mine:trainer") == "mine:trainer"
     with pytest.raises(InputError, match="device='Big card'"):
         trainer_spec("torch:Big card")
+
+
+def test_a_trainer_whose_library_is_missing_names_its_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in BACKENDS:
+        monkeypatch.setattr(backend_class(name), "modules", ("no_such_library",))
+        monkeypatch.setattr(backend_class(name), "extra", "some")
+        for trainer in (name, f"{name}:cuda") if name in BACKENDS_WITH_DEVICES else (name,):
+            expected = rf"trainer={trainer!r}: needs no_such_library \(pip install 'mimverify\[some"
+            with pytest.raises(TrainerError, match=expected) as raised:
+                open_trainer(trainer, call_seconds=1.0)
+            assert raised.value.kind == "import"
 
 
 @pytest.mark.parametrize(
@@ -45,7 +62,7 @@ def test_other_names_stay() -> None:
         (["numpy", "--device", "cpu"], "'numpy' chooses its own device"),
         (["mine:trainer", "--device", "cpu"], "'mine:trainer' chooses its own device"),
         (["--device", "nothing"], "Torch cannot use it"),
-        (["--device", ""], "expected a Torch device"),
+        (["--device", ""], "expected a Torch or JAX device"),
     ],
 )
 def test_check_refuses_a_wrong_device(
