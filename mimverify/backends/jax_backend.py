@@ -14,6 +14,7 @@ them, for rows that stay in a core's cache.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ _MIN_ROWS, _MAX_ROWS = 128, 512
 # Entries of a padded block, and multiply-adds of a product with it, up to which it is small.
 _SMALL_BLOCK = 1 << 18
 _SMALL_PRODUCT = 1 << 23
+_DEVICE = re.compile(r"([a-z]+)(?::(\d{1,3}))?")
 # Lengths of vectors that σ and l' are compiled for.
 _LENGTHS = (1 << 12, 1 << 15, 1 << 18)
 
@@ -229,11 +231,6 @@ class _Placed:
     def __len__(self) -> int:
         return self.shape[0]
 
-    @property
-    def dtype(self) -> np.dtype[np.floating]:
-        """That of the array."""
-        return np.dtype(self.array.dtype)
-
     def few(self, count: int) -> int:
         """At least `count`, of few possible numbers where the block is small."""
         return _power_of_eight(count) if self.array.size <= _SMALL_BLOCK else count
@@ -350,11 +347,11 @@ def _device(name: str) -> Array:
     **Raises** `InputError` with the names there are.
     """
     jax = _programs().jax
-    platform, _, number = name.partition(":")
-    found: list[Array] = []
+    form = _DEVICE.fullmatch(name)
     try:
-        found = jax.devices(platform)
-        return found[int(number or 0)]
-    except (RuntimeError, ValueError, IndexError):
+        if form is None:
+            raise IndexError
+        return jax.devices(form[1])[int(form[2] or 0)]
+    except (RuntimeError, IndexError):
         there = ", ".join(dict.fromkeys(["cpu", *(f"{d.platform}:{d.id}" for d in jax.devices())]))
         raise InputError(f"device={name!r}: JAX has no such device here, only {there}") from None
