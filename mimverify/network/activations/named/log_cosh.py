@@ -8,7 +8,7 @@ import numpy as np
 
 from mimverify.network.activations.activation import Activation
 from mimverify.network.fused import Fused
-from mimverify.network.hyperbolic import log_cosh, sech2, tanh
+from mimverify.network.hyperbolic_functions import log_cosh, sech2, tanh
 from mimverify.support.arrays import Array
 from mimverify.support.scratch import library
 
