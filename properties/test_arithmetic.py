@@ -1,13 +1,21 @@
 """The cost of the first layer in counted operations: times on a shared machine are no evidence."""
 
-from mimverify.trial import CountedOperations, ExactCase, choices, claim
+from mimverify import ACTIVATIONS, get_loss
+from mimverify.trial import (
+    NAMED_ACTIVATIONS,
+    ORACLE_ACTIVATIONS,
+    STEP_LOSSES,
+    CountedOperations,
+    ExactCase,
+    choices,
+    claim,
+)
 
 # Not ReLU: σ' = 0 at half of all entries, whose products a trainer may well leave out.
-SMOOTH = (
-    "log-cosh", "quadratic", "pseudo-huber", "softplus", "gelu", "tanh",
-    "softplus-centred", "gelu-centred", "exp-centred",
-)  # fmt: skip
-LOSSES = ("squared", "huber", "pseudo-huber", "log-cosh", "l1")
+SMOOTH = tuple(
+    name for name in NAMED_ACTIVATIONS if ACTIVATIONS[name].smooth and name in ORACLE_ACTIVATIONS
+)
+LOSSES = sorted(STEP_LOSSES, key=lambda name: not get_loss(name).smooth)
 DTYPES = ("float64", "float32")
 
 # What is doubled, and the exponents that the counts may have in it. Counts that are sums of

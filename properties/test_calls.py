@@ -8,8 +8,8 @@ from mimverify.trial import (
     HALF_THE_DIGITS,
     NEGLIGIBLE,
     STANDARD_DTYPES,
-    STANDARD_LOSSES,
     STEP_ACTIVATIONS,
+    STEP_LOSSES,
     WELL_CONDITIONED,
     NotApplicable,
     Rounding,
@@ -113,7 +113,7 @@ class Calls:
     cost=2,
 )
 def independent_steps(trial, case):
-    combinations = list(trial.combinations(STEP_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES))
+    combinations = list(trial.combinations(STEP_ACTIVATIONS, STEP_LOSSES, STANDARD_DTYPES))
     trial.trainer.train_by(None)  # both methods, each the trainer's own
     of_dtype = [
         (one, next((c for c in others if c[2] == one[2]), one))

@@ -5,8 +5,8 @@ import numpy as np
 from mimverify.trial import (
     ONE_STEP_KINDS,
     STANDARD_DTYPES,
-    STANDARD_LOSSES,
     STEP_ACTIVATIONS,
+    STEP_LOSSES,
     Rounding,
     accumulate,
     claim,
@@ -107,7 +107,7 @@ def equivariance(trial, case):
     Q = dyadic_rotation(case.dim, rng)
     neurons, rows = rng.permutation(case.neurons), rng.permutation(case.samples)
     for activation, loss, dtype in trial.combinations(
-        STEP_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
+        STEP_ACTIVATIONS, STEP_LOSSES, STANDARD_DTYPES
     ):
         X, y = case.data(seed, dtype)
         W, a, b = case.general_network(seed, dtype)
@@ -159,7 +159,7 @@ def one_pass(trial, case):
     size = rng.integers(1, (case.samples + 1) // 2)
     cuts = size, case.samples - size
     for activation, loss, dtype in trial.combinations(
-        STEP_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
+        STEP_ACTIVATIONS, STEP_LOSSES, STANDARD_DTYPES
     ):
         X, y = case.data(seed, dtype)
         W, a, b = case.general_network(seed, dtype)

@@ -7,8 +7,8 @@ from mimverify.trial import (
     HALF_THE_DIGITS,
     MEMORY_FORMS,
     STANDARD_DTYPES,
-    STANDARD_LOSSES,
     STEP_ACTIVATIONS,
+    STEP_LOSSES,
     WELL_CONDITIONED,
     MemoryUse,
     Rounding,
@@ -45,7 +45,7 @@ def one_of_each_dtype(trainer):
     """An activation and a loss that the trainer supports, by dtype."""
     found: dict[str, tuple[str, str]] = {}
     for activation, loss, dtype in trainer.supported(
-        STEP_ACTIVATIONS, STANDARD_LOSSES, STANDARD_DTYPES
+        STEP_ACTIVATIONS, STEP_LOSSES, STANDARD_DTYPES
     ):
         found.setdefault(dtype, (activation, loss))
     return found

@@ -4,7 +4,7 @@ from mimverify import MultiIndexModel, alignment
 from mimverify.statistics import null_overlap_cdf
 from mimverify.trial import (
     CURVED_ACTIVATIONS,
-    STANDARD_ACTIVATIONS,
+    NAMED_ACTIVATIONS,
     Law,
     claim,
     first_layer,
@@ -36,7 +36,7 @@ def null_law(trial, case):
     n = 4 * case.dim
 
     # A rotation of x and W0 together rotates every W_t (E4), whatever σ and l are.
-    activations = tuple(dict.fromkeys((*CURVED_ACTIVATIONS, *STANDARD_ACTIVATIONS)))
+    activations = tuple(dict.fromkeys((*CURVED_ACTIVATIONS, *NAMED_ACTIVATIONS)))
 
     def at_null(seed):
         model = MultiIndexModel(case.link, case.dim, seed=seed)

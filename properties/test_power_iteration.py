@@ -2,9 +2,13 @@
 
 import numpy as np
 
+from mimverify import ACTIVATIONS, get_loss
 from mimverify.trial import (
+    CURVED_ACTIVATIONS,
+    ORACLE_ACTIVATIONS,
     STANDARD_DTYPES,
-    STANDARD_LOSSES,
+    STEP_ACTIVATIONS,
+    STEP_LOSSES,
     SYMMETRIC_KINDS,
     LimitOrder,
     Rounding,
@@ -17,14 +21,14 @@ from mimverify.trial import (
     step_envelope,
 )
 
-EVEN = ("log-cosh", "quadratic", "pseudo-huber", "softplus-centred", "gelu-centred")
-# σ''(0) of the activations for which E3 holds, and the order in ε0 of the gap.
-CURVATURE = {
-    "log-cosh": (1.0, 2),
-    "pseudo-huber": (1.0, 2),
-    "softplus-centred": (0.25, 2),
-    "gelu-centred": (2 / np.sqrt(2 * np.pi), 2),
-    "exp-centred": (1.0, 1),
+EVEN = tuple(name for name in STEP_ACTIVATIONS if ACTIVATIONS[name].even)
+# The order in ε0 of the gap, of the activations for which E3 holds and leaves one.
+GAP_ORDERS = {
+    name: int(order)
+    for name in CURVED_ACTIVATIONS
+    if name in ORACLE_ACTIVATIONS
+    and (order := ACTIVATIONS[name].gap_order) is not None
+    and np.isfinite(order)
 }
 
 
@@ -50,7 +54,7 @@ def scale_free(a, X, y, activation, loss):
 )
 def antisymmetry(trial, case):
     seed = trial.seed_of(case)
-    for activation, loss, dtype in trial.combinations(EVEN, STANDARD_LOSSES, STANDARD_DTYPES):
+    for activation, loss, dtype in trial.combinations(EVEN, STEP_LOSSES, STANDARD_DTYPES):
         X, y = case.data(seed, dtype)
         W, a, b = case.symmetric_network(seed, dtype)
         options = scale_free(a, X, y, activation, loss)
@@ -88,9 +92,7 @@ def antisymmetry(trial, case):
 )
 def power_iteration(trial, case):
     seed = trial.seed_of(case)
-    for activation, loss, dtype in trial.combinations(
-        ("quadratic",), STANDARD_LOSSES, STANDARD_DTYPES
-    ):
+    for activation, loss, dtype in trial.combinations(("quadratic",), STEP_LOSSES, STANDARD_DTYPES):
         X, y = case.data(seed, dtype)
         W, a, b = case.symmetric_network(seed, dtype)
         options = scale_free(a, X, y, activation, loss)
@@ -132,7 +134,14 @@ def sizes_where_order_shows(exact_gap, order):
 
 # l'' ≠ 0 somewhere, without which f does not feed back: not l1. Huber's l'' jumps at |f − y| = 1,
 # but is constant about every label of another size, hence where f is small.
-CURVED_LOSSES = ("squared", "pseudo-huber", "log-cosh", "huber")
+CURVED_LOSSES = tuple(
+    dict.fromkeys(
+        (
+            *("squared", "pseudo-huber", "log-cosh"),
+            *(name for name in STEP_LOSSES if get_loss(name).curvature_bound > 0),
+        )
+    )
+)
 
 GAP = LimitOrder("the gap to power iteration")
 HIDDEN = "no size shows the order of the exact gap above rounding"
@@ -241,10 +250,8 @@ class SmallOutput(ShrinkingGap):
 )
 def small_initialisation(trial, case):
     seed = trial.seed_of(case)
-    for activation, loss, dtype in trial.combinations(
-        tuple(CURVATURE), STANDARD_LOSSES, ("float64",)
-    ):
-        curvature, order = CURVATURE[activation]
+    for activation, loss, dtype in trial.combinations(tuple(GAP_ORDERS), STEP_LOSSES, ("float64",)):
+        curvature, order = ACTIVATIONS[activation].curvature_at_zero, GAP_ORDERS[activation]
         X, y = case.data(seed, dtype)
         W, a, b = case.symmetric_network(seed, dtype)
         options = scale_free(a, X, y, activation, loss)

@@ -27,4 +27,4 @@ def loss_kind(loss: Loss) -> tuple[str, float] | None:
         return None
     if get_loss(loss.name).derivative is not loss.derivative:
         return None
-    return head, float(delta) if delta else 1.0
+    return head, float(delta or LOSSES[head].default or 1.0)

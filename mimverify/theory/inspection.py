@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from mimverify.network.losses import DEFAULT_LOSS, LOSSES, Loss, get_loss
+from mimverify.network.losses import DEFAULT_LOSS, LOSSES, Loss, get_loss, lipschitz_losses
 from mimverify.pages.blocks import Column, Table
 from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.problems.links import Link, get_link
@@ -477,7 +477,7 @@ def _assumptions(
     losses: dict[str, TransformAnalysis],
     best: str | None,
 ) -> dict[str, Assumption]:
-    r = link.rank
+    r, lipschitz = link.rank, lipschitz_losses()
     return {
         "generic": _generic(analysis, r, best, losses, information),
         "bounded-transform": Assumption(
@@ -487,7 +487,7 @@ def _assumptions(
             else f"T(y) is {analysis.tail} ({analysis.tail.rests_on})",
             None
             if analysis.tail.bounded
-            else "use a Lipschitz loss: huber, pseudo-huber, log-cosh or l1",
+            else f"use a Lipschitz loss: {', '.join(lipschitz[:-1])} or {lipschitz[-1]}",
         ),
         "no-linear-part": _linear(analysis),
         "second-order-information": _second_order(information, losses, r),

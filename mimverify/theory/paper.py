@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mimverify.network.losses import LOSSES, Loss
+from mimverify.network.losses import LOSSES, Loss, lipschitz_losses
 from mimverify.problems.links import Link
 from mimverify.theory.analysis import TransformAnalysis
 from mimverify.theory.conditional.moments import CLEARLY
@@ -87,6 +87,7 @@ def _differentiable(loss: Loss) -> PaperAssumption:
 
 def _lipschitz(loss: Loss) -> PaperAssumption:
     holds = True if loss.lipschitz else _known(loss, False)
+    names = lipschitz_losses()
     reasons = {
         True: f"l' of {loss.name} is bounded",
         False: f"l' of {loss.name} is not bounded: large labels weigh without bound",
@@ -95,8 +96,8 @@ def _lipschitz(loss: Loss) -> PaperAssumption:
     return PaperAssumption(
         holds,
         reasons[holds],
-        "bounded T(y), or predictions for a sample's own labels; huber, pseudo-huber, log-cosh "
-        "and l1 are Lipschitz",
+        "bounded T(y), or predictions for a sample's own labels; "
+        f"{', '.join(names[:-1])} and {names[-1]} are Lipschitz",
     )
 
 

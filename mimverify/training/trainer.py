@@ -12,9 +12,14 @@ from mimverify.backends import BACKENDS, Backend, get_backend
 from mimverify.designs.base import Design
 from mimverify.designs.counted import CountedDesign, OperationCounts
 from mimverify.designs.stored import StoredDesign
-from mimverify.network.activations import Activation, get_activation
+from mimverify.network.activations import (
+    ACTIVATIONS,
+    DEFAULT_ACTIVATION,
+    Activation,
+    get_activation,
+)
 from mimverify.network.initialisation import Network, symmetric_start
-from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
+from mimverify.network.losses import DEFAULT_LOSS, LOSSES, Loss, get_loss
 from mimverify.problems.streams import Stream
 from mimverify.support.arrays import Array, ArrayLike, Float64Array, FloatArray
 from mimverify.support.errors import InputError
@@ -74,11 +79,8 @@ class LayerwiseTrainer:
     `DivergenceError` when the weights leave the finite numbers.
     """
 
-    activations = (
-        "log-cosh", "quadratic", "pseudo-huber", "relu", "softplus", "gelu", "tanh",
-        "softplus-centred", "gelu-centred", "exp-centred",
-    )  # fmt: skip
-    losses = ("squared", "l1", "huber", "pseudo-huber", "log-cosh")
+    activations = tuple(ACTIVATIONS)
+    losses = tuple(LOSSES)
     dtypes = ("float32", "float64")
 
     def __init__(
@@ -90,7 +92,7 @@ class LayerwiseTrainer:
         neurons: int = 64,
         readout_neurons: int = 256,
         steps: int | None = None,
-        activation: Activation | str = "log-cosh",
+        activation: Activation | str = DEFAULT_ACTIVATION,
         loss: Loss | str = DEFAULT_LOSS,
         schedule: str = "scale-free",
         eta: float | None = None,
@@ -314,7 +316,7 @@ class LayerwiseTrainer:
         *,
         eta: float,
         beta: float = 0.0,
-        activation: Activation | str = "log-cosh",
+        activation: Activation | str = DEFAULT_ACTIVATION,
         loss: Loss | str = DEFAULT_LOSS,
     ) -> Float[FloatArray, "m d"]:
         """W − η (∇_W L(W) + β W), shape `(m, d)`: one full-batch step on the first layer."""
@@ -334,7 +336,7 @@ class LayerwiseTrainer:
         steps: int,
         eta: float,
         beta: float = 0.0,
-        activation: Activation | str = "log-cosh",
+        activation: Activation | str = DEFAULT_ACTIVATION,
         loss: Loss | str = DEFAULT_LOSS,
     ) -> Float[FloatArray, "steps_1 m d"]:
         """The weights `(steps + 1, m, d)` of plain full-batch gradient descent from W0.

@@ -38,11 +38,16 @@ if TYPE_CHECKING:
         squared_deviation,
     )
     from mimverify.trial.claims.fit_errors import explained_errors
-    from mimverify.trial.claims.learning import (
+    from mimverify.trial.claims.functions import (
         CURVED_ACTIVATIONS,
-        DEVIATIONS,
         EVEN_ACTIVATIONS,
         LIPSCHITZ_LOSSES,
+        NAMED_ACTIVATIONS,
+        STEP_ACTIVATIONS,
+        STEP_LOSSES,
+    )
+    from mimverify.trial.claims.learning import (
+        DEVIATIONS,
         WELL_CONDITIONED,
         error_after_fit,
         first_layer,
@@ -104,7 +109,13 @@ if TYPE_CHECKING:
         step_envelope,
         unit_roundoff,
     )
-    from mimverify.trial.reference.oracle import exact_step, exact_trajectory, label_covariance
+    from mimverify.trial.reference.oracle import (
+        ORACLE_ACTIVATIONS,
+        ORACLE_LOSSES,
+        exact_step,
+        exact_trajectory,
+        label_covariance,
+    )
     from mimverify.trial.running.api import BoundClaim, check, parametrize_with_claims
     from mimverify.trial.running.evidence import Evidence
     from mimverify.trial.running.session import REFERENCE_TRAINERS, Session
@@ -115,7 +126,6 @@ if TYPE_CHECKING:
         STANDARD_ACTIVATIONS,
         STANDARD_DTYPES,
         STANDARD_LOSSES,
-        STEP_ACTIVATIONS,
         TrainerUnderTrial,
     )
 
@@ -131,14 +141,18 @@ __all__ = [
     "KINDS",
     "LIPSCHITZ_LOSSES",
     "MEMORY_FORMS",
+    "NAMED_ACTIVATIONS",
     "NEGLIGIBLE",
     "ONE_STEP_KINDS",
+    "ORACLE_ACTIVATIONS",
+    "ORACLE_LOSSES",
     "PROFILES",
     "REFERENCE_TRAINERS",
     "STANDARD_ACTIVATIONS",
     "STANDARD_DTYPES",
     "STANDARD_LOSSES",
     "STEP_ACTIVATIONS",
+    "STEP_LOSSES",
     "SYMMETRIC_KINDS",
     "WELL_CONDITIONED",
     "BoundClaim",

@@ -9,7 +9,15 @@ import numpy as np
 
 from mimverify.backends import NumpyBackend
 from mimverify.designs import StoredDesign
-from mimverify.network import Activation, Loss, get_activation, get_loss, symmetric_start
+from mimverify.network import (
+    ACTIVATIONS,
+    LOSSES,
+    Activation,
+    Loss,
+    get_activation,
+    get_loss,
+    symmetric_start,
+)
 from mimverify.support.arrays import Array
 from mimverify.training import default_steps, fit_constant, train_readout
 
@@ -49,11 +57,8 @@ class Correct:
     a mutant overrides one of them.
     """
 
-    activations: tuple[str, ...] = (
-        "log-cosh", "quadratic", "pseudo-huber", "relu", "softplus", "gelu", "tanh",
-        "softplus-centred", "gelu-centred", "exp-centred",
-    )  # fmt: skip
-    losses: tuple[str, ...] = ("squared", "l1", "huber", "pseudo-huber", "log-cosh")
+    activations: tuple[str, ...] = tuple(ACTIVATIONS)
+    losses: tuple[str, ...] = tuple(LOSSES)
     dtypes: tuple[str, ...] = ("float64", "float32")
     random_state = 0
 

@@ -57,8 +57,10 @@ def result(
     return backend.to_numpy(StoredDesign(given["X"], backend).one_pass(V, rho))
 
 
-def agree(dtype: str, *network: Any, **options: bool) -> None:
-    expected, found = (result(name, dtype, *network, **options) for name in ("numpy", "jax"))
+def agree(dtype: str, activation: Any, loss: Any, **options: bool) -> None:
+    expected, found = (
+        result(name, dtype, activation, loss, **options) for name in ("numpy", "jax")
+    )
     assert found.dtype == dtype
     # Sums of N terms of the size of the largest, rounded to u each.
     tolerance = N**0.5 * 4 * np.finfo(dtype).eps * np.abs(expected).max()

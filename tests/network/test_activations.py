@@ -1,4 +1,4 @@
-"""Tests of `mimverify.network.activations`, against 70-digit arithmetic and their declarations."""
+"""Tests of the named activations, against 70-digit arithmetic and their declarations."""
 
 from __future__ import annotations
 
@@ -226,6 +226,7 @@ def test_which_are_inside_the_theorem() -> None:
 def test_names() -> None:
     assert all(name == activation.name for name, activation in ACTIVATIONS.items())
     assert set(ACTIVATIONS) == set(LayerwiseTrainer.activations)
+    assert set(ACTIVATIONS) == set(TEXTBOOK), "each is compared with its textbook formula"
     assert set(STANDARD_ACTIVATIONS) <= set(ACTIVATIONS)
     assert get_activation("LogCosh") is ACTIVATIONS["log-cosh"]
     assert get_activation(ACTIVATIONS["relu"]) is ACTIVATIONS["relu"]

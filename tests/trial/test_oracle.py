@@ -100,12 +100,20 @@ def test_exact_step_against_automatic_differentiation(
         assert (np.abs(step - expected) <= bound).all()
 
 
+def test_what_the_oracle_lacks() -> None:
+    """Nothing today. What it lacks is tried by no exact claim, as every report of a trial says."""
+    activations, losses = set(ACTIVATIONS), set(LOSSES)
+    advice = "write its textbook formula in mimverify/trial/reference/oracle.py"
+    assert activations - set(ORACLE_ACTIVATIONS) == set(), advice
+    assert losses - set(ORACLE_LOSSES) == set(), advice
+    assert set(ORACLE_ACTIVATIONS) <= activations
+    assert set(ORACLE_LOSSES) <= losses
+
+
 def test_functions_agree_with_the_network_s() -> None:
     """Both implementations are within FUNCTION_ULPS of max(1, |value|), as the envelope assumes."""
     z = np.concatenate([np.linspace(-12, 12, 4801), np.geomspace(1e-12, 1, 50), [0.0]])
     allowed = 2 * FUNCTION_ULPS * 2.0**-53
-    assert set(ORACLE_ACTIVATIONS) == set(ACTIVATIONS)
-    assert set(ORACLE_LOSSES) == set(LOSSES)
     for name, sigma in ORACLE_ACTIVATIONS.items():
         for ours, theirs in [
             (sigma.value, ACTIVATIONS[name].value),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from mimverify.backends import (
     BACKENDS,
@@ -262,6 +263,8 @@ def _show(whole: Report, console: Console, verbose: bool) -> None:
             click.echo(report.problem_traceback, err=True, nl=False)
     if report.unfinished and report.verdicts:
         console.print(f"not reached: {', '.join(report.unfinished)}", style="yellow")
+    for line in report.not_covered:
+        console.print(Text(line, style="yellow"), soft_wrap=True)
     if report.verdicts:
         counts = ", ".join(f"{count} {status}" for status, count in report.summary.items() if count)
         console.print(f"{report.trainer}: {counts} in {report.seconds:.1f} s\n", markup=False)

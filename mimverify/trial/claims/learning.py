@@ -16,6 +16,7 @@ from mimverify.problems import Link, MultiIndexModel
 from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray
 from mimverify.training import default_samples, fit_constant, train_readout
 from mimverify.trial.claims.cases import frozen
+from mimverify.trial.claims.functions import CURVED_ACTIVATIONS, LIPSCHITZ_LOSSES, STEP_LOSSES
 from mimverify.trial.decisions import Observed, above, below, near
 from mimverify.trial.decisions.event import Number
 from mimverify.trial.reference.oracle import Option, label_covariance
@@ -26,10 +27,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
-    "CURVED_ACTIVATIONS",
     "DEVIATIONS",
-    "EVEN_ACTIVATIONS",
-    "LIPSCHITZ_LOSSES",
     "WELL_CONDITIONED",
     "error_after_fit",
     "first_layer",
@@ -44,14 +42,6 @@ __all__ = [
     "training_data",
 ]
 
-#: Activations inside the theorem's assumptions, the theorem's own first.
-EVEN_ACTIVATIONS = ("log-cosh", "pseudo-huber", "quadratic")
-#: Activations with σ'(0) = 0 and σ''(0) ≠ 0, with which a small start gives power iteration
-#: (theory.md E3): σ''(0) is a factor of all weights, to which no alignment is sensitive.
-CURVED_ACTIVATIONS = (*EVEN_ACTIVATIONS, "softplus-centred", "gelu-centred", "exp-centred")
-#: Losses inside the theorem's assumptions. A trainer that has none of them is tested with
-#: another (`loss_used`), and the predictions are computed for the loss in use.
-LIPSCHITZ_LOSSES = ("huber", "pseudo-huber", "log-cosh")
 #: Links with r = 2, |λ_1/λ_2| ≤ 2 and no linear part.
 WELL_CONDITIONED = ("he2-mix", "z1z2", "quadratic:1,-0.8")
 #: Predicted standard deviations within which a nearly normal variable has P > 0.999.
@@ -87,8 +77,8 @@ def _used(
     only: bool = False,
 ) -> _Used:
     """The configuration's loss if the trainer has it, else (unless `only`) another."""
-    others = () if only else ("huber", "pseudo-huber", "log-cosh", "squared", "l1")
-    losses = (loss, *others)
+    others = () if only else (*LIPSCHITZ_LOSSES, *STEP_LOSSES)
+    losses = tuple(dict.fromkeys((loss, *others)))
     return _Used(*next(iter(trainer.supported(activations, losses, ("float64", "float32")))))
 
 

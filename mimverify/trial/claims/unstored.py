@@ -20,7 +20,8 @@ from mimverify.problems import MultiIndexModel
 from mimverify.support.arrays import Array, Float64Array, FloatArray
 from mimverify.training import LayerwiseTrainer, fit_constant
 from mimverify.trial.claims.cases import frozen
-from mimverify.trial.claims.learning import EVEN_ACTIVATIONS, loss_used
+from mimverify.trial.claims.functions import EVEN_ACTIVATIONS
+from mimverify.trial.claims.learning import loss_used
 from mimverify.trial.reference.oracle import Options, label_covariance
 from mimverify.trial.trainer.adapter import TrainerUnderTrial
 

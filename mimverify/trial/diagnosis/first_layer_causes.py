@@ -16,18 +16,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mimverify.network import get_loss
+from mimverify.network import DEFAULT_LOSS, LOSSES, get_loss
 from mimverify.support.arrays import Float64Array, FloatArray
 from mimverify.support.threads import single_threaded_libraries
 from mimverify.training import default_steps, fit_constant
-from mimverify.trial.reference.oracle import label_covariance
+from mimverify.trial.reference.oracle import ORACLE_LOSSES, label_covariance
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64
 
 __all__ = ["FirstLayerCause", "cause_of_first_layer"]
 
-_LOSSES = ("huber", "squared", "l1", "pseudo-huber", "log-cosh")
+# The default first. H is the oracle's.
+_LOSSES = tuple(name for name in dict.fromkeys((DEFAULT_LOSS, *LOSSES)) if name in ORACLE_LOSSES)
 _MORE_STEPS = 4  # than T1, that are still recognised
 # Amplitudes below this fraction of the largest are not those of power iteration but of the
 # activation's next term (theory.md E3) and of float32. With a start of norm 1e-2 the number of

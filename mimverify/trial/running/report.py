@@ -29,6 +29,7 @@ from mimverify.trial.decisions import USUALLY, risk_text
 from mimverify.trial.diagnosis.causes import Causes
 from mimverify.trial.outcomes import Status
 from mimverify.trial.running.message_report import STYLES, cause_lines, causes_of, print_messages
+from mimverify.trial.running.not_covered import not_covered
 from mimverify.trial.running.output_report import OutputReport, add_output_elements
 from mimverify.trial.running.report_tables import (
     TrainerSummary,
@@ -93,6 +94,11 @@ class TrainerReport:
         return "; ".join(f"{how}: {', '.join(ids)}" for how, ids in left.items())
 
     @property
+    def not_covered(self) -> tuple[str, ...]:
+        """A sentence for each declared activation or loss that the trial does not cover."""
+        return not_covered(self.capabilities)
+
+    @property
     def outcome(self) -> tuple[str, str]:
         """What came of it in a few words, and its tone, see `Cell`."""
         bad = sum(verdict.status.bad for verdict in self.verdicts)
@@ -134,6 +140,7 @@ class TrainerReport:
             "claims": verdicts,
             "unfinished": self.unfinished,
             "unverified": self.unverified or None,
+            "not_covered": list(self.not_covered),
         }
 
 

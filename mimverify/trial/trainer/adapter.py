@@ -21,6 +21,7 @@ from mimverify.support.errors import InputError
 from mimverify.support.former_names import no_attribute
 from mimverify.support.validation import canonical
 from mimverify.trial.outcomes import NotApplicable
+from mimverify.trial.reference.oracle import ORACLE_ACTIVATIONS, ORACLE_LOSSES
 from mimverify.trial.trainer.call_times import CallTimes, magnitude
 from mimverify.trial.trainer.time_share import TimeShare, TimeSpent
 
@@ -32,7 +33,6 @@ __all__ = [
     "STANDARD_ACTIVATIONS",
     "STANDARD_DTYPES",
     "STANDARD_LOSSES",
-    "STEP_ACTIVATIONS",
     "Combination",
     "TrainerUnderTrial",
 ]
@@ -44,13 +44,11 @@ Combination: TypeAlias = tuple[str, str, str]
 #: Of a call: its method, arrays and options, and the form of memory that the arrays lie in.
 _Arguments: TypeAlias = tuple[str, Arrays, Options, str]
 
-#: What a trainer that declares nothing is tested with.
+#: What a trainer that declares nothing is tested with: the README's table, to which an activation
+#: or a loss is added by decision, not by being there.
 STANDARD_ACTIVATIONS = (
     "log-cosh", "quadratic", "pseudo-huber", "relu", "softplus", "gelu", "tanh"
 )  # fmt: skip
-#: What single steps are tried with at any size, where a trainer has it: all activations of bounded
-#: curvature. That of e^z − 1 − z is not: with large weights its steps leave the numbers of a dtype.
-STEP_ACTIVATIONS = (*STANDARD_ACTIVATIONS, "softplus-centred", "gelu-centred")
 STANDARD_LOSSES = ("squared", "l1", "huber", "pseudo-huber", "log-cosh")
 STANDARD_DTYPES = ("float64", "float32")
 
@@ -143,7 +141,8 @@ class TrainerUnderTrial:
             if not both:
                 raise NotApplicable(
                     f"needs one of {', '.join(wanted)}; the trainer declares as {plural} "
-                    f"{', '.join(offered) or 'none'}{_meant(offered, wanted)}",
+                    f"{', '.join(offered) or 'none'}{_without_oracle(plural, offered)}"
+                    f"{_meant(offered, wanted)}",
                     avoidable=True,
                 )
             common.append(both)
@@ -370,6 +369,16 @@ def _of_a_program(
 ) -> tuple[str, Arrays, Options]:
     """What a compiled program depends on: some compilers make another for each memory layout."""
     return method, arrays, {**options, "memory form": form}
+
+
+def _without_oracle(plural: str, declared: Sequence[str]) -> str:
+    """Which of the declared names mimverify knows and the oracle does not; else ""."""
+    known, oracle = {
+        "activations": (set(ACTIVATIONS), set(ORACLE_ACTIVATIONS)),
+        "losses": (set(LOSSES), set(ORACLE_LOSSES)),
+    }.get(plural, (set(), set()))
+    lacking = [name for name in declared if name in known - oracle]
+    return f" (the oracle has no formula of {', '.join(lacking)})" if lacking else ""
 
 
 def _meant(declared: Sequence[str], wanted: Sequence[str]) -> str:
