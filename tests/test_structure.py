@@ -129,6 +129,7 @@ MIRRORS = (
     "mimverify.strategies.",
     "mimverify.experiment.designs.",
     "mimverify.studies.",
+    "mimverify.network.losses.named.",  # log-cosh is an activation too
 )
 
 

@@ -14,7 +14,8 @@ them, for rows that stay in a core's cache.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -38,6 +39,7 @@ _MIN_ROWS, _MAX_ROWS = 128, 512
 # Entries of a padded block, and multiply-adds of a product with it, up to which it is small.
 _SMALL_BLOCK = 1 << 18
 _SMALL_PRODUCT = 1 << 23
+_DEVICE = re.compile(r"([a-z]+)(?::(\d{1,3}))?")
 # Lengths of vectors that σ and l' are compiled for.
 _LENGTHS = (1 << 12, 1 << 15, 1 << 18)
 
@@ -152,18 +154,18 @@ class JaxBackend(Backend):
         """What the functions make of arrays of one shape, each in the shape of these."""
         shape, size = arrays[0].shape, arrays[0].size
         flat = [np.ascontiguousarray(array, self.dtype).reshape(-1) for array in arrays]
-        results = [np.empty(size, self.dtype) for _ in functions.functions]
+        parts: list[list[FloatArray]] = []
         length = next((length for length in _LENGTHS if size <= 4 * length), _LENGTHS[-1])
         with _as_input_errors(self._programs.jax), self._scope():
-            for start in range(0, size, length):
+            for start in range(0, max(size, 1), length):  # once for no rows, too
                 part = slice(start, min(start + length, size))
                 computed = self._programs.elementwise(
                     functions,
                     *(self._put(_padded(array[part], (length,))) for array in flat),
                 )
-                for result, values in zip(results, computed, strict=True):
-                    result[part] = np.asarray(values)[: part.stop - part.start]
-        return [result.reshape(shape) for result in results]
+                parts.append([np.asarray(values)[: part.stop - part.start] for values in computed])
+        # Joined in new arrays: those of JAX cannot be written to.
+        return [np.concatenate(pieces).reshape(shape) for pieces in zip(*parts, strict=True)]
 
     # -- a pass -----------------------------------------------------------------------------
 
@@ -183,7 +185,7 @@ class JaxBackend(Backend):
         return write
 
     def residuals(self, terms: PassTerms) -> Residual:
-        pair, slope_of = _Same(terms.value, terms.first), _Same(terms.slope)
+        pair, slope_of = _pair(terms), _Same(terms.slope)
         m = len(terms.a)
 
         def residuals(P: Array, rows: slice) -> FloatArray:
@@ -200,7 +202,7 @@ class JaxBackend(Backend):
         return residuals
 
     def _whole(self, terms: PassTerms, V: Array) -> Callable[[_Placed, Array, Array], None]:
-        functions = _Same(terms.value, terms.first, terms.slope)
+        functions = _Same(*_pair(terms).functions, terms.slope)
         constants = [np.asarray(c, self.dtype) for c in (terms.constant, terms.offset)]
         weights: list[Array] = []
 
@@ -229,11 +231,6 @@ class _Placed:
     def __len__(self) -> int:
         return self.shape[0]
 
-    @property
-    def dtype(self) -> np.dtype[np.floating]:
-        """That of the array."""
-        return np.dtype(self.array.dtype)
-
     def few(self, count: int) -> int:
         """At least `count`, of few possible numbers where the block is small."""
         return _power_of_eight(count) if self.array.size <= _SMALL_BLOCK else count
@@ -258,10 +255,13 @@ def _power_of_eight(number: int) -> int:
 # -- programs ----------------------------------------------------------------------------------
 
 
+_Function = Callable[..., "Array | tuple[Array, Array]"]
+
+
 class _Same:
     """Functions that are equal only if they are the same: a key of compiled programs."""
 
-    def __init__(self, *functions: Callable[..., Array]) -> None:
+    def __init__(self, *functions: _Function) -> None:
         self.functions = functions
 
     def __eq__(self, other: object) -> bool:
@@ -273,6 +273,11 @@ class _Same:
         return hash(tuple(map(id, self.functions)))
 
 
+def _pair(terms: PassTerms) -> _Same:
+    """What gives σ and σ': one function for both, or two."""
+    return _Same(terms.value, terms.first) if terms.pair is None else _Same(terms.pair)
+
+
 class _Programs:
     """Functions that JAX compiles, once for each shape, dtype and functions of a network."""
 
@@ -282,12 +287,16 @@ class _Programs:
         # On a GPU the default would round float32 to ten bits.
         dot = partial(numpy.matmul, precision=lax.Precision.HIGHEST)
 
+        def results(functions: Sequence[_Function], *arguments: Array) -> list[Array]:
+            found = [function(*arguments) for function in functions]
+            return list(found[0]) if isinstance(found[0], tuple) else found
+
         def whole(
             functions: _Same, cancelling: bool, linear: bool, turn: int,
             X: Array, y: Array, V: Array, a: Array, b: Array, n: Array,
             constant: Array, offset: Array,
         ) -> Array:  # fmt: skip
-            value, first, slope = functions.functions
+            *pair, slope = functions.functions
             m = a.shape[0]
 
             def of_turn(number: Array, total: Array) -> Array:
@@ -296,11 +305,12 @@ class _Programs:
                 labels = lax.dynamic_slice_in_dim(y, start, turn)
                 P = dot(rows, V.T)
                 Z = P[:, :m] + b
-                output = numpy.zeros_like(labels) if cancelling else dot(value(Z), a)
+                value, first = results(pair, Z)
+                output = numpy.zeros_like(labels) if cancelling else dot(value, a)
                 output = output + constant
                 if linear:
                     output = output + P[:, m]
-                R = first(Z) * (slope(output, labels) - offset)[:, None]
+                R = first * (slope(output, labels) - offset)[:, None]
                 # Not a product with zero: a residual at a row that there is not may be infinite.
                 R = numpy.where((start + numpy.arange(turn) < n)[:, None], R, 0).astype(X.dtype)
                 return total + dot(R.T, rows)
@@ -310,8 +320,7 @@ class _Programs:
             return of_turn(0, total) if turns == 1 else lax.fori_loop(0, turns, of_turn, total)
 
         def elementwise(functions: _Same, *vectors: Array) -> list[Array]:
-            computed = (function(*vectors) for function in functions.functions)
-            return [values.astype(vectors[0].dtype) for values in computed]
+            return [v.astype(vectors[0].dtype) for v in results(functions.functions, *vectors)]
 
         self.product = jax.jit(dot)
         self.whole = jax.jit(whole, static_argnums=(0, 1, 2, 3))
@@ -350,11 +359,11 @@ def _device(name: str) -> Array:
     **Raises** `InputError` with the names there are.
     """
     jax = _programs().jax
-    platform, _, number = name.partition(":")
-    found: list[Array] = []
+    form = _DEVICE.fullmatch(name)
     try:
-        found = jax.devices(platform)
-        return found[int(number or 0)]
-    except (RuntimeError, ValueError, IndexError):
+        if form is None:
+            raise IndexError
+        return jax.devices(form[1])[int(form[2] or 0)]
+    except (RuntimeError, IndexError):
         there = ", ".join(dict.fromkeys(["cpu", *(f"{d.platform}:{d.id}" for d in jax.devices())]))
         raise InputError(f"device={name!r}: JAX has no such device here, only {there}") from None

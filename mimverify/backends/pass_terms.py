@@ -22,7 +22,8 @@ class PassTerms:
     **Arguments**
 
     - `a`, `b`: `(m,)`, arrays of the backend; `biased`: some b_j is not 0.
-    - `value`, `first`: σ and σ', elementwise; `slope`: l'(f, y).
+    - `value`, `first`: σ and σ', elementwise; `pair`: both at once, if there is a faster way.
+    - `slope`: l'(f, y).
     - `y`: the labels of all rows, `(n,)`, an array of the backend.
     - `constant`, `offset`: added to outputs, and subtracted from l'.
     - `linear`: whether projections on θ follow those on the m neurons.
@@ -42,4 +43,5 @@ class PassTerms:
     offset: float
     linear: bool
     cancelling: bool
+    pair: Callable[[Array], tuple[Array, Array]] | None = None
     native: tuple[str, str, float] | None = None

@@ -29,8 +29,11 @@ class Fused:
     - `both`: called with z, `value` and `spare` of one shape: z becomes σ'(z), `value` σ(z), and
       `spare` anything.
     - `value`: called with z and `value` of one shape: `value` becomes σ(z), and z anything.
+    - `pair`: called with z, returns σ(z) and σ'(z) as new arrays, in the array API alone: for
+      libraries that compile it; None where `value` and `first` of the activation do as well.
     """
 
     first: Callable[[Array], None]
     both: Callable[[Array, Array, Array], None]
     value: Callable[[Array, Array], None]
+    pair: Callable[[Array], tuple[Array, Array]] | None = None

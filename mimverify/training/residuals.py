@@ -78,5 +78,6 @@ class Residuals:
             self._a, self._b, self._biased, activation.value, activation.first,
             objective.loss.derivative, objective.y, objective.constant, objective.offset,
             linear=objective.linear is not None, cancelling=self._cancelling,
+            pair=None if activation.fused is None else activation.fused.pair,
             native=None if name is None or loss is None else (name, *loss),
         )  # fmt: skip

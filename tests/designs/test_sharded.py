@@ -17,8 +17,8 @@ import pytest
 from numpy.typing import NDArray
 
 import sharded_worker as worker
-from mimverify.backends import get_backend
-from mimverify.designs import ShardedDesign, StoredDesign, base, shard_rows
+from mimverify.backends import base, get_backend
+from mimverify.designs import ShardedDesign, StoredDesign, shard_rows
 from mimverify.designs.distributed import Communicator, process_group
 from mimverify.support.errors import InputError, LostProcessError
 

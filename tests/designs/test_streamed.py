@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
-from mimverify.backends import get_backend
+from mimverify.backends import base, get_backend
 from mimverify.designs import (
     IterableRows,
     ModelRows,
@@ -24,7 +24,6 @@ from mimverify.designs import (
     RowSource,
     StoredDesign,
     StreamedDesign,
-    base,
     npy_labels,
     parquet_labels,
     streamed,

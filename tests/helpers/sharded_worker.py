@@ -25,14 +25,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mimverify.backends import get_backend
+from mimverify.backends import base, get_backend
 from mimverify.designs import (
     Design,
     ModelRows,
     ShardedDesign,
     StoredDesign,
     StreamedDesign,
-    base,
     shard_rows,
 )
 from mimverify.designs.distributed import Communicator, process_group

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import wofz
 
-from mimverify.backends import get_backend
-from mimverify.designs import StoredDesign, base
+from mimverify.backends import base, get_backend
+from mimverify.designs import StoredDesign
 from mimverify.network import ACTIVATIONS, LOSSES, get_activation, get_loss
 from mimverify.training import Objective, first_layer_gradient
 

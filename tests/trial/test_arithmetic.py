@@ -10,14 +10,13 @@ import numpy as np
 import pytest
 
 from mimverify import InputError, LayerwiseTrainer, numpy_trainer
-from mimverify.backends import REQUIRED_BACKENDS, NumpyBackend, get_backend
+from mimverify.backends import REQUIRED_BACKENDS, NumpyBackend, base, get_backend
 from mimverify.designs import (
     CountedDesign,
     IterableRows,
     OperationCounts,
     StoredDesign,
     StreamedDesign,
-    base,
 )
 from mimverify.handles.calling import call
 from mimverify.handles.isolated import SpawnedTrainer

@@ -28,7 +28,7 @@ class NoDecay(LayerwiseTrainer):
 
 
 class Narrow(LayerwiseTrainer):
-    activations = ("relu",)  # type: ignore[assignment]  # fewer than the other has
+    activations = ("relu",)  # fewer than the other has
 
 
 @pytest.mark.parametrize(

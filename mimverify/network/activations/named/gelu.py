@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from mimverify.network.activations.activation import Activation
-from mimverify.network.gaussian import normal_cdf, normal_pdf
+from mimverify.network.normal_functions import normal_cdf, normal_pdf
 from mimverify.support.arrays import Array
 
 #: σ''(0) = 2 φ(0), which is sup |σ''| too; without the linear term it is the same.

@@ -6,7 +6,7 @@ import math
 
 from mimverify.network.activations.activation import Activation
 from mimverify.network.activations.named.gelu import CURVATURE, gelu_second
-from mimverify.network.gaussian import erf, normal_pdf
+from mimverify.network.normal_functions import erf, normal_pdf
 from mimverify.support.arrays import Array
 
 _SQRT2 = math.sqrt(2)

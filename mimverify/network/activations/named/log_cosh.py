@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from array_api_compat import array_namespace
 
 from mimverify.network.activations.activation import Activation
 from mimverify.network.fused import Fused
-from mimverify.network.hyperbolic import log_cosh, sech2, tanh
+from mimverify.network.hyperbolic_functions import log_cosh, sech2, tanh
 from mimverify.support.arrays import Array
 from mimverify.support.scratch import library
 
@@ -48,6 +49,12 @@ def _value(z: Array, value: Array) -> None:
     value -= math.log(2)
 
 
+def _pair(z: Array) -> tuple[Array, Array]:
+    xp = array_namespace(z)
+    slope = xp.tanh(z)
+    return xp.abs(z) - xp.log1p(xp.abs(slope)), slope
+
+
 LOG_COSH = Activation(
     "log-cosh",
     "log cosh z",
@@ -60,5 +67,5 @@ LOG_COSH = Activation(
     curvature_at_zero=1.0,
     curvature_bound=1.0,
     gap_order=2.0,
-    fused=Fused(_first, _both, _value),
+    fused=Fused(_first, _both, _value, _pair),
 )

@@ -6,7 +6,7 @@ from array_api_compat import array_namespace
 
 from mimverify.network.activations.activation import Activation
 from mimverify.network.activations.named.relu import relu
-from mimverify.network.hyperbolic import quarter_sech2_of_half
+from mimverify.network.hyperbolic_functions import quarter_sech2_of_half
 from mimverify.support.arrays import Array
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mimverify.network.activations.activation import Activation
-from mimverify.network.hyperbolic import log_cosh, quarter_sech2_of_half, tanh
+from mimverify.network.hyperbolic_functions import log_cosh, quarter_sech2_of_half, tanh
 from mimverify.support.arrays import Array
 
 

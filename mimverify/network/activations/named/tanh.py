@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from mimverify.network.activations.activation import Activation
-from mimverify.network.hyperbolic import sech2, tanh
+from mimverify.network.hyperbolic_functions import sech2, tanh
 from mimverify.support.arrays import Array
 
 

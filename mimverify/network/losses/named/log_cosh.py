@@ -6,7 +6,7 @@ import math
 
 from array_api_compat import array_namespace
 
-from mimverify.network.hyperbolic import tanh
+from mimverify.network.hyperbolic_functions import tanh
 from mimverify.network.losses.loss import loss_of_difference
 from mimverify.support.arrays import Array
 
