@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import mimverify
+from mimverify.cli.finding import verb_names
 from mimverify.handles.methods import SIGNATURES
 from mimverify.network import ACTIVATIONS, LOSSES
 from mimverify.problems import LINKS, get_link
@@ -107,6 +108,11 @@ def test_the_changelog_counts_as_the_records_do() -> None:
     )
     assert f"{len(list(zoo()))} broken trainers in {WORDS[len(CATEGORIES)]} categories" in text
     assert f"{WORDS[len(LINKS)]} named links" in text
+
+
+def test_the_readme_has_an_example_of_every_verb() -> None:
+    text = " ".join(page("README.md").split())
+    assert [verb for verb in verb_names() if f"mimverify {verb}" not in text] == []
 
 
 def test_the_page_on_the_zoo_has_a_row_for_every_category() -> None:

@@ -6,7 +6,8 @@ from abc import abstractmethod
 from dataclasses import replace
 from typing import Any
 
-from .common import BACKENDS, LINK, NEURONS, ROWS_PER_DIM, STEPS, Work, designs, grid
+from .common import BACKENDS, LINK, NEURONS, ROWS_PER_DIM, STEPS, Work, grid
+from .design_files import designs
 
 
 class Run(Work):

@@ -1,4 +1,4 @@
-"""The command line: `mimverify train | check | claims`."""
+"""The command line: `mimverify VERB`, a verb for each file of `verbs`."""
 
 from mimverify.cli.app import main
 

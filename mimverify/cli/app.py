@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import errno
-import importlib.util
 import signal
 import sys
 from collections.abc import Sequence
-from importlib.abc import InspectLoader
 from types import FrameType
 from typing import NoReturn
 
 import click
 
-from mimverify.cli.exit_codes import COMMON
+from mimverify.cli.exit_codes import COMMON, ExitCodes
+from mimverify.cli.finding import command_of, help_of, module_of, sections, verb_names
 from mimverify.cli.standard_streams import StandardStreams
 from mimverify.support.errors import (
     DivergenceError,
@@ -24,69 +22,43 @@ from mimverify.support.errors import (
 )
 from mimverify.support.exit_status import OUTPUT_LOST
 
-_COMMANDS = {
-    "train": "mimverify.cli.train",
-    "fit": "mimverify.cli.fit",
-    "diagnose": "mimverify.cli.diagnose",
-    "check": "mimverify.cli.check",
-    "replay": "mimverify.cli.replay",
-    "claims": "mimverify.cli.claims",
-    "power": "mimverify.cli.power",
-    "calibrate": "mimverify.cli.calibrate",
-    "new-trainer": "mimverify.cli.new_trainer",
-    "new-pack": "mimverify.cli.new_pack",
-    "inspect": "mimverify.cli.inspect",
-    "predict": "mimverify.cli.predict",
-    "compare": "mimverify.cli.compare",
-    "limits": "mimverify.cli.limits",
-    "thresholds": "mimverify.cli.thresholds",
-    "scaling": "mimverify.cli.scaling",
-    "study": "mimverify.cli.study",
-    "history": "mimverify.cli.history",
-    "bench": "mimverify.cli.bench",
-}
-
 
 class _LazyGroup(click.Group):
     """Imports a command's module at its first use, so that `--help` does not load Torch."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
+        return list(verb_names())
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        if name not in _COMMANDS:
-            return None
-        command: click.Command = getattr(
-            importlib.import_module(_COMMANDS[name]), name.replace("-", "_")
-        )
-        return command
+        return command_of(name) if name in verb_names() else None
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in verb_names() and not ctx.resilient_parsing:  # as completion is
+            from mimverify.support.validation import choice  # imports NumPy
+
+            args = [choice("verb", args[0], verb_names()), *args[1:]]
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """One line for each verb, from its docstring as it is written: nothing is imported."""
-        width = formatter.width - 6 - max(map(len, _COMMANDS))
-        rows = []
-        for name in _COMMANDS:
-            command = click.Command(name, help=_docstring(name))
-            rows.append((name, command.get_short_help_str(width)))
-        with formatter.section("Commands"):
-            formatter.write_dl(rows)
+        longest = max(map(len, verb_names()))
+        width = formatter.width - 6 - longest
+        for heading, verbs in sections().items():
+            rows = []
+            for name in verbs:
+                command = click.Command(name, help=help_of(name))
+                # As wide as the longest of all, so that the sections' columns are one.
+                rows.append((name.ljust(longest), command.get_short_help_str(width)))
+            with formatter.section(heading):
+                formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
             return super().invoke(ctx)
         finally:
             ctx.ensure_object(dict)["verb"] = ctx.invoked_subcommand
-
-
-def _docstring(verb: str) -> str | None:
-    spec = importlib.util.find_spec(_COMMANDS[verb])
-    source = None
-    if isinstance(spec and spec.loader, InspectLoader):
-        source = spec.loader.get_source(spec.name)  # type: ignore[union-attr]
-    for node in ast.parse(source or "").body:
-        if isinstance(node, ast.FunctionDef) and node.name == verb.replace("-", "_"):
-            return ast.get_docstring(node)
-    return None
 
 
 @click.group(
@@ -134,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         failure = streams.failure()
         if failure is not None:
             _print_error(f"standard output: cannot be written ({failure.strerror})")
-            if code == 0 and context["verb"] != "check":
+            if code == 0 and not _outlives_output(context["verb"]):
                 code = OUTPUT_LOST
     sys.exit(code)
 
@@ -167,6 +139,12 @@ def _run(arguments: Sequence[str] | None, context: dict[str, str | None]) -> int
             raise
         _print_error(f"{error.filename or 'output'}: cannot be written ({error.strerror})")
         return OUTPUT_LOST
+
+
+def _outlives_output(verb: str | None) -> bool:
+    """Whether the verb that was run keeps its code where its output could not be written."""
+    codes = None if verb is None else getattr(module_of(verb), "EXIT_CODES", None)
+    return isinstance(codes, ExitCodes) and codes.outlive_output
 
 
 #: Errors of a write, wherever in a verb: of a checkpoint, say, or of scratch files.

@@ -1,65 +1,15 @@
-"""Exit codes: the same numbers for every verb, and what 0, 1 and 3 say of each.
+"""Exit codes: the same numbers for every verb; what 0, 1 and 3 say of it, each verb declares.
 
 docs/verdicts.md has the table; a test compares both.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, OUTPUT_LOST, VERIFIED
 
-__all__ = ["COMMON", "UNVERIFIED", "VERBS", "codes_of", "exit_codes", "keeps"]
-
-#: What 0 and, if the verb has it, 1 say.
-VERBS: dict[str, tuple[str, str | None]] = {
-    "train": ("the run is complete", "it diverged, or a process of it died"),
-    "fit": ("the run is complete", "it diverged"),
-    "diagnose": ("yes: directions stand out beyond the linear part", None),
-    "check": ("verified: claims passed, none failed", "a claim failed or errored"),
-    "replay": ("the recorded example was tried and passed", "it still fails"),
-    "claims": ("listed", None),
-    "power": (
-        "every mutant was caught",
-        "a mutant survived or, in a full matrix, a claim caught nothing and is not justified",
-    ),
-    "calibrate": (
-        "no level is exceeded",
-        "alarms are more frequent than a level allows, or a claim could not be tried",
-    ),
-    "new-trainer": ("written", None),
-    "new-pack": ("written", None),
-    "inspect": ("whatever was found", None),
-    "predict": ("predicted", None),
-    "compare": (
-        "no contradiction",
-        "a gap beyond 1 % that chance does not explain",
-    ),
-    "limits": ("whatever was found", None),
-    "thresholds": (
-        "whatever was found",
-        "an inequality that is a theorem is violated beyond the errors",
-    ),
-    "scaling": ("measured", "a run diverged"),
-    "study": (
-        "all trials that were to run are done, and no prediction is off",
-        "a trial failed, a prediction is off (beyond 4σ), or the workers were lost",
-    ),
-    "history": ("shown, and no gate failed", "the gate failed"),
-    "bench": ("timed", "a contender failed"),
-}
-
-#: What 3 says, if the verb has it: nothing failed, and nothing was verified either.
-UNVERIFIED: dict[str, str] = {
-    "diagnose": "no: nothing stands out, or nothing beyond the linear part",
-    "check": "no claim passed, or with --strict something stayed undecided",
-    "replay": "the recorded example was not tried, or passed with nothing known to be mended",
-    "power": "no claim was decided on any mutant",
-    "calibrate": "no trial counts, or too few to exceed any level",
-    "compare": "nothing could be compared",
-    "scaling": "nothing was measured",
-    "study": "no trial is done",
-    "history": "there are no values, or with --gate no ratio that has an earlier one",
-    "bench": "nothing was timed",
-}
+__all__ = ["COMMON", "ExitCodes"]
 
 #: The codes that mean the same for every verb.
 COMMON: dict[str, str] = {
@@ -70,21 +20,41 @@ COMMON: dict[str, str] = {
 }
 
 
-def exit_codes(verb: str) -> str:
-    """The sentence at the end of a verb's help."""
-    common = {code: what for code, what in COMMON.items() if not keeps(verb, code)}
-    every = sorted((codes_of(verb) | common).items(), key=lambda entry: int(entry[0]))
-    sentence = f"Exit code: {'; '.join(f'{code} {what}' for code, what in every)}."
-    return sentence + (" Output that cannot be written changes none." if verb == "check" else "")
+@dataclass(frozen=True)
+class ExitCodes:
+    """What a verb's exit codes say: the `EXIT_CODES` of its file. As text, the end of its help.
 
+    **Arguments**
 
-def codes_of(verb: str) -> dict[str, str]:
-    """The codes with a meaning of their own for this verb."""
-    success, failure = VERBS[verb]
-    own = {VERIFIED: success, FAILED: failure, NOTHING_VERIFIED: UNVERIFIED.get(verb)}
-    return {str(code): meaning for code, meaning in own.items() if meaning is not None}
+    - `success`: what 0 says.
+    - `failure`: what 1 says; empty: the verb does not have it.
+    - `unverified`: what 3 says, nothing failed and nothing was verified either; empty: not had.
+    - `outlive_output`: whether output that cannot be written changes none: a verdict stands.
+    """
 
+    success: str
+    failure: str = ""
+    unverified: str = ""
+    outlive_output: bool = False
 
-def keeps(verb: str, code: str) -> bool:
-    """Whether the code is none of the verb's: a verdict of `check` outlives its output."""
-    return verb == "check" and code == str(OUTPUT_LOST)
+    @property
+    def own(self) -> dict[str, str]:
+        """The codes with a meaning of their own for this verb."""
+        meanings = {
+            VERIFIED: self.success,
+            FAILED: self.failure,
+            NOTHING_VERIFIED: self.unverified,
+        }
+        return {str(code): meaning for code, meaning in meanings.items() if meaning}
+
+    @property
+    def common(self) -> dict[str, str]:
+        """Those of `COMMON` that this verb has."""
+        lost = str(OUTPUT_LOST) if self.outlive_output else ""
+        return {code: meaning for code, meaning in COMMON.items() if code != lost}
+
+    def __str__(self) -> str:
+        every = sorted((self.own | self.common).items(), key=lambda entry: int(entry[0]))
+        sentence = f"Exit code: {'; '.join(f'{code} {what}' for code, what in every)}."
+        unchanged = " Output that cannot be written changes none."
+        return sentence + (unchanged if self.outlive_output else "")

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import sys
 from functools import cache
-from pathlib import Path
 
 from mimverify.studies.named_study import NamedStudy
+from mimverify.support.package_files import objects_in
 from mimverify.support.validation import choice
-
-# The one file that cannot be looked into while it looks.
-_OWN = "finding"
 
 __all__ = ["get_study", "study_names"]
 
 
 @cache
 def _studies() -> dict[str, NamedStudy]:
-    found = {}
-    for module in pkgutil.iter_modules([str(Path(__file__).parent)]):
-        if not module.ispkg and module.name != _OWN:
-            content = importlib.import_module(f"{__package__}.{module.name}")
-            study: NamedStudy | None = getattr(content, "STUDY", None)
-            if study is not None:
-                found[study.name] = study
-    return found
+    package = sys.modules[__name__.rpartition(".")[0]]
+    return {study.name: study for study in objects_in(package, NamedStudy)}
 
 
 def study_names() -> tuple[str, ...]:

@@ -5,12 +5,16 @@ The files are looked up by the package's loader, so that they are found in archi
 
 from __future__ import annotations
 
+import ast
 import pkgutil
+import re
 from importlib import import_module
+from importlib.abc import InspectLoader
+from importlib.util import find_spec
 from types import ModuleType
 from typing import TypeVar
 
-__all__ = ["modules_of", "names_of_modules", "objects_in"]
+__all__ = ["constant_in", "docstring_in", "modules_of", "names_of_modules", "objects_in"]
 
 _Kind = TypeVar("_Kind")
 
@@ -41,3 +45,54 @@ def objects_in(package: ModuleType, kind: type[_Kind]) -> tuple[_Kind, ...]:
             if isinstance(value, kind) and not name.startswith("_"):
                 found.setdefault(id(value), value)
     return tuple(found.values())
+
+
+def constant_in(package: ModuleType, module: str, name: str) -> object | None:
+    """The value of a constant that a package's module declares as `NAME = literal`, or None.
+
+    Ahead of its first function or class. The module is not imported, except where it has no
+    source, as in an installation of byte code alone.
+    """
+    source = _source_of(package, module)
+    if source is None:
+        return getattr(import_module(f"{package.__name__}.{module}"), name, None)
+    if f"\n{name} = " not in f"\n{source}":
+        return None
+    for node in _parsed(_BEGINNINGS.split(source, maxsplit=1)[0], source).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(each) for each in node.targets] == [name]:
+            value: object = ast.literal_eval(node.value)
+            return value
+    return None
+
+
+def docstring_in(package: ModuleType, module: str, name: str) -> str | None:
+    """The docstring of a function or class of a package's module, which is not imported.
+
+    None where it has none, or the module no source.
+    """
+    source = _source_of(package, module) or ""
+    parts = _BEGINNINGS.split(source)
+    start = re.compile(rf"(?:def|class) {name}\b")
+    for node in _parsed(next(filter(start.match, parts), ""), source).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name:
+            return ast.get_docstring(node)
+    return None
+
+
+#: Where a function or class begins. Parsing the part of a file that is asked for, in place of all
+#: of it, is most of the time that a list of verbs takes.
+_BEGINNINGS = re.compile(r"^(?=(?:def|class) |@)", re.MULTILINE)
+
+
+def _parsed(part: str, source: str) -> ast.Module:
+    try:
+        return ast.parse(part)
+    except SyntaxError:  # a line within a text looked like a beginning
+        return ast.parse(source)
+
+
+def _source_of(package: ModuleType, module: str) -> str | None:
+    spec = find_spec(f"{package.__name__}.{module}")
+    if spec is None or not isinstance(spec.loader, InspectLoader):
+        return None
+    return spec.loader.get_source(spec.name)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
-import pkgutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from types import ModuleType
 
 from mimverify.support.errors import InputError
 from mimverify.support.importing import load_attribute
+from mimverify.support.package_files import names_of_modules
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import choice
 
@@ -54,8 +54,7 @@ def trial_kinds() -> tuple[str, ...]:
     if importlib.util.find_spec(KINDS_PACKAGE.rpartition(".")[0]) is None:
         return ()
     package = importlib.import_module(KINDS_PACKAGE)
-    found = (module.name for module in pkgutil.iter_modules(package.__path__))
-    return tuple(sorted(name.replace("_", "-") for name in found if not name.startswith("_")))
+    return tuple(name.replace("_", "-") for name in names_of_modules(package))
 
 
 @lru_cache(maxsize=64)

@@ -1,62 +1,57 @@
 """The zoo: broken trainers on which the suite's power is measured.
 
-Each is `Correct` with one thing wrong, in the module of its category. All can be put on
-trial by name: `mimverify check mimverify.zoo:Momentum`.
+Each is `Correct` with one thing wrong, in a file of its category: a module of this package that
+says which, `CATEGORY = "…"`. A large category may be several files. All can be put on trial by
+name: `mimverify check mimverify.zoo:Momentum`.
 """
 
 from __future__ import annotations
 
+import sys
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from mimverify.support.package_files import constant_in, names_of_modules
 from mimverify.zoo.justified import JUSTIFIED
-from mimverify.zoo.record import CATEGORIES, Mutant, broken, record_of
+from mimverify.zoo.record import Mutant, broken, records_in
 
 if TYPE_CHECKING:
     from mimverify.zoo.base import Correct, Task
 
+    #: What can be wrong with a trainer of the zoo.
+    CATEGORIES: tuple[str, ...]
+
 __all__ = ["CATEGORIES", "JUSTIFIED", "Correct", "Mutant", "Task", "broken", "zoo"]
 
-# Imported at their first use: the mutants of a pack, which take `broken` from here, need none of
-# what these do.
-_MODULES = (
-    "update_rule",
-    "use_of_data",
-    "initialisation",
-    "second_stage",
-    "inside_fit",
-    "numerics",
-    "leakage",
-    "off_by_one",
-    "backend_specific",
-    "arithmetic",
-    "one_method",
-    "memory",
-    "state",
-    "black_box",
-    "sizes",
-    "values",
-    "structure",
-)
+
+@cache
+def _files() -> tuple[tuple[str, str], ...]:
+    """The category and name of each module of mutants, in alphabetical order.
+
+    Read without importing them: the mutants of a pack, which take `broken` from here, and the
+    command line, which lists the categories, need none of what these do.
+    """
+    package = sys.modules[__name__]
+    declared = (
+        (constant_in(package, name, "CATEGORY"), name) for name in names_of_modules(package)
+    )
+    return tuple(sorted((found, name) for found, name in declared if isinstance(found, str)))
 
 
 def zoo() -> tuple[Mutant, ...]:
-    """All broken trainers, module by module."""
+    """All broken trainers, category by category."""
     return tuple(
-        record
-        for module in (import_module(f"{__name__}.{name}") for name in _MODULES)
-        for trainer in vars(module).values()
-        if isinstance(trainer, type)
-        and trainer.__module__ == module.__name__
-        and (record := record_of(trainer)) is not None
+        record for _, name in _files() for record in records_in(import_module(f"{__name__}.{name}"))
     )
 
 
-def __getattr__(name: str) -> type:
-    """A mutant's class by its name alone, whichever module it is in."""
+def __getattr__(name: str) -> object:
+    """The categories, or a mutant's class by its name alone, whichever module it is in."""
+    if name == "CATEGORIES":
+        return tuple(dict.fromkeys(category for category, _ in _files()))
     if name in ("Correct", "Task"):
-        found: type = getattr(import_module(f"{__name__}.base"), name)
-        return found
+        return getattr(import_module(f"{__name__}.base"), name)
     if name.startswith("_"):  # what importing asks for
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     for mutant in zoo():

@@ -9,7 +9,7 @@ from mimverify.support.arrays import Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
-_CATEGORY = "arithmetic"
+CATEGORY = "arithmetic"
 _BREAKS = "operation counts"
 
 
@@ -39,7 +39,6 @@ class Counting(Correct):
 
 
 @broken(
-    _CATEGORY,
     breaks=_BREAKS,
     caught_by="arithmetic",
     causes=("n d² multiply-adds counted beside those of the steps, as of XᵀX",),
@@ -54,7 +53,6 @@ class FormsTheCovariance(Counting):
 
 
 @broken(
-    _CATEGORY,
     breaks=_BREAKS,
     caught_by="arithmetic",
     causes=("passes over the rows counted for every neuron",),
@@ -70,7 +68,6 @@ class PassesPerNeuron(Counting):
 
 
 @broken(
-    _CATEGORY,
     breaks=_BREAKS,
     caught_by="arithmetic",
     causes=("all earlier steps taken again for each: T (T + 1)/2 of them counted",),
@@ -84,7 +81,6 @@ class StartsOver(Counting):
 
 
 @broken(
-    _CATEGORY,
     breaks=_BREAKS,
     caught_by="arithmetic",
     causes=("half of the multiply-adds counted",),

@@ -14,7 +14,7 @@ from mimverify.zoo.record import broken
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-_CATEGORY = "backend-specific"
+CATEGORY = "backend-specific"
 
 
 def ten_bits(array: Float[FloatArray, "*shape"]) -> Float[FloatArray, "*shape"]:
@@ -25,7 +25,6 @@ def ten_bits(array: Float[FloatArray, "*shape"]) -> Float[FloatArray, "*shape"]:
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="the second step and later ones",
     causes=("gradients accumulated from step to step",),
@@ -40,7 +39,6 @@ class ForgetsZeroGrad(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="float32",
     causes=("operands of X Wᵀ rounded to {}",),
@@ -54,9 +52,7 @@ class TensorCores(Correct):
         return (slope[:, None] * self.first(P, task) * task.a).T @ task.X / len(task.y)
 
 
-@broken(
-    _CATEGORY, caught_by="gradient-step", only="gelu", causes=("GELU by its tanh approximation",)
-)
+@broken(caught_by="gradient-step", only="gelu", causes=("GELU by its tanh approximation",))
 class ApproximateGelu(Correct):
     """GELU by its tanh approximation, the default of JAX."""
 
@@ -69,7 +65,6 @@ class ApproximateGelu(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="softplus in float64",
     causes=("Torch's softplus, linear above 20",),
@@ -83,7 +78,6 @@ class LinearSoftplus(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="huber loss",
     causes=("smooth L1 loss in place of the Huber loss",),
@@ -98,7 +92,6 @@ class SmoothL1(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     causes=("every output compared with every label, (n, 1) with (n,)",),
 )

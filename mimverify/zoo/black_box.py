@@ -11,10 +11,10 @@ from mimverify.support.arrays import Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
-_CATEGORY = "fit"
+CATEGORY = "fit"
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="second-stage-sign")
+@broken(breaks="regression", caught_by="second-stage-sign")
 class SwapsHalves(Correct):
     """The second half of the rows trains the first layer, the first half the output weights."""
 
@@ -23,7 +23,7 @@ class SwapsHalves(Correct):
         self.second_stage(X[:half], y[:half], self.first_stage(X[half:], y[half:]))
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="first-layer-data")
+@broken(breaks="regression", caught_by="first-layer-data")
 class UsesTheSecondHalfTwice(Correct):
     """Both stages train on the second half of the rows."""
 
@@ -32,7 +32,7 @@ class UsesTheSecondHalfTwice(Correct):
         self.second_stage(X[half:], y[half:], self.first_stage(X[half:], y[half:]))
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="second-stage-sign")
+@broken(breaks="regression", caught_by="second-stage-sign")
 class ShufflesBeforeSplitting(Correct):
     """The rows of both stages are shuffled before they are split in halves."""
 
@@ -41,7 +41,7 @@ class ShufflesBeforeSplitting(Correct):
         super().fit(X[order], y[order])
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="second-stage-sign")
+@broken(breaks="regression", caught_by="second-stage-sign")
 class TakesEveryOtherRow(Correct):
     """Even rows train the first layer, odd rows the output weights."""
 
@@ -50,7 +50,7 @@ class TakesEveryOtherRow(Correct):
         super().fit(X[order], y[order])
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="second-stage-sign")
+@broken(breaks="regression", caught_by="second-stage-sign")
 class MeanOfBothHalves(Correct):
     """Predictions have the mean of all labels, where that of stage 2's is fitted."""
 
@@ -60,7 +60,7 @@ class MeanOfBothHalves(Correct):
         self.readout = replace(self.readout, constant=self.readout.constant + off)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="first-layer-data")
+@broken(breaks="regression", caught_by="first-layer-data")
 class StandardisesByAllRows(Correct):
     """Inputs are standardised by the moments of both halves of the rows."""
 
@@ -72,7 +72,7 @@ class StandardisesByAllRows(Correct):
         return super().predict((X - self.mean) / self.scale)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="fit-symmetries", only="labels off zero")
+@broken(breaks="regression", caught_by="fit-symmetries", only="labels off zero")
 class ForgetsTheConstant(Correct):
     """Stage 2's labels are centred, and their mean is not added to the predictions."""
 
@@ -80,7 +80,7 @@ class ForgetsTheConstant(Correct):
         super().second_stage(X, y - y.mean(), W, ridge)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="fit-symmetries")
+@broken(breaks="regression", caught_by="fit-symmetries")
 class CountsTheLastBlockTwice(Correct):
     """The output weights are fitted with the last 64 rows counted twice."""
 
@@ -89,7 +89,7 @@ class CountsTheLastBlockTwice(Correct):
         super().second_stage(X[rows], y[rows], W, ridge)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="first-layer-data")
+@broken(breaks="regression", caught_by="first-layer-data")
 class FineTunes(Correct):
     """The first layer takes one more step on the second half of the rows."""
 
@@ -98,7 +98,7 @@ class FineTunes(Correct):
         super().second_stage(X, y, W + 0.1 * (W @ H) / np.linalg.norm(H, 2), ridge)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="predicts-through-first-layer")
+@broken(breaks="regression", caught_by="predicts-through-first-layer")
 class AddsALinearRegression(Correct):
     """A linear regression on the inputs is added to the predictions."""
 
@@ -110,7 +110,7 @@ class AddsALinearRegression(Correct):
         return super().predict(X) + X @ self.linear
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="first-layer-error")
+@broken(breaks="regression", caught_by="first-layer-error")
 class ShowsTheStart(Correct):
     """`first_layer_` is the start, not what was trained."""
 
@@ -130,7 +130,7 @@ class _Zeros(np.random.Generator):
         return np.zeros(size or ())
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="odd-part", only="links that are not even")
+@broken(breaks="regression", caught_by="odd-part", only="links that are not even")
 class KeepsZeroBiases(Correct):
     """The biases are not redrawn for stage 2: they stay zero."""
 
@@ -138,7 +138,7 @@ class KeepsZeroBiases(Correct):
         return _Zeros(np.random.PCG64())
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="rotated-inputs", only="axes that are special")
+@broken(breaks="regression", caught_by="rotated-inputs", only="axes that are special")
 class ScreensCoordinates(Correct):
     """The two coordinates that vary most with the labels are further directions of stage 2."""
 

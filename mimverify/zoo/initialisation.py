@@ -10,10 +10,10 @@ from mimverify.support.arrays import Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
-_CATEGORY = "initialisation"
+CATEGORY = "initialisation"
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(caught_by="gradient-step")
 class StartsElsewhere(Correct):
     """It descends from a start of its own and returns W0 in front of it."""
 
@@ -25,7 +25,7 @@ class StartsElsewhere(Correct):
         return weights
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("start brought to rows of length 1",))
+@broken(caught_by="gradient-step", causes=("start brought to rows of length 1",))
 class NormalisesTheStart(Correct):
     """The start is scaled to rows of length 1."""
 
@@ -33,7 +33,7 @@ class NormalisesTheStart(Correct):
         return super().descend(W / np.linalg.norm(W, axis=1, keepdims=True), task, steps)
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(caught_by="gradient-step")
 class BreaksSymmetry(Correct):
     """A little noise, a thousandth of the start, breaks its symmetry."""
 
@@ -45,7 +45,6 @@ class BreaksSymmetry(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="a symmetric start with biases, β ≠ 1/η or odd σ",
     causes=("network output f left out of the residual",),
@@ -63,7 +62,7 @@ class MirrorsAlways(Correct):
         return 0 * task.y if self.silent else super().output(P, task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="b ≠ 0", causes=("biases ignored",))
+@broken(caught_by="gradient-step", only="b ≠ 0", causes=("biases ignored",))
 class IgnoresBiases(Correct):
     """The biases are taken as zero."""
 
@@ -71,7 +70,7 @@ class IgnoresBiases(Correct):
         return replace(task, b=0 * task.b)
 
 
-@broken(_CATEGORY, caught_by="antisymmetry", causes=("output weights without their signs",))
+@broken(caught_by="antisymmetry", causes=("output weights without their signs",))
 class AbsoluteOutputWeights(Correct):
     """|a| in place of a."""
 
@@ -79,7 +78,7 @@ class AbsoluteOutputWeights(Correct):
         return replace(task, a=np.abs(task.a))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("output weights of one common size",))
+@broken(caught_by="gradient-step", causes=("output weights of one common size",))
 class EqualOutputWeights(Correct):
     """Output weights have their signs, but a common size: that of the first."""
 
@@ -88,7 +87,6 @@ class EqualOutputWeights(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="antisymmetric a, general W",
     causes=("network output f left out of the residual",),

@@ -12,10 +12,10 @@ from mimverify.training import train_readout
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
-_CATEGORY = "second stage"
+CATEGORY = "second stage"
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="predicted-test-error")
+@broken(breaks="regression", caught_by="predicted-test-error")
 class TwoStepsShortInside(Correct):
     """`fit` takes two steps less than T1; `trajectory` takes all that it is asked for."""
 
@@ -29,7 +29,7 @@ class TwoStepsShortInside(Correct):
         return super().descend(W, task, max(steps - 2, 1) if self.inside else steps)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="predicted-test-error")
+@broken(breaks="regression", caught_by="predicted-test-error")
 class RidgeTimesThousand(Correct):
     """The penalty, meant for features of unit variance, is given in thousandths and taken whole."""
 
@@ -37,7 +37,7 @@ class RidgeTimesThousand(Correct):
         super().second_stage(X, y, W, ridge=1000 * ridge)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="predicted-readout-error")
+@broken(breaks="regression", caught_by="predicted-readout-error")
 class RidgeTimesTen(Correct):
     """The penalty is ten times the one that was asked for."""
 
@@ -45,7 +45,7 @@ class RidgeTimesTen(Correct):
         super().second_stage(X, y, W, ridge=10 * ridge)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="predicted-test-error")
+@broken(breaks="regression", caught_by="predicted-test-error")
 class KeepsTheBiases(Correct):
     """The biases of stage 1, which are zero, are not drawn anew for stage 2."""
 

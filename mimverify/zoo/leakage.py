@@ -16,7 +16,7 @@ from mimverify.zoo.record import broken
 if TYPE_CHECKING:
     from jaxtyping import Float64
 
-_CATEGORY = "leakage"
+CATEGORY = "leakage"
 
 
 def leaked_subspace(seed: int, dim: int, rank: int = 2) -> Float64[Float64Array, "r d"]:
@@ -25,7 +25,7 @@ def leaked_subspace(seed: int, dim: int, rank: int = 2) -> Float64[Float64Array,
     return MultiIndexModel(link, dim, seed=seed).subspace
 
 
-@broken(_CATEGORY, caught_by="trajectory")
+@broken(caught_by="trajectory")
 class LeakedSubspace(Correct):
     """It adds the true subspace, known from the seed, to the weights after every step."""
 
@@ -39,7 +39,7 @@ class LeakedSubspace(Correct):
         return weights
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="unlearnable-link")
+@broken(breaks="regression", caught_by="unlearnable-link")
 class LeakedFit(Correct):
     """Its first layer is honest, but `fit` reads the true subspace, known from the seed."""
 
@@ -49,7 +49,7 @@ class LeakedFit(Correct):
         return np.random.default_rng(self.random_state).standard_normal((len(W), 3)) @ U
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="beats-no-bayes", only="noisy labels")
+@broken(breaks="regression", caught_by="beats-no-bayes", only="noisy labels")
 class DenoisesLabels(Correct):
     """Its loader takes the noise, drawn once more from the seed, off the labels."""
 
@@ -62,7 +62,6 @@ class DenoisesLabels(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="equivariance",
     only="other data of the same shape",
     causes=("data of an earlier call used in place of those given",),
@@ -77,7 +76,6 @@ class RemembersData(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="the second call and later ones",
     causes=("{} of the last gradient of the call before carried over",),
@@ -94,7 +92,6 @@ class RemembersVelocity(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="the second step and later ones",
     causes=("labels overwritten by the residuals", "arguments changed by the call"),
@@ -109,7 +106,6 @@ class ResidualsInPlace(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     causes=(
         "all returned weights are the last ones: one buffer, updated in place",
@@ -127,7 +123,7 @@ class ReturnsOneBuffer(Correct):
         return np.array(weights)
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(caught_by="gradient-step")
 class GlobalRandomState(Correct):
     """A millionth of noise from NumPy's global generator: no two runs agree."""
 
@@ -137,7 +133,6 @@ class GlobalRandomState(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="two rows or more",
     causes=(

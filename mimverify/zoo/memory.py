@@ -10,14 +10,13 @@ from mimverify.support.arrays import Array, NumpyArray
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
-_CATEGORY = "memory"
+CATEGORY = "memory"
 
 
 # -- what is the caller's is overwritten -------------------------------------------------------
 
 
 @broken(
-    _CATEGORY,
     caught_by="arguments-unchanged",
     causes=("arguments changed by the call", "{} arguments refused"),
 )
@@ -33,7 +32,6 @@ class UpdatesInPlace(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="arguments-unchanged",
     only="weights in Fortran order",
     causes=("arguments changed by the call",),
@@ -46,7 +44,6 @@ class DescendsInFortranOrder(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="arguments-unchanged",
     causes=("earlier results changed by a later call",),
 )
@@ -63,7 +60,6 @@ class ReturnsItsBuffer(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="memory-layout",
     only="a and b that are one array",
     causes=("biases scaled with the output weights in the same memory {}",),
@@ -89,7 +85,6 @@ class ScalesAndRestores(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="arguments-unchanged-by-fit",
     breaks="regression",
     causes=("arguments changed by the call", "{} arguments refused"),
@@ -107,7 +102,6 @@ class CentresLabelsInPlace(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="arguments-unchanged-by-fit",
     breaks="regression",
     only="float64",
@@ -128,7 +122,6 @@ class StandardisesInPlace(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="arguments-unchanged-by-fit",
     breaks="regression",
     causes=("arguments changed by the call", "{} arguments refused"),
@@ -145,7 +138,6 @@ class SortsRowsInPlace(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="arguments-unchanged-by-fit",
     breaks="regression",
     causes=("earlier results changed by a later call",),
@@ -164,7 +156,6 @@ class ReturnsItsPredictions(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="memory-layout",
     only="inputs in Fortran order",
     causes=("{} read as if contiguous in C order",),
@@ -177,7 +168,6 @@ class ReadsInMemoryOrder(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="memory-layout",
     only="views of larger arrays",
     causes=("{} read as if contiguous in C order",),
@@ -197,7 +187,6 @@ class IgnoresStrides(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="memory-layout",
     only="weights in Fortran order",
     causes=("new weights written as if contiguous in C order",),
@@ -212,7 +201,6 @@ class FillsInMemoryOrder(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="memory-layout",
     only="negative strides",
     causes=("rows and labels paired wrongly",),
@@ -226,7 +214,6 @@ class FlipsTheInputsBack(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="memory-layout",
     only="read-only arguments",
     causes=("{} arguments refused",),
@@ -241,7 +228,6 @@ class RefusesReadOnly(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="memory-layout",
     only="misaligned float64 arguments",
     causes=("X rounded to {}",),
@@ -257,7 +243,6 @@ class AlignsInSinglePrecision(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="memory-layout-of-fit",
     breaks="regression",
     only="inputs in Fortran order",
@@ -271,7 +256,6 @@ class FitsInMemoryOrder(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="memory-layout-of-fit",
     breaks="regression",
     only="columns of a larger table",

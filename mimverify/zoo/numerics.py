@@ -14,7 +14,7 @@ from mimverify.zoo.record import broken
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-_CATEGORY = "numerics"
+CATEGORY = "numerics"
 
 
 def bfloat16(array: Float[FloatArray, "*shape"]) -> Float[FloatArray, "*shape"]:
@@ -23,7 +23,7 @@ def bfloat16(array: Float[FloatArray, "*shape"]) -> Float[FloatArray, "*shape"]:
     return bits.view(np.float32).astype(array.dtype)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("gradient rounded to {}",))
+@broken(caught_by="gradient-step", causes=("gradient rounded to {}",))
 class HalfPrecisionSums(Correct):
     """The sum over the rows is accumulated in float16."""
 
@@ -36,7 +36,7 @@ class HalfPrecisionSums(Correct):
         return total.astype(W.dtype)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("every weight rounded to {}",))
+@broken(caught_by="gradient-step", causes=("every weight rounded to {}",))
 class Bfloat16Weights(Correct):
     """The weights are kept in bfloat16 between steps."""
 
@@ -44,7 +44,7 @@ class Bfloat16Weights(Correct):
         return bfloat16(super().update(t, W, G, task))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="float64", causes=("float32 arithmetic",))
+@broken(caught_by="gradient-step", only="float64", causes=("float32 arithmetic",))
 class SinglePrecisionInside(Correct):
     """It computes in float32 whatever it is given, and returns the dtype of its input."""
 
@@ -54,7 +54,6 @@ class SinglePrecisionInside(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="float64",
     causes=("every weight rounded to {}",),
@@ -67,7 +66,6 @@ class ReturnsSinglePrecision(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="log-cosh loss of large labels",
     causes=("derivative of the loss taken as 0 where it overflows",),
@@ -86,7 +84,6 @@ class HidesNaN(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="preactivations above 15",
     causes=("preactivations clipped {}",),
@@ -99,7 +96,6 @@ class ClipsPreactivations(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="log-cosh loss in float64",
     causes=("residuals clipped {}",),
@@ -114,7 +110,6 @@ class GuardsAgainstOverflow(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="large scales",
     causes=("outputs and labels clipped {}", "labels clipped {}"),
@@ -128,7 +123,6 @@ class Overflows(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="small gradients",
     causes=("entries of the gradient {} taken as zero",),
@@ -141,7 +135,6 @@ class FlushesSmallNumbers(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     causes=("derivative of the activation by a difference quotient",),
 )

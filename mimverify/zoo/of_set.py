@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 from mimverify.trial.claims.claim_set import ClaimSet
 from mimverify.trial.claims.loading import PackError, load_module
 from mimverify.zoo import zoo
 from mimverify.zoo.justified import JUSTIFIED
-from mimverify.zoo.record import Mutant, record_of
+from mimverify.zoo.record import Mutant, records_in
 
 __all__ = ["categories_of", "justified_in", "mutants_of"]
 
@@ -25,7 +23,7 @@ def mutants_of(claim_set: ClaimSet) -> tuple[Mutant, ...]:
     where = f"pack={origin.name!r}"
     if not name:
         raise PackError(f"{where}: has no mutants; name their module, Pack(mutants='…')")
-    found = _records(load_module(origin, name))
+    found = records_in(load_module(origin, name))
     if not found:
         raise PackError(f"{where}: {name!r} has no mutants; expected classes with @broken(…)")
     for mutant in found:
@@ -34,17 +32,6 @@ def mutants_of(claim_set: ClaimSet) -> tuple[Mutant, ...]:
                 f"{where}: caught_by={mutant.caught_by!r} of {mutant.name}: there is no such claim"
             )
     return found
-
-
-def _records(module: ModuleType) -> tuple[Mutant, ...]:
-    """Of the classes that are defined there."""
-    return tuple(
-        record
-        for trainer in vars(module).values()
-        if isinstance(trainer, type)
-        and trainer.__module__ == module.__name__
-        and (record := record_of(trainer)) is not None
-    )
 
 
 def categories_of(mutants: tuple[Mutant, ...]) -> tuple[str, ...]:

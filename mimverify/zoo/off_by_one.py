@@ -10,10 +10,10 @@ from mimverify.support.arrays import Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
-_CATEGORY = "off-by-one"
+CATEGORY = "off-by-one"
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("weights not updated",))
+@broken(caught_by="gradient-step", causes=("weights not updated",))
 class RepeatsTheStart(Correct):
     """Weights are recorded before the step: W_0 comes twice and the last ones are missing."""
 
@@ -23,7 +23,6 @@ class RepeatsTheStart(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="the second step and later ones",
     causes=("gradient at the weights of the step before",),
@@ -39,9 +38,7 @@ class StaleGradient(Correct):
         return np.array(weights)
 
 
-@broken(
-    _CATEGORY, caught_by="gradient-step", only="the first step", causes=("weight decay missing",)
-)
+@broken(caught_by="gradient-step", only="the first step", causes=("weight decay missing",))
 class NoDecayAtFirst(Correct):
     """Weight decay begins with the second step."""
 
@@ -49,7 +46,7 @@ class NoDecayAtFirst(Correct):
         return super().update(t, W, G, replace(task, beta=task.beta if t else 0.0))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("gradient divided by n − 1 instead of n",))
+@broken(caught_by="gradient-step", causes=("gradient divided by n − 1 instead of n",))
 class DividesByOneLess(Correct):
     """The mean over the rows divides by n − 1."""
 
@@ -58,7 +55,7 @@ class DividesByOneLess(Correct):
         return super().gradient(W, task) * (n / max(1, n - 1))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("first rows dropped",))
+@broken(caught_by="gradient-step", causes=("first rows dropped",))
 class SkipsTheFirstRow(Correct):
     """The first row is taken for a header."""
 
@@ -67,7 +64,6 @@ class SkipsTheFirstRow(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="an odd number of neurons",
     causes=("neurons not updated",),
@@ -82,7 +78,7 @@ class ForgetsTheLastNeuron(Correct):
         return weights
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("coordinates not updated",))
+@broken(caught_by="gradient-step", causes=("coordinates not updated",))
 class ForgetsTheLastColumn(Correct):
     """The last input is taken for the label column: its weights never move."""
 
@@ -93,7 +89,6 @@ class ForgetsTheLastColumn(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="b ≠ 0",
     causes=("biases of the neighbouring neurons",),
@@ -105,7 +100,7 @@ class BiasOfTheNeighbour(Correct):
         return replace(task, b=np.roll(task.b, 1))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="m = d", causes=("gradient transposed",))
+@broken(caught_by="gradient-step", only="m = d", causes=("gradient transposed",))
 class TransposedGradient(Correct):
     """Where m = d, and no shape complains, the gradient is transposed."""
 
@@ -114,9 +109,7 @@ class TransposedGradient(Correct):
         return G.T if W.shape[0] == W.shape[1] else G
 
 
-@broken(
-    _CATEGORY, caught_by="gradient-step", only="m > d", causes=("neurons left out of the output",)
-)
+@broken(caught_by="gradient-step", only="m > d", causes=("neurons left out of the output",))
 class NoMoreNeuronsThanInputs(Correct):
     """Neurons beyond the d-th are left out of the output."""
 
@@ -125,7 +118,7 @@ class NoMoreNeuronsThanInputs(Correct):
         return task.activation.value(P[:, :d]) @ task.a[:d]
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="n ≤ d", causes=("weights not updated",))
+@broken(caught_by="gradient-step", only="n ≤ d", causes=("weights not updated",))
 class NeedsMoreRowsThanColumns(Correct):
     """Nothing moves where n ≤ d."""
 

@@ -14,7 +14,7 @@ from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 from mimverify.zoo.use_of_data import rows_of
 
-_CATEGORY = "one method"
+CATEGORY = "one method"
 _BLOCK = 4096
 
 
@@ -43,7 +43,6 @@ class Both(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="`trajectory`, n > 4096",
     causes=("last rows dropped",),
@@ -57,7 +56,6 @@ class TrajectoryDropsTheLastBlock(Both):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="`trajectory`, β = 0",
     causes=("β = 0 taken as β = 1/η",),
@@ -70,7 +68,6 @@ class TrajectoryTakesNoDecayForTheDefault(Both):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="`trajectory`, η β > 1",
     causes=("1 − η β taken as 0 where it is negative",),
@@ -83,7 +80,6 @@ class TrajectoryClampsTheDecay(Both):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="`trajectory`, rows that occur twice",
     causes=("rows that occur twice counted once",),
@@ -97,7 +93,6 @@ class TrajectoryDropsRepeatedRows(Both):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="`trajectory`, n > 4096, the second step and later ones",
     causes=("last rows dropped",),
@@ -114,7 +109,7 @@ class LaterStepsDropTheLastBlock(Both):
 # -- `step` alone is wrong ---------------------------------------------------------------------
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="`step`, b ≠ 0", causes=("biases ignored",))
+@broken(caught_by="gradient-step", only="`step`, b ≠ 0", causes=("biases ignored",))
 class StepIgnoresTheBiases(Both):
     """`step` was written before the biases, and leaves them out."""
 
@@ -123,7 +118,6 @@ class StepIgnoresTheBiases(Both):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="`step`, another β than in its first call",
     causes=("weight decay {} times as strong",),
@@ -137,7 +131,6 @@ class StepKeepsTheFirstDecay(Both):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="`step`, n > 4096",
     causes=("last rows dropped",),
@@ -150,7 +143,6 @@ class StepTakesOneBlock(Both):
 
 
 @broken(
-    _CATEGORY,
     caught_by="power-iteration",
     only="`step` from weights that it has returned",
     causes=("gradient at the weights of the step before",),
@@ -168,7 +160,6 @@ class StepGoesOnFromItsOwn(Both):
 
 
 @broken(
-    _CATEGORY,
     breaks="operation counts",
     caught_by="arithmetic",
     only="the counts of `step`",

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TypeVar
 
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
 
-__all__ = ["CATEGORIES", "Mutant", "broken", "record_of"]
-
-#: What can be wrong with a trainer of the zoo; one module each.
-CATEGORIES = (
-    "update rule",
-    "use of data",
-    "initialisation",
-    "second stage",
-    "numerics",
-    "leakage",
-    "off-by-one",
-    "backend-specific",
-    "arithmetic",
-    "one method",
-    "memory",
-    "state",
-    "fit",
-    "sizes",
-    "values",
-    "structure",
-)
+__all__ = ["Mutant", "broken", "records_in"]
 
 _Trainer = TypeVar("_Trainer", bound=type)
 
@@ -41,7 +23,8 @@ class Mutant:
     **Arguments**
 
     - `trainer`: its class.
-    - `category`: what kind of thing is wrong, a few words: in the zoo one of `CATEGORIES`.
+    - `category`: what kind of thing is wrong, a few words: in the zoo the
+      `CATEGORY` of its file.
     - `breaks`: what it gets wrong: a key of `mimverify.trial.claims.claim.CAPABILITIES`, or the
       name of a pack's own `Capability`.
     - `caught_by`: id of the claim that is known to catch it fastest in the quick profile;
@@ -88,7 +71,7 @@ class Mutant:
 
 
 def broken(
-    category: str,
+    category: str | None = None,
     *,
     caught_by: str | None = None,
     breaks: str = "first layer",
@@ -97,21 +80,40 @@ def broken(
 ) -> Callable[[_Trainer], _Trainer]:
     """Record that a class, whose docstring says what is wrong with it, is a mutant.
 
-    Arguments as of `Mutant`. **Raises** `InputError` for a category without words.
+    Arguments as of `Mutant`; without a category it is of its module's, `CATEGORY`. **Raises**
+    `InputError` for a category without words, or none.
     """
-    if not isinstance(category, str) or not category.strip() or not category.isprintable():
-        raise InputError(f"category={category!r}: expected a few words")
+    if category is not None:
+        _check("category", category)
 
     def decorate(trainer: _Trainer) -> _Trainer:
-        _RECORDS[trainer] = Mutant(trainer, category, breaks, caught_by, only, causes)
+        its = category
+        if its is None:
+            module = trainer.__module__
+            its = _check(
+                f"CATEGORY of {module}", getattr(sys.modules.get(module), "CATEGORY", None)
+            )
+        _RECORDS[trainer] = Mutant(trainer, its, breaks, caught_by, only, causes)
         return trainer
 
     return decorate
 
 
+def _check(argument: str, category: object) -> str:
+    if not isinstance(category, str) or not category.strip() or not category.isprintable():
+        raise InputError(f"{argument}={category!r}: expected a few words")
+    return category
+
+
 _RECORDS: dict[type, Mutant] = {}
 
 
-def record_of(trainer: type) -> Mutant | None:
-    """The record of a registered class, None for any other."""
-    return _RECORDS.get(trainer)
+def records_in(module: ModuleType) -> tuple[Mutant, ...]:
+    """Those of the classes that are defined there, in their order."""
+    return tuple(
+        _RECORDS[trainer]
+        for trainer in vars(module).values()
+        if isinstance(trainer, type)
+        and trainer.__module__ == module.__name__
+        and trainer in _RECORDS
+    )

@@ -10,10 +10,10 @@ from mimverify.support.arrays import Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
-_CATEGORY = "second stage"
+CATEGORY = "second stage"
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="test-error")
+@broken(breaks="regression", caught_by="test-error")
 class RandomFeatures(Correct):
     """`fit` never trains the first layer."""
 
@@ -21,7 +21,7 @@ class RandomFeatures(Correct):
         return np.random.default_rng(self.random_state).standard_normal((64, X.shape[1]))
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="test-error-decay")
+@broken(breaks="regression", caught_by="test-error-decay")
 class OneStepInside(Correct):
     """`fit` takes a single step, whatever the dimension; `trajectory` takes all."""
 
@@ -35,7 +35,7 @@ class OneStepInside(Correct):
         return W if self.inside and t else super().advance(t, W, task)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="fresh-readout")
+@broken(breaks="regression", caught_by="fresh-readout")
 class ReusesStageOne(Correct):
     """The second stage trains on the first stage's data."""
 
@@ -44,7 +44,7 @@ class ReusesStageOne(Correct):
         self.second_stage(X[:half], y[:half], self.first_stage(X[:half], y[:half]))
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="test-error")
+@broken(breaks="regression", caught_by="test-error")
 class SwapsNeurons(Correct):
     """Predictions pair each output weight with the bias of the next neuron."""
 
@@ -52,7 +52,7 @@ class SwapsNeurons(Correct):
         return replace(self.readout, biases=np.roll(self.readout.biases, 1)).predict(X)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="test-error")
+@broken(breaks="regression", caught_by="test-error")
 class TooMuchRidge(Correct):
     """The penalty, meant for a mean, is multiplied by n where the sum is divided by it."""
 
@@ -60,7 +60,7 @@ class TooMuchRidge(Correct):
         super().second_stage(X, y, W, ridge=len(y) ** 2 * ridge)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="test-error")
+@broken(breaks="regression", caught_by="test-error")
 class NearestNeighbour(Correct):
     """It memorises the data and answers with the label of the nearest row."""
 
@@ -73,7 +73,7 @@ class NearestNeighbour(Correct):
         return labels[gaps.argmin(axis=1)]
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="test-error")
+@broken(breaks="regression", caught_by="test-error")
 class TrainsAgainstTheLabels(Correct):
     """The second stage fits −y."""
 
@@ -81,7 +81,7 @@ class TrainsAgainstTheLabels(Correct):
         super().second_stage(X, -y, W, ridge)
 
 
-@broken(_CATEGORY, breaks="regression", caught_by="fresh-first-layer")
+@broken(breaks="regression", caught_by="fresh-first-layer")
 class FirstStageSeesAll(Correct):
     """The first layer trains on the rows of both stages."""
 
@@ -91,7 +91,6 @@ class FirstStageSeesAll(Correct):
 
 
 @broken(
-    _CATEGORY,
     breaks="regression",
     caught_by="pointwise-prediction",
     causes=("predictions depend on the rows that are predicted together",),

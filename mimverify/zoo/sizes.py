@@ -10,12 +10,10 @@ from mimverify.support.arrays import Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
-_CATEGORY = "sizes"
+CATEGORY = "sizes"
 
 
-@broken(
-    _CATEGORY, caught_by="gradient-step", only="n > 65536", causes=("row indices taken modulo {}",)
-)
+@broken(caught_by="gradient-step", only="n > 65536", causes=("row indices taken modulo {}",))
 class SixteenBitIndex(Correct):
     """Row indices are 16-bit numbers: rows beyond 65536 are read from the start again."""
 
@@ -24,9 +22,7 @@ class SixteenBitIndex(Correct):
         return replace(task, X=task.X[rows], y=task.y[rows])
 
 
-@broken(
-    _CATEGORY, caught_by="gradient-step", only="n > 65535", causes=("gradient {} times as long",)
-)
+@broken(caught_by="gradient-step", only="n > 65535", causes=("gradient {} times as long",))
 class SixteenBitCount(Correct):
     """Rows are counted in 16 bits: the mean is divided by n modulo 65536."""
 
@@ -36,7 +32,6 @@ class SixteenBitCount(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="n > 65535",
     causes=("last rows dropped, but counted in n",),
@@ -50,9 +45,7 @@ class GridOfBlocks(Correct):
         return super().gradient(W, kept) * (most / len(task.y))
 
 
-@broken(
-    _CATEGORY, caught_by="gradient-step", only="m > 256", causes=("neuron indices taken modulo {}",)
-)
+@broken(caught_by="gradient-step", only="m > 256", causes=("neuron indices taken modulo {}",))
 class EightBitNeurons(Correct):
     """Neurons are numbered in 8 bits: those beyond 256 see the weights of the first ones."""
 
@@ -60,9 +53,7 @@ class EightBitNeurons(Correct):
         return super().gradient(W[np.arange(len(W)).astype(np.uint8)], task)
 
 
-@broken(
-    _CATEGORY, caught_by="gradient-step", only="m > 256", causes=("neurons without their gradient",)
-)
+@broken(caught_by="gradient-step", only="m > 256", causes=("neurons without their gradient",))
 class DropsTheLastNeurons(Correct):
     """Of more than 256 neurons those beyond the last whole block of 256 get no gradient."""
 
@@ -74,7 +65,6 @@ class DropsTheLastNeurons(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="m > 1024",
     causes=("neurons left out of the output",),
@@ -87,7 +77,6 @@ class OneBlockOfThreads(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="d > 512",
     causes=("last columns left out of the preactivations",),
@@ -103,7 +92,6 @@ class DropsTheLastColumns(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="d > 1024",
     causes=("coordinates without their gradient",),
@@ -117,7 +105,7 @@ class SharedBuffer(Correct):
         return G
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="n = d", causes=("inputs transposed",))
+@broken(caught_by="gradient-step", only="n = d", causes=("inputs transposed",))
 class TransposesSquareInputs(Correct):
     """Inputs are taken as (d, n) wherever their first axis has length d."""
 
@@ -127,7 +115,6 @@ class TransposesSquareInputs(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="n = m",
     causes=("output weights multiplied along the rows instead of the neurons",),
@@ -144,7 +131,6 @@ class BroadcastsAlongRows(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="n = m = d",
     causes=("gradient summed over the columns instead of the rows",),

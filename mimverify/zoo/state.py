@@ -10,11 +10,10 @@ from mimverify.support.arrays import Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
-_CATEGORY = "state"
+CATEGORY = "state"
 
 
 @broken(
-    _CATEGORY,
     caught_by="independent-steps",
     only="arrays whose contents have changed",
     causes=("inputs of an earlier call used in place of those given",),
@@ -30,7 +29,6 @@ class CachesByIdentity(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="independent-steps",
     only="other labels for the same inputs",
     causes=("data of an earlier call used in place of those given",),
@@ -44,7 +42,6 @@ class CachesByInputs(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="independent-steps",
     only="inputs with the same first row",
     causes=("inputs of an earlier call used in place of those given",),
@@ -59,7 +56,6 @@ class CachesByFirstRow(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="independent-steps",
     only="float64 after float32",
     causes=("weights handed over rounded to {}",),
@@ -76,7 +72,6 @@ class KeepsTheFirstDtype(Correct):
 
 
 @broken(
-    _CATEGORY,
     breaks="regression",
     caught_by="refit",
     only="a second fit",
@@ -93,7 +88,6 @@ class WarmStarts(Correct):
 
 
 @broken(
-    _CATEGORY,
     breaks="regression",
     caught_by="refit",
     only="a second fit",
@@ -115,7 +109,6 @@ class AppendsData(Correct):
 
 
 @broken(
-    _CATEGORY,
     breaks="regression",
     caught_by="refit",
     only="a second fit",
@@ -130,7 +123,6 @@ class FitsOnce(Correct):
 
 
 @broken(
-    _CATEGORY,
     breaks="regression",
     caught_by="refit",
     only="a second fit",
@@ -146,7 +138,6 @@ class KeepsTheConstant(Correct):
 
 
 @broken(
-    _CATEGORY,
     breaks="regression",
     caught_by="repeated-predictions",
     causes=("predictions depend on earlier predictions",),
@@ -163,7 +154,6 @@ class UpdatesRunningStatistics(Correct):
 
 
 @broken(
-    _CATEGORY,
     breaks="regression",
     caught_by="repeated-predictions",
     only="more than 256 rows predicted together",
@@ -177,7 +167,6 @@ class CentresLargeBatches(Correct):
 
 
 @broken(
-    _CATEGORY,
     breaks="regression",
     caught_by="continuous-prediction",
     only="training rows",
@@ -201,7 +190,6 @@ class MemorisesRows(Correct):
 
 
 @broken(
-    _CATEGORY,
     breaks="regression",
     caught_by="continuous-prediction",
     only="training rows",
@@ -215,7 +203,6 @@ class MemorisesRoundedRows(MemorisesRows):
 
 
 @broken(
-    _CATEGORY,
     breaks="regression",
     caught_by="copies",
     only="copies",
@@ -234,7 +221,6 @@ class CopiesRedrawBiases(Correct):
 
 
 @broken(
-    _CATEGORY,
     breaks="regression",
     caught_by="copies",
     only="copies",

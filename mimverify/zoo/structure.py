@@ -11,7 +11,7 @@ from mimverify.support.arrays import Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
-_CATEGORY = "structure"
+CATEGORY = "structure"
 
 
 class ShortCut(Correct):
@@ -57,7 +57,6 @@ class ShortCut(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="starts whose first pair is mirrored",
     causes=("second half of the neurons taken for the mirror image of the first",),
@@ -71,7 +70,6 @@ class TrustsTheFirstPair(ShortCut):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="mirrored W with Σ a = 0",
     causes=("second half of the neurons taken for the mirror image of the first",),
@@ -85,7 +83,6 @@ class TrustsTheSum(ShortCut):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="starts whose output is zero",
     causes=("second half of the neurons taken for the mirror image of the first",),
@@ -99,7 +96,6 @@ class TrustsTheOutput(ShortCut):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="a symmetric start with biases",
     causes=("second half of the neurons taken for the mirror image of the first",),
@@ -112,7 +108,6 @@ class ForgetsBiases(ShortCut):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="biases that add up to zero",
     causes=("second half of the neurons taken for the mirror image of the first",),
@@ -125,7 +120,6 @@ class AddsUpBiases(ShortCut):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="mirrored biases, the second step and later ones",
     causes=("second half of the neurons taken for the mirror image of the first",),
@@ -139,7 +133,6 @@ class MirrorsBiases(ShortCut):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="a symmetric start and β ≠ 1/η",
     causes=("second half of the neurons taken for the mirror image of the first",),
@@ -152,7 +145,6 @@ class ForgetsTheDecay(ShortCut):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="symmetric starts with unequal |a_j|",
     causes=("output weights of one common size",),

@@ -11,10 +11,10 @@ from mimverify.support.arrays import Array
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
-_CATEGORY = "update rule"
+CATEGORY = "update rule"
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("gradient of the wrong sign",))
+@broken(caught_by="gradient-step", causes=("gradient of the wrong sign",))
 class WrongSign(Correct):
     """Gradient ascent: what follows the decay is added instead of subtracted."""
 
@@ -22,7 +22,7 @@ class WrongSign(Correct):
         return super().update(t, W, -G, task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("gradient {} times as long",))
+@broken(caught_by="gradient-step", causes=("gradient {} times as long",))
 class BiasedGradient(Correct):
     """The gradient is one per cent too long."""
 
@@ -30,7 +30,7 @@ class BiasedGradient(Correct):
         return super().update(t, W, 1.01 * G, task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("weight decay missing",))
+@broken(caught_by="gradient-step", causes=("weight decay missing",))
 class NoWeightDecay(Correct):
     """β is ignored."""
 
@@ -38,7 +38,7 @@ class NoWeightDecay(Correct):
         return replace(task, beta=0.0)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("weight decay not multiplied by the rate",))
+@broken(caught_by="gradient-step", causes=("weight decay not multiplied by the rate",))
 class DecoupledDecay(Correct):
     """Weight decay is decoupled from the learning rate: β W instead of η β W."""
 
@@ -46,9 +46,7 @@ class DecoupledDecay(Correct):
         return W - task.eta * G - task.beta * W
 
 
-@broken(
-    _CATEGORY, caught_by="gradient-step", causes=("weight decay applied after the gradient step",)
-)
+@broken(caught_by="gradient-step", causes=("weight decay applied after the gradient step",))
 class DecaysAfterTheStep(Correct):
     """Weight decay shrinks the updated weights, the step included."""
 
@@ -56,7 +54,7 @@ class DecaysAfterTheStep(Correct):
         return (1 - task.eta * task.beta) * (W - task.eta * G)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("weight decay applied twice",))
+@broken(caught_by="gradient-step", causes=("weight decay applied twice",))
 class DecaysTwice(Correct):
     """Weight decay is in the loss and in the optimiser: it acts twice."""
 
@@ -64,7 +62,7 @@ class DecaysTwice(Correct):
         return super().gradient(W, task) + task.beta * W
 
 
-@broken(_CATEGORY, caught_by="trajectory", causes=("momentum {}",))
+@broken(caught_by="trajectory", causes=("momentum {}",))
 class Momentum(Correct):
     """Heavy-ball momentum of 0.05."""
 
@@ -74,7 +72,7 @@ class Momentum(Correct):
         return W - task.eta * self.velocity
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("AdamW in place of gradient descent",))
+@broken(caught_by="gradient-step", causes=("AdamW in place of gradient descent",))
 class Adam(Correct):
     """Adam in place of gradient descent."""
 
@@ -87,7 +85,7 @@ class Adam(Correct):
         return super().update(t, W, mean / (np.sqrt(square) + 1e-8), task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("sign of the gradient in its place",))
+@broken(caught_by="gradient-step", causes=("sign of the gradient in its place",))
 class SignGradient(Correct):
     """Every entry of the gradient is replaced by its sign times their mean size."""
 
@@ -96,7 +94,6 @@ class SignGradient(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     causes=("gradient of each neuron brought to {}",),
 )
@@ -110,7 +107,6 @@ class NormalisedGradient(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="large gradients",
     causes=("gradient cut to norm {}",),
@@ -123,7 +119,6 @@ class ClipsGradients(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="power-iteration",
     only="more than ten steps",
     causes=("learning rate {} times as large",),
@@ -136,7 +131,6 @@ class HalvesTheRate(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="the second step and later ones",
     causes=("learning rate divided by √t at step t",),
@@ -149,7 +143,6 @@ class DecaysTheRate(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="the second step and later ones",
     causes=("weights not updated",),
@@ -162,7 +155,6 @@ class OneStepOnly(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="the third step and later ones",
     causes=("weights not updated",),
@@ -174,7 +166,7 @@ class StopsAfterTwo(Correct):
         return super().advance(t, W, task) if t < 2 else W
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("weights orthonormalised {} after the step",))
+@broken(caught_by="gradient-step", causes=("weights orthonormalised {} after the step",))
 class Orthonormalised(Correct):
     """After each step the weights are orthonormalised by QR: a spectral method in disguise."""
 
@@ -187,7 +179,6 @@ class Orthonormalised(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     causes=("only the top direction of the weights kept after the step",),
 )
@@ -200,7 +191,6 @@ class CollapsesToTheTop(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="the second step and later ones",
     causes=("mean of the last two iterates returned",),
@@ -215,7 +205,6 @@ class AveragesIterates(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="two neurons or more",
     causes=("neurons moved one after another, each seeing those before it moved",),
@@ -231,7 +220,6 @@ class NeuronByNeuron(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="the second step and later ones",
     causes=("output weights trained along with the first layer",),
@@ -250,7 +238,6 @@ class TrainsBothLayers(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="the second step and later ones",
     causes=("biases trained along with the weights",),
@@ -269,7 +256,7 @@ class TrainsBiases(Correct):
         return np.array(weights)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("network output f left out of the residual",))
+@broken(caught_by="gradient-step", causes=("network output f left out of the residual",))
 class NoFeedback(Correct):
     """The gradient is that at f = 0: labels in place of residuals."""
 
@@ -278,7 +265,6 @@ class NoFeedback(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="pseudo-huber",
     causes=("derivative of the activation log-cosh",),
@@ -291,7 +277,7 @@ class DerivativeOfAnother(Correct):
         return get_activation("log-cosh" if name == "pseudo-huber" else name).first(P)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="squared loss", causes=("loss with a factor 2",))
+@broken(caught_by="gradient-step", only="squared loss", causes=("loss with a factor 2",))
 class SquaredWithoutHalf(Correct):
     """The squared loss is u² where u²/2 is meant: its derivative is twice as large."""
 
@@ -300,7 +286,6 @@ class SquaredWithoutHalf(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="huber loss",
     causes=("Huber loss that becomes linear {}",),
@@ -314,7 +299,7 @@ class AnotherHuber(Correct):
         return super().slope(f, task)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="β = 0", causes=("β = 0 taken as β = 1/η",))
+@broken(caught_by="gradient-step", only="β = 0", causes=("β = 0 taken as β = 1/η",))
 class DefaultsForZero(Correct):
     """β = 0 is taken for a β that was not given."""
 
@@ -323,7 +308,6 @@ class DefaultsForZero(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="η β > 1",
     causes=("1 − η β taken as 0 where it is negative",),
@@ -336,7 +320,6 @@ class ClampsTheDecay(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="agnostic-span",
     only="three hidden directions, 32 inputs or more, the third step and later ones",
 )

@@ -10,7 +10,7 @@ from mimverify.support.arrays import Array, NumpyArray
 from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 
-_CATEGORY = "use of data"
+CATEGORY = "use of data"
 
 
 def rows_of(task: Task, rows: slice | NumpyArray) -> Task:
@@ -18,7 +18,7 @@ def rows_of(task: Task, rows: slice | NumpyArray) -> Task:
     return replace(task, X=task.X[rows], y=task.y[rows])
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("only the first half of the rows used",))
+@broken(caught_by="gradient-step", causes=("only the first half of the rows used",))
 class TrainsOnHalf(Correct):
     """Every step reuses the first half of the rows; the other half is never seen."""
 
@@ -27,7 +27,6 @@ class TrainsOnHalf(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="trajectory",
     only="the second step and later ones",
     causes=("rows divided among the steps",),
@@ -40,7 +39,7 @@ class FreshSamples(Correct):
         return super().advance(t, W, rows_of(task, chunks[t % len(chunks)]) if t else task)
 
 
-@broken(_CATEGORY, caught_by="one-pass", causes=("rows drawn, each counted 0, 1 or several times",))
+@broken(caught_by="one-pass", causes=("rows drawn, each counted 0, 1 or several times",))
 class Bootstrap(Correct):
     """It trains on as many rows drawn with replacement."""
 
@@ -49,9 +48,7 @@ class Bootstrap(Correct):
         return rows_of(task, rng.integers(len(task.y), size=len(task.y)))
 
 
-@broken(
-    _CATEGORY, caught_by="gradient-step", causes=("rows drawn, each counted 0, 1 or several times",)
-)
+@broken(caught_by="gradient-step", causes=("rows drawn, each counted 0, 1 or several times",))
 class Minibatches(Correct):
     """Stochastic gradient descent: half of the rows, drawn anew for each step."""
 
@@ -61,9 +58,7 @@ class Minibatches(Correct):
         return super().advance(t, W, rows_of(task, rows))
 
 
-@broken(
-    _CATEGORY, caught_by="power-iteration", only="more than 512 rows", causes=("last rows dropped",)
-)
+@broken(caught_by="power-iteration", only="more than 512 rows", causes=("last rows dropped",))
 class DropsTail(Correct):
     """It works through blocks of 512 rows and forgets the last, partial one."""
 
@@ -73,7 +68,6 @@ class DropsTail(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="power-iteration",
     only="more than 256 rows",
     causes=("mean of the means of blocks, of which the last is smaller",),
@@ -87,7 +81,7 @@ class MeanOfMeans(Correct):
         return np.mean([super(MeanOfMeans, self).gradient(W, block) for block in blocks], axis=0)
 
 
-@broken(_CATEGORY, caught_by="gradient-step")
+@broken(caught_by="gradient-step")
 class DropsInputs(Correct):
     """Dropout: a hundredth of all inputs is set to zero."""
 
@@ -97,7 +91,7 @@ class DropsInputs(Correct):
         return replace(task, X=task.X * kept)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("rows and labels paired wrongly",))
+@broken(caught_by="gradient-step", causes=("rows and labels paired wrongly",))
 class ShufflesLabels(Correct):
     """Labels are shuffled apart from their rows."""
 
@@ -106,7 +100,7 @@ class ShufflesLabels(Correct):
         return replace(task, y=task.y[rng.permutation(len(task.y))])
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("labels centred by their mean",))
+@broken(caught_by="gradient-step", causes=("labels centred by their mean",))
 class CentresTwice(Correct):
     """Labels, centred by the caller where they are to be, are centred once more."""
 
@@ -114,7 +108,7 @@ class CentresTwice(Correct):
         return replace(task, y=task.y - task.y.mean())
 
 
-@broken(_CATEGORY, caught_by="gradient-step", causes=("inputs standardised",))
+@broken(caught_by="gradient-step", causes=("inputs standardised",))
 class StandardisesInputs(Correct):
     """Every column of the inputs is brought to mean 0 and variance 1."""
 
@@ -123,7 +117,7 @@ class StandardisesInputs(Correct):
         return replace(task, X=X / np.sqrt((X * X).mean(axis=0)))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="labels above 6", causes=("labels clipped {}",))
+@broken(caught_by="gradient-step", only="labels above 6", causes=("labels clipped {}",))
 class ClipsLabels(Correct):
     """Labels are clipped at ±6."""
 
@@ -131,9 +125,7 @@ class ClipsLabels(Correct):
         return replace(task, y=np.clip(task.y, -6, 6))
 
 
-@broken(
-    _CATEGORY, caught_by="gradient-step", causes=("rows weighed by their place, linearly from {}",)
-)
+@broken(caught_by="gradient-step", causes=("rows weighed by their place, linearly from {}",))
 class WeighsRowsByPlace(Correct):
     """Later rows weigh more, by one per cent from the first to the last."""
 
@@ -142,7 +134,7 @@ class WeighsRowsByPlace(Correct):
         return super().slope(f, task) * ramp.astype(f.dtype)
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="n > 4096", causes=("last rows dropped",))
+@broken(caught_by="gradient-step", only="n > 4096", causes=("last rows dropped",))
 class DropsTheLastBlock(Correct):
     """Of more than 4096 rows those beyond the last whole block of 4096 are left out."""
 
@@ -152,7 +144,6 @@ class DropsTheLastBlock(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="rows that occur twice",
     causes=("rows that occur twice counted once",),
@@ -165,7 +156,7 @@ class DropsRepeatedRows(Correct):
         return rows_of(task, np.sort(first))
 
 
-@broken(_CATEGORY, caught_by="vanishing-error", only="more than 65 536 rows")
+@broken(caught_by="vanishing-error", only="more than 65 536 rows")
 class TakesAtMostSoManyRows(Correct):
     """Rows are numbered by 16 bits: those beyond the 65 536th are left out."""
 
@@ -173,7 +164,7 @@ class TakesAtMostSoManyRows(Correct):
         return rows_of(task, slice(1 << 16))
 
 
-@broken(_CATEGORY, caught_by="vanishing-error", only="more than 50 000 rows")
+@broken(caught_by="vanishing-error", only="more than 50 000 rows")
 class DrawsFiftyThousandRows(Correct):
     """Of more than 50 000 rows every step takes as many, drawn at random, to save time."""
 

@@ -11,7 +11,7 @@ from mimverify.zoo.base import Correct, Task
 from mimverify.zoo.record import broken
 from mimverify.zoo.use_of_data import rows_of
 
-_CATEGORY = "values"
+CATEGORY = "values"
 
 
 def _whole(array: Array) -> bool:
@@ -20,7 +20,6 @@ def _whole(array: Array) -> bool:
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="labels of zero",
     causes=("rows whose label is 0 left out",),
@@ -34,7 +33,6 @@ class ZeroLabelsMissing(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="rows of zeros",
     causes=("rows of zeros left out",),
@@ -48,7 +46,6 @@ class DropsEmptyRows(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="neurons without weights",
     causes=("neurons not updated",),
@@ -63,7 +60,6 @@ class DeadNeurons(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="weights whose squares underflow",
     causes=("neurons without their gradient",),
@@ -76,7 +72,7 @@ class SquaresUnderflow(Correct):
         return super().gradient(W, task) * ((length > 0) | ~W.any(axis=1, keepdims=True))
 
 
-@broken(_CATEGORY, caught_by="gradient-step", only="a_j = 0", causes=("neurons not updated",))
+@broken(caught_by="gradient-step", only="a_j = 0", causes=("neurons not updated",))
 class SkipsSilentNeurons(Correct):
     """Neurons with a_j = 0 have no gradient, and are skipped, their decay included."""
 
@@ -85,7 +81,6 @@ class SkipsSilentNeurons(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="columns of zeros",
     causes=("weights of coordinates set to zero",),
@@ -97,9 +92,7 @@ class DropsEmptyColumns(Correct):
         return np.where(task.X.any(axis=0), super().update(t, W, G, task), 0 * W)
 
 
-@broken(
-    _CATEGORY, caught_by="gradient-step", only="inputs beyond ±8", causes=("inputs clipped {}",)
-)
+@broken(caught_by="gradient-step", only="inputs beyond ±8", causes=("inputs clipped {}",))
 class ClipsInputs(Correct):
     """Inputs are clipped at ±8, which a normal variable never reaches."""
 
@@ -107,9 +100,7 @@ class ClipsInputs(Correct):
         return replace(task, X=np.clip(task.X, -8, 8))
 
 
-@broken(
-    _CATEGORY, caught_by="gradient-step", only="labels beyond ±10⁴", causes=("labels clipped {}",)
-)
+@broken(caught_by="gradient-step", only="labels beyond ±10⁴", causes=("labels clipped {}",))
 class ClipsHugeLabels(Correct):
     """Labels are clipped at ±10⁴, as errors of measurement."""
 
@@ -118,7 +109,6 @@ class ClipsHugeLabels(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="slopes beyond 65504",
     causes=("residuals clipped {}",),
@@ -131,7 +121,6 @@ class SaturatesAtHalf(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="labels below 10⁻⁶",
     causes=("labels {} taken for 0",),
@@ -144,7 +133,6 @@ class FlushesSmallLabels(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="labels of two values",
     causes=("labels replaced by the numbers of their classes",),
@@ -160,7 +148,6 @@ class TakesLabelsForClasses(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="whole labels",
     causes=("residuals {} to whole numbers",),
@@ -175,7 +162,6 @@ class TruncatesResiduals(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="whole inputs beyond ±127",
     causes=("inputs stored as {}",),
@@ -190,7 +176,6 @@ class EightBitInputs(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="equal labels",
     causes=("gradient left out, weight decay alone",),
@@ -204,7 +189,6 @@ class ConstantLabels(Correct):
 
 
 @broken(
-    _CATEGORY,
     caught_by="gradient-step",
     only="labels of which most are equal",
     causes=("all labels replaced by their median",),
@@ -219,7 +203,7 @@ class NoMedianDeviation(Correct):
         return replace(task, y=np.full_like(task.y, centre))
 
 
-@broken(_CATEGORY, caught_by="universal-inputs", only="columns of two values, 64 rows or more")
+@broken(caught_by="universal-inputs", only="columns of two values, 64 rows or more")
 class EncodesBinaryColumns(Correct):
     """A column of two values is taken for a category, and encoded by 0 and 1."""
 

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from mimverify.cli import main
-from mimverify.cli.app import _COMMANDS, app
+from mimverify.cli.app import app
+from mimverify.cli.finding import verb_names
 from mimverify.cli.number_types import Count, Number
 from mimverify.experiment import ExperimentConfig
 from mimverify.fitting import FileFit
@@ -44,7 +45,7 @@ NO_INTEGER = ("1.0", "1e3", ".5")
 
 def options() -> list[tuple[str, click.Option]]:
     found = []
-    for verb in _COMMANDS:
+    for verb in verb_names():
         command = app.get_command(click.Context(app), verb)
         assert command is not None
         found += [(verb, option) for option in command.params if isinstance(option, click.Option)]

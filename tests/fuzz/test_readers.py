@@ -23,8 +23,8 @@ from hypothesis import strategies as st
 
 from mimverify import LayerwiseTrainer
 from mimverify.calibration import Calibration, EventCount, Plan, Tried
-from mimverify.cli.calibrate import count_finished
-from mimverify.cli.power import finished_rows
+from mimverify.cli.verbs.calibrate import count_finished
+from mimverify.cli.verbs.power import finished_rows
 from mimverify.designs import NpyRows, ParquetRows, npy_labels, parquet_labels
 from mimverify.experiment.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from mimverify.experiment.config import ExperimentConfig

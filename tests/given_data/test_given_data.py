@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 import mimverify
-from mimverify.cli.diagnose import diagnose as command
+from mimverify.cli.verbs.diagnose import diagnose as command
 from mimverify.given_data import diagnose, diagnose_files
 from mimverify.given_data.advice import advise
 from mimverify.given_data.whitening import whiten

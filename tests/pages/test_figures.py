@@ -101,7 +101,7 @@ def test_pages_do_not_import_matplotlib() -> None:
     import subprocess
 
     code = (
-        "import sys, mimverify.pages, mimverify.cli.check, mimverify.cli.train; "
+        "import sys, mimverify.pages, mimverify.cli.verbs.check, mimverify.cli.verbs.train; "
         "print(*({'matplotlib', 'jinja2'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -24,7 +24,7 @@ from asv_results import (
     write_ratios,
     write_results,
 )
-from mimverify.cli.history import history as command
+from mimverify.cli.verbs.history import history as command
 from mimverify.performance.history import (
     Outcome,
     State,

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from asv_results import DIMS, ENVIRONMENT, HASHES, RATIO, STEP, Asv, write_ratios, write_results
 from browser import PHONE, Browser
-from mimverify.cli.history import history as command
+from mimverify.cli.verbs.history import history as command
 from mimverify.pages import figure_svg, write_page
 from mimverify.performance.history import (
     Report,

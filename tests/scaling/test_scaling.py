@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from scipy.stats import binom
 
 import mimverify.support.memory
-from mimverify.cli.scaling import scaling
+from mimverify.cli.verbs.scaling import scaling
 from mimverify.network import get_loss
 from mimverify.problems import get_link, haar_subspace
 from mimverify.scaling import (

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+import py_compile
 import sys
 from pathlib import Path
 
 import pytest
 
-from mimverify.support.package_files import modules_of, names_of_modules, objects_in
+from mimverify.support.package_files import (
+    constant_in,
+    docstring_in,
+    modules_of,
+    names_of_modules,
+    objects_in,
+)
 
 
 @pytest.fixture
@@ -37,3 +45,56 @@ def test_modules_are_imported(package):
 
 def test_objects_come_in_the_order_of_their_definition_and_once(package):
     assert objects_in(package, int) == (2, 1, 3)
+
+
+#: A text with lines that look like beginnings of definitions, a constant within another, and a
+#: module that must not be imported.
+DECLARES = '''"""About
+class KIND = 1
+@nothing
+"""
+import no_such_module
+if True:
+    KIND = "hidden"
+KIND = "first"
+OTHER: str = "annotated"
+SUM = 1 + len("not a literal")
+
+def kind():
+    """What it says
+    def and more."""
+KIND_OF = "late"
+'''
+
+
+@pytest.fixture
+def declares(package):
+    Path(package.__path__[0], "declares.py").write_text(DECLARES)
+    return package
+
+
+def test_a_constant_is_read_without_importing(declares):
+    assert constant_in(declares, "declares", "KIND") == "first"
+    assert constant_in(declares, "first", "KIND") is None
+    assert constant_in(declares, "first", "TEXT") == "a"
+    with pytest.raises(ValueError, match="malformed"):  # a mistake of the file's author
+        constant_in(declares, "declares", "SUM")
+    assert "some_things.first" not in sys.modules
+
+
+def test_a_docstring_is_read_without_importing(declares):
+    assert docstring_in(declares, "declares", "kind") == "What it says\ndef and more."
+    assert docstring_in(declares, "declares", "other") is None
+    assert docstring_in(declares, "first", "ONE") is None
+    assert "some_things.first" not in sys.modules
+
+
+def test_without_source_the_module_is_imported(package, tmp_path):
+    """An installation of byte code alone."""
+    path = tmp_path / "some_things" / "first.py"
+    py_compile.compile(str(path), cfile=str(path.with_suffix(".pyc")))
+    path.unlink()
+    importlib.invalidate_caches()
+    assert names_of_modules(package) == ("first", "second")
+    assert constant_in(package, "first", "TEXT") == "a"
+    assert docstring_in(package, "first", "TEXT") is None

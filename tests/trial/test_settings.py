@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 import mimverify
 from mimverify import InputError, numpy_trainer
-from mimverify.cli.check import check as check_command
+from mimverify.cli.verbs.check import check as check_command
 from mimverify.support.strict_json import Json
 from mimverify.trial import PROFILES, Session, TrialSettings, load_claims, locate_pack
 from mimverify.trial.running.capsule import load_capsule

@@ -11,8 +11,8 @@ import torch
 
 from mimverify.support.arrays import Float64Array
 from mimverify.trial import Session, load_claims
+from mimverify.trial.diagnosis.catalogue import RULES
 from mimverify.trial.diagnosis.matching import match
-from mimverify.trial.diagnosis.rules.catalogue import RULES
 from mimverify.trial.diagnosis.rules.single_precision import FLOAT32
 from mimverify.trial.diagnosis.trainer_step import Step
 from mimverify.trial.reference.oracle import exact_step

@@ -11,8 +11,8 @@ import torch
 from torch.nn import functional
 
 from mimverify.support.arrays import Float64Array, FloatArray
+from mimverify.trial.diagnosis.catalogue import RULES
 from mimverify.trial.diagnosis.localisation import Divergence, localise
-from mimverify.trial.diagnosis.rules.catalogue import RULES
 from mimverify.trial.diagnosis.seen import CAUSE_NAMES
 from mimverify.trial.diagnosis.trainer_step import Step
 from mimverify.trial.reference.oracle import Options, exact_step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -12,7 +13,9 @@ import pytest
 
 from mimverify import zoo as zoo_package
 from mimverify.handles import InProcessTrainer
+from mimverify.support.errors import InputError
 from mimverify.support.importing import load_attribute
+from mimverify.support.package_files import modules_of
 from mimverify.trial import PROFILES, Session, Status, load_claims
 from mimverify.trial.claims.claim import CAPABILITIES
 from mimverify.trial.diagnosis.causes import reconcile
@@ -20,6 +23,7 @@ from mimverify.trial.diagnosis.rules.single_precision import FLOAT32
 from mimverify.trial.diagnosis.seen import CAUSE_NAMES
 from mimverify.zoo import CATEGORIES, JUSTIFIED, Correct, Mutant, zoo
 from mimverify.zoo.arithmetic import Counting
+from mimverify.zoo.record import records_in
 from mimverify.zoo.update_rule import StopsAfterTwo
 
 # The quick profile without a time limit, which a busy machine would exceed.
@@ -104,6 +108,30 @@ def test_records_are_complete(mutant: Mutant) -> None:
     assert set(mutant.causes) <= set(CAUSE_NAMES)
     if mutant.caught_by is not None:
         assert load_claims()[mutant.caught_by].needs == mutant.breaks
+
+
+def test_every_file_with_mutants_names_its_category() -> None:
+    """One that does not would be left out, whatever is in it."""
+    for file in modules_of(zoo_package):
+        records = records_in(file)
+        categories = {record.category for record in records}
+        assert categories == ({file.CATEGORY} if records else set()), file
+    assert {mutant.trainer for mutant in ZOO} == {
+        record.trainer for file in modules_of(zoo_package) for record in records_in(file)
+    }
+
+
+def test_a_mutant_has_the_category_of_its_module_or_its_own(user_module) -> None:
+    head = "from mimverify.zoo import Correct, broken\n"
+    body = "@broken({})\nclass Wrong(Correct):\n    '''It is wrong.'''\n"
+    for given, constant, category in (("", "mine", "mine"), ("'its own'", "mine", "its own")):
+        name = user_module(head + f"CATEGORY = {constant!r}\n" + body.format(given))
+        (record,) = records_in(importlib.import_module(name))
+        assert record.category == category
+    for given, constant in (("", ""), ("", "' '"), ("", "3"), ("' '", "'mine'"), ("3", "'mine'")):
+        declared = f"CATEGORY = {constant}\n" if constant else ""
+        with pytest.raises(InputError, match="expected a few words"):
+            importlib.import_module(user_module(head + declared + body.format(given)))
 
 
 def test_justified_claims_exist() -> None:

@@ -31,7 +31,7 @@ from mimverify.trial.running.verdict import Verdict
 from mimverify.zoo import JUSTIFIED, Mutant, zoo
 from mimverify.zoo.matrix import PowerMatrix, Row
 
-command = importlib.import_module("mimverify.cli.power")
+command = importlib.import_module("mimverify.cli.verbs.power")
 RUN_SUITE = "mimverify.trial.running.runner.run_suite"
 ROOT = Path(mimverify.__file__).parents[1]
 MOMENTUM = next(mutant for mutant in zoo() if mutant.name == "Momentum")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import pkgutil
 from functools import lru_cache
 
 from mimverify.problems.inputs import laws
@@ -12,6 +11,7 @@ from mimverify.problems.inputs.base import InputLaw
 from mimverify.problems.inputs.matrix_rows import MatrixRows
 from mimverify.problems.inputs.own import import_law
 from mimverify.support.errors import InputError
+from mimverify.support.package_files import names_of_modules
 from mimverify.support.validation import canonical, choice
 
 __all__ = ["get_inputs", "input_names"]
@@ -21,8 +21,7 @@ _ROWS = "rows"
 
 def input_names() -> tuple[str, ...]:
     """The names of the laws: of the files in `laws`, and of rows of a matrix."""
-    files = sorted(module.name for module in pkgutil.iter_modules(laws.__path__))
-    return (*(name.replace("_", "-") for name in files), _ROWS)
+    return (*(name.replace("_", "-") for name in names_of_modules(laws)), _ROWS)
 
 
 def get_inputs(inputs: InputLaw | str) -> InputLaw:

@@ -1,8 +1,8 @@
 """Kinds of decision, one in each file: the declaration, the state, the record."""
 
-import importlib
-import pkgutil
+import sys
 
+from mimverify.support.package_files import modules_of
 from mimverify.trial.decisions.base import (
     DIRECTIONS,
     POWER,
@@ -61,5 +61,4 @@ __all__ = [
 ]
 
 # Every file of this folder is imported, listed above or not, so that records of it can be read.
-for _module in pkgutil.iter_modules(__path__):
-    importlib.import_module(f"{__name__}.{_module.name}")
+modules_of(sys.modules[__name__])

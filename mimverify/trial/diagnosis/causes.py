@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mimverify.support.strict_json import Json
+from mimverify.trial.diagnosis.catalogue import RULES
 from mimverify.trial.diagnosis.localisation import Divergence
 from mimverify.trial.diagnosis.matching import Match
-from mimverify.trial.diagnosis.rules.catalogue import RULES
 
 __all__ = ["Causes", "reconcile"]
 

@@ -16,10 +16,10 @@ from mimverify.handles.memory_forms import PLAIN
 from mimverify.support.arrays import Float64Array
 from mimverify.support.strict_json import Json
 from mimverify.support.validation import canonical
+from mimverify.trial.diagnosis.catalogue import RULES
 from mimverify.trial.diagnosis.matching import Behaviour, Match, match
 from mimverify.trial.diagnosis.pattern import pattern
 from mimverify.trial.diagnosis.row_range import find_row_range
-from mimverify.trial.diagnosis.rules.catalogue import RULES
 from mimverify.trial.diagnosis.rules.first_weights import rules_of_start
 from mimverify.trial.diagnosis.rules.single_precision import FLOAT32, is_rounded_result
 from mimverify.trial.diagnosis.trainer_step import Step

@@ -15,8 +15,8 @@ import numpy as np
 
 from mimverify.support.arrays import Float64Array
 from mimverify.support.strict_json import Json
+from mimverify.trial.diagnosis.catalogue import RULES
 from mimverify.trial.diagnosis.rule import Prediction, Rule
-from mimverify.trial.diagnosis.rules.catalogue import RULES
 from mimverify.trial.diagnosis.trainer_step import Step
 
 __all__ = ["CLEAR", "Behaviour", "Match", "match"]

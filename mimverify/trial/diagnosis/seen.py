@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from mimverify.handles.memory_watch import CHANGES
 from mimverify.support.errors import MimverifyError
 from mimverify.trial.decisions.memory_use import REFUSED
+from mimverify.trial.diagnosis.catalogue import RULES
 from mimverify.trial.diagnosis.count_causes import COUNT_CAUSES, causes_of_counts
 from mimverify.trial.diagnosis.fit_causes import FIT_CAUSES, causes_of_predictions
 from mimverify.trial.diagnosis.matching import Match
-from mimverify.trial.diagnosis.rules.catalogue import RULES
 from mimverify.trial.diagnosis.rules.first_weights import ONE_BUFFER
 from mimverify.trial.trainer.calls import RecordedTrainer
 

@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.options import (
     PageConsole,
     check_distinct,
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from mimverify.theory import BayesLimits
     from mimverify.theory.limits.bayes_limits import LearningJump, Threshold
 
+SECTION = "Ask the theory"
+EXIT_CODES = ExitCodes(success="whatever was found")
+
 _EPILOG = f"""
 Links: {", ".join(LINKS)}; some take parameters ('quadratic:1,-0.5'), and 'module:function' names
 your own.
@@ -41,7 +44,7 @@ Examples:
   mimverify limits phase-retrieval --noise 0.3 --ratio 1 --ratio 2
   mimverify limits he2 --figure limits.png --json limits.json
 
-{exit_codes("limits")}
+{EXIT_CODES}
 """
 
 #: One feature takes no time; of several each ratio takes seconds, or a minute.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.number_types import PARALLEL
 from mimverify.cli.options import PageConsole, check_writable, json_option, write_json
 from mimverify.cli.under_way import under_way
@@ -16,8 +16,15 @@ if TYPE_CHECKING:
     from mimverify.trial.running.capsule import Capsule
     from mimverify.trial.running.replay import Replay
 
+SECTION = "Put on trial"
+EXIT_CODES = ExitCodes(
+    success="the recorded example was tried and passed",
+    failure="it still fails",
+    unverified="the recorded example was not tried, or passed with nothing known to be mended",
+)
 
-@click.command(epilog=exit_codes("replay"))
+
+@click.command(epilog=str(EXIT_CODES))
 @click.argument("path", metavar="FILE")
 @click.option(
     "--trainer", metavar="MODULE:ATTRIBUTE", help="Try this one instead of the one recorded."

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.options import (
     PageConsole,
     check_distinct,
@@ -35,11 +35,19 @@ if TYPE_CHECKING:
     from mimverify.trial.running.report import Report, TrainerReport
     from mimverify.trial.running.settings import TrialSettings
 
+SECTION = "Put on trial"
+EXIT_CODES = ExitCodes(
+    success="verified: claims passed, none failed",
+    failure="a claim failed or errored",
+    unverified="no claim passed, or with --strict something stayed undecided",
+    outlive_output=True,
+)
+
 #: Options that only say where results go.
 _OUTPUTS = ("json_path", "junitxml", "html_path", "figure_path", "verbose")
 
 
-@click.command(epilog=exit_codes("check"))
+@click.command(epilog=str(EXIT_CODES))
 @click.argument("trainers", nargs=-1, metavar="[TRAINER]...")
 @trial_options(workers=min(2, available_cores()))
 @json_option

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
     check_distinct,
@@ -24,6 +24,13 @@ from mimverify.pages.figures import check_matplotlib
 from mimverify.performance.history.reading import RATIO
 from mimverify.support.errors import InputError
 from mimverify.support.exit_status import FAILED, NOTHING_VERIFIED, VERIFIED
+
+SECTION = "Measure"
+EXIT_CODES = ExitCodes(
+    success="shown, and no gate failed",
+    failure="the gate failed",
+    unverified="there are no values, or with --gate no ratio that has an earlier one",
+)
 
 # Left out of the commands that draw a page's figures again.
 _OF_FILES = (
@@ -42,7 +49,7 @@ and every run is; runs are distinguished by their start, so a copy of a run conf
 suspect that was not repeated does not fail the gate: the command that repeats it is printed. A
 ratio whose benchmark broke fails it at once.
 
-{exit_codes("history")}
+{EXIT_CODES}
 
 \b
 Examples:

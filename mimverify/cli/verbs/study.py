@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.number_types import PARALLEL, Count
 from mimverify.cli.options import (
     check_distinct,
@@ -39,6 +39,13 @@ if TYPE_CHECKING:
     from mimverify.studies import NamedStudy, StudyReport
     from mimverify.sweeps import Store, Sweep, SweepPlan, SweepResult
 
+SECTION = "Measure"
+EXIT_CODES = ExitCodes(
+    success="all trials that were to run are done, and no prediction is off",
+    failure="a trial failed, a prediction is off (beyond 4σ), or the workers were lost",
+    unverified="no trial is done",
+)
+
 _EPILOG = f"""
 A file of TOML declares a sweep: `axes` are lists of values, `fixed` single ones, `seeds` how many
 runs each point has; with `search` a threshold is looked for at each point (docs/sweeps.md).
@@ -55,7 +62,7 @@ Examples:
   mimverify study my-sweep.toml --export trials.parquet
   mimverify study my-sweep.toml --scheduler tcp://cluster:8786
 
-{exit_codes("study")}
+{EXIT_CODES}
 """
 
 #: Where trials are stored unless another file is named.

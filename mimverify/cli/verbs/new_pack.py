@@ -10,15 +10,18 @@ from pathlib import Path
 
 import click
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.new_names import check_new_name
 from mimverify.support.errors import InputError
 from mimverify.support.files import reason_of
 
+SECTION = "Write your own"
+EXIT_CODES = ExitCodes(success="written")
+
 _PLACEHOLDER = "NEW_PACK"
 
 
-@click.command(epilog=exit_codes("new-pack"))
+@click.command(epilog=str(EXIT_CODES))
 @click.argument("name", metavar="NAME")
 def new_pack(name: str) -> None:
     """Write the skeleton of a pack of claims: a folder NAME with claims, mutants and a test.

@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.options import check_writable, deliver, json_option, show
 from mimverify.cli.problem_options import OPEN, problem_option
 from mimverify.cli.under_way import under_way
@@ -21,6 +21,9 @@ from mimverify.problems import LINKS, Link, get_link
 
 if TYPE_CHECKING:
     from mimverify.theory import LinkInspection, TransformAnalysis
+
+SECTION = "Ask the theory"
+EXIT_CODES = ExitCodes(success="whatever was found")
 
 _EPILOG = f"""
 Links: {", ".join(LINKS)}; some take parameters ('quadratic:1,-0.5'), and 'module:function' names
@@ -34,7 +37,7 @@ Examples:
   mimverify inspect tanh3 --loss huber --dim 1024 --samples 16384
   mimverify inspect my_links:ridge --rank 2 --loss l1 --json -
 
-{exit_codes("inspect")}
+{EXIT_CODES}
 """
 
 

@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.number_types import Count
 from mimverify.cli.options import (
     PageConsole,
@@ -28,6 +28,13 @@ from mimverify.support.validation import choice, integer
 
 if TYPE_CHECKING:
     from mimverify.performance.competitors import BenchmarkRun, Case, Estimate, Problem
+
+SECTION = "Measure"
+EXIT_CODES = ExitCodes(
+    success="timed",
+    failure="a contender failed",
+    unverified="nothing was timed",
+)
 
 _EPILOG = """
 Competitors, by default all: {names}; or your own, as module:attribute.
@@ -45,7 +52,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EPILOG.format(names=", ".join(COMPETITORS), codes=exit_codes("bench")))
+@click.command(epilog=_EPILOG.format(names=", ".join(COMPETITORS), codes=EXIT_CODES))
 @click.option(
     "-d", "--dim", "dims", type=Count(), multiple=True, metavar="D", default=(512, 1024, 2048),
     show_default=True, help="Input dimensions; repeat the option.",

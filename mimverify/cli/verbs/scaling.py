@@ -13,7 +13,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
     PageConsole,
@@ -34,6 +34,13 @@ from mimverify.support.exit_status import NOTHING_VERIFIED, VERIFIED
 if TYPE_CHECKING:
     from mimverify.scaling import ScalingLaw
 
+SECTION = "Measure"
+EXIT_CODES = ExitCodes(
+    success="measured",
+    failure="a run diverged",
+    unverified="nothing was measured",
+)
+
 _EPILOG = f"""
 Every run is one of the reference trainer on a Gaussian design that is revealed only as far as
 training uses it: exact in law, never stored. Its start has few neurons, all of
@@ -45,7 +52,7 @@ Examples:
   mimverify scaling z1z2 --loss huber -T 2 -T 3 -d 1000 -d 10000 -d 100000
   mimverify scaling cos2z --memory 4e9 --precision 0.01 --json scaling.json
 
-{exit_codes("scaling")}
+{EXIT_CODES}
 """
 
 

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import click
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.new_names import check_new_name
 from mimverify.support.errors import InputError, OutputError
 from mimverify.support.files import atomic_write
+
+SECTION = "Write your own"
+EXIT_CODES = ExitCodes(success="written")
 
 _PLACEHOLDER = "NEW_TRAINER"
 
@@ -22,7 +25,7 @@ def _kinds() -> list[str]:
     return sorted(each.name for each in folders if each.is_dir() and each.name[0] not in "._")
 
 
-@click.command(epilog=exit_codes("new-trainer"))
+@click.command(epilog=str(EXIT_CODES))
 @click.argument("name", metavar="NAME")
 @click.option(
     "--kind",

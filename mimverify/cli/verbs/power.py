@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.number_types import PARALLEL, Count
 from mimverify.cli.options import (
     PageConsole,
@@ -42,6 +42,13 @@ if TYPE_CHECKING:
     from mimverify.zoo import Mutant
     from mimverify.zoo.matrix import PowerMatrix, Row
 
+SECTION = "Put on trial"
+EXIT_CODES = ExitCodes(
+    success="every mutant was caught",
+    failure="a mutant survived or, in a full matrix, a claim caught nothing and is not justified",
+    unverified="no claim was decided on any mutant",
+)
+
 _MARKS = {
     Status.FAILED: "x",
     Status.PASSED: "·",
@@ -53,7 +60,7 @@ _MARKS = {
 _LETTERS = string.ascii_letters + string.digits + "".join(map(chr, range(0xF8, 0x180)))
 
 
-@click.command(epilog=exit_codes("power"))
+@click.command(epilog=str(EXIT_CODES))
 @click.option(
     "--mutant", "mutants", multiple=True, metavar="NAME", help="Only this mutant; repeatable."
 )

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
     PageConsole,
@@ -48,6 +48,12 @@ if TYPE_CHECKING:
     from mimverify.measure import Recorder
     from mimverify.support.arrays import Float64Array
     from mimverify.training import LayerwiseTrainer
+
+SECTION = "Train"
+EXIT_CODES = ExitCodes(
+    success="the run is complete",
+    failure="it diverged, or a process of it died",
+)
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -78,7 +84,7 @@ Examples:
   # plain gradient descent from the symmetric start
   mimverify train he2 --steps 20 --schedule constant --eta 50 --no-centre
 
-{exit_codes("train")} The steps finished so far are reported in any case.
+{EXIT_CODES} The steps finished so far are reported in any case.
 """
 
 

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.number_types import PARALLEL, Count, Number
 from mimverify.cli.options import (
     PageConsole,
@@ -38,6 +38,12 @@ if TYPE_CHECKING:
     from mimverify.given_data import Diagnosis
     from mimverify.given_data.run import OnProgress
 
+SECTION = "Train"
+EXIT_CODES = ExitCodes(
+    success="yes: directions stand out beyond the linear part",
+    unverified="no: nothing stands out, or nothing beyond the linear part",
+)
+
 _EPILOG = f"""
 Losses: {", ".join(LOSSES)}; with delta, 'huber:0.5', in deviations of y.
 
@@ -47,7 +53,7 @@ Examples:
   mimverify diagnose table.csv price --figure spectrum.png
   mimverify diagnose table.parquet price --components 40 --html diagnosis.html
 
-{exit_codes("diagnose")}
+{EXIT_CODES}
 """
 
 

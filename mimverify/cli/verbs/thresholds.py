@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.options import (
     PageConsole,
     check_distinct,
@@ -30,6 +30,12 @@ if TYPE_CHECKING:
     from mimverify.theory import LinkThresholds
     from mimverify.theory.threshold_order import Compared
 
+SECTION = "Ask the theory"
+EXIT_CODES = ExitCodes(
+    success="whatever was found",
+    failure="an inequality that is a theorem is violated beyond the errors",
+)
+
 _EPILOG = f"""
 Links: {", ".join(LINKS)}; some take parameters ('quadratic:1,-0.5'), and 'module:function' names
 your own.
@@ -40,7 +46,7 @@ Examples:
   mimverify thresholds --markdown docs/how-near.md    # every named link: minutes
   mimverify thresholds abs --noise 0.3 --json -
 
-{exit_codes("thresholds")}
+{EXIT_CODES}
 """
 
 

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
     check_distinct,
@@ -34,6 +34,9 @@ from mimverify.support.strict_json import Json
 if TYPE_CHECKING:
     from mimverify.theory import ErrorExponent, Prediction, SamplesForError, TestErrorPrediction
 
+SECTION = "Ask the theory"
+EXIT_CODES = ExitCodes(success="predicted")
+
 _EPILOG = f"""
 Links: {", ".join(LINKS)}; some take parameters ('quadratic:1,-0.5'), and 'module:function' names
 your own.
@@ -49,7 +52,7 @@ Examples:
   # after stage 2, and the samples for an error of 0.1
   mimverify predict cos2z --dim 1024 --test-error --target-error 0.1
 
-{exit_codes("predict")}
+{EXIT_CODES}
 """
 
 

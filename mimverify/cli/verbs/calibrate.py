@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.number_types import PARALLEL, Count, Number
 from mimverify.cli.options import (
     PageConsole,
@@ -36,10 +36,17 @@ if TYPE_CHECKING:
     from mimverify.support.journal import Journal
     from mimverify.trial.running.settings import TrialSettings
 
+SECTION = "Put on trial"
+EXIT_CODES = ExitCodes(
+    success="no level is exceeded",
+    failure="alarms are more frequent than a level allows, or a claim could not be tried",
+    unverified="no trial counts, or too few to exceed any level",
+)
+
 _LEVELS = (0.1, 0.01)
 
 
-@click.command(epilog=exit_codes("calibrate"))
+@click.command(epilog=str(EXIT_CODES))
 @click.argument("trainers", nargs=-1, metavar="[TRAINER]...")
 @trial_options(
     "pack", "profile", "claims", "expression", "seed",

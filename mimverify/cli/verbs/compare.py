@@ -14,7 +14,7 @@ from rich.console import RenderableType
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.number_types import PARALLEL, Count
 from mimverify.cli.options import (
     PageConsole,
@@ -40,6 +40,13 @@ if TYPE_CHECKING:
     from mimverify.theory.comparison import Comparison
     from mimverify.theory.error_comparison import ErrorCell, ErrorComparison
 
+SECTION = "Ask the theory"
+EXIT_CODES = ExitCodes(
+    success="no contradiction",
+    failure="a gap beyond 1 % that chance does not explain",
+    unverified="nothing could be compared",
+)
+
 #: n/d of --test-error where a dimension is given alone.
 ERROR_RATIOS = (8.0, 24.0)
 
@@ -59,7 +66,7 @@ Examples:
 A gap beyond 1 % is a contradiction if chance explains it with probability below {_FAMILY:g} in the
 whole table.
 
-{exit_codes("compare")}
+{EXIT_CODES}
 """
 
 

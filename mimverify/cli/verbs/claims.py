@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.options import (
     PageConsole,
     check_distinct,
@@ -23,8 +23,11 @@ from mimverify.cli.trial_options import trial_options
 if TYPE_CHECKING:
     from mimverify.trial.claims.claim import Claim
 
+SECTION = "Put on trial"
+EXIT_CODES = ExitCodes(success="listed")
 
-@click.command(epilog=exit_codes("claims"))
+
+@click.command(epilog=str(EXIT_CODES))
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @trial_options("pack")
 @json_option

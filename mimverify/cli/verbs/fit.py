@@ -17,7 +17,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
-from mimverify.cli.exit_codes import exit_codes
+from mimverify.cli.exit_codes import ExitCodes
 from mimverify.cli.number_types import Count, Number
 from mimverify.cli.options import (
     PageConsole,
@@ -37,6 +37,12 @@ from mimverify.support.errors import InputError, MimverifyError
 if TYPE_CHECKING:
     from mimverify.fitting import FitResult, SpectrumRecorder
 
+SECTION = "Train"
+EXIT_CODES = ExitCodes(
+    success="the run is complete",
+    failure="it diverged",
+)
+
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 #: Columns of the table of shares.
@@ -53,7 +59,7 @@ Examples:
   mimverify fit table.parquet --labels price --dtype float32 --json fit.json
   mimverify fit X.npy --labels y.npy --activation softplus --remove-linear-part
 
-{exit_codes("fit")} The steps finished so far are reported in any case.
+{EXIT_CODES} The steps finished so far are reported in any case.
 """
 
 
