@@ -11,8 +11,6 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, ClassVar
 
 from .backend_files import backend_names
@@ -29,14 +27,6 @@ STEPS = 4
 def grid(quick: Sequence[int], more: Sequence[int] = ()) -> list[int]:
     """Sizes in ascending order: the quick ones, and in a full run `more`."""
     return sorted({*quick, *(more if FULL else ())})
-
-
-def designs() -> list[str]:
-    """How `run_experiment` may hold its inputs: files of the package, which is not imported."""
-    found = find_spec("mimverify")
-    folders = [] if found is None else found.submodule_search_locations or []
-    files = [file for folder in folders for file in Path(folder).glob("experiment/designs/*.py")]
-    return sorted(file.stem.replace("_", "-") for file in files if file.stem[0] != "_")
 
 
 #: A backend that needs no extra is benchmarked by everything that has a backend. Others, where they

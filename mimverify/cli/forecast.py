@@ -15,8 +15,8 @@ from mimverify.theory import (
     TestErrorPrediction,
     predict_span,
     predict_test_error,
-    predict_trajectory,
 )
+from mimverify.theory.run_prediction import distinct_neurons, predict_first_layer
 from mimverify.theory.spectrum.population import drawn_measures
 from mimverify.theory.spectrum.span import SPECTRA
 from mimverify.theory.universality import kurtosis_shift, universality_note
@@ -77,17 +77,7 @@ def forecast(config: ResolvedConfig) -> Forecast:
     """
     _check_covered(config)
     note = universality_note(config.inputs, axes=config.subspace == "axes")
-    trajectory = predict_trajectory(
-        config.link,
-        config.loss,
-        dim=config.dim,
-        samples=config.samples,
-        steps=config.steps,
-        noise=config.noise,
-        linear_part_removed=config.remove_linear_part,
-        seed=config.seed,
-    )
-    neurons = config.neurons // 2  # partners of a symmetric start coincide
+    trajectory, neurons = predict_first_layer(config), distinct_neurons(config)
     aligned = Interval(trajectory.run_mean(neurons), *trajectory.run_interval(neurons))
     if note:
         aligned, said = _with_kurtosis(aligned, config)

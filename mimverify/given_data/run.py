@@ -6,6 +6,8 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from inspect import signature
+from typing import TypedDict, Unpack
 
 from mimverify.fitting.sources import file_name
 from mimverify.given_data.advice import advise, what_is_missing
@@ -15,10 +17,9 @@ from mimverify.given_data.permutation_null import beyond_linear_test, independen
 from mimverify.given_data.result import NOTHING, SHOWN, Diagnosis
 from mimverify.given_data.whitening import whiten
 from mimverify.network.losses import Loss, get_loss
-from mimverify.support.arrays import ArrayLike, Float64Array
+from mimverify.support.arrays import ArrayLike
 from mimverify.support.errors import InputError
 from mimverify.support.memory import check_fits
-from mimverify.support.strict_json import Json
 from mimverify.support.threads import available_cores, single_threaded_libraries
 from mimverify.support.validation import array, integer, not_constant, number, parallel_count
 from mimverify.support.versions import software_versions
@@ -36,44 +37,17 @@ MOST_PERMUTATIONS = 10**5
 OnProgress = Callable[[str, int, int], None]
 
 
-def diagnose_files(
-    inputs: str | os.PathLike[str],
-    labels: str | os.PathLike[str],
-    *,
-    components: int | None = None,
-    standardise: bool = False,
-    losses: Sequence[str | Loss] = DEFAULT_LOSSES,
-    permutations: int = 199,
-    alpha: float = 0.05,
-    seed: int = 0,
-    threads: int | None = None,
-    on_progress: OnProgress | None = None,
-) -> Diagnosis:
-    """`diagnose` of files.
+class DiagnosisOptions(TypedDict, total=False):
+    """Arguments that `diagnose` has by name."""
 
-    **Arguments**
-
-    - `inputs`: X, a .npy, Parquet or CSV file (with a line of names or without).
-    - `labels`: y, a .npy file, a CSV file of one column, or the name of a column of `inputs`.
-    - the others: as for `diagnose`.
-
-    **Raises** `InputError` also for files that cannot be read.
-    """
-    inputs, labels = file_name("inputs", inputs), file_name("labels", labels)
-    X, y = read_files(inputs, labels)
-    return _diagnose(
-        X,
-        y,
-        {"inputs": inputs, "labels": labels},
-        components=components,
-        standardise=standardise,
-        losses=losses,
-        permutations=permutations,
-        alpha=alpha,
-        seed=seed,
-        threads=threads,
-        on_progress=on_progress,
-    )
+    components: int | None
+    standardise: bool
+    losses: Sequence[str | Loss]
+    permutations: int
+    alpha: float
+    seed: int
+    threads: int | None
+    on_progress: OnProgress | None
 
 
 def diagnose(
@@ -113,36 +87,8 @@ def diagnose(
     **Raises** `InputError` for data of other shapes, that are not finite or constant, fewer
     than 10 rows, and other arguments out of range.
     """
-    inputs = array("X", X, (None, None), dtype="float64")
-    return _diagnose(
-        inputs,
-        array("y", y, (len(inputs),), dtype="float64"),
-        {},
-        components=components,
-        standardise=standardise,
-        losses=losses,
-        permutations=permutations,
-        alpha=alpha,
-        seed=seed,
-        threads=threads,
-        on_progress=on_progress,
-    )
-
-
-def _diagnose(
-    X: Float64Array,
-    y: Float64Array,
-    origin: Json,
-    *,
-    components: int | None,
-    standardise: bool,
-    losses: Sequence[str | Loss],
-    permutations: int,
-    alpha: float,
-    seed: int,
-    threads: int | None,
-    on_progress: OnProgress | None,
-) -> Diagnosis:
+    X = array("X", X, (None, None), dtype="float64")
+    y = array("y", y, (len(X),), dtype="float64")
     n = len(X)
     if n < FEWEST_SAMPLES:
         raise InputError(f"X has {n} rows: expected at least {FEWEST_SAMPLES}")
@@ -189,7 +135,6 @@ def _diagnose(
         linear = linear_share(whitened.Z, y, permutations=permutations, seed=seed)
     beyond = None if second is None else second[0]
     configuration = {
-        **origin,
         "samples": n,
         "columns": d,
         "components": whitened.components,
@@ -219,6 +164,28 @@ def _diagnose(
         whitened, y, independent, beyond, left, nothing=diagnosis.verdict == NOTHING
     )
     return replace(diagnosis, advice=advice, missing=missing)
+
+
+def diagnose_files(
+    inputs: str | os.PathLike[str],
+    labels: str | os.PathLike[str],
+    **options: Unpack[DiagnosisOptions],
+) -> Diagnosis:
+    """`diagnose` of files.
+
+    **Arguments**
+
+    - `inputs`: X, a .npy, Parquet or CSV file (with a line of names or without).
+    - `labels`: y, a .npy file, a CSV file of one column, or the name of a column of `inputs`.
+    - the others: as for `diagnose`.
+
+    **Raises** `InputError` also for files that cannot be read.
+    """
+    inputs, labels = file_name("inputs", inputs), file_name("labels", labels)
+    signature(diagnose).bind(None, None, **options)  # a wrong name, before files are read
+    found = diagnose(*read_files(inputs, labels), **options)
+    origin = {"inputs": inputs, "labels": labels}
+    return replace(found, configuration={**origin, **found.configuration})
 
 
 def _losses(losses: Sequence[str | Loss]) -> list[Loss]:

@@ -243,3 +243,8 @@ def test_the_command(tmp_path: Path) -> None:
 
 def test_it_is_public() -> None:
     assert mimverify.diagnose is diagnose
+
+
+def test_a_misspelt_argument_is_refused_before_files_are_read() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword argument 'componets'"):
+        diagnose_files("no_such_file.csv", "y", componets=3)  # type: ignore[call-arg]

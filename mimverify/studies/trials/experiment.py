@@ -206,19 +206,10 @@ def _spectral(config: ResolvedConfig) -> Json:
 
 
 def _prediction(config: ResolvedConfig) -> Json:
-    from mimverify.theory.trajectory import predict_trajectory  # takes a while, runs do without
+    # Its import takes a while, and runs do without it.
+    from mimverify.theory.run_prediction import distinct_neurons, predict_first_layer
 
-    trajectory = predict_trajectory(
-        config.link,
-        config.loss,
-        dim=config.dim,
-        samples=config.samples,
-        steps=config.steps,
-        noise=config.noise,
-        linear_part_removed=config.remove_linear_part,
-        seed=config.seed,
-    )
-    half = config.neurons // 2  # the others are their mirror images
+    trajectory, half = predict_first_layer(config), distinct_neurons(config)
     mean = trajectory.run_mean(half)
     mean[0] = trajectory.alignment[0]  # r/d: the start is isotropic
     low, high = trajectory.run_interval(half)
