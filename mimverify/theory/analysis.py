@@ -32,6 +32,8 @@ from mimverify.theory.spectrum.thresholds import (
 if TYPE_CHECKING:
     from jaxtyping import Float64
 
+_MIRRORED = 1e-7  # relative difference of |λ| and |−λ| of a symmetric link
+
 
 @dataclass(frozen=True)
 class FirstMoments:
@@ -294,6 +296,10 @@ def _diagonalise(
             values[start:stop] = values[start:stop].mean()
             start = stop
     order = np.argsort(-np.abs(values), kind="stable")
+    # Rounding does not decide between λ and −λ: the positive one is first.
+    equal = _MIRRORED * float(np.abs(values).max())
+    apart = np.concatenate([[0.0], np.diff(np.abs(values[order])) < -equal])
+    order = order[np.lexsort((-values[order], apart.cumsum()))]
     values, vectors = values[order], vectors[:, order]
     # A direction has no sign: let its largest entry be positive.
     largest = vectors[np.abs(vectors).argmax(axis=0), np.arange(len(values))]

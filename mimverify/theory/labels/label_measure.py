@@ -203,17 +203,20 @@ def _on_points(t: Float64Array, points: Float64Array, masses: Float64Array) -> F
     found = np.zeros((_POINTS, len(masses)))
     for start in range(0, len(t), _ROWS):
         rows = slice(start, start + _ROWS)
-        found += (masses[:, rows] @ _lagrange(t[rows], points)).T
+        basis, total = _lagrange(t[rows], points)
+        # Few masses are divided, rather than many entries of the basis.
+        found += ((masses[:, rows] / total) @ basis).T
     return found
 
 
-def _lagrange(t: Float64Array, points: Float64Array) -> Float64Array:
-    """The Lagrange basis of Chebyshev points on t, `(len(t), points)`."""
+def _lagrange(t: Float64Array, points: Float64Array) -> tuple[Float64Array, Float64Array]:
+    """The Lagrange basis of Chebyshev points on t, `(len(t), points)`, and what divides its rows,
+    `(len(t),)`."""
     difference = t[:, None] - points
-    exact = np.argwhere(difference == 0)
-    difference[tuple(exact.T)] = 1.0
-    basis: Float64Array = np.divide(_BARYCENTRIC, difference, out=difference)
-    basis /= (basis @ np.ones(_POINTS))[:, None]
-    for node, point in exact:
-        basis[node] = np.arange(_POINTS) == point
-    return basis
+    with np.errstate(divide="ignore", invalid="ignore"):
+        basis: Float64Array = np.divide(_BARYCENTRIC, difference, out=difference)
+        total = basis @ np.ones(_POINTS)
+    for node in np.flatnonzero(~np.isfinite(total)):  # on a point, where its polynomial is 1
+        basis[node] = t[node] == points
+        total[node] = 1.0
+    return basis, total

@@ -39,6 +39,7 @@ _REACH = 12.0
 _ORDER = {1: 16, 2: 9, 3: 7}
 _TOLERANCE = {1: 1e-12, 2: 1e-9, 3: 1e-8}
 _MOST_NODES = {1: 40_000, 2: 500_000, 3: 600_000}
+_EQUAL = 1e-6  # relative difference of roughnesses that is rounding
 _REPLICATES = 8
 _ROWS = 8192  # nodes that are evaluated together
 _MOST_SOBOL_POWER, _LEAST_SOBOL_POWER = 16, 13  # of 4 dimensions, and of 10 and more
@@ -191,8 +192,12 @@ class _Boxes:
         for axis in range(self.dimensions):
             after = self.order ** (self.dimensions - 1 - axis)
             along = f.reshape(-1, self.order, after)
-            tails = self.tail @ along if after > 1 else along[:, :, 0] @ self.tail.T
-            largest = np.abs(tails).max(axis=1)
+            if after > 1:
+                tails = np.abs(self.tail @ along)
+                largest = np.maximum(tails[:, 0], tails[:, 1])
+            else:  # the other way round: products by rows
+                tails = np.abs(self.tail @ along[:, :, 0].T)
+                largest = np.maximum(tails[0], tails[1])
             means = largest.reshape(functions, boxes, -1).mean(axis=2)
             roughness[:, axis] = volume[:, None] * means.T
         return integrals, roughness
@@ -200,7 +205,9 @@ class _Boxes:
     def split(self, chosen: NDArray[np.bool_], scale: Float64Array) -> None:
         """Halve the chosen boxes, each across the axis along which it is roughest."""
         low, high = self.low[chosen], self.high[chosen]
-        axis = (self.roughness[chosen] / scale).max(axis=2).argmax(axis=1)
+        roughest = (self.roughness[chosen] / scale).max(axis=2)
+        # The first of equals, in mirror images as well.
+        axis = (roughest >= (1 - _EQUAL) * roughest.max(axis=1)[:, None]).argmax(axis=1)
         rows = np.arange(len(low))
         middle = (low[rows, axis] + high[rows, axis]) / 2
         left_high, right_low = high.copy(), low.copy()
@@ -244,9 +251,10 @@ def _refined(
             break
         affordable = (most - boxes.size) // len(boxes.reference_weights) + 1
         if chosen.sum() > affordable:
-            worst = np.argsort(error * chosen)[::-1][:affordable]
-            chosen = np.zeros_like(chosen)
-            chosen[worst] = True
+            # And those as rough as the last of them: the mirror images of a symmetric link's boxes
+            # are split together, or E[T z] would not vanish.
+            last = np.sort(error[chosen])[-affordable]
+            chosen &= error >= (1 - _EQUAL) * last
         boxes.split(chosen, scale)
     return boxes.rule()
 

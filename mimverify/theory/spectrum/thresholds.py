@@ -13,6 +13,7 @@ import numpy as np
 
 from mimverify.support.arrays import Array, Float64Array
 from mimverify.theory.labels.label_measure import LabelMeasure, unpack
+from mimverify.theory.spectrum.leading import leads
 from mimverify.theory.spectrum.resolvent import Resolvent
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _HIGHEST = 1e6  # times the spectral threshold: beyond it gradient descent's is called infinite
 _GRID = 48
 _W_GRID = 320
+# A threshold is found to this in its logarithm, by cutting an interval into so many.
+_CLOSE, _SECTIONS = 1e-12, 8
 
 
 @dataclass(frozen=True)
@@ -104,31 +107,24 @@ def descent_threshold(
       its own edge and leaves it quadratically slowly, so that an asymmetry ε of the quadrature
       would shift the threshold of a symmetric T by √ε.
     """
-    from scipy.optimize import brentq
-
     start = float(spectral_thresholds(measure)[0]) if spectral is None else spectral
     if not math.isfinite(start):
         return math.inf
-
-    def lead(log_alpha: float) -> float:
-        """By how much the largest outlier exceeds the larger edge, in units of the latter."""
-        resolvent = Resolvent(measure, math.exp(log_alpha))
-        if not resolvent.outliers:
-            return -1.0
-        return abs(resolvent.outliers[0].location) / resolvent.radius - 1 + tolerance
-
-    def leads(log_alpha: float) -> bool:
-        resolvent = Resolvent(measure, math.exp(log_alpha))
-        return resolvent.exceeds((1 - tolerance) * resolvent.radius)
-
     grid = math.log(start) + np.concatenate([[1e-9], np.geomspace(1e-4, math.log(_HIGHEST), _GRID)])
     # From above: only the last ratio at which none leads matters.
-    last = next((k for k in reversed(range(len(grid))) if not leads(grid[k])), None)
-    if last is None:
+    found = leads(measure, np.exp(grid), tolerance)
+    if found.all():
         return start
+    last = int(np.flatnonzero(~found)[-1])
     if last == len(grid) - 1:
         return math.inf
-    return math.exp(float(brentq(lead, grid[last], grid[last + 1], xtol=1e-12)))
+    low, high = float(grid[last]), float(grid[last + 1])
+    while high - low > _CLOSE:
+        inside = np.linspace(low, high, _SECTIONS + 1)
+        below = np.flatnonzero(~leads(measure, np.exp(inside[1:-1]), tolerance))
+        last = int(below[-1]) + 1 if len(below) else 0
+        low, high = float(inside[last]), float(inside[last + 1])
+    return math.exp((low + high) / 2)
 
 
 def overlap_curve(
