@@ -1,4 +1,4 @@
-"""A backend and a contender, each by one new file: everywhere where there are others."""
+"""A backend, a contender, a library, each by one new file: everywhere where there are others."""
 
 from __future__ import annotations
 
@@ -88,6 +88,35 @@ assert fastest_backend(16, 4, 64, rounds=1, threads=1) == "plain_clone"
 
 def test_python_names_it_as_the_others(extended: Extended) -> None:
     extended("-c", NAMED_EVERYWHERE)
+
+
+SETTINGS_AND_THREADS = """
+import decimal
+import numpy as np
+from mimverify.handles import InProcessTrainer
+from mimverify.handles.methods import SIGNATURES
+from mimverify.support.threads import thread_environment
+
+assert thread_environment(3)["DECIMAL_THREADS"] == "3"
+
+class Trainer:
+    def __init__(self):
+        decimal.getcontext().prec = 9
+
+    def step(self, W, *arrays, **options):
+        assert decimal.getcontext().prec == 9
+        return W
+
+trainer = InProcessTrainer(Trainer)
+assert decimal.getcontext().prec == 28
+options = {"eta": 0.5, "beta": 0.1, "activation": "square", "loss": "squared"}
+trainer.call("step", {name: np.ones((2, 2)) for name in SIGNATURES["step"].arrays}, options)
+assert decimal.getcontext().prec == 28
+"""
+
+
+def test_a_library_s_settings_are_the_trainer_s_own(extended: Extended) -> None:
+    extended("-c", SETTINGS_AND_THREADS)
 
 
 def test_help_names_it(extended: Extended) -> None:
