@@ -103,6 +103,13 @@ def test_every_example_is_carried_out_below() -> None:
     assert len(blocks("diff")) == 2
 
 
+def test_the_table_names_what_there_is() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    rows = text[text.index("| a new … |") :].partition("\n\n")[0]
+    named = re.findall(r"`((?:mimverify|tests|properties)/[^`]*)`", rows)
+    assert [path for path in named if not (PAGE.parent / path).exists()] == []
+
+
 @pytest.fixture
 def parts(tmp_path: Path) -> Path:
     """A folder of one's own, with the parts that need no place in the package."""

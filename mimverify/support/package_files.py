@@ -50,18 +50,18 @@ def objects_in(package: ModuleType, kind: type[_Kind]) -> tuple[_Kind, ...]:
 def constant_in(package: ModuleType, module: str, name: str) -> object | None:
     """The value of a constant that a package's module declares as `NAME = literal`, or None.
 
-    Ahead of its first function or class. The module is not imported, except where it has no
-    source, as in an installation of byte code alone.
+    The module is not imported, except where it has no source, as in an installation of byte code
+    alone.
     """
     source = _source_of(package, module)
     if source is None:
         return getattr(import_module(f"{package.__name__}.{module}"), name, None)
-    if f"\n{name} = " not in f"\n{source}":
-        return None
-    for node in _parsed(_BEGINNINGS.split(source, maxsplit=1)[0], source).body:
-        if isinstance(node, ast.Assign) and [ast.unparse(each) for each in node.targets] == [name]:
-            value: object = ast.literal_eval(node.value)
-            return value
+    line = re.compile(rf"^{name} = ", re.MULTILINE)
+    for part in filter(line.search, _BEGINNINGS.split(source)):
+        for node in _parsed(part, source).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+                value: object = ast.literal_eval(node.value)
+                return value
     return None
 
 

@@ -63,6 +63,7 @@ SUM = 1 + len("not a literal")
 def kind():
     """What it says
     def and more."""
+NOTHING: int
 KIND_OF = "late"
 '''
 
@@ -75,6 +76,8 @@ def declares(package):
 
 def test_a_constant_is_read_without_importing(declares):
     assert constant_in(declares, "declares", "KIND") == "first"
+    assert constant_in(declares, "declares", "KIND_OF") == "late"
+    assert constant_in(declares, "declares", "NOTHING") is None
     assert constant_in(declares, "first", "KIND") is None
     assert constant_in(declares, "first", "TEXT") == "a"
     with pytest.raises(ValueError, match="malformed"):  # a mistake of the file's author
