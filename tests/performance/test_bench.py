@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mimverify.backends import BACKENDS
+from mimverify.backends import BACKENDS, BACKENDS_WITH_DEVICES
 from mimverify.cli.app import app
 from mimverify.measure import alignment
 from mimverify.performance.competitors import (
@@ -37,6 +37,7 @@ from mimverify.performance.competitors import (
     get_competitor,
     make_task,
     missing_packages,
+    names_on,
 )
 from mimverify.performance.competitors.products import measure_peaks
 from mimverify.performance.competitors.summary import ratio
@@ -120,16 +121,25 @@ def test_step_is_the_oracles(name: str, start: str, dtype: str) -> None:
             assert (np.abs(result - exact) <= bound).all()
 
 
-def test_a_named_device_computes_the_same_step() -> None:
-    pytest.importorskip("torch")
+@pytest.mark.parametrize("backend", BACKENDS_WITH_DEVICES)
+def test_a_named_device_computes_the_same_step(backend: str) -> None:
+    usual = need(backend)
     task = make_task(Problem(24, 6, 200, "float64", seed=3))
-    named, usual = get_competitor("torch on cpu"), get_competitor("torch")
+    named = get_competitor(f"{backend} on cpu")
     found = named.prepare(task).call()
     assert np.array_equal(np.asarray(found), np.asarray(usual.prepare(task).call()))
     products = get_competitor(named.products).prepare(task).call()
     assert np.allclose(np.asarray(products[0]), task.X @ task.W.T)
     peaks = measure_peaks(get_competitor(named.products), "float64", **SMALL_PEAKS)
     assert set(peaks) == {"flops", "bytes"}
+
+
+def test_those_on_a_device_are_steps_and_their_products() -> None:
+    there = [name for name in BACKENDS_WITH_DEVICES if missing_packages(COMPETITORS[name]) is None]
+    steps, products = ([f"{name}{of} on cpu" for name in there] for of in ("", " products"))
+    assert list(names_on("cpu", "float32")) == steps + products
+    with pytest.raises(InputError, match="device='nothing'"):
+        names_on("nothing", "float32")
 
 
 def test_what_is_no_device_is_refused() -> None:
@@ -144,12 +154,12 @@ def test_others_can_be_called_again_and_again(name: str) -> None:
         run.call()
 
 
-def test_products_are_those_of_a_step() -> None:
+@pytest.mark.parametrize("name", [n for n, c in COMPETITORS.items() if c.group == "products"])
+def test_products_are_those_of_a_step(name: str) -> None:
     task = make_task(Problem(20, 4, 64))
-    for name in ("numpy products", "torch products"):
-        P, G = (np.asarray(array) for array in COMPETITORS[name].prepare(task).call())
-        assert np.allclose(P, task.X @ task.W.T, atol=1e-6)
-        assert G.shape == task.W.shape
+    P, G = (np.asarray(array) for array in need(name).prepare(task).call())
+    assert np.allclose(P, task.X @ task.W.T, atol=1e-6)
+    assert G.shape == task.W.shape
 
 
 def test_eigsh_is_as_accurate_as_the_steps() -> None:

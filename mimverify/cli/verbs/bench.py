@@ -202,7 +202,7 @@ def _page(benchmark: BenchmarkRun) -> Iterable[RenderableType]:
         yield f"{name} was left out: {reason}."
     yield (
         "ms: median of a step. ×prod: its ratio to the two bare products in the same library. "
-        "×ours: to the faster of our backends. Beside both, intervals from the rounds and the "
+        "×ours: to the fastest of our backends. Beside both, intervals from the rounds and the "
         "probability with which they hold. GFLOP/s: of the products that the step needs. GB/s: X "
         "read once. limit: the least time at the measured peaks, in % of this one."
     )

@@ -1,6 +1,8 @@
-"""The bare products in JAX, compiled together."""
+"""The bare products in JAX, compiled together, on any of its devices."""
 
 from __future__ import annotations
+
+from functools import partial
 
 from mimverify.performance.competitors.competitor import Calls, Competitor, Run
 from mimverify.performance.competitors.problem import Task
@@ -8,11 +10,20 @@ from mimverify.performance.competitors.products import random_residuals
 from mimverify.support.arrays import Array, FloatArray
 
 
-def _products(task: Task) -> Run:
+def _placed(device: str, *arrays: FloatArray) -> list[Array]:
+    """The arrays there, in their own dtype: the process is JAX's alone, so its setting is too."""
     import jax
 
-    jax.config.update("jax_enable_x64", task.problem.dtype == "float64")
-    X, W, R = (jax.numpy.asarray(array) for array in (task.X, task.W, random_residuals(task)))
+    jax.config.update("jax_enable_x64", arrays[0].dtype == "float64")
+    platform, _, number = device.partition(":")
+    place = jax.devices(platform)[int(number or 0)]
+    return [jax.device_put(array, place) for array in arrays]
+
+
+def _products(task: Task, device: str = "cpu") -> Run:
+    import jax
+
+    X, W, R = _placed(device, task.X, task.W, random_residuals(task))
     compiled = jax.jit(lambda X, W, R: (X @ W.T, R.T @ X))
 
     def call() -> tuple[Array, Array]:
@@ -22,11 +33,8 @@ def _products(task: Task) -> Run:
     return Run(call)
 
 
-def _peaks(A: FloatArray, x: FloatArray) -> Calls:
-    import jax
-
-    jax.config.update("jax_enable_x64", A.dtype == "float64")
-    B, v = jax.numpy.asarray(A), jax.numpy.asarray(x)
+def _peaks(A: FloatArray, x: FloatArray, device: str = "cpu") -> Calls:
+    B, v = _placed(device, A, x)
 
     def multiply() -> object:
         return (B @ B).block_until_ready()
@@ -35,6 +43,19 @@ def _peaks(A: FloatArray, x: FloatArray) -> Calls:
         return v.sum().block_until_ready()
 
     return multiply, read
+
+
+def _on(device: str) -> Competitor:
+    return Competitor(
+        f"{JAX_PRODUCTS.name} on {device}",
+        f"the bare products in JAX on {device}",
+        partial(_products, device=device),
+        group="products",
+        modules=("jax",),
+        extra="jax",
+        computes_step=False,
+        peaks=partial(_peaks, device=device),
+    )
 
 
 JAX_PRODUCTS = Competitor(
@@ -46,4 +67,5 @@ JAX_PRODUCTS = Competitor(
     extra="jax",
     computes_step=False,
     peaks=_peaks,
+    on_device=_on,
 )
