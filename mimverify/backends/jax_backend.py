@@ -35,7 +35,7 @@ __all__ = ["JaxBackend"]
 _BLOCK_BYTES = 1 << 24
 # Rows that stay in a core's cache from the first product to the second.
 _CACHE_BYTES = 1 << 21
-_MIN_ROWS, _MAX_ROWS = 128, 512
+_MIN_ROWS, _MAX_ROWS = 128, 256
 # Entries of a padded block, and multiply-adds of a product with it, up to which it is small.
 _SMALL_BLOCK = 1 << 18
 _SMALL_PRODUCT = 1 << 23
@@ -210,11 +210,12 @@ class JaxBackend(Backend):
             N, D = placed.array.shape
             if not weights:  # of one shape for all blocks of a pass that are not small
                 weights.extend(map(self._put, (_padded(V, (len(V), D)), terms.a, terms.b)))
+            n = None if len(placed) == N else len(placed)  # nothing is padded
             turn = min(self._rows_of_a_turn(D), N) if self.device == "cpu" else N
             with _as_input_errors(self._programs.jax):
                 result = self._run(
                     partial(self._programs.whole, functions, terms.cancelling, terms.linear, turn),
-                    placed.array, _padded(y, (N,)), *weights, placed.shape[0], *constants,
+                    placed.array, _padded(y, (N,)), *weights, n, *constants,
                 )  # fmt: skip
             out[...] = result[:, : out.shape[1]]
 
@@ -293,7 +294,7 @@ class _Programs:
 
         def whole(
             functions: _Same, cancelling: bool, linear: bool, turn: int,
-            X: Array, y: Array, V: Array, a: Array, b: Array, n: Array,
+            X: Array, y: Array, V: Array, a: Array, b: Array, n: Array | None,
             constant: Array, offset: Array,
         ) -> Array:  # fmt: skip
             *pair, slope = functions.functions
@@ -310,9 +311,9 @@ class _Programs:
                 output = output + constant
                 if linear:
                     output = output + P[:, m]
-                R = first * (slope(output, labels) - offset)[:, None]
-                # Not a product with zero: a residual at a row that there is not may be infinite.
-                R = numpy.where((start + numpy.arange(turn) < n)[:, None], R, 0).astype(X.dtype)
+                R = (first * (slope(output, labels) - offset)[:, None]).astype(X.dtype)
+                if n is not None:  # not a product with zero: what is padded may be infinite
+                    R = numpy.where((start + numpy.arange(turn) < n)[:, None], R, 0)
                 return total + dot(R.T, rows)
 
             total = numpy.zeros((m, X.shape[1]), X.dtype)
