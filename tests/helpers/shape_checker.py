@@ -81,7 +81,7 @@ def _form(value: Any) -> Hashable:
         return type(value), *map(_form, value)
     if isinstance(value, dict):
         return type(value), *((key, _form(each)) for key, each in value.items())
-    return type(value)
+    return (type(value),)
 
 
 def _form_of_call(
