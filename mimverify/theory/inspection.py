@@ -341,9 +341,7 @@ def _together(link: Link, noise: float, tasks: Sequence[Callable[[], _Result]]) 
 
     In several threads where NumPy spends its time in large arrays: not for one feature.
     """
-    if link.rank + bool(noise) == 1:
-        return [task() for task in tasks]
-    threads = current_threads()
+    threads = 1 if link.rank + bool(noise) == 1 else current_threads()
     with single_threaded_libraries():
         return map_in_order(lambda task: task(), tasks, threads)
 

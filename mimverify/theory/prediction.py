@@ -17,6 +17,7 @@ from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
+from mimverify.support.threads import single_threaded_libraries
 from mimverify.support.validation import integer
 from mimverify.theory.analysis import FirstMoments, first_moments
 from mimverify.theory.closed_forms import (
@@ -201,6 +202,8 @@ class Prediction(ShownInNotebooks):
         }
 
 
+# Hundreds of small eigenproblems: threads of a BLAS would spend their time in waiting.
+@single_threaded_libraries()
 def predict(
     link: Link | str,
     loss: Loss | str = DEFAULT_LOSS,

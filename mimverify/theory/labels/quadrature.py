@@ -280,9 +280,7 @@ def _sobol_rule(dimensions: int) -> NormalRule:
     # r⁴/8 products are taken at every node: fewer nodes where r is large.
     power = max(_LEAST_SOBOL_POWER, _MOST_SOBOL_POWER - max(0, dimensions - 4) // 2)
     rng = np.random.default_rng([dimensions, 0x71756164])
-    uniform = np.concatenate(
-        [sobol_points(dimensions, power, rng) for _ in range(_REPLICATES)]
-    )
+    uniform = np.concatenate([sobol_points(dimensions, power, rng) for _ in range(_REPLICATES)])
     z = ndtri(np.clip(uniform, 1e-16, 1 - 1e-16))
     half = len(z) // 2
     weights, half_weights = np.full(len(z), 1 / len(z)), np.full(half, 1 / half)

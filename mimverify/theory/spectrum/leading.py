@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mimverify.support.arrays import Float64Array
 from mimverify.theory.labels.label_measure import LabelMeasure, unpack
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float64
-    from numpy.typing import NDArray
 
 # Newton's steps: quadratic, but for a start next to a double root.
 _MOST_STEPS = 100
