@@ -141,7 +141,8 @@ class TransformAnalysis(FirstMoments):
         """κ = |λ_1/λ_r|; inf where λ_r is zero within its error."""
         if self.rank < len(self.eigenvalues):
             return math.inf
-        return float(abs(self.eigenvalues[0] / self.eigenvalues[-1]))
+        # Of λ and −λ the positive one is first, whichever rounding made the larger.
+        return max(1.0, float(abs(self.eigenvalues[0] / self.eigenvalues[-1])))
 
     @property
     def kappa_error(self) -> float:
