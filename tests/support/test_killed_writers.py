@@ -88,7 +88,7 @@ WRITERS = {
     "handles/worker.py": ("os.ftruncate",),  # of shared memory
     "performance/competitors/process.py": ("tempfile.TemporaryFile",),
     # A folder beside its place, which is renamed as a whole.
-    "cli/new_pack.py": ("mkdir", "rename", "shutil.rmtree", "tempfile.mkdtemp", "write_text"),
+    "cli/verbs/new_pack.py": ("mkdir", "rename", "shutil.rmtree", "tempfile.mkdtemp", "write_text"),
     "cli/standard_streams.py": ("os.open",),  # /dev/null for a closed stream
     # Of the standard library alone, since the package's build loads it; the library appears whole.
     "native/compiler.py": (
@@ -104,7 +104,7 @@ WRITERS = {
     "cli/options.py": ("np.savez",),
     "pages/figures.py": ("savefig",),
     "sweeps/trial_table.py": ("write_table",),
-    "cli/new_trainer.py": ("unlink",),  # what it has written itself, where the rest failed
+    "cli/verbs/new_trainer.py": ("unlink",),  # what it has written itself, where the rest failed
     "handles/pipe/child_process.py": ("os.write",),  # into a pipe
     "handles/pipe/pipe_trainer.py": ("shutil.which",),  # writes nothing
     "support/disk_cache.py": ("mkdir", "unlink"),  # the oldest of its own entries
