@@ -1,6 +1,6 @@
 /* Activations and losses: included once for each precision, after functions.h.
  *
- * The formulas are those of mimverify/network/activations and losses: sigma keeps absolute
+ * The formulas are those of mimverify/network/activations.py and losses.py: sigma keeps absolute
  * accuracy (f - y is rounded to u|y| anyway), sigma' relative accuracy near zero. The numbers are
  * those of mimverify/native/network_pass.py. */
 
