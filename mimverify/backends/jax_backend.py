@@ -335,14 +335,16 @@ def _programs() -> _Programs:
 
 @contextmanager
 def _as_input_errors(jax: ModuleType) -> Iterator[None]:
-    """Name what JAX cannot compile: a function that asks for values, or calls NumPy itself."""
+    """Name what JAX cannot compile: a function that asks for values, calls NumPy itself, or
+    writes into an array, which is a bare `TypeError`."""
     try:
         yield
-    except (jax.errors.JAXTypeError, jax.errors.JAXIndexError) as error:
+    except (TypeError, jax.errors.JAXIndexError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             "activation, loss: JAX cannot compile one of these functions; write it with the "
-            f"functions of array_api_compat.array_namespace, without branches on values ({reason})"
+            "functions of array_api_compat.array_namespace, without branches on values and without "
+            f"writing into arrays ({reason})"
         ) from error
 
 

@@ -30,14 +30,28 @@ def _found() -> dict[str, type[Backend]]:
     for module in modules_of(import_module(__package__)):
         for kind in vars(module).values():
             own = inspect.isclass(kind) and kind.__module__ == module.__name__
-            if own and issubclass(kind, Backend) and not inspect.isabstract(kind):
-                if not kind.name.isidentifier():  # it is a part of the name of its trainer
-                    raise ImportError(f"{kind.__module__}: {kind.name!r} is no identifier")
+            if own and issubclass(kind, Backend) and not _is_a_base(kind):
+                _check_declared(kind)
                 if kind.name in found:
                     raise ImportError(f"{kind.__module__} and {found[kind.name].__module__} "
                                       f"both define a backend {kind.name!r}")  # fmt: skip
                 found[kind.name] = kind
     return dict(sorted(found.items(), key=lambda item: (item[1].extra != "", item[0])))
+
+
+def _is_a_base(kind: type[Backend]) -> bool:
+    return kind is Backend or kind.__name__.startswith("_")
+
+
+def _check_declared(kind: type[Backend]) -> None:
+    """What a class has to say of itself and to have. **Raises** `ImportError`."""
+    declared = ("name", "title", "special_functions", "array_modules")
+    lacking = [attribute for attribute in declared if not hasattr(kind, attribute)]
+    lacking += sorted(getattr(kind, "__abstractmethods__", ()))
+    if lacking:
+        raise ImportError(f"{kind.__module__}: {kind.__name__}: expected {', '.join(lacking)}")
+    if not kind.name.isidentifier():  # it is a part of the name of its trainer
+        raise ImportError(f"{kind.__module__}: name={kind.name!r}: expected a Python identifier")
 
 
 _KINDS = _found()

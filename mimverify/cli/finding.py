@@ -43,8 +43,14 @@ def module_of(verb: str) -> ModuleType:
 
 
 def command_of(verb: str) -> click.Command:
-    """The command of a verb, whose module is imported."""
-    command: click.Command = getattr(module_of(verb), _file_of(verb))
+    """The command of a verb, whose module is imported.
+
+    **Raises** `ImportError` for a file without a command of its name.
+    """
+    module, name = module_of(verb), _file_of(verb)
+    command = getattr(module, name, None)
+    if not isinstance(command, click.Command):
+        raise ImportError(f"{module.__name__}: expected a click command {name!r}, named like it")
     return command
 
 

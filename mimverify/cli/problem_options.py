@@ -14,7 +14,7 @@ import click
 
 from mimverify.backends import BACKENDS, BACKENDS_WITH_DEVICES, backend_class
 from mimverify.cli.number_types import STEPS, Count, Number
-from mimverify.network import DEFAULT_LOSS
+from mimverify.network import DEFAULT_ACTIVATION, DEFAULT_LOSS
 
 __all__ = ["OPTIONS", "Given", "problem_option"]
 
@@ -54,7 +54,7 @@ OPTIONS: dict[str, Spelling] = {
     "ratio": Spelling(("--ratio",), Number(), "Samples for each dimension, n/d.", "R"),
     "loss": Spelling(("--loss",), click.STRING, "Loss of stage 1; see below.", "L", DEFAULT_LOSS),
     "activation": Spelling(
-        ("--activation",), click.STRING, "Activation; see below.", "A", "log-cosh"
+        ("--activation",), click.STRING, "Activation; see below.", "A", DEFAULT_ACTIVATION
     ),
     "noise": Spelling(("--noise",), Number(), "Standard deviation of the label noise.", None, 0.0),
     "inputs": Spelling(

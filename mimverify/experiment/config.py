@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import KW_ONLY, dataclass
 
 from mimverify.experiment.resolved import ResolvedConfig, fields_by_name
-from mimverify.network.activations import Activation
+from mimverify.network.activations import DEFAULT_ACTIVATION, Activation
 from mimverify.network.losses import DEFAULT_LOSS, Loss
 from mimverify.problems.inputs import InputLaw
 from mimverify.problems.links import Link
@@ -48,7 +48,7 @@ class ExperimentConfig:
     steps: int | None = None
     neurons: int = 64
     loss: Loss | str = DEFAULT_LOSS
-    activation: Activation | str = "log-cosh"
+    activation: Activation | str = DEFAULT_ACTIVATION
     backend: str = "numpy"
     device: str = "cpu"
     dtype: str = "float64"

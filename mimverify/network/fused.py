@@ -21,7 +21,7 @@ __all__ = ["Fused"]
 
 @dataclass(frozen=True)
 class Fused:
-    """Kernels for blocks `(k, m)` of either library and dtype.
+    """Kernels for blocks `(k, m)` of any library that writes to arrays in place, and any dtype.
 
     **Arguments**
 

@@ -14,8 +14,7 @@ from sklearn.base import (
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from mimverify.network import Activation, Loss, get_loss
-from mimverify.network.losses import DEFAULT_LOSS
+from mimverify.network import DEFAULT_ACTIVATION, DEFAULT_LOSS, Activation, Loss, get_loss
 from mimverify.sklearn.input_scaling import InputScaling, fit_input_scaling
 from mimverify.sklearn.predictor_gradients import principal_gradients
 from mimverify.sklearn.stage_rows import stage_rows
@@ -91,7 +90,7 @@ class LayerwiseRegressor(
         neurons: int = 64,
         readout_neurons: int = 256,
         steps: int | None = None,
-        activation: Activation | str = "log-cosh",
+        activation: Activation | str = DEFAULT_ACTIVATION,
         loss: Loss | str = DEFAULT_LOSS,
         schedule: str = "scale-free",
         eta: float | None = None,

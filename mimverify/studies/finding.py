@@ -6,7 +6,8 @@ import sys
 from functools import cache
 
 from mimverify.studies.named_study import NamedStudy
-from mimverify.support.package_files import objects_in
+from mimverify.support.package_files import objects_with_modules
+from mimverify.support.unique_names import by_name
 from mimverify.support.validation import choice
 
 __all__ = ["get_study", "study_names"]
@@ -15,7 +16,7 @@ __all__ = ["get_study", "study_names"]
 @cache
 def _studies() -> dict[str, NamedStudy]:
     package = sys.modules[__name__.rpartition(".")[0]]
-    return {study.name: study for study in objects_in(package, NamedStudy)}
+    return by_name(objects_with_modules(package, NamedStudy))
 
 
 def study_names() -> tuple[str, ...]:

@@ -14,7 +14,14 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TypeVar
 
-__all__ = ["constant_in", "docstring_in", "modules_of", "names_of_modules", "objects_in"]
+__all__ = [
+    "constant_in",
+    "docstring_in",
+    "modules_of",
+    "names_of_modules",
+    "objects_in",
+    "objects_with_modules",
+]
 
 _Kind = TypeVar("_Kind")
 
@@ -39,11 +46,31 @@ def objects_in(package: ModuleType, kind: type[_Kind]) -> tuple[_Kind, ...]:
     Module by module, in the order in which each defines them; an object that several modules
     have is listed once.
     """
-    found: dict[int, _Kind] = {}
+    return tuple(value for _, value in objects_with_modules(package, kind))
+
+
+def objects_with_modules(
+    package: ModuleType, *kinds: type[_Kind], in_each: bool = False
+) -> tuple[tuple[str, _Kind], ...]:
+    """`objects_in` of any of these classes, each after the name of the module that it is from.
+
+    **Raises** `ImportError` for a module without any, where one is expected `in_each`.
+    """
+    found: dict[int, tuple[str, _Kind]] = {}
     for module in modules_of(package):
-        for name, value in vars(module).items():
-            if isinstance(value, kind) and not name.startswith("_"):
-                found.setdefault(id(value), value)
+        its = [
+            value
+            for name, value in vars(module).items()
+            if isinstance(value, kinds) and not name.startswith("_")
+        ]
+        if in_each and not its:
+            classes = " or ".join(kind.__name__ for kind in kinds)
+            raise ImportError(
+                f"{module.__name__}: expected an object of class {classes}, under a name that "
+                "begins without an underscore"
+            )
+        for value in its:
+            found.setdefault(id(value), (module.__name__, value))
     return tuple(found.values())
 
 
@@ -51,17 +78,32 @@ def constant_in(package: ModuleType, module: str, name: str) -> object | None:
     """The value of a constant that a package's module declares as `NAME = literal`, or None.
 
     The module is not imported, except where it has no source, as in an installation of byte code
-    alone.
+    alone. **Raises** `ImportError` where the value is no literal.
     """
     source = _source_of(package, module)
     if source is None:
         return getattr(import_module(f"{package.__name__}.{module}"), name, None)
-    line = re.compile(rf"^{name} = ", re.MULTILINE)
+    line = re.compile(rf"^{name}\b", re.MULTILINE)
     for part in filter(line.search, _BEGINNINGS.split(source)):
         for node in _parsed(part, source).body:
-            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
-                value: object = ast.literal_eval(node.value)
-                return value
+            if (declared := _assigned(node, name)) is None:
+                continue
+            try:
+                value: object = ast.literal_eval(declared)
+            except ValueError:
+                raise ImportError(
+                    f"{package.__name__}.{module}: {name} = {ast.unparse(declared)}: expected a "
+                    "literal, since it is read without importing the file"
+                ) from None
+            return value
+    return None
+
+
+def _assigned(node: ast.stmt, name: str) -> ast.expr | None:
+    """What a statement assigns to this name; None if it does not."""
+    if isinstance(node, ast.Assign | ast.AnnAssign):
+        target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+        return node.value if ast.unparse(target) == name else None
     return None
 
 

@@ -76,7 +76,9 @@ def get_trial_kind(name: str) -> TrialKind:
         return _kind(name, module, run)
     name = choice("kind", name, trial_kinds())
     module = importlib.import_module(f"{KINDS_PACKAGE}.{name.replace('-', '_')}")
-    return _kind(name, module, module.run)
+    if not callable(run := getattr(module, "run", None)):
+        raise ImportError(f"{module.__name__}: expected a function run, of a trial's parameters")
+    return _kind(name, module, run)
 
 
 def _kind(name: str, module: ModuleType, run: Callable[[Json], Mapping[str, object]]) -> TrialKind:

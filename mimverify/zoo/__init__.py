@@ -12,7 +12,8 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from mimverify.support.package_files import constant_in, names_of_modules
+from mimverify.support.package_files import constant_in, modules_of, names_of_modules
+from mimverify.support.unique_names import by_name
 from mimverify.zoo.justified import JUSTIFIED
 from mimverify.zoo.record import Mutant, broken, records_in
 
@@ -40,10 +41,16 @@ def _files() -> tuple[tuple[str, str], ...]:
 
 
 def zoo() -> tuple[Mutant, ...]:
-    """All broken trainers, category by category."""
-    return tuple(
-        record for _, name in _files() for record in records_in(import_module(f"{__name__}.{name}"))
-    )
+    """All broken trainers, category by category.
+
+    **Raises** `ImportError` for a file of mutants without a category, or two of one name.
+    """
+    in_order = [f"{__name__}.{name}" for _, name in _files()]
+    found = {module.__name__: records_in(module) for module in modules_of(sys.modules[__name__])}
+    for module, records in found.items():
+        if records and module not in in_order:
+            raise ImportError(f"{module}: has mutants: expected their category, CATEGORY = '…'")
+    return tuple(by_name((module, each) for module in in_order for each in found[module]).values())
 
 
 def __getattr__(name: str) -> object:

@@ -93,8 +93,14 @@ def test_what_is_padded_may_be_infinite() -> None:
     agree("float64", OWN, Loss("own", lambda f, y: (f - y) / y))
 
 
+def _in_place(f: Any, y: Any) -> Any:
+    u = f - y
+    u[u > 1] = 1
+    return u
+
+
 @pytest.mark.usefixtures("path")
-@pytest.mark.parametrize("wrong", [lambda f, y: f - y if f.max() > 0 else y, np.hypot])
+@pytest.mark.parametrize("wrong", [lambda f, y: f - y if f.max() > 0 else y, np.hypot, _in_place])
 def test_a_function_that_cannot_be_compiled_is_refused(wrong: Any) -> None:
     with pytest.raises(InputError, match="JAX cannot compile one of these functions"):
         result("jax", "float64", "tanh", Loss("own", wrong))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterable
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -26,7 +26,6 @@ from mimverify.network.losses import lipschitz_losses
 from mimverify.network.losses import named as loss_files
 from mimverify.network.losses.named_loss import NamedLoss
 from mimverify.network.native_kinds import activation_kind, loss_kind
-from mimverify.network.unique_names import by_name
 from mimverify.support.package_files import modules_of
 from mimverify.training import LayerwiseTrainer
 from mimverify.zoo.base import Correct
@@ -65,18 +64,6 @@ def test_the_order_is_that_of_the_theorems_assumptions() -> None:
     assert kinds == sorted(kinds)  # those of the theorem's kind come last
     assert lipschitz_losses()[0] == DEFAULT_LOSS
     assert set(lipschitz_losses()) == {loss.name for loss in losses if loss.lipschitz}
-
-
-@dataclass(frozen=True)
-class Record:
-    name: str
-
-
-@pytest.mark.parametrize("other", ["log-cosh", "LogCosh", "log_cosh"])
-def test_two_spellings_of_one_name_are_refused(other: str) -> None:
-    assert list(by_name([Record("b"), Record("a")])) == ["b", "a"]
-    with pytest.raises(ValueError, match=rf"'{other}' is defined twice \(the other is 'log-cosh'"):
-        by_name([Record("log-cosh"), Record(other)])
 
 
 # -- copies are taken for ours, other functions are not --------------------------------------------

@@ -15,6 +15,7 @@ from mimverify.support.package_files import (
     modules_of,
     names_of_modules,
     objects_in,
+    objects_with_modules,
 )
 
 
@@ -47,6 +48,19 @@ def test_objects_come_in_the_order_of_their_definition_and_once(package):
     assert objects_in(package, int) == (2, 1, 3)
 
 
+def test_objects_of_several_classes_come_with_their_modules(package):
+    found = objects_with_modules(package, int, str, in_each=True)
+    assert [value for _, value in found if value in (2, 1, "a", 3)] == [2, 1, "a", 3]
+    assert {module for module, value in found if value == 3} == {"some_things.second"}
+
+
+def test_a_file_without_what_is_expected_in_each_is_named(package):
+    Path(package.__path__[0], "third.py").write_text("_FIVE = 5\n")
+    assert objects_in(package, int) == (2, 1, 3)
+    with pytest.raises(ImportError, match=r"^some_things\.third: expected an object of class int"):
+        objects_with_modules(package, int, in_each=True)
+
+
 #: A text with lines that look like beginnings of definitions, a constant within another, and a
 #: module that must not be imported.
 DECLARES = '''"""About
@@ -65,6 +79,7 @@ def kind():
     def and more."""
 NOTHING: int
 KIND_OF = "late"
+CLOSE="unspaced"
 '''
 
 
@@ -80,7 +95,11 @@ def test_a_constant_is_read_without_importing(declares):
     assert constant_in(declares, "declares", "NOTHING") is None
     assert constant_in(declares, "first", "KIND") is None
     assert constant_in(declares, "first", "TEXT") == "a"
-    with pytest.raises(ValueError, match="malformed"):  # a mistake of the file's author
+    assert constant_in(declares, "declares", "OTHER") == "annotated"
+    assert constant_in(declares, "declares", "CLOSE") == "unspaced"
+    # A mistake of the file's author.
+    message = r"^some_things\.declares: SUM = 1 \+ len\('not a literal'\): expected a literal"
+    with pytest.raises(ImportError, match=message):
         constant_in(declares, "declares", "SUM")
     assert "some_things.first" not in sys.modules
 

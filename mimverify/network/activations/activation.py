@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from mimverify.network.fused import Fused
 from mimverify.support.arrays import Array
+from mimverify.support.validation import choice
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
 __all__ = ["Activation"]
+
+PARITIES = ("even", "odd", "none")
 
 _Function: TypeAlias = Callable[[Array], Array]
 
@@ -36,6 +39,8 @@ class Activation:
     - `gap_order`: order in ε0 to which gradient descent follows power iteration
       (theory.md E3); `inf` where the two coincide, `None` where E3 does not apply.
     - `fused`: kernels for training, if there are faster ones than `value` and `first`.
+
+    **Raises** `InputError` for another parity.
     """
 
     name: str
@@ -50,6 +55,9 @@ class Activation:
     curvature_bound: float
     gap_order: float | None
     fused: Fused | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "parity", choice("parity", self.parity, PARITIES))
 
     def to_first(self, z: Float[Array, "k m"]) -> None:
         """Replace a block z by σ'(z)."""

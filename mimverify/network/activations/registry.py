@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from mimverify.network.activations import named
 from mimverify.network.activations.activation import Activation
-from mimverify.network.unique_names import by_name
 from mimverify.support.errors import InputError
-from mimverify.support.package_files import objects_in
+from mimverify.support.package_files import objects_with_modules
+from mimverify.support.unique_names import by_name
 from mimverify.support.validation import choice
 
 __all__ = ["ACTIVATIONS", "DEFAULT_ACTIVATION", "get_activation"]
@@ -15,9 +15,10 @@ __all__ = ["ACTIVATIONS", "DEFAULT_ACTIVATION", "get_activation"]
 DEFAULT_ACTIVATION = "log-cosh"
 
 
-def _place(activation: Activation) -> tuple[object, ...]:
+def _place(found: tuple[str, Activation]) -> tuple[object, ...]:
     """The theorem's own first, the even ones inside its assumptions; then those that it says
     nothing of, then those of E3 alone. Within each, by curvature."""
+    _, activation = found
     inside = activation.inside_theorem and activation.even
     return (
         activation.name != DEFAULT_ACTIVATION,
@@ -29,7 +30,9 @@ def _place(activation: Activation) -> tuple[object, ...]:
 
 
 #: Named activations, those inside the theorem's assumptions first.
-ACTIVATIONS: dict[str, Activation] = by_name(sorted(objects_in(named, Activation), key=_place))
+ACTIVATIONS: dict[str, Activation] = by_name(
+    sorted(objects_with_modules(named, Activation, in_each=True), key=_place)
+)
 
 
 def get_activation(activation: Activation | str) -> Activation:

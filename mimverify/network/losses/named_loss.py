@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mimverify.network.losses.loss import Loss
+from mimverify.support.errors import InputError
 from mimverify.support.validation import shortest
 
 __all__ = ["NamedLoss"]
@@ -22,12 +23,20 @@ class NamedLoss:
       `InputError` for a number that it does not take.
     - `default`: the number where none is given; None: the loss takes none.
     - `expected`: what the number is, for messages.
+
+    **Raises** `InputError` for a name with a colon.
     """
 
     name: str
     build: Callable[..., Loss]
     default: float | None = None
     expected: str = "a positive number"
+
+    def __post_init__(self) -> None:
+        if ":" in self.name:
+            raise InputError(
+                f"name={self.name!r}: expected a name without a colon, after which a number stands"
+            )
 
     def __call__(self, *parameter: float) -> Loss:
         """The loss of this number, or of the default one."""

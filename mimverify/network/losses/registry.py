@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 
 from mimverify.network.losses import named
 from mimverify.network.losses.loss import Loss
 from mimverify.network.losses.named_loss import NamedLoss
-from mimverify.network.unique_names import by_name
 from mimverify.support.errors import InputError
 from mimverify.support.importing import load_attribute
-from mimverify.support.package_files import objects_in
+from mimverify.support.package_files import objects_with_modules
+from mimverify.support.unique_names import by_name
 from mimverify.support.validation import canonical, choice
 
 __all__ = ["DEFAULT_LOSS", "LOSSES", "get_loss", "lipschitz_losses"]
@@ -21,8 +22,9 @@ __all__ = ["DEFAULT_LOSS", "LOSSES", "get_loss", "lipschitz_losses"]
 DEFAULT_LOSS = "huber"
 
 
-def _place(loss: NamedLoss) -> tuple[object, ...]:
+def _place(found: tuple[str, NamedLoss]) -> tuple[object, ...]:
     """Those of the theorem's kind last, the default first of them, then those with a parameter."""
+    _, loss = found
     usual = loss()
     return (
         usual.lipschitz,
@@ -33,17 +35,18 @@ def _place(loss: NamedLoss) -> tuple[object, ...]:
     )
 
 
-def _without_parameter(loss: Loss) -> NamedLoss:
-    return NamedLoss(loss.name, lambda: loss)
+def _named(loss: Loss | NamedLoss) -> NamedLoss:
+    return loss if isinstance(loss, NamedLoss) else NamedLoss(loss.name, lambda: loss)
+
+
+def _found() -> Iterable[tuple[str, NamedLoss]]:
+    kinds: tuple[type[Loss | NamedLoss], ...] = (Loss, NamedLoss)
+    for module, loss in objects_with_modules(named, *kinds, in_each=True):
+        yield module, _named(loss)
 
 
 #: Named losses; some take a number after a colon (`"huber:0.5"`).
-LOSSES: dict[str, NamedLoss] = by_name(
-    sorted(
-        (*map(_without_parameter, objects_in(named, Loss)), *objects_in(named, NamedLoss)),
-        key=_place,
-    )
-)
+LOSSES: dict[str, NamedLoss] = by_name(sorted(_found(), key=_place))
 
 
 def lipschitz_losses() -> tuple[str, ...]:

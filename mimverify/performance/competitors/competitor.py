@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias, get_args
 from mimverify.performance.competitors.problem import Task
 from mimverify.support.arrays import ArrayLike, FloatArray
 from mimverify.support.strict_json import Json
+from mimverify.support.validation import choice
 
 Group: TypeAlias = Literal["ours", "products", "libraries", "eigen-solvers"]
 #: The kinds of competitors, in the table's order.
@@ -55,6 +56,8 @@ class Competitor:
     - `peaks`: where its library's peak speeds bound the time of a step: from a square matrix A and
       a vector x, both of NumPy, the calls that multiply A with itself and that read x.
     - `on_device`: the same on a device that is named, where there are others than the CPU.
+
+    **Raises** `InputError` for an unknown group.
     """
 
     name: str
@@ -68,3 +71,6 @@ class Competitor:
     group: Group = "libraries"
     peaks: Callable[[FloatArray, FloatArray], Calls] | None = None
     on_device: Callable[[str], Competitor] | None = None
+
+    def __post_init__(self) -> None:
+        choice("group", self.group, GROUPS)

@@ -5,27 +5,30 @@ Ours are those of the backends; the others are the files of `contenders`. Neithe
 
 from __future__ import annotations
 
-from mimverify.backends import BACKENDS, BACKENDS_WITH_DEVICES, get_backend
+from mimverify.backends import BACKENDS, BACKENDS_WITH_DEVICES, backend_class, get_backend
 from mimverify.performance.competitors import contenders
 from mimverify.performance.competitors.competitor import GROUPS, Competitor
 from mimverify.performance.competitors.our_steps import our_step
 from mimverify.support.errors import InputError
 from mimverify.support.importing import load_attribute
 from mimverify.support.optional_libraries import missing_libraries
-from mimverify.support.package_files import objects_in
+from mimverify.support.package_files import objects_with_modules
+from mimverify.support.unique_names import by_name
 from mimverify.support.validation import choice
 from mimverify.training.on_device import check_device_name
 
 
 def _found() -> dict[str, Competitor]:
     """By group, those that need no extra first, then alphabetically."""
-    everything = [*map(our_step, BACKENDS), *objects_in(contenders, Competitor)]
-    found: dict[str, Competitor] = {}
-    for one in sorted(everything, key=lambda c: (GROUPS.index(c.group), c.extra != "", c.name)):
-        if one.name in found:
-            raise ImportError(f"two contenders are called {one.name!r}")
-        found[one.name] = one
-    return found
+    ours = [(backend_class(name).__module__, our_step(name)) for name in BACKENDS]
+    return by_name(
+        sorted([*ours, *objects_with_modules(contenders, Competitor, in_each=True)], key=_place)
+    )
+
+
+def _place(found: tuple[str, Competitor]) -> tuple[object, ...]:
+    _, one = found
+    return (GROUPS.index(one.group), one.extra != "", one.name)
 
 
 #: In the table's order.

@@ -64,7 +64,10 @@ def get_inputs(inputs: InputLaw | str) -> InputLaw:
 @lru_cache(maxsize=128)
 def _build(name: str, parameters: str) -> InputLaw:
     # One object for one specification, as for links.
-    law: type[InputLaw] = importlib.import_module(f"{laws.__name__}.{name.replace('-', '_')}").Law
+    module = importlib.import_module(f"{laws.__name__}.{name.replace('-', '_')}")
+    law = getattr(module, "Law", None)
+    if not isinstance(law, type) or not issubclass(law, InputLaw):
+        raise ImportError(f"{module.__name__}: expected a class Law, an InputLaw named {name!r}")
     accepted = list(inspect.signature(law).parameters)
     positional: list[float] = []
     named: dict[str, float] = {}
@@ -83,4 +86,7 @@ def _build(name: str, parameters: str) -> InputLaw:
     if len(positional) > len(accepted) or not set(named) <= set(free):
         takes = ", ".join(f"{key}=…" for key in accepted)
         raise InputError(f"inputs {name}:{parameters}: takes {takes or 'no parameters'}")
-    return law(*positional, **named)
+    built = law(*positional, **named)
+    if built.name.partition(":")[0] != name:  # records would know it by that name
+        raise ImportError(f"{module.__name__}: name={built.name!r}: expected {name!r}")
+    return built

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mimverify.network.activations import Activation, get_activation
+from mimverify.network.activations import DEFAULT_ACTIVATION, Activation, get_activation
 from mimverify.network.losses import DEFAULT_LOSS, Loss, get_loss
 from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.problems.links import Link, get_link
@@ -152,7 +152,7 @@ def predict_test_error(
     neurons: int = 64,
     readout_neurons: int = 256,
     ridge: float = 1e-3,
-    activation: Activation | str = "log-cosh",
+    activation: Activation | str = DEFAULT_ACTIVATION,
     readout: str = "closed-form",
     noise: float = 0.0,
     rank: int | None = None,
