@@ -358,7 +358,9 @@ def _limits(link: Link, noise: float) -> tuple[Threshold, Threshold]:
 def _constant_error(law: LabelLaw) -> float:
     deviation = float(np.sqrt(law.weights @ (law.y - law.weights @ law.y) ** 2))
     coarse = law.check.constant if law.check is not None else None
-    moved = 0.0 if law.constant is None or coarse is None else abs(law.constant - coarse)
+    moved = 0.0
+    if law.constant is not None and coarse is not None:
+        moved = law.margin * abs(law.constant - coarse)
     return max(moved, 1e-9 * deviation)
 
 
