@@ -45,10 +45,12 @@ _ACCURACY = 1e-14  # of a constant, in units of the labels' spread
 _ROWS = 4096  # nodes of which a mean is taken at a time
 # Fourth moments of larger T would overflow.
 _LARGEST = 1e70
-# Where T jumps across curved sets, the errors of both sets of nodes have random signs, those of
-# half as many nodes two to three times the size: their difference alone is smaller than the error
-# that it stands for once in five times, four times the difference once in twenty.
-_JUMP_MARGIN = 4.0
+# Where T jumps across a curve, the errors of both sets of nodes have random signs, and those of
+# half as many nodes are two to three times as large: the difference alone is smaller than the error
+# that it stands for once in five times, four times the difference once in twenty. One variable is
+# resolved to rounding; of the nodes in three most cannot follow a jump, and the coarser are far
+# worse than the others.
+_JUMP_MARGIN = {2: 4.0}
 # Rounding of the weights of half the nodes.
 _HALF = 0.5 + 1e-12
 #: More weight than this at one label is an atom of the law, not a node of the quadrature.
@@ -240,6 +242,7 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
         check_centring = _constant(loss, check_y, check_weights, near=centring.constant)
         check_transform = LabelTransform.of_loss(loss, check_centring)
     check_T = _finite(check_transform, check_y)
+    jumps = isinstance(loss, Loss) and not loss.smooth
     check = LabelLaw(
         z=check_nodes[:, :r],
         y=check_y,
@@ -247,8 +250,7 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
         weights=check_weights,
         constant=None if check_centring is None else check_centring.constant,
         removed_mean=mean - (0.0 if centring is None else centring.offset) if centred else 0.0,
-        at_jump=isinstance(loss, Loss)
-        and not loss.smooth
+        at_jump=jumps
         and centring is not None
         and bool(rule.weights[y == centring.constant].sum() > ATOM),
         check=None,
@@ -256,7 +258,7 @@ def _population(link: Link, loss: Loss | LabelTransform, noise: float, centred: 
         tail=_tail(link, transform, noise),
         sampled=False,
         rests_on=rule.rests_on,
-        margin=1.0 if not isinstance(loss, Loss) or loss.smooth else _JUMP_MARGIN,
+        margin=_JUMP_MARGIN.get(dimensions, 1.0) if jumps else 1.0,
     )
     law = replace(
         check,
