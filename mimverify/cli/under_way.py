@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from mimverify.cli.options import PageConsole
+from rich.console import RenderableType
+from rich.status import Status
 
-__all__ = ["under_way"]
+from mimverify.cli.options import PageConsole, show
+
+__all__ = ["UnderWay", "under_way"]
+
+
+class UnderWay:
+    """The line on standard error; called with words, it says these. Without a `status`: none."""
+
+    def __init__(self, status: Status | None) -> None:
+        self._status = status
+
+    def __call__(self, words: str) -> None:
+        if self._status is not None:
+            self._status.update(words)
+
+    def show(self, blocks: Iterable[RenderableType]) -> None:
+        """Print blocks of a page now, with the line out of their way."""
+        if self._status is None:
+            show(blocks)
+            return
+        self._status.stop()
+        try:
+            show(blocks)
+        finally:
+            self._status.start()
 
 
 @contextmanager
-def under_way(what: str, *, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+def under_way(what: str, *, quiet: bool = False) -> Iterator[UnderWay]:
     """A line that is gone at the end, where standard error is a terminal; yields what changes it.
 
     **Arguments**
@@ -21,7 +46,7 @@ def under_way(what: str, *, quiet: bool = False) -> Iterator[Callable[[str], Non
     - `quiet`: whether nothing is shown in any case.
     """
     if quiet or not sys.stderr.isatty():
-        yield lambda words: None
+        yield UnderWay(None)
         return
     with PageConsole(stderr=True).status(what, spinner="dots") as status:
-        yield status.update
+        yield UnderWay(status)

@@ -247,9 +247,9 @@ def _analyse(link: Link, loss: Loss | LabelTransform, noise: float) -> Transform
         if law.check is not None:
             coarse = thresholds(label_measure(law.check, fourth_moments=False))
             with np.errstate(invalid="ignore"):  # inf − inf
-                spectral_error = np.abs(coarse.spectral - spectral)
+                spectral_error = law.margin * np.abs(coarse.spectral - spectral)
             spectral_error[~np.isfinite(spectral)] = math.nan
-            descent_error = _descent_error(measure, found, coarse, float(third_error))
+            descent_error = _descent_error(measure, found, coarse, float(third_error), law.margin)
     else:
         state = "unbounded" if law.tail.bounded is False else "not known to be bounded"
         reason = (
@@ -310,12 +310,16 @@ def _diagonalise(
 
 
 def _descent_error(
-    measure: LabelMeasure, found: Thresholds, coarse: Thresholds, third_error: float
+    measure: LabelMeasure,
+    found: Thresholds,
+    coarse: Thresholds,
+    third_error: float,
+    margin: float,
 ) -> float | None:
-    """How far α_GD moves on the coarser nodes, and by an asymmetry of the bulk as large as the
-    error of E T³; None where it is infinite."""
+    """How far α_GD moves on the coarser nodes, times the margin, and by an asymmetry of the bulk
+    as large as the error of E T³; None where it is infinite."""
     if not math.isfinite(found.descent):
         return None
     asymmetry = 1e-9 + third_error / measure.moment(2) ** 1.5
     loose = descent_threshold(measure, float(found.spectral[0]), tolerance=asymmetry)
-    return abs(coarse.descent - found.descent) + abs(loose - found.descent)
+    return margin * abs(coarse.descent - found.descent) + abs(loose - found.descent)

@@ -8,9 +8,8 @@ falls under (theory.md §6), what would repair it, and which built-in loss suits
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
@@ -22,19 +21,17 @@ from mimverify.pages.notebook import ShownInNotebooks
 from mimverify.problems.links import Link, get_link
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
-from mimverify.support.threads import current_threads, map_in_order, single_threaded_libraries
 from mimverify.support.validation import integer, number
-from mimverify.theory.analysis import TransformAnalysis, analyse_transform
+from mimverify.theory.analysis import TransformAnalysis
 from mimverify.theory.conditional.hermite import HermiteTensors, hermite_tensors
 from mimverify.theory.conditional.information import LabelInformation, label_information
 from mimverify.theory.conditional.moments import CLEARLY
 from mimverify.theory.labels.label_law import LabelLaw, check_rank, label_law
 from mimverify.theory.limits.bayes_limits import Threshold, bayes_limits
+from mimverify.theory.loss_by_loss import LossSummary, gap, under_each_loss
 from mimverify.theory.paper import PaperAssumption, paper_assumptions
 from mimverify.theory.reach import (
     ReachedThresholds,
-    limit_holds_from,
-    reached_thresholds,
 )
 from mimverify.theory.recommendations import Recommendation, recommend
 from mimverify.theory.spectrum.population import reached_measure
@@ -104,6 +101,15 @@ class LinkInspection(ShownInNotebooks):
     def thresholds(self) -> ReachedThresholds:
         """Those for n labels under the loss asked for."""
         return self.reached[self.loss.name]
+
+    @property
+    def summaries(self) -> tuple[LossSummary, ...]:
+        """What tells the `losses` from each other, in their order."""
+        return tuple(
+            LossSummary(name, analysis, at.descent, gap(at.descent, self.information))
+            for name, analysis in self.losses.items()
+            for at in (self.reached[name],)
+        )
 
     @property
     def gap(self) -> float | None:
@@ -255,6 +261,7 @@ def inspect_link(
     samples: int | None = None,
     dim: int | None = None,
     on_progress: Callable[[str], None] | None = None,
+    on_loss: Callable[[LossSummary], None] | None = None,
 ) -> LinkInspection:
     """Analyse a link under a loss, and under every built-in one beside it.
 
@@ -264,6 +271,8 @@ def inspect_link(
     - `dim`: d. With either of them n/d is known, and the best loss there is named; the other is
       the default then.
     - `on_progress`: called with a few words about what is computed next.
+    - `on_loss`: called with what tells each loss from the others as soon as it is known, in the
+      order of `losses`; one at a time, from any thread.
 
     **Raises** `InputError` for a constant link, one of rank above 12, or a loss whose T(y) is
     not finite; the message then has α_c, which depends on no loss.
@@ -279,19 +288,16 @@ def inspect_link(
     say(f"the loss {loss.name}, the others beside it, and what the labels tell")
     others = [name for name in LOSSES if name != loss.name]
     try:
-        analysis, information, found = _analyses(link, loss, noise, others)
+        found = under_each_loss(
+            link, loss, others, noise=noise, samples=samples, on_loss=on_loss
+        )  # fmt: skip
     except InputError as error:
         raise InputError(f"{error}{_hardness(link, noise)}") from error
-    losses, unusable = {loss.name: analysis}, {}
-    for name, other in zip(others, found, strict=True):
-        if isinstance(other, InputError):
-            unusable[name] = str(other)
-        else:
-            losses[name] = other
-    law = label_law(link, loss, noise=noise)
+    losses, reached, information = found.analyses, found.reached, found.information
+    analysis, law = losses[loss.name], label_law(link, loss, noise=noise)
+    say("the limits of any estimator")
     alpha_it, alpha_alg = _limits(link, noise)
-    say(f"thresholds for {samples} samples, and from which n the limits hold")
-    reached, limit_from = _thresholds(link, loss, noise, samples, list(losses))
+    say("the best loss at either end, and the Hermite tensors")
     spectra = None
     if known:
         spectra = {
@@ -317,7 +323,7 @@ def inspect_link(
         noise=noise,
         analysis=analysis,
         losses=losses,
-        unusable=unusable,
+        unusable=found.unusable,
         information=information,
         alpha_it=alpha_it,
         alpha_alg=alpha_alg,
@@ -330,68 +336,10 @@ def inspect_link(
         samples=samples,
         dim=dim if known else None,
         reached=reached,
-        limit_from=limit_from,
+        limit_from=found.limit_from,
         plateau_from=plateau_from,
         recommendations=recommendations,
     )
-
-
-def _together(link: Link, noise: float, tasks: Sequence[Callable[[], _Result]]) -> list[_Result]:
-    """What the tasks return, in order.
-
-    In several threads where NumPy spends its time in large arrays: not for one feature.
-    """
-    threads = 1 if link.rank + bool(noise) == 1 else current_threads()
-    with single_threaded_libraries():
-        return map_in_order(lambda task: task(), tasks, threads)
-
-
-def _analyses(
-    link: Link, loss: Loss, noise: float, others: Sequence[str]
-) -> tuple[TransformAnalysis, LabelInformation, list[TransformAnalysis | InputError]]:
-    """Under the loss asked for; what the labels tell; and for each other loss, or why not.
-
-    **Raises** what the loss asked for raises.
-    """
-
-    def tried(name: str) -> TransformAnalysis | InputError:
-        try:
-            return analyse_transform(link, name, noise=noise)
-        except InputError as error:
-            return error
-
-    tasks: list[Callable[[], TransformAnalysis | LabelInformation | InputError]] = [
-        lambda: analyse_transform(link, loss, noise=noise),
-        lambda: label_information(link, noise=noise),
-        *(partial(tried, name) for name in others),
-    ]
-    analysis, information, *rest = _together(link, noise, tasks)
-    assert isinstance(analysis, TransformAnalysis)
-    assert isinstance(information, LabelInformation)
-    return analysis, information, [one for one in rest if not isinstance(one, LabelInformation)]
-
-
-def _thresholds(
-    link: Link, loss: Loss, noise: float, samples: int, names: Sequence[str]
-) -> tuple[dict[str, ReachedThresholds], int | None]:
-    """For n labels under each of the losses, and the n from which the limits hold."""
-
-    def reached(name: str) -> ReachedThresholds:
-        chosen = loss if name == loss.name else name
-        return reached_thresholds(link, chosen, samples=samples, noise=noise)
-
-    tasks: list[Callable[[], ReachedThresholds | int | None]] = [
-        lambda: limit_holds_from(link, loss, noise=noise),
-        *(partial(reached, name) for name in names),
-    ]
-    limit_from, *found = _together(link, noise, tasks)
-    assert not isinstance(limit_from, ReachedThresholds)
-    by_name = {
-        name: one
-        for name, one in zip(names, found, strict=True)
-        if isinstance(one, ReachedThresholds)
-    }
-    return by_name, limit_from
 
 
 def _limits(link: Link, noise: float) -> tuple[Threshold, Threshold]:
@@ -410,7 +358,9 @@ def _limits(link: Link, noise: float) -> tuple[Threshold, Threshold]:
 def _constant_error(law: LabelLaw) -> float:
     deviation = float(np.sqrt(law.weights @ (law.y - law.weights @ law.y) ** 2))
     coarse = law.check.constant if law.check is not None else None
-    moved = 0.0 if law.constant is None or coarse is None else abs(law.constant - coarse)
+    moved = 0.0
+    if law.constant is not None and coarse is not None:
+        moved = law.margin * abs(law.constant - coarse)
     return max(moved, 1e-9 * deviation)
 
 
@@ -444,13 +394,6 @@ def _plateau_from(link: Link, loss: Loss, noise: float, dim: int, level: float) 
                 low, high = (low, middle) if short(middle) >= 0 else (middle, high)
             return float(math.exp(high))
     return None
-
-
-def gap(descent: float | None, information: LabelInformation) -> float | None:
-    """α_GD/α_c: how far gradient descent is from the limit (theory.md §5)."""
-    if _finite(descent) is None or information.alpha_c is None or descent is None:
-        return None
-    return descent / information.alpha_c
 
 
 def efficiency(analysis: TransformAnalysis, information: LabelInformation) -> float | None:

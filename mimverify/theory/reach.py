@@ -69,13 +69,13 @@ def _thresholds_at(
 ) -> ReachedThresholds:
     analysis = analyse_transform(link, loss, noise=noise)
     found = _at(link, loss, samples, noise)
-    check = label_law(link, loss, noise=noise).check
+    law = label_law(link, loss, noise=noise)
     spectral_error, descent_error = np.full(link.rank, math.nan), math.nan
-    if check is not None:
-        coarse = thresholds(quantile_measure(check, samples))
+    if law.check is not None:
+        coarse = thresholds(quantile_measure(law.check, samples))
         with np.errstate(invalid="ignore"):  # inf − inf
-            spectral_error = np.abs(coarse.spectral - found.spectral)
-            descent_error = abs(coarse.descent - found.descent)
+            spectral_error = law.margin * np.abs(coarse.spectral - found.spectral)
+            descent_error = law.margin * abs(coarse.descent - found.descent)
         if analysis.alpha_gd_error is not None:  # an asymmetry of the bulk counts as well
             descent_error = max(descent_error, analysis.alpha_gd_error)
     return ReachedThresholds(

@@ -216,7 +216,7 @@ def predict_trajectory(
             population.measure, dim, effective, steps, offset=offset, shift=population.shift
         )
         coarse = alignments(population.coarse, dim, effective, steps, offset=offset)
-        result = replace(result, error=np.abs(result.asymptotic - coarse))
+        result = replace(result, error=population.margin * np.abs(result.asymptotic - coarse))
     else:
         result = _simulated(link, loss, dim, effective, steps, noise, offset, seed)
     return replace(result, samples=samples)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +18,8 @@ import pytest
 from console_script import Command, command
 from few_nodes import few_nodes
 from mimverify import LayerwiseTrainer
-from mimverify.theory import trajectory_of
+from mimverify.network import LOSSES
+from mimverify.theory import reached_thresholds, trajectory_of
 
 UserModule = Callable[[str], str]
 
@@ -201,6 +206,55 @@ def test_inspect_refuses_constant_labels(run: Any, user_module: UserModule) -> N
     result = run("inspect", f"{name}:flat", "--rank", "1")
     assert result.code == 2
     assert "constant" in result.err
+
+
+def test_inspect_prints_each_loss_when_it_is_known(
+    run: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, printed = dict[str, str](), ""
+
+    def watched(link: Any, loss: Any, **settings: Any) -> Any:
+        nonlocal printed
+        printed += capsys.readouterr().out
+        before[loss if isinstance(loss, str) else loss.name] = printed
+        return reached_thresholds(link, loss, **settings)
+
+    monkeypatch.setattr("mimverify.theory.loss_by_loss.reached_thresholds", watched)
+    rest = run("inspect", "abs", "--loss", "l1").out
+    printed += rest
+    names = list(before)
+    assert names[0] == "l1"
+    assert set(names) == set(LOSSES)
+    assert before["l1"].startswith("abs: rank 1")
+    for k, name in enumerate(names[1:], start=1):
+        shown = [line.split()[0] for line in before[name].splitlines() if "1 of 1" in line]
+        assert shown == names[:k]
+    assert [line.split()[0] for line in printed.splitlines() if "1 of 1" in line] == names
+
+
+@pytest.mark.usefixtures("coarsely")
+def test_inspect_prints_the_same_of_a_result_that_is_kept(
+    run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIMVERIFY_CACHE", str(tmp_path / "kept"))
+    computed = run("inspect", "z1z2", "--loss", "huber:0.25").out
+    assert [path.name for path in (tmp_path / "kept").rglob("*") if path.is_file()]
+    assert run("inspect", "z1z2", "--loss", "huber:0.25").out == computed
+
+
+def test_inspect_leaves_no_file_when_it_is_interrupted(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mimverify", "inspect", "z1z2z3", "--json", "found.json"],
+        cwd=tmp_path, env={**os.environ, "MIMVERIFY_CACHE": "off"},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("z1z2z3: rank 3")  # long before it is done
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
 
 
 # -- predict -----------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -21,6 +22,7 @@ from mimverify.problems import LINKS, Link, get_link
 
 if TYPE_CHECKING:
     from mimverify.theory import LinkInspection, TransformAnalysis
+    from mimverify.theory.loss_by_loss import LossSummary
 
 SECTION = "Ask the theory"
 EXIT_CODES = ExitCodes(success="whatever was found")
@@ -74,19 +76,28 @@ def inspect(
     check_writable("--json", json_path)
     resolved, chosen = get_link(link, rank=rank), get_loss(loss)
     heading = [_heading(resolved, chosen, noise)] if json_path != "-" else []
-    with under_way(f"{resolved.name}: the label's law") as say:
+    printed: set[str] = set()
+    with under_way(f"{resolved.name}: the label's law") as line:
 
         def report(words: str) -> None:
-            show(heading)  # at once, but not above a refusal of the arguments
-            heading.clear()
-            say(f"{resolved.name}: {words}")
+            # At once, but not above a refusal of the arguments.
+            if heading:
+                line.show(heading)
+                heading.clear()
+            line(f"{resolved.name}: {words}")
+
+        def row(under: LossSummary) -> None:
+            if json_path != "-":
+                line.show(_losses([under], resolved, chosen, headed=not printed))
+                printed.add(under.name)
 
         found = kept(
             inspect_link, LinkInspection, resolved, chosen,
-            noise=noise, samples=samples, dim=dim, unkeyed={"on_progress": report},
+            noise=noise, samples=samples, dim=dim,
+            unkeyed={"on_progress": report, "on_loss": row},
         )  # fmt: skip
     show(heading)  # of a result that was kept
-    deliver(json_path, found.to_json, lambda: _page(found))
+    deliver(json_path, found.to_json, lambda: _page(found, rows=not printed))
 
 
 def _heading(link: Link, loss: Loss, noise: float) -> Text:
@@ -95,13 +106,16 @@ def _heading(link: Link, loss: Loss, noise: float) -> Text:
     return Text(f"{link.name}: rank {link.rank}{formula}; loss {loss.name}", style="bold")
 
 
-def _page(found: LinkInspection) -> list[RenderableType]:
-    """All below the heading."""
+def _page(found: LinkInspection, *, rows: bool) -> list[RenderableType]:
+    """All below the heading; with the losses' rows, or below these."""
     analysis = found.analysis
-    parts: list[RenderableType] = [_paper(found), _assumptions(found)]
+    parts: list[RenderableType] = []
+    if rows:
+        parts += _losses(found.summaries, found.link, found.loss, headed=True)
+    parts += [_paper(found), _assumptions(found)]
     if found.control:
         parts.append(Text(f"Negative control: {found.control}.", style="yellow"))
-    parts += [_directions(analysis), _numbers(found), _losses(found)]
+    parts += [_directions(analysis), _numbers(found)]
     for best in found.recommendations:
         names = ", ".join(best.losses) or "none"
         tie = " (tied within 1 %)" if len(best.losses) > 1 else ""
@@ -231,24 +245,30 @@ def _limit(found: LinkInspection) -> str:
     )
 
 
-def _losses(found: LinkInspection) -> Table:
-    from mimverify.theory.inspection import gap
+# Each row of it is printed by itself: headings, and the widths of what stands below them.
+_COLUMNS = {"rank of Λ": 9, "κ": 9, "λ_r²/v": 8, "T bounded": 12, "α_GD": 9, "gap": 8}
 
-    table = _table("loss", "rank of Λ", "κ", "λ_r²/v", "T bounded", "α_GD", "gap")
-    for name, a in found.losses.items():
+
+def _losses(
+    rows: Sequence[LossSummary], link: Link, loss: Loss, *, headed: bool
+) -> list[RenderableType]:
+    table = Table(box=box.SIMPLE_HEAD, show_header=headed, show_edge=False, padding=0)
+    names = max(len(name) for name in (*LOSSES, loss.name))
+    for index, (heading, width) in enumerate({"loss": names, **_COLUMNS}.items()):
+        table.add_column(heading, width=width, overflow="fold", no_wrap=index == 0)
+    for row in rows:
+        a = row.analysis
         bounded = {True: "yes", False: "no", None: "undetermined"}[a.tail.bounded]
-        descent = found.reached[name].descent
-        distance = gap(descent, found.information)
         table.add_row(
-            name,
-            f"{a.rank} of {found.link.rank}",
+            row.name,
+            f"{a.rank} of {link.rank}",
             _ratio(a.kappa),
             f"{a.weakest:.3g}",
             bounded,
-            _ratio(descent),
-            "–" if distance is None else f"{distance:.3g}",
+            _ratio(row.descent),
+            "–" if row.gap is None else f"{row.gap:.3g}",
         )
-    return table
+    return ["", table] if headed else [table]
 
 
 def _table(*headings: str) -> Table:

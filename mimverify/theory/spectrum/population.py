@@ -29,11 +29,13 @@ FEWEST_LABELS = 30
 
 @dataclass(frozen=True)
 class Population:
-    """The population's measure, the same on coarser nodes, and how it moves with c."""
+    """The population's measure, the same on coarser nodes, how it moves with c, and the `margin`
+    of a `LabelLaw`: changes on the coarser nodes are multiplied by it."""
 
     measure: LabelMeasure
     coarse: LabelMeasure
     shift: LabelShift | None
+    margin: float
 
 
 def limiting_population(
@@ -167,7 +169,7 @@ def population_of(link: Link, loss: Loss | LabelTransform, *, noise: float = 0.0
     assert law.check is not None
     coarse = label_measure(law.check, fourth_moments=False)
     if law.constant is None or not isinstance(loss, Loss):
-        return Population(measure, coarse, None)
+        return Population(measure, coarse, None, law.margin)
     # Wide enough that quadrature errors do not matter, narrow enough for a derivative.
     width = 0.02 if loss.smooth or law.rank + bool(noise) == 1 else 0.1
     step = width * float(np.sqrt(law.weights @ (law.y - law.weights @ law.y) ** 2))
@@ -184,4 +186,4 @@ def population_of(link: Link, loss: Loss | LabelTransform, *, noise: float = 0.0
         shift = LabelShift(moved(law.constant - step), moved(law.constant + step), step)
     except InputError:  # beside an atom of the labels T may be constant: nothing to differentiate
         shift = None
-    return Population(measure, coarse, shift)
+    return Population(measure, coarse, shift, law.margin)
