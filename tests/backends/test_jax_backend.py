@@ -176,6 +176,6 @@ def test_few_programs_serve_many_small_shapes() -> None:
 
     run(60, 5, 3)
     before = [each._cache_size() for each in (programs.product, programs.elementwise)]
-    for n, d, m in ((33, 3, 2), (64, 8, 8), (40, 7, 5), (9, 2, 1)):
+    for n, d, m in ((33, 3, 2), (64, 8, 8), (40, 7, 5), (50, 2, 1)):
         run(n, d, m)
     assert [each._cache_size() for each in (programs.product, programs.elementwise)] == before
