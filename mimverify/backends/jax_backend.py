@@ -14,6 +14,7 @@ them, for rows that stay in a core's cache.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ import numpy as np
 
 from mimverify.backends.base import Backend, power_of_two_below
 from mimverify.backends.pass_terms import PassTerms, Residual, WholeBlock
-from mimverify.support.arrays import Array, FloatArray
+from mimverify.support.arrays import Array, FloatArray, NumpyArray
 from mimverify.support.errors import InputError
 
 __all__ = ["JaxBackend"]
@@ -39,9 +40,11 @@ _MIN_ROWS, _MAX_ROWS = 128, 256
 # Entries of a padded block, and multiply-adds of a product with it, up to which it is small.
 _SMALL_BLOCK = 1 << 18
 _SMALL_PRODUCT = 1 << 23
+# Where XLA reads NumPy's memory in place: at multiples of so many bytes, else it copies.
+_ALIGNMENT = 64
 _DEVICE = re.compile(r"([a-z]+)(?::(\d{1,3}))?")
-# Lengths of vectors that σ and l' are compiled for: to compile one more takes as long as hundreds of
-# calls of the shorter, which itself is for vectors that take no longer than a call.
+# Lengths of vectors that σ and l' are compiled for: to compile one more takes as long as hundreds
+# of calls of the shorter, which itself is for vectors that take no longer than a call.
 _LENGTHS = (1 << 12, 1 << 15)
 
 
@@ -62,13 +65,23 @@ class JaxBackend(Backend):
         self._programs = _programs()
 
     def asarray(self, x: Array) -> FloatArray:
-        return np.ascontiguousarray(x, dtype=self.dtype)
+        if x.dtype == self.dtype and x.flags.c_contiguous:
+            return x
+        copy = self.empty(x.shape)
+        copy[...] = x
+        return copy
 
     def to_numpy(self, x: Array) -> FloatArray:
         return np.array(x)
 
     def empty(self, shape: tuple[int, ...]) -> FloatArray:
-        return np.empty(shape, dtype=self.dtype)
+        size = math.prod(shape) * np.dtype(self.dtype).itemsize
+        memory = np.empty(size + _ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % _ALIGNMENT
+        return memory[start : start + size].view(self.dtype).reshape(shape)
+
+    def memory_of_rows(self, shape: tuple[int, int]) -> NumpyArray:
+        return self.empty(shape)
 
     def view(self, x: Array) -> FloatArray:
         return np.asarray(x)
