@@ -65,10 +65,11 @@ class JaxBackend(Backend):
         self._programs = _programs()
 
     def asarray(self, x: Array) -> FloatArray:
-        if x.dtype == self.dtype and x.flags.c_contiguous:
-            return x
-        copy = self.empty(x.shape)
-        copy[...] = x
+        array = np.asarray(x)
+        if array.dtype == self.dtype and array.flags.c_contiguous:
+            return array
+        copy = self.empty(array.shape)
+        copy[...] = array
         return copy
 
     def to_numpy(self, x: Array) -> FloatArray:
