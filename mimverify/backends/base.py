@@ -93,6 +93,10 @@ class Backend(ABC):
     def empty(self, shape: tuple[int, ...]) -> Array:
         """An uninitialised array of this shape."""
 
+    def memory_of_rows(self, shape: tuple[int, int]) -> NumpyArray:
+        """Uninitialised memory of NumPy for rows `(n, d)`: `place` keeps them there if it can."""
+        return np.empty(shape, dtype=self.dtype)
+
     @abstractmethod
     def matmul(self, left: Array, right: Array, out: Array | None = None) -> Array:
         """left @ right, written to `out` if given; `left` or `right` may be placed rows."""

@@ -6,14 +6,15 @@ step, m d numbers, cross to it and back. So no setting of JAX need be changed, n
 moment outside of these calls: float64 is switched on for them alone.
 
 XLA compiles a program for each shape, which takes as long as a thousand small steps. Small blocks
-are therefore padded with zeros to a power of eight in each direction, and pass through few
-programs that all networks share: the two products, and σ with σ', and l', on vectors of three
-lengths. Larger blocks are compiled whole, in their own shape: both products and what is between
+are therefore padded with zeros to a power of two in each direction, of four for the rows, and pass
+through few programs that all networks share: the two products, and σ with σ', and l', on vectors of
+two lengths. Larger blocks are compiled whole, in their own shape: both products and what is between
 them, for rows that stay in a core's cache.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ import numpy as np
 
 from mimverify.backends.base import Backend, power_of_two_below
 from mimverify.backends.pass_terms import PassTerms, Residual, WholeBlock
-from mimverify.support.arrays import Array, FloatArray
+from mimverify.support.arrays import Array, FloatArray, NumpyArray
 from mimverify.support.errors import InputError
 
 __all__ = ["JaxBackend"]
@@ -39,9 +40,12 @@ _MIN_ROWS, _MAX_ROWS = 128, 256
 # Entries of a padded block, and multiply-adds of a product with it, up to which it is small.
 _SMALL_BLOCK = 1 << 18
 _SMALL_PRODUCT = 1 << 23
+# Where XLA reads NumPy's memory in place: at multiples of so many bytes, else it copies.
+_ALIGNMENT = 64
 _DEVICE = re.compile(r"([a-z]+)(?::(\d{1,3}))?")
-# Lengths of vectors that σ and l' are compiled for.
-_LENGTHS = (1 << 12, 1 << 15, 1 << 18)
+# Lengths of vectors that σ and l' are compiled for: to compile one more takes as long as hundreds
+# of calls of the shorter, which itself is for vectors that take no longer than a call.
+_LENGTHS = (1 << 12, 1 << 15)
 
 
 class JaxBackend(Backend):
@@ -61,13 +65,24 @@ class JaxBackend(Backend):
         self._programs = _programs()
 
     def asarray(self, x: Array) -> FloatArray:
-        return np.ascontiguousarray(x, dtype=self.dtype)
+        array = np.asarray(x)
+        if array.dtype == self.dtype and array.flags.c_contiguous:
+            return array
+        copy = self.empty(array.shape)
+        copy[...] = array
+        return copy
 
     def to_numpy(self, x: Array) -> FloatArray:
         return np.array(x)
 
     def empty(self, shape: tuple[int, ...]) -> FloatArray:
-        return np.empty(shape, dtype=self.dtype)
+        size = math.prod(shape) * np.dtype(self.dtype).itemsize
+        memory = np.empty(size + _ALIGNMENT, np.uint8)
+        start = -memory.ctypes.data % _ALIGNMENT
+        return memory[start : start + size].view(self.dtype).reshape(shape)
+
+    def memory_of_rows(self, shape: tuple[int, int]) -> NumpyArray:
+        return self.empty(shape)
 
     def view(self, x: Array) -> FloatArray:
         return np.asarray(x)
@@ -99,7 +114,7 @@ class JaxBackend(Backend):
         return _Placed(self._put(_padded(block, self._padded_shape(k, d))), (k, d))
 
     def _padded_shape(self, k: int, d: int) -> tuple[int, int]:
-        rows, columns = _power_of_eight(k), _power_of_eight(d)
+        rows, columns = _power(k, 4), _power(d, 2)
         if rows * columns <= _SMALL_BLOCK:
             return rows, columns
         step = self._rows_of_a_turn(d)
@@ -115,7 +130,9 @@ class JaxBackend(Backend):
     @contextmanager
     def _scope(self) -> Iterator[None]:
         """The settings of JAX that its results depend on, for this thread and block alone."""
-        with _float64(self._programs.jax, self.dtype == "float64"):
+        jax = self._programs.jax
+        # NumPy's arrays that a program is given go where placed rows are.
+        with jax.default_device(self._device), _float64(jax, self.dtype == "float64"):
             yield
 
     # -- products with rows -----------------------------------------------------------------
@@ -155,13 +172,13 @@ class JaxBackend(Backend):
         shape, size = arrays[0].shape, arrays[0].size
         flat = [np.ascontiguousarray(array, self.dtype).reshape(-1) for array in arrays]
         parts: list[list[FloatArray]] = []
-        length = next((length for length in _LENGTHS if size <= 4 * length), _LENGTHS[-1])
+        length = next((length for length in _LENGTHS if size <= 2 * length), _LENGTHS[-1])
         with _as_input_errors(self._programs.jax), self._scope():
             for start in range(0, max(size, 1), length):  # once for no rows, too
                 part = slice(start, min(start + length, size))
                 computed = self._programs.elementwise(
                     functions,
-                    *(self._put(_padded(array[part], (length,))) for array in flat),
+                    *(_padded(array[part], (length,)) for array in flat),
                 )
                 parts.append([np.asarray(values)[: part.stop - part.start] for values in computed])
         # Joined in new arrays: those of JAX cannot be written to.
@@ -234,7 +251,7 @@ class _Placed:
 
     def few(self, count: int) -> int:
         """At least `count`, of few possible numbers where the block is small."""
-        return _power_of_eight(count) if self.array.size <= _SMALL_BLOCK else count
+        return _power(count, 2) if self.array.size <= _SMALL_BLOCK else count
 
 
 def _padded(x: Array, shape: tuple[int, ...]) -> Array:
@@ -246,10 +263,11 @@ def _padded(x: Array, shape: tuple[int, ...]) -> Array:
     return result
 
 
-def _power_of_eight(number: int) -> int:
+def _power(number: int, base: int) -> int:
+    """At least `number`: 8, times a power of the base."""
     result = 8
     while result < number:
-        result *= 8
+        result *= base
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from mimverify.backends import BACKENDS, backend_class
@@ -33,6 +34,9 @@ def trainer_on(backend: str) -> Callable[..., LayerwiseTrainer]:
         missing = kind.missing()
         if missing is not None:
             raise InputError(f"backend={kind.name!r}: {missing}")
+        # Now, which may take seconds: a trial limits the time of each later call.
+        for module in kind.modules:
+            import_module(module)
         return LayerwiseTrainer(backend=kind.name, **params)
 
     # As if it were written there, for pickling and messages.

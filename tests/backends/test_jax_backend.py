@@ -150,6 +150,22 @@ def test_streamed_and_stored_rows_give_the_same_bits(
     np.testing.assert_array_equal(stored, streamed)
 
 
+def test_rows_in_memory_of_the_backend_are_held_once(
+    dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jax_backend, "_BLOCK_BYTES", 1)  # several blocks, the last one short
+    backend, given = get_backend("jax", dtype), np.ones((1000, 2100), "float16")
+    drawn = backend.memory_of_rows(given.shape)
+    drawn[...] = given
+    for X in (drawn, given):  # those of another dtype are copied anyway
+        design = StoredDesign(X, backend)
+        start, last = design.X.ctypes.data, len(design._blocks) - 1
+        assert last == 7
+        for number, (rows, placed) in enumerate(design._blocks):
+            own = placed.array.unsafe_buffer_pointer() != start + rows.start * design.X.strides[0]
+            assert own == (number == last)  # padded
+
+
 @pytest.mark.parametrize("before", [False, True])
 def test_the_users_setting_of_float64_stays_and_does_not_count(before: bool, dtype: str) -> None:
     was = jax.config.jax_enable_x64
@@ -182,6 +198,6 @@ def test_few_programs_serve_many_small_shapes() -> None:
 
     run(60, 5, 3)
     before = [each._cache_size() for each in (programs.product, programs.elementwise)]
-    for n, d, m in ((33, 3, 2), (64, 8, 8), (40, 7, 5), (9, 2, 1)):
+    for n, d, m in ((33, 3, 2), (64, 8, 8), (40, 7, 5), (50, 2, 1)):
         run(n, d, m)
     assert [each._cache_size() for each in (programs.product, programs.elementwise)] == before

@@ -37,12 +37,13 @@ class ShardedStages(DrawnStages[ShardedDesign]):
     def draw(self, purpose: str) -> tuple[ShardedDesign, FloatArray]:
         config, n, communicator = self.config, self.samples, self.communicator
         own = shard_rows(n, communicator.rank, communicator.ranks)
-        X = np.empty((own.stop - own.start, config.dim), dtype=config.dtype)
+        backend = get_backend(config.backend, config.dtype, communicator.device)
+        X = backend.memory_of_rows((own.stop - own.start, config.dim))
         y = np.empty(len(X), dtype=config.dtype)
         self.progress(phase(purpose), 0, len(X))
         for done in self.model.fill(Dataset(X, y), first=own.start, purpose=purpose):
             self.progress(phase(purpose), done, len(X))
-        local = StoredDesign(X, get_backend(config.backend, config.dtype, communicator.device))
+        local = StoredDesign(X, backend)
         return ShardedDesign(local, own, n, communicator), self._gathered(y)
 
     def _gathered(self, y: FloatArray) -> FloatArray:

@@ -58,7 +58,8 @@ class StoredStages(DrawnStages[_Stored]):
         config, n = self.config, self.samples
         X = self._spent if purpose == "stage2" else None
         if X is None:
-            X = np.empty((n, config.dim), dtype=config.dtype)
+            backend = get_backend(config.backend, config.dtype, config.device)
+            X = backend.memory_of_rows((n, config.dim))
         self._spent = X if purpose == "stage1" else None
         y = np.empty(n, dtype=config.dtype)
         self.progress(phase(purpose), 0, n)
