@@ -331,7 +331,16 @@ def _resolved_labels(link: Link, noise: float) -> _Resolved:
     order = np.argsort(y, kind="stable")
     y, weights = y[order], weights[order]
     y.flags.writeable = weights.flags.writeable = False
-    return _Resolved(y, weights, float(np.sqrt(weights @ (y - weights @ y) ** 2)))
+    return _Resolved(y, weights, _spread(y, weights))
+
+
+def _spread(y: Float64Array, weights: Float64Array) -> float:
+    """The labels' standard deviation, also where heavy tails have squares that overflow."""
+    deviations = y - weights @ y
+    largest = float(np.abs(deviations).max())
+    if largest == 0:
+        return 0.0
+    return largest * float(np.sqrt(weights @ (deviations / largest) ** 2))
 
 
 def _roughly(loss: Loss, resolved: _Resolved) -> float:
@@ -359,7 +368,7 @@ def _constant(
     if loss.name != "l1":
         if near is None or not loss.smooth:
             return fit_constant(loss, y, weights)
-        spread = float(np.sqrt(weights @ (y - weights @ y) ** 2))
+        spread = _spread(y, weights)
         return fit_constant(
             loss, y, weights, near=(near, _NEAR * spread), accuracy=_ACCURACY * spread
         )
