@@ -9,7 +9,7 @@ XLA compiles a program for each shape, which takes as long as a thousand small s
 are therefore padded with zeros to a power of two in each direction, of four for the rows, and pass
 through few programs that all networks share: the two products, and σ with σ', and l', on vectors of
 two lengths. Larger blocks are compiled whole, in their own shape: both products and what is between
-them, for rows that stay in a core's cache.
+them. They are tall: XLA's products are the faster for it, and a call costs more than a cache saves.
 """
 
 from __future__ import annotations
@@ -33,10 +33,8 @@ from mimverify.support.errors import InputError
 __all__ = ["JaxBackend"]
 
 # Rows of a block: one call of a program.
-_BLOCK_BYTES = 1 << 24
-# Rows that stay in a core's cache from the first product to the second.
-_CACHE_BYTES = 1 << 21
-_MIN_ROWS, _MAX_ROWS = 128, 256
+_BLOCK_BYTES = 1 << 26
+_MIN_ROWS = 128
 # Entries of a padded block, and multiply-adds of a product with it, up to which it is small.
 _SMALL_BLOCK = 1 << 18
 _SMALL_PRODUCT = 1 << 23
@@ -117,11 +115,7 @@ class JaxBackend(Backend):
         rows, columns = _power(k, 4), _power(d, 2)
         if rows * columns <= _SMALL_BLOCK:
             return rows, columns
-        step = self._rows_of_a_turn(d)
-        return -(-k // step) * step, d
-
-    def _rows_of_a_turn(self, dim: int) -> int:
-        return power_of_two_below(min(max(_CACHE_BYTES // self._row(dim), _MIN_ROWS), _MAX_ROWS))
+        return k, d
 
     def _put(self, x: Array) -> Array:
         with self._scope():
@@ -228,10 +222,9 @@ class JaxBackend(Backend):
             if not weights:  # of one shape for all blocks of a pass that are not small
                 weights.extend(map(self._put, (_padded(V, (len(V), D)), terms.a, terms.b)))
             n = None if len(placed) == N else len(placed)  # nothing is padded
-            turn = min(self._rows_of_a_turn(D), N) if self.device == "cpu" else N
             with _as_input_errors(self._programs.jax):
                 result = self._run(
-                    partial(self._programs.whole, functions, terms.cancelling, terms.linear, turn),
+                    partial(self._programs.whole, functions, terms.cancelling, terms.linear),
                     placed.array, _padded(y, (N,)), *weights, n, *constants,
                 )  # fmt: skip
             out[...] = result[:, : out.shape[1]]
@@ -311,38 +304,29 @@ class _Programs:
             return list(found[0]) if isinstance(found[0], tuple) else found
 
         def whole(
-            functions: _Same, cancelling: bool, linear: bool, turn: int,
+            functions: _Same, cancelling: bool, linear: bool,
             X: Array, y: Array, V: Array, a: Array, b: Array, n: Array | None,
             constant: Array, offset: Array,
         ) -> Array:  # fmt: skip
             *pair, slope = functions.functions
             m = a.shape[0]
-
-            def of_turn(number: Array, total: Array) -> Array:
-                start = number * turn
-                rows = lax.dynamic_slice_in_dim(X, start, turn)
-                labels = lax.dynamic_slice_in_dim(y, start, turn)
-                P = dot(rows, V.T)
-                Z = P[:, :m] + b
-                value, first = results(pair, Z)
-                output = numpy.zeros_like(labels) if cancelling else dot(value, a)
-                output = output + constant
-                if linear:
-                    output = output + P[:, m]
-                R = (first * (slope(output, labels) - offset)[:, None]).astype(X.dtype)
-                if n is not None:  # not a product with zero: what is padded may be infinite
-                    R = numpy.where((start + numpy.arange(turn) < n)[:, None], R, 0)
-                return total + dot(R.T, rows)
-
-            total = numpy.zeros((m, X.shape[1]), X.dtype)
-            turns = X.shape[0] // turn
-            return of_turn(0, total) if turns == 1 else lax.fori_loop(0, turns, of_turn, total)
+            P = dot(X, V.T)
+            Z = P[:, :m] + b
+            value, first = results(pair, Z)
+            output = numpy.zeros_like(y) if cancelling else dot(value, a)
+            output = output + constant
+            if linear:
+                output = output + P[:, m]
+            R = (first * (slope(output, y) - offset)[:, None]).astype(X.dtype)
+            if n is not None:  # not a product with zero: what is padded may be infinite
+                R = numpy.where((numpy.arange(X.shape[0]) < n)[:, None], R, 0)
+            return dot(R.T, X)
 
         def elementwise(functions: _Same, *vectors: Array) -> list[Array]:
             return [v.astype(vectors[0].dtype) for v in results(functions.functions, *vectors)]
 
         self.product = jax.jit(dot)
-        self.whole = jax.jit(whole, static_argnums=(0, 1, 2, 3))
+        self.whole = jax.jit(whole, static_argnums=(0, 1, 2))
         self.elementwise = jax.jit(elementwise, static_argnums=0)
 
 

@@ -23,14 +23,15 @@ jax = pytest.importorskip("jax", reason="the JAX backend needs jax: pip install 
 N, D, M = 700, 20, 6
 
 
-@pytest.fixture(params=["whole", "small"])
+@pytest.fixture(params=["whole", "padded", "small"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both ways of a pass on the same numbers: as if nothing were small, or everything."""
-    most = 0 if request.param == "whole" else 1 << 40
-    monkeypatch.setattr(jax_backend, "_SMALL_PRODUCT", most)
-    monkeypatch.setattr(jax_backend, "_SMALL_BLOCK", most)
+    """All ways of a pass on the same numbers: one program in a block's own shape, or in a padded
+    one, or few programs for all small blocks; over several blocks."""
+    most = 1 << 40
+    monkeypatch.setattr(jax_backend, "_SMALL_PRODUCT", most if request.param == "small" else 0)
+    monkeypatch.setattr(jax_backend, "_SMALL_BLOCK", 0 if request.param == "whole" else most)
+    monkeypatch.setattr(jax_backend, "_BLOCK_BYTES", 1)
     monkeypatch.setattr(jax_backend, "_MIN_ROWS", 128)
-    monkeypatch.setattr(jax_backend, "_MAX_ROWS", 128)  # several turns, and rows to pad
 
 
 def arrays(dtype: str) -> dict[str, np.ndarray]:
@@ -159,11 +160,10 @@ def test_rows_in_memory_of_the_backend_are_held_once(
     drawn[...] = given
     for X in (drawn, given):  # those of another dtype are copied anyway
         design = StoredDesign(X, backend)
-        start, last = design.X.ctypes.data, len(design._blocks) - 1
-        assert last == 7
-        for number, (rows, placed) in enumerate(design._blocks):
-            own = placed.array.unsafe_buffer_pointer() != start + rows.start * design.X.strides[0]
-            assert own == (number == last)  # padded
+        start, step = design.X.ctypes.data, design.X.strides[0]
+        assert len(design._blocks) == 8
+        for rows, placed in design._blocks:
+            assert placed.array.unsafe_buffer_pointer() == start + rows.start * step
 
 
 @pytest.mark.parametrize("before", [False, True])
