@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -21,9 +22,12 @@ _Result = TypeVar("_Result")
 
 _lock = threading.Lock()
 _users = 0
-_release: Callable[[], None] | None = None
+_releases: list[Callable[[], None]] = []
+_limited: tuple[str, ...] = ()
 
 _MAX_HELPERS = 32
+# Beside the LIBRARIES: SciPy has a BLAS of its own, which either of these two loads.
+_WITH_POOLS = ("scipy.linalg", "scipy.special", "sklearn")
 
 _VARIABLES = (
     "OMP_NUM_THREADS",
@@ -70,12 +74,15 @@ def environment(**variables: str) -> Iterator[None]:
 def single_threaded_libraries() -> Iterator[None]:
     """One thread in every pool of this process, for work that our own threads divide.
 
-    Faster to enter than `thread_limit`, and without effect on processes started meanwhile.
+    Faster to enter than `thread_limit`, and without effect on processes started meanwhile. What
+    is imported inside is limited from the next entry on, also a nested one.
     """
-    global _users, _release  # noqa: PLW0603 - the pools belong to the whole process
+    global _users, _limited  # noqa: PLW0603 - the pools belong to the whole process
     with _lock:  # of several threads the first sets the limit, and the last removes it
-        if _users == 0:
-            _release = _limit_pools()
+        loaded = _loaded()
+        if _users == 0 or loaded != _limited:
+            _releases.append(_limit_pools())
+            _limited = loaded
         _users += 1
     try:
         with _library_limits(1):  # Torch keeps a number for each thread
@@ -83,8 +90,8 @@ def single_threaded_libraries() -> Iterator[None]:
     finally:
         with _lock:
             _users -= 1
-            if _users == 0 and _release is not None:
-                _release()
+            while _users == 0 and _releases:
+                _releases.pop()()
 
 
 def _limit_pools() -> Callable[[], None]:
@@ -148,10 +155,12 @@ def _library_limits(threads: int) -> Iterator[None]:
 
 
 def _loaded() -> tuple[str, ...]:
-    return tuple(library.module for library, _ in loaded_libraries())
+    """The imported modules that bring pools of their own, NumPy apart."""
+    others = (name for name in _WITH_POOLS if name in sys.modules)
+    return (*(library.module for library, _ in loaded_libraries()), *others)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _pools(_libraries: tuple[str, ...]) -> ThreadpoolController:
     # Finding the pools takes longer than a small step of training. Libraries bring their own.
     return ThreadpoolController()
@@ -216,6 +225,16 @@ def map_in_order(
     for future in started:
         future.result()
     return results
+
+
+def map_with_own_threads(task: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    """`map_in_order` in as many threads as the libraries have, which have one each meanwhile.
+
+    For tasks of many small matrices, which the libraries' own threads do not speed up.
+    """
+    threads = current_threads()
+    with single_threaded_libraries():
+        return map_in_order(task, items, threads)
 
 
 @lru_cache(maxsize=1)

@@ -202,8 +202,6 @@ class Prediction(ShownInNotebooks):
         }
 
 
-# Hundreds of small eigenproblems: threads of a BLAS would spend their time in waiting.
-@single_threaded_libraries()
 def predict(
     link: Link | str,
     loss: Loss | str = DEFAULT_LOSS,
@@ -236,16 +234,19 @@ def predict(
     neurons = integer("neurons", neurons, minimum=2)
     if neurons % 2:
         raise InputError(f"neurons={neurons}: expected an even number, as a symmetric start has")
-    trajectory = predict_trajectory(
-        link, loss, dim=dim, samples=samples, steps=steps, noise=noise, decay=decay, rate=rate,
-        linear_part_removed=linear_part_removed, seed=seed,
-    )  # fmt: skip
     effective = samples - dim if linear_part_removed else samples
     iterates = decay == 1.0
-    law = label_law(link, loss, noise=noise)
-    population, at_n = _measures(link, loss, noise, dim, effective, steps, seed)
-    resolvent = Resolvent(at_n, effective / dim)
     half = neurons // 2
+    with single_threaded_libraries():  # too small for threads
+        trajectory = predict_trajectory(
+            link, loss, dim=dim, samples=samples, steps=steps, noise=noise, decay=decay,
+            rate=rate, linear_part_removed=linear_part_removed, seed=seed,
+        )  # fmt: skip
+        law = label_law(link, loss, noise=noise)
+        population, at_n = _measures(link, loss, noise, dim, effective, steps, seed)
+        resolvent = Resolvent(at_n, effective / dim)
+        moments = first_moments(law)
+        sizes = _sample_sizes(population, moments, dim, steps, iterates)
     span = None
     if steps and iterates:
         labels = drawn_measures(
@@ -253,8 +254,6 @@ def predict(
             seed=seed,
         )  # fmt: skip
         span = predict_span(labels, dim, effective, steps, half, seed=seed)
-    moments = first_moments(law)
-    sizes = _sample_sizes(population, moments, dim, steps, iterates)
     notes = _notes(law, trajectory, samples, iterates)
     if linear_part_removed and samples < _FEW * dim:
         notes += (

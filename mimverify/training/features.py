@@ -22,7 +22,7 @@ from mimverify.support.arrays import Float64Array, FloatArray, NumpyArray
 from mimverify.support.scratch import Pool, Scratch
 from mimverify.support.threads import (
     current_threads,
-    map_in_order,
+    map_with_own_threads,
     single_threaded_libraries,
     sum_in_order,
 )
@@ -96,9 +96,7 @@ class Features:
             out[rows] = self.of(P, scratch) @ weights
             out[rows] += P[:, self.directions :].sum(axis=1, dtype=np.float64)
 
-        blocks, threads = list(cut_rows(slice(0, n), FEATURE_BLOCK_ROWS)), current_threads()
-        with single_threaded_libraries():
-            map_in_order(evaluate, blocks, threads)
+        map_with_own_threads(evaluate, list(cut_rows(slice(0, n), FEATURE_BLOCK_ROWS)))
         return out
 
 

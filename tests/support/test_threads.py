@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -16,6 +19,7 @@ from mimverify.support.threads import (
     map_in_order,
     single_threaded_libraries,
     sum_in_order,
+    thread_environment,
     thread_limit,
 )
 
@@ -90,6 +94,47 @@ def test_the_last_of_several_threads_takes_the_limit_back() -> None:
         left.set()
         other.join(timeout=30)
         assert current_threads() == 2
+
+
+@pytest.mark.parametrize(
+    "modules", [["scipy.linalg"], ["scipy.special", "scipy.linalg"], ["sklearn"]]
+)
+def test_pools_of_what_is_imported_later_are_limited(modules: list[str]) -> None:
+    """SciPy brings a BLAS of its own, which its first user loads: often inside of the limit."""
+    pytest.importorskip(modules[-1])
+    code = f"""
+import importlib
+from threadpoolctl import threadpool_info
+from mimverify.support.threads import current_threads, single_threaded_libraries
+
+def pools():
+    return {{pool["filepath"]: pool["num_threads"] for pool in threadpool_info()}}
+
+current_threads()  # looks for the pools, of which there are more later
+before = pools()
+with single_threaded_libraries():
+    for name in {modules}:
+        importlib.import_module(name)
+        with single_threaded_libraries():
+            assert set(pools().values()) == {{1}}, pools()
+    assert set(pools().values()) == {{1}}, pools()
+after = pools()
+assert len(after) > len(before), after
+assert before.items() <= after.items(), (before, after)
+most = min(before.values())  # OpenBLAS has no more threads than there are cores
+assert all(count >= most for count in after.values()), (before, after)
+with single_threaded_libraries():
+    assert set(pools().values()) == {{1}}, pools()
+assert pools() == after, (pools(), after)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **thread_environment(3)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_numpy_s_error_state_holds_in_all_threads() -> None:

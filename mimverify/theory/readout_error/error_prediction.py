@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -19,7 +20,9 @@ from mimverify.problems.links import Link, get_link
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
 from mimverify.support.strict_json import Json
+from mimverify.support.threads import map_with_own_threads
 from mimverify.support.validation import LARGEST, choice, integer, number
+from mimverify.theory.labels.cache import cached
 from mimverify.theory.labels.quadrature import MAX_BOX_DIMENSIONS
 from mimverify.theory.readout_error.drawn_neurons import draw_neurons
 from mimverify.theory.readout_error.label_expansion import label_expansion
@@ -35,6 +38,8 @@ from mimverify.theory.trajectory import MOST_LABELS
 from mimverify.training.schedules import default_samples, default_steps
 from mimverify.training.stage2 import READOUTS
 
+# Seeds of the runs, and of their test sets.
+_RUNS, _TEST_SET = 0x6572726F72, 0x74657374
 # Of the data sets, for the median's standard error.
 _RESAMPLES = 200
 # Features that are as large as this multiple of z² at the distance z have heavy tails.
@@ -212,24 +217,18 @@ def predict_test_error(
             f"samples={samples}: the labels of link {link.name} under loss {loss.name} have to be "
             f"simulated, at most {MOST_LABELS}: expected fewer samples, or a smooth Lipschitz loss"
         )
-    labels = label_expansion(link)
-    rng = np.random.default_rng([integer("seed", seed, minimum=0), 0x6572726F72])
-    measures = drawn_measures(
-        link, loss, noise=noise, dim=dim, samples=samples, steps=steps, count=runs, seed=seed
+    seed = integer("seed", seed, minimum=0)
+    drawn, data_sets = _drawn_runs(
+        link, loss, dim, samples, n2, steps, neurons // 2, settings, runs, seed
     )
-    starts = -(-runs // len(measures))
-    spans = []
-    for measure in measures:
-        spectrum = draw_spectrum(Resolvent(measure, samples / (dim - link.rank)), dim, rng)
-        grams = draw_neurons(spectrum, steps, starts, neurons // 2, rng)
-        spans += [LearnedSpan.of(gram, link.rank, sign=(-1) ** steps) for gram in grams]
-    drawn = RunErrors.of(spans, link, labels, n2, settings, rng)
+    rng = np.random.default_rng([seed, _TEST_SET])
     values = drawn.values
     if test_samples is not None:
         spread = math.sqrt(drawn.test_variance / test_samples)
         values = values * np.exp(spread * rng.standard_normal(len(values)))
-    sets = values.reshape(len(measures), starts)
+    sets = values.reshape(data_sets, -1)
     low, high = central_interval(sets[None])[:, 0]
+    labels = label_expansion(link)
     parts = _parts(drawn, noise**2 / (labels.variance + noise**2))
     return TestErrorPrediction(
         link=link.name,
@@ -254,6 +253,41 @@ def predict_test_error(
         decomposition=parts,
         notes=_notes(link, activation, population is None, readout),
     )
+
+
+# The same runs are asked for with and without a test set, and as a bracket is narrowed.
+@cached(maxsize=16)
+def _drawn_runs(
+    link: Link,
+    loss: Loss,
+    dim: int,
+    samples: int,
+    readout_samples: int,
+    steps: int,
+    neurons: int,
+    settings: ReadoutSettings,
+    runs: int,
+    seed: int,
+) -> tuple[RunErrors, int]:
+    """Errors of runs, in order of their data sets, and how many of these there are."""
+    measures = drawn_measures(
+        link, loss, noise=settings.noise, dim=dim, samples=samples, steps=steps, count=runs,
+        seed=seed,
+    )  # fmt: skip
+    starts = -(-runs // len(measures))
+    of_spectra, of_readouts = np.random.SeedSequence([seed, _RUNS]).spawn(2)
+    seeds = of_spectra.spawn(len(measures))
+
+    def draw(k: int) -> list[LearnedSpan]:
+        rng = np.random.default_rng(seeds[k])
+        spectrum = draw_spectrum(Resolvent(measures[k], samples / (dim - link.rank)), dim, rng)
+        grams = draw_neurons(spectrum, steps, starts, neurons, rng)
+        return [LearnedSpan.of(gram, link.rank, sign=(-1) ** steps) for gram in grams]
+
+    spans = list(chain.from_iterable(map_with_own_threads(draw, range(len(measures)))))
+    labels = label_expansion(link)
+    found = RunErrors.of(spans, link, labels, readout_samples, settings, of_readouts)
+    return found, len(measures)
 
 
 def _parts(drawn: RunErrors, label_noise: float) -> ErrorParts:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mimverify.problems.links import Link
 from mimverify.support.arrays import Float64Array
+from mimverify.support.threads import map_with_own_threads
 from mimverify.theory.readout_error.feature_law import population_moments
 from mimverify.theory.readout_error.label_expansion import LabelExpansion
 from mimverify.theory.readout_error.learned_span import LearnedSpan
@@ -61,7 +62,7 @@ class RunErrors:
         labels: LabelExpansion,
         samples: int,
         settings: ReadoutSettings,
-        rng: np.random.Generator,
+        seed: np.random.SeedSequence,
     ) -> RunErrors:
         """Stage 2 on each of `spans`; of many, on n₂ samples for some only."""
         runs, variance = len(spans), labels.variance + settings.noise**2
@@ -70,8 +71,11 @@ class RunErrors:
         # Evenly over the data sets.
         chosen = set(np.linspace(0, runs - 1, simulated).astype(int).tolist())
         floor, best, population = np.empty(runs), np.empty(runs), np.empty(runs)
-        costs, fluctuations = np.full(runs, np.nan), []
-        for k, span in enumerate(spans):
+        costs, fluctuations = np.full(runs, np.nan), np.full(runs, np.nan)
+        seeds = seed.spawn(runs)
+
+        def simulate(k: int) -> None:
+            span, rng = spans[k], np.random.default_rng(seeds[k])
             floor[k] = span.unexplained_variance(link, _PAIRS, rng) / variance
             readout = (
                 simulated_readout(span.rows, link, rows, settings, rng) if k in chosen else None
@@ -85,13 +89,14 @@ class RunErrors:
                     moments, readout.weights, readout.constant, labels, settings.noise
                 )
                 costs[k] = (fitted / population[k] - 1) * rows / samples
-                fluctuations.append(
-                    log_error_variance(readout, link, _TEST_ROWS, settings.noise, rng)
-                )
+                fluctuations[k] = log_error_variance(readout, link, _TEST_ROWS, settings.noise, rng)
+
+        map_with_own_threads(simulate, range(runs))
         # The others bear the cost of one that was simulated.
         known = np.isfinite(costs)
-        costs = np.where(known, costs, rng.choice(costs[known], runs))
-        return cls(floor, best, population, population * (1 + costs), float(np.mean(fluctuations)))
+        costs = np.where(known, costs, np.random.default_rng(seed).choice(costs[known], runs))
+        variance_of_test = float(np.mean(fluctuations[known]))
+        return cls(floor, best, population, population * (1 + costs), variance_of_test)
 
 
 def _error(moments: Moments, ridge: float, labels: LabelExpansion, noise: float) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from mimverify.network.losses import Loss
 from mimverify.problems.links import Link
 from mimverify.support.errors import InputError
+from mimverify.support.threads import map_with_own_threads
 from mimverify.theory.labels.cache import cached
 from mimverify.theory.labels.label_law import label_law, sampled_law
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
@@ -138,14 +139,15 @@ def drawn_measures(
     else:
         count = min(count, max(_FEWEST_SETS, _MOST_DRAWN // samples))
     share = math.sqrt(drawn / samples)
-    measures = []
-    for k in range(count):
+
+    def draw(k: int) -> LabelMeasure:
         law = sampled_law(link, loss, max(drawn, 2), noise=noise, seed=seed * _MOST_SETS + k)
         measure = label_measure(law, fourth_moments=False)
         if population is not None and share < 1:
             measure = _mixture(population.measure, measure, share)
-        measures.append(measure)
-    return measures
+        return measure
+
+    return map_with_own_threads(draw, range(count))
 
 
 _MOST_SETS = 1024  # seeds of label sets do not overlap up to so many

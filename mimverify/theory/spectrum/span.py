@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimverify.support.arrays import Float64Array
+from mimverify.support.threads import map_with_own_threads
 from mimverify.support.validation import integer
 from mimverify.theory.labels.label_measure import LabelMeasure
 from mimverify.theory.spectrum.arrowhead import draw_spectrum
@@ -78,10 +79,11 @@ def predict_span(
     starts = max(1, -(-draws // len(measures)))
     every = np.arange(1, steps + 1)
     times = _computed_steps(steps)
-    rng = np.random.default_rng([seed, 0x7370616E])
     cosines = np.empty((len(times), len(measures), starts))
     aligned = np.empty_like(cosines)
-    for k, measure in enumerate(measures):
+
+    def draw(k: int) -> None:
+        measure, rng = measures[k], np.random.default_rng([seed, 0x7370616E, k])
         rank = measure.rank
         spectrum = draw_spectrum(Resolvent(measure, samples / (dim - rank)), dim, rng)
         for index, t in enumerate(times):
@@ -93,6 +95,8 @@ def predict_span(
                 if separated
                 else smallest_cosines(gram, rank)
             )
+
+    map_with_own_threads(draw, range(len(measures)))
     columns = (
         np.median(cosines, axis=(1, 2)),
         cosines.mean(axis=(1, 2)),
