@@ -119,17 +119,19 @@ def polynomial(rank: int = 2, degree: int = 4, seed: int = 0) -> Link:
     rng = np.random.default_rng([integer("seed", seed, minimum=0), 0x706F6C79])
     coefficients = rng.standard_normal(len(indices))
     coefficients /= np.linalg.norm(coefficients)
+    norms = np.sqrt(factorial(np.arange(degree + 1)))
 
     def function(z: Float64Array) -> Float64Array:
         powers = [
-            [hermite(k, z[:, axis]) / np.sqrt(factorial(k)) for k in range(degree + 1)]
+            [hermite(k, z[:, axis]) / norms[k] for k in range(1, degree + 1)]
             for axis in range(rank)
         ]
-        total = np.zeros(z.shape[0])
+        total, term = np.zeros(z.shape[0]), np.empty(z.shape[0])
         for coefficient, index in zip(coefficients, indices, strict=True):
-            term = np.full(z.shape[0], coefficient)
+            term[:] = coefficient
             for axis, k in enumerate(index):
-                term = term * powers[axis][k]
+                if k:  # He_0 = 1
+                    term *= powers[axis][k - 1]
             total += term
         return total
 

@@ -19,6 +19,7 @@ from mimverify.support.arrays import Float64Array
 from mimverify.theory.conditional.moments import ROUNDING, ConditionalMoments, Estimate
 from mimverify.theory.labels.quadrature import MAX_BOX_DIMENSIONS, normal_rule
 from mimverify.theory.labels.sobol import sobol_points
+from mimverify.theory.labels.stable_order import stable_order
 from mimverify.theory.labels.tables import Tabulated, nearest
 
 MAXIMUM_RANK = 12
@@ -67,7 +68,7 @@ def by_projection(link: Link, noise: float, seed: int, blur: float = 0.0) -> Con
             table_edges = resolutions[max(len(resolutions) - 2, 0)]
             table = _Table(len(labels), len(table_edges) - 1, link.rank)
         atom = _membership(y, labels, blur)
-        order = np.argsort(y, kind="stable")
+        order = stable_order(y)
         order = order[atom[order] == _NO_ATOM]
         hit = np.flatnonzero(atom != _NO_ATOM)
         features = _features(np.ascontiguousarray(z[hit].T))

@@ -12,6 +12,7 @@ from mimverify.support.arrays import Float64Array
 from mimverify.support.validation import integer
 from mimverify.theory.labels.label_law import LabelLaw
 from mimverify.theory.labels.label_measure import LabelMeasure, pairs, sorted_measure
+from mimverify.theory.labels.stable_order import stable_order
 
 # So many labels on either side are told apart; between them the law is taken as it is.
 _MOST_EXTREME = 200
@@ -74,5 +75,5 @@ def quantile_measure(law: LabelLaw, n: int) -> LabelMeasure:
     at, packed = np.concatenate(nodes), np.concatenate(masses)
     packed = packed / packed[:, 0].sum()
     at = at - at @ packed[:, 0]
-    rank = np.argsort(at, kind="stable")
+    rank = stable_order(at)
     return LabelMeasure(at[rank], packed[rank], None, law.rank, float(at.min()), float(at.max()))

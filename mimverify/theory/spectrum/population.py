@@ -18,6 +18,7 @@ from mimverify.theory.labels.cache import cached
 from mimverify.theory.labels.label_law import label_law, sampled_law
 from mimverify.theory.labels.label_measure import LabelMeasure, label_measure
 from mimverify.theory.labels.quantile_measure import quantile_measure, reaches_both_ends
+from mimverify.theory.labels.stable_order import stable_order
 from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.theory.spectrum.fluctuations import LabelShift
 from mimverify.theory.spectrum.resolvent import Resolvent
@@ -155,7 +156,7 @@ _MOST_SETS = 1024  # seeds of label sets do not overlap up to so many
 
 def _mixture(whole: LabelMeasure, part: LabelMeasure, share: float) -> LabelMeasure:
     T = np.concatenate([whole.T, part.T])
-    order = np.argsort(T, kind="stable")
+    order = stable_order(T)
     features = np.concatenate([(1 - share) * whole.features, share * part.features])
     return LabelMeasure(
         T[order], features[order], None, whole.rank,
