@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.polynomial.hermite_e import hermeval
 
+from mimverify.problems.streams import cut_rows
 from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray
 from mimverify.support.errors import InputError
 from mimverify.support.importing import load_attribute, summarise
@@ -85,6 +86,10 @@ def hermite(degree: int, z: Float[FloatArray, "*z"]) -> Float64[Float64Array, "*
     return np.asarray(hermeval(z, [0.0] * degree + [1.0]))
 
 
+# Rows of which a polynomial's many terms stay in the cache.
+_POLYNOMIAL_ROWS = 4096
+
+
 def _fixed(
     name: str, rank: int, formula: str, function: Function, *, polynomial: bool = False
 ) -> Callable[[], Link]:
@@ -122,17 +127,18 @@ def polynomial(rank: int = 2, degree: int = 4, seed: int = 0) -> Link:
     norms = np.sqrt(factorial(np.arange(degree + 1)))
 
     def function(z: Float64Array) -> Float64Array:
-        powers = [
-            [hermite(k, z[:, axis]) / norms[k] for k in range(1, degree + 1)]
-            for axis in range(rank)
-        ]
-        total, term = np.zeros(z.shape[0]), np.empty(z.shape[0])
-        for coefficient, index in zip(coefficients, indices, strict=True):
-            term[:] = coefficient
-            for axis, k in enumerate(index):
-                if k:  # He_0 = 1
-                    term *= powers[axis][k - 1]
-            total += term
+        total = np.zeros(len(z))
+        for rows in cut_rows(slice(0, len(z)), _POLYNOMIAL_ROWS):
+            powers = [
+                [hermite(k, features) / norms[k] for k in range(1, degree + 1)]
+                for features in z[rows].T
+            ]
+            for coefficient, index in zip(coefficients, indices, strict=True):
+                term = np.full(rows.stop - rows.start, coefficient)
+                for axis, k in enumerate(index):
+                    if k:  # He_0 = 1
+                        term *= powers[axis][k - 1]
+                total[rows] += term
         return total
 
     name = f"polynomial:rank={rank},degree={degree},seed={seed}"
