@@ -57,14 +57,12 @@ class NeuronModel:
             block = X[:, None] * block
             for _ in range(2):  # twice is enough
                 block = block - basis @ (basis.T @ block)
-            vectors, norms, _ = np.linalg.svd(block, full_matrices=False)
-            block = vectors[:, norms > _INVARIANT]
+            block = _directions(block, _INVARIANT)
             # What was short is orthogonal to the basis in absolute terms only: once more at length
             # 1, or rounding grows from level to level until a direction is in the basis twice.
             for _ in range(2):
                 block = block - basis @ (basis.T @ block)
-            vectors, norms, _ = np.linalg.svd(block, full_matrices=False)
-            block = vectors[:, norms > 0.5]
+            block = _directions(block, 0.5)
             if not block.shape[1]:
                 break
             basis = np.column_stack([basis, block])
@@ -105,6 +103,17 @@ class NeuronModel:
             factor = rng.standard_normal((draws, neurons, columns))
             gram += self.rest / columns * (factor @ factor.swapaxes(1, 2))
         return result
+
+
+def _directions(
+    block: Float64[Float64Array, "size width"], least: float
+) -> Float64[Float64Array, "size kept"]:
+    """An orthonormal basis of a block's columns, but for what is shorter than `least`."""
+    if block.shape[1] == 1:  # in next to no time
+        norm = float(np.linalg.norm(block))
+        return block / norm if norm > least else block[:, :0]
+    vectors, norms, _ = np.linalg.svd(block, full_matrices=False)
+    return np.asarray(vectors[:, norms > least])
 
 
 def alignments_of(
