@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +36,26 @@ def test_names_are_imported_when_they_are_asked_for() -> None:
         "mimverify.training.default_steps\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_and_ci_keep_what_python_compiles() -> None:
+    """The set-up compiles nothing: without this each start of a process would, for seconds."""
+    root, forbidden = Path(__file__).parents[1], "PYTHONDONTWRITEBYTECODE"
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-f", "Makefile", "-f", "-", "shown"],
+        cwd=root,
+        env={**os.environ, forbidden: "1"},
+        input="shown:\n\t@env\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "PIP_DISABLE_PIP_VERSION_CHECK=1" in done.stdout  # the recipe saw what it exports
+    assert forbidden not in done.stdout
+    if (root / ".ci/run").is_file():  # the sdist has none
+        lines = (root / ".ci/run").read_text(encoding="utf-8").splitlines()
+        assert any(line.startswith(f"unset {forbidden}") for line in lines)
 
 
 def fitted_attributes_set(tree: ast.AST) -> Iterator[str]:

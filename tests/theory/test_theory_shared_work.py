@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,9 +13,20 @@ from scipy.stats import qmc
 from mimverify.network import get_loss
 from mimverify.support.arrays import Float64Array
 from mimverify.support.errors import InputError
-from mimverify.theory import Resolvent, analyse_transform, label_law, label_measure
+from mimverify.support.threads import thread_limit
+from mimverify.theory import (
+    Resolvent,
+    analyse_transform,
+    label_law,
+    label_measure,
+    predict_span,
+    predict_test_error,
+)
 from mimverify.theory.conditional.projection import _on_bins, _resolutions
 from mimverify.theory.labels.sobol import MOST_DIMENSIONS, sobol_points
+from mimverify.theory.readout_error import error_prediction
+from mimverify.theory.spectrum.arrowhead import Spectrum, draw_spectrum
+from mimverify.theory.spectrum.krylov import _directions
 from mimverify.theory.spectrum.leading import leads
 from mimverify.theory.spectrum.thresholds import spectral_thresholds
 from mimverify.training.centring import fit_constant
@@ -116,3 +128,55 @@ def test_a_check_has_its_own_constant() -> None:
     assert law.check is not None
     assert law.check.constant != law.constant
     assert law.check.constant == pytest.approx(law.constant, abs=1e-4)
+
+
+def test_runs_do_not_depend_on_the_number_of_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each has random numbers of its own, whichever thread draws it."""
+    measure = label_measure(label_law("he2", "huber"))
+    # What is kept would be the same anyway.
+    unkept = vars(error_prediction._drawn_runs)["__wrapped__"]
+    monkeypatch.setattr(error_prediction, "_drawn_runs", unkept)
+    spans, errors = [], []
+    for threads in (1, 2):
+        with thread_limit(threads):
+            spans.append(predict_span(measure, 40, 800, 3, 4, draws=24))
+            errors.append(
+                predict_test_error(
+                    "he2", dim=30, samples=600, steps=2, neurons=8, readout_neurons=16, runs=8
+                )
+            )
+    np.testing.assert_array_equal(spans[0].median, spans[1].median)
+    np.testing.assert_array_equal(spans[0].low, spans[1].low)
+    np.testing.assert_array_equal(errors[0].values, errors[1].values)
+
+
+def test_runs_are_drawn_once_for_every_test_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = 0
+
+    def counted(*arguments: Any) -> Spectrum:
+        nonlocal drawn
+        drawn += 1
+        return draw_spectrum(*arguments)
+
+    monkeypatch.setattr(error_prediction, "draw_spectrum", counted)
+    found = [
+        predict_test_error(
+            "he2", dim=30, samples=600, steps=2, neurons=8, readout_neurons=16, runs=8, seed=1234,
+            test_samples=test_samples,
+        )
+        for test_samples in (None, 500, 10_000)
+    ]  # fmt: skip
+    assert drawn == 8
+    assert len({each.population for each in found}) == 1
+    assert found[0].values.std() < found[1].values.std()
+    assert (found[1].values != found[2].values).all()
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_directions_of_a_block(width: int) -> None:
+    """What is long enough, orthonormal, in the span of the columns: by two ways."""
+    block = np.random.default_rng(width).standard_normal((20, width))
+    found = _directions(block, 1e-10)
+    np.testing.assert_allclose(found.T @ found, np.eye(width), atol=1e-14)
+    np.testing.assert_allclose(found @ (found.T @ block), block, atol=1e-14)
+    assert _directions(1e-12 * block, 1e-10).shape == (20, 0)
