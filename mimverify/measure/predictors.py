@@ -18,7 +18,7 @@ from mimverify.support.arrays import ArrayLike, Float64Array, FloatArray, NumpyA
 from mimverify.support.errors import InputError
 from mimverify.support.validation import array, not_constant
 from mimverify.training.linear_part import fit_linear_part
-from mimverify.training.stage2 import Readout, train_readout
+from mimverify.training.stage2 import train_readout
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Float64
@@ -93,10 +93,10 @@ def baseline_predictors(
         design = stage2
     y = array("y", y, (design.n_samples,), dtype="float64")
     mean = float(y.mean())
-    oracle = oracle_readout(model, design, y, neurons=neurons, ridge=ridge, seed=seed)
+    oracle = oracle_predictor(model, design, y, neurons=neurons, ridge=ridge, seed=seed)
     predictors: dict[str, Predictor] = {
         "mean": lambda inputs: np.full(len(inputs), mean),
-        "oracle_subspace": oracle.predict,
+        "oracle_subspace": oracle,
     }
     regression = linear_regression(design, y)
     if regression is not None:
@@ -105,7 +105,7 @@ def baseline_predictors(
     return predictors
 
 
-def oracle_readout(
+def oracle_predictor(
     model: MultiIndexModel,
     design: Design,
     y: Float[FloatArray, " n"],
@@ -113,21 +113,24 @@ def oracle_readout(
     neurons: int = 256,
     ridge: float = 1e-3,
     seed: int = 0,
-) -> Readout:
-    """Stage 2's readout on the true hidden features. Arguments as for `baseline_predictors`."""
+) -> Predictor:
+    """Stage 2 on the true hidden features, which alone are read of the inputs. Arguments as for
+    `baseline_predictors`."""
     rng = Stream(seed, 0x6F).block(0)
     # Hidden directions alone give functions of single coordinates; random ones within the span
     # give functions of all of them.
     within = rng.standard_normal((max(64, model.rank), model.rank))
-    return train_readout(
-        design,
+    hidden = design.backend.to_numpy(design.project(design.backend.asarray(model.subspace)))
+    readout = train_readout(
+        StoredDesign(hidden.astype(np.float64), NumpyBackend("float64")),
         y,
-        within @ model.subspace,
+        within,
         activation=get_activation("log-cosh"),
         neurons=neurons,
         rng=rng,
         ridge=ridge,
     )
+    return lambda inputs: readout.predict(inputs @ model.subspace.T.astype(inputs.dtype))
 
 
 def linear_regression(
@@ -135,7 +138,7 @@ def linear_regression(
 ) -> tuple[float, Float64[Float64Array, " d"]] | None:
     """Least squares on (1, x): intercept and coefficients `(d,)`.
 
-    A well-posed problem, n > 2(d + 1), takes some forty conjugate-gradient passes over the
+    A well-posed problem, n > 2(d + 1), takes ten to forty conjugate-gradient passes over the
     data; a direct solver would take O(n d²) time, more than training, and two copies of the
     data. With fewer samples the passes converge slowly or not at all: the shortest solution
     is then computed directly where the inputs are in memory, and there is none (None) elsewhere.

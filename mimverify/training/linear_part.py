@@ -58,8 +58,8 @@ def fit_linear_part(
     # the predictions: a few unit roundoffs of the passes' dtype.
     unit = 8 * design.backend.unit_roundoff * np.sqrt(design.dim)
     floor = unit * float(np.sqrt(np.mean(y**2)))
-    for _ in range(_MAX_REWEIGHTINGS):
-        residual = regression.predict(solution) - y
+    for reweighting in range(_MAX_REWEIGHTINGS):
+        residual = regression.predict(solution) - y if reweighting else -y
         slope = np.asarray(loss.derivative(residual, np.zeros_like(residual)))
         vector = regression.adjoint(slope)
         if np.linalg.norm(vector) <= max(unit, 1e-12) * np.sqrt(np.mean(slope**2)) + floor:
@@ -67,8 +67,13 @@ def fit_linear_part(
         # l'(u)/u, continued by its limit l''(0) ≤ curvature bound at u = 0.
         small = np.abs(residual) < 1e-12
         weights = np.where(small, 1.0, slope / np.where(small, 1.0, residual))
+        # Two digits: the weights change by more than that before the next solve. Where they are
+        # the same for all rows, as for the squared loss, none is left to a next one.
+        accuracy = 1e-2
+        if (weights == weights[0]).all():
+            accuracy = min(accuracy, max(0.5 * floor / float(np.linalg.norm(vector)), 1e-13))
         # A correction, so that the accuracy is relative to the remainder.
-        solution = solution - regression.solve(weights, vector)
+        solution = solution - regression.solve(weights, vector, accuracy)
     raise MimverifyError(
         f"the regression with loss {loss.name!r} did not converge in {_MAX_REWEIGHTINGS} "
         "reweightings; labels with very heavy tails need a larger delta"
@@ -113,12 +118,14 @@ class _Regression:
 
         return apply
 
-    def solve(self, weights: Float64Array, right: Float64Array) -> Float64Array:
-        """v with (1/n) Σ weights_i (1, x_i) (v_0 + v_1..·x_i) ≈ `right`, by conjugate gradients."""
+    def solve(self, weights: Float64Array, right: Float64Array, accuracy: float) -> Float64Array:
+        """v with (1/n) Σ weights_i (1, x_i) (v_0 + v_1..·x_i) ≈ `right`, by conjugate gradients.
+
+        `accuracy`: relative to `right`.
+        """
         from scipy.sparse.linalg import LinearOperator, cg
 
         size = self.design.dim + 1
         operator = LinearOperator((size, size), matvec=self._normal(weights), dtype=np.float64)
-        # Two digits: the weights change by more than that before the next solve.
-        solution, _ = cg(operator, right, rtol=1e-2, maxiter=4 * size)
+        solution, _ = cg(operator, right, rtol=accuracy, maxiter=4 * size)
         return np.asarray(solution)

@@ -19,7 +19,7 @@ from mimverify.experiment.stages.directions import (
     regression_directions,
     training_directions,
 )
-from mimverify.measure.predictors import Predictor, linear_regression, oracle_readout
+from mimverify.measure.predictors import Predictor, linear_regression, oracle_predictor
 from mimverify.measure.reduction import reduce_model
 from mimverify.network.losses import get_loss
 from mimverify.problems.model import Dataset, MultiIndexModel
@@ -164,7 +164,7 @@ class LazyStages(Stages):
         config = self.config
         y = data.y.astype(np.float64)
         mean = float(y.mean())
-        oracle = oracle_readout(
+        oracle = oracle_predictor(
             self._reduced,
             StoredDesign(data.X, NumpyBackend(config.dtype)),
             y,
@@ -174,7 +174,7 @@ class LazyStages(Stages):
         )
         return {
             "mean": lambda inputs: np.full(len(inputs), mean),
-            "oracle_subspace": oracle.predict,
+            "oracle_subspace": oracle,
         }
 
 

@@ -12,7 +12,7 @@ from mimverify.problems.streams import BLOCK_ROWS
 from mimverify.support.threads import current_threads
 from mimverify.training.features import FEATURE_BLOCK_ROWS, FEATURE_CHUNK_ROWS
 
-# Directions of the features of `oracle_readout`.
+# Directions of the features of `oracle_predictor`.
 _ORACLE = 64
 
 
