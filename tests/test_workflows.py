@@ -115,6 +115,16 @@ def test_all_supported_pythons_run_ci() -> None:
     assert workflow("release")["env"]["PYTHON_VERSION"] in tested
 
 
+def test_the_native_pass_meets_other_compilers_and_processors() -> None:
+    jobs = workflow("ci")["jobs"]
+    included = jobs["native"]["strategy"]["matrix"]["include"]
+    assert jobs["native"]["env"] == {"CC": "${{ matrix.cc }}"}
+    assert {each["cc"] for each in included} == {"gcc", "clang"}
+    systems = {each["os"] for each in included}
+    assert any(system.endswith("-arm") for system in systems)
+    assert any(system.startswith("macos-") for system in systems)
+
+
 def test_every_supported_platform_has_a_wheel_and_all_others_a_pure_one() -> None:
     tags = [each["tag"] for each in matrix()]
     assert sorted(tags) == sorted(

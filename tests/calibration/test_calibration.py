@@ -107,10 +107,6 @@ def test_the_null_law_at_inflated_levels() -> None:
     at_inflated_levels("null-law", 60, replace(PROFILES["quick"], null_samples=32))
 
 
-def test_rotated_inputs_at_inflated_levels() -> None:
-    at_inflated_levels("rotated-inputs", 30, replace(PROFILES["quick"], maximum_runs=12))
-
-
 def test_a_mean_at_inflated_levels() -> None:
     at_inflated_levels("error-floor", 12, PROFILES["quick"])
 

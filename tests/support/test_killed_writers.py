@@ -24,7 +24,13 @@ PACKAGE = Path(mimverify.__file__).parent
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
-@pytest.mark.parametrize("scenario", list(killed_writers.SCENARIOS))
+@pytest.mark.parametrize(
+    "scenario",
+    [  # `fit` writes in the same way as `train` does
+        pytest.param(name, marks=pytest.mark.slow if name == "fit" else ())
+        for name in killed_writers.SCENARIOS
+    ],
+)
 def test_killed_at_every_write(scenario: str, tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, killed_writers.__file__, scenario, str(tmp_path)],

@@ -27,7 +27,7 @@ SQUARE = get_link("phase-retrieval")
 RATIO = Link("ratio", 2, lambda z: z[:, 0] / z[:, 1])
 
 
-@pytest.mark.parametrize("delta", [20, 50])
+@pytest.mark.parametrize("delta", [pytest.param(20, marks=pytest.mark.slow), 50])
 def test_a_bound_that_no_label_reaches_is_none(delta: int) -> None:
     """Huber's transform of z² is then the squared loss's for every label of a sample, and so is
     the prediction: same labels, same numbers but for the rare label above the bound."""

@@ -395,7 +395,10 @@ def test_one_step_is_worse_in_higher_dimension_and_several_are_better() -> None:
 
 @pytest.mark.parametrize(
     ("link", "steps", "settings"),
-    [("tanh3", 3, {}), ("z1z2", 4, {"readout_neurons": 48, "noise": 0.2})],
+    [
+        pytest.param("tanh3", 3, {}, marks=pytest.mark.slow),
+        ("z1z2", 4, {"readout_neurons": 48, "noise": 0.2}),
+    ],
 )
 def test_trained_networks_have_the_predicted_error(
     link: str, steps: int, settings: dict[str, Any]
