@@ -26,8 +26,6 @@ _releases: list[Callable[[], None]] = []
 _limited: tuple[str, ...] = ()
 
 _MAX_HELPERS = 32
-# Beside the LIBRARIES: SciPy has a BLAS of its own, which either of these two loads.
-_WITH_POOLS = ("scipy.linalg", "scipy.special", "sklearn")
 
 _VARIABLES = (
     "OMP_NUM_THREADS",
@@ -155,9 +153,13 @@ def _library_limits(threads: int) -> Iterator[None]:
 
 
 def _loaded() -> tuple[str, ...]:
-    """The imported modules that bring pools of their own, NumPy apart."""
-    others = (name for name in _WITH_POOLS if name in sys.modules)
-    return (*(library.module for library, _ in loaded_libraries()), *others)
+    """The imported modules that may have brought pools of threads."""
+    return tuple(
+        name
+        for library in LIBRARIES
+        for name in library.pool_modules or (library.module,)
+        if name in sys.modules
+    )
 
 
 @lru_cache(maxsize=32)

@@ -52,9 +52,12 @@ class Library:
     - `threads`: where they can be set while it runs.
     - `thread_variables`: environment variables that give a new process's pools a number of
       threads, beyond those of BLAS and OpenMP.
+    - `pool_modules`: those of its modules that load pools of BLAS or OpenMP, where importing
+      `module` alone does not.
     """
 
     module: str
     settings: Mapping[str, Setting] = field(default_factory=dict)
     threads: ThreadCount | None = None
     thread_variables: tuple[str, ...] = ()
+    pool_modules: tuple[str, ...] = ()

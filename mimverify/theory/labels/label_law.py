@@ -34,10 +34,9 @@ from mimverify.theory.labels.transforms import LabelTransform
 from mimverify.training.centring import Centring, fit_constant
 
 # Refits of the constant, each with nodes that resolve the transform of the one before; each
-# brings the next median an order of magnitude nearer, where nodes are cheap. The shares of the
-# most nodes that medians are fitted on: the first need only be near the curve of the last.
-_REFITS = {1: 8, 2: 2, 3: 2}
-_SHARES_OF_REFITS = {1: (1.0,) * 8, 2: (0.25, 1.0), 3: (0.25, 1.0)}
+# brings the next median an order of magnitude nearer, where nodes are cheap. Given are the shares
+# of the most nodes that medians are fitted on: the first need only be near the curve of the last.
+_REFITS = {1: (1.0,) * 8, 2: (0.25, 1.0), 3: (0.25, 1.0)}
 # Without jumps kinks alone are left to resolve. Of more nodes, those in a plane gain nothing that
 # anybody sees (1e-8); those in space do.
 _SHARE_WITHOUT_JUMPS = {2: 0.5}
@@ -297,7 +296,7 @@ def _with_constant(
     if not loss.smooth:
         # T jumps where the label is the constant: only nodes of the very same one resolve it.
         centring = _constant(loss, resolved.y, resolved.weights)
-        for share in _SHARES_OF_REFITS[dimensions]:
+        for share in _REFITS[dimensions]:
             constant = centring.constant
             nodes, weights = normal_nodes(
                 lambda x, c=constant: loss.label_transform(  # type: ignore[misc]
@@ -309,7 +308,7 @@ def _with_constant(
             centring = _constant(loss, _labels(link, noise, nodes), weights, near=constant)
         return centring, None
     centring = Centring(_roughly(loss, resolved))
-    for _ in range(_REFITS[dimensions] + 1):
+    for _ in range(len(_REFITS[dimensions]) + 1):
         constant = centring.constant
         nodes, weights = normal_nodes(
             monitor_of(LabelTransform.of_loss(loss, centring)),
